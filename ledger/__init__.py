@@ -1,0 +1,1 @@
+"""The ledger records: an append-only double-entry journal and its verifiable log."""

@@ -1,0 +1,72 @@
+"""RFC 6962 Merkle tree heads: of a list of leaf hashes, and grown leaf by leaf from a frontier of at most 64 hashes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from hashlib import sha256
+
+EMPTY_ROOT = sha256(b"").digest()
+_HASH_BYTES = 32
+
+
+def hash_node(left: bytes, right: bytes) -> bytes:
+    """RFC 6962 §2.1: SHA-256(0x01 ‖ left ‖ right)."""
+    return sha256(b"\x01" + left + right).digest()
+
+
+def root_of(hashes: Sequence[bytes]) -> bytes:
+    """Tree head over leaf hashes. An odd last node moves up a level unchanged, which is RFC 6962's largest-power split."""
+    if not hashes:
+        return EMPTY_ROOT
+    level = list(hashes)
+    while len(level) > 1:
+        pairs = iter(level)
+        parents = [sha256(b"\x01" + left + right).digest() for left, right in zip(pairs, pairs, strict=False)]
+        if len(level) % 2:
+            parents.append(level[-1])
+        level = parents
+    return level[0]
+
+
+class Frontier:
+    """Roots of the perfect subtrees of a growing tree, largest first: all that is needed to append and to know the root."""
+
+    __slots__ = ("nodes", "size")
+
+    def __init__(self, size: int = 0, nodes: Iterable[bytes] = ()) -> None:
+        self.size = size
+        self.nodes = list(nodes)
+        if len(self.nodes) != size.bit_count():
+            raise ValueError(f"a tree of {size} leaves has {size.bit_count()} perfect subtrees, not {len(self.nodes)}")
+
+    def append(self, leaf_hash: bytes) -> None:
+        """Add one leaf hash: each trailing one bit of the old size merges one pair."""
+        nodes, size = self.nodes, self.size
+        node = leaf_hash
+        while size & 1:
+            node = sha256(b"\x01" + nodes.pop() + node).digest()
+            size >>= 1
+        nodes.append(node)
+        self.size += 1
+
+    def root(self) -> bytes:
+        """Tree head of the present size."""
+        if not self.nodes:
+            return EMPTY_ROOT
+        node = self.nodes[-1]
+        for left in reversed(self.nodes[:-1]):
+            node = hash_node(left, node)
+        return node
+
+    def copy(self) -> Frontier:
+        """Independent frontier of the same tree."""
+        return Frontier(self.size, self.nodes)
+
+    def to_bytes(self) -> bytes:
+        """Stored form: the hashes, concatenated; the size is stored beside them."""
+        return b"".join(self.nodes)
+
+    @classmethod
+    def from_bytes(cls, size: int, data: bytes) -> Frontier:
+        """Frontier from its stored form; ValueError when size and hashes do not belong together."""
+        return cls(size, (data[at : at + _HASH_BYTES] for at in range(0, len(data), _HASH_BYTES)))

@@ -1,0 +1,92 @@
+"""The agent's configuration: one small TOML file, read strictly."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ledger.errors import Finding, Kind
+from metering.agent.client import usage_uri
+from metering.agent.spool import SPOOL_BYTES_MAX
+from metering.errors import MeteringError
+
+_TEXT = (str, "非空字符串", "a non-empty string")
+_NUMBER = (int, "正整数", "a positive integer")
+_TABLE = (dict, "表", "a table")
+_KEYS: dict[str, tuple[type, str, str]] = {
+    "base_url": _TEXT,
+    "centre": _TEXT,
+    "source": _TEXT,
+    "key_file": _TEXT,
+    "spool": _TEXT,
+    "interval_s": _NUMBER,
+    "spool_bytes_max": _NUMBER,
+    "collect": _TABLE,
+}
+_DEFAULTS = {"interval_s": 60, "spool_bytes_max": SPOOL_BYTES_MAX, "collect": {}}
+
+
+@dataclass(frozen=True, slots=True)
+class AgentConfig:
+    """What an agent needs to know. Paths are absolute; `collect` is handed to the source as it stands."""
+
+    base_url: str
+    centre: str
+    source: str
+    key_file: Path
+    spool: Path
+    interval_s: int
+    spool_bytes_max: int
+    collect: Mapping[str, Any]
+
+
+def load_config(path: Path) -> AgentConfig:
+    """Read a configuration; paths in it are relative to its own folder.
+
+    Raises:
+        MeteringError: unreadable, not TOML, or with a finding per unknown, missing or malformed key.
+
+    """
+    try:
+        table = tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise MeteringError(
+            "agent-config-unreadable", f"无法读取 {path}：{error}", f"cannot read {path}: {error}", kind=Kind.NOT_FOUND
+        ) from error
+    except ValueError as error:  # not TOML, or not UTF-8
+        raise MeteringError(
+            "agent-config-malformed", f"{path} 不是 TOML：{error}", f"{path} is not TOML: {error}"
+        ) from None
+    findings = _findings(path, table)
+    if findings:
+        raise MeteringError(
+            "agent-config-invalid",
+            f"{path} 有误：" + "；".join(finding.zh for finding in findings),
+            f"{path} is wrong: " + "; ".join(finding.en for finding in findings),
+            findings=findings,
+        )
+    folder = path.parent.absolute()
+    values = {**_DEFAULTS, **table}
+    return AgentConfig(**values | {key: folder.joinpath(table[key]) for key in ("key_file", "spool")})
+
+
+def _findings(path: Path, table: dict[str, Any]) -> list[Finding]:
+    faults = [(key, "未知的键", "unknown key") for key in table if key not in _KEYS]
+    for key, (kind, zh, en) in _KEYS.items():
+        value = table.get(key, _DEFAULTS.get(key))
+        if value is None:
+            faults.append((key, "缺少此键", "key is missing"))
+        elif type(value) is not kind or (kind is not dict and not value) or (isinstance(value, int) and value < 0):
+            faults.append((key, f"应为{zh}", f"must be {en}"))
+    base_url, source, prefix = table.get("base_url"), table.get("source"), f"urn:centre:{table.get('centre')}:agent:"
+    try:
+        if isinstance(base_url, str):
+            usage_uri(base_url)
+    except MeteringError as error:
+        faults.append(("base_url", error.zh, error.en))
+    if isinstance(source, str) and not (source.startswith(prefix) and len(source) > len(prefix)):
+        faults.append(("source", f"应以 {prefix} 开头并带名称", f"must be {prefix} and a name"))
+    return [Finding("agent-config-key", f"{key} {zh}", f"{key}: {en}", f"{path}: {key}") for key, zh, en in faults]

@@ -1,0 +1,127 @@
+"""The agent at work: collect, spool, send until the service holds everything, wait, again."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterable
+
+from ledger.errors import DomainError
+from metering.agent.client import Reply, UsageClient, Verdict, VerifyReceipt
+from metering.agent.config import AgentConfig
+from metering.agent.keys import load_key
+from metering.agent.spool import Batch, Spool
+from metering.errors import MeteringError
+from metering.model import UsageRecord
+
+BACKOFF_FIRST_S = 1
+BACKOFF_S_MAX = 60
+RETRY_AFTER_S_MAX = 3600
+"""A service may ask for patience, but not for silence: longer wishes are cut to an hour."""
+COLLECT_CHUNK = 10_000
+
+Collect = Callable[[], Iterable[UsageRecord]]
+"""Yields closed records; may yield what it yielded before, which costs little and keeps it free of memory."""
+
+_NS = 1_000_000_000
+_log = logging.getLogger("suanquan.agent")
+
+
+class Sender:
+    """Moves batches from the spool to the service, one try a step, and says how long to wait before the next."""
+
+    def __init__(self, spool: Spool, client: UsageClient, *, backoff_first_s: int = BACKOFF_FIRST_S) -> None:
+        self._spool = spool
+        self._client = client
+        self._backoff_first_s = backoff_first_s
+        self._failures = 0
+
+    def step(self) -> tuple[Reply, int] | None:
+        """Try the next batch once; return what came of it and the seconds to wait, or None when nothing is left."""
+        batch = self._spool.next_batch()
+        if batch is None:
+            self._client.close()  # the service would close an idle connection before the next round
+            return None
+        reply = self._client.post(batch)
+        self._file(batch, reply)
+        if reply.verdict not in {Verdict.RETRY, Verdict.BLOCKED}:
+            self._failures = 0
+            return reply, 0
+        self._failures += 1
+        _log.warning("batch %d..%d not delivered: %s", batch.first, batch.last, reply.detail)
+        return reply, self._delay_s(reply)
+
+    def send_all(self, stop: threading.Event, *, failures_max: int) -> Reply | None:
+        """Send until the spool has nothing to send: None; else the reply after which it gave up.
+
+        It gives up when stopped, when the service refuses the agent itself, or after so many failures in a row.
+        """
+        while step := self.step():
+            reply, delay_s = step
+            gave_up = reply.verdict is Verdict.BLOCKED or self._failures >= failures_max
+            if gave_up or stop.wait(delay_s):
+                return reply
+        return None
+
+    def _file(self, batch: Batch, reply: Reply) -> None:
+        self._spool.note_contact(reply.detail, reply.clock_skew_s)
+        if reply.verdict is Verdict.DELIVERED:
+            self._spool.settle(batch, reply.results, reply.receipt)
+        elif reply.verdict is Verdict.TOO_LARGE and batch.first < batch.last:
+            self._spool.halve(batch)
+        elif reply.verdict in {Verdict.REFUSED, Verdict.TOO_LARGE}:
+            self._spool.park(batch, reply.problem)
+            _log.error("batch %d..%d refused and parked: %s", batch.first, batch.last, reply.detail)
+
+    def _delay_s(self, reply: Reply) -> int:
+        """Exponential backoff with full jitter, and never sooner than the service asked for."""
+        ceiling = min(BACKOFF_S_MAX, self._backoff_first_s << min(self._failures - 1, 10))
+        return max(min(reply.retry_after_s or 0, RETRY_AFTER_S_MAX), secrets.randbelow(ceiling + 1))
+
+
+def run(config: AgentConfig, collect: Collect, verify_receipt: VerifyReceipt, stop: threading.Event) -> None:
+    """Work until `stop` is set; collect at every interval, also while the service cannot be reached.
+
+    Raises:
+        MeteringError: key, spool or configuration cannot be used. Later troubles are logged and tried again.
+
+    """
+    key = load_key(config.key_file)
+    with (
+        Spool(config.spool, config.source, bytes_max=config.spool_bytes_max) as spool,
+        UsageClient(config.base_url, config.source, key, verify_receipt) as client,
+    ):
+        sender = Sender(spool, client)
+        collect_at_ns = send_at_ns = time.monotonic_ns()
+        while not stop.is_set():
+            if time.monotonic_ns() >= collect_at_ns:
+                collect_at_ns = time.monotonic_ns() + config.interval_s * _NS
+                _collect(spool, collect)
+            if time.monotonic_ns() >= send_at_ns:
+                delay_s = _send(sender)
+                send_at_ns = collect_at_ns if delay_s is None else time.monotonic_ns() + delay_s * _NS
+            wait_ns = min(collect_at_ns, send_at_ns) - time.monotonic_ns()
+            stop.wait(max(0, -(-wait_ns // _NS)))
+
+
+def _collect(spool: Spool, collect: Collect) -> None:
+    """Spool what the source yields; what fails or finds the spool full is yielded again at the next interval."""
+    try:
+        records = iter(collect())
+        while chunk := list(itertools.islice(records, COLLECT_CHUNK)):
+            spool.append(chunk)
+    except (DomainError, OSError) as error:
+        _log.error("not everything was collected: %s", error)
+
+
+def _send(sender: Sender) -> int | None:
+    """One try; the seconds to wait before the next, None when nothing is left to send."""
+    try:
+        step = sender.step()
+    except MeteringError as error:  # the spool: a full disk may have room again later
+        _log.error("the spool cannot be used: %s", error)
+        return BACKOFF_S_MAX
+    return None if step is None else step[1]

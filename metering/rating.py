@@ -1,0 +1,246 @@
+"""Rating a batch: each record once, on its own, by event time, rounded down; then summed per account, model and month.
+
+Columns of int64, never float: sums that could leave int64 are done in Python integers (object columns) instead.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ledger.amount import INT64_MAX
+from metering.batch import Batch
+from metering.model import UsageRecord
+from metering.prices import GFLOPS_MS_PER_COMPUTE_UNIT, MS_PER_HOUR
+from metering.shares import split
+from metering.zones import shanghai_day_us
+
+Column = NDArray[Any]
+
+
+class Tariff(NamedTuple):
+    """What a card model is worth while [from_us, until_us) lasts: dense FP16 GFLOPS and millionths of a yuan per GPU-hour."""
+
+    model: str
+    gflops: int
+    micro_yuan_per_gpu_hour: int
+    from_us: int
+    until_us: int
+
+
+Tariffs = Callable[[str, int], Tariff | None]
+"""Tariff of a card model, as the centre names it, at an instant; None when model or price is unknown then."""
+
+
+@dataclass(slots=True)
+class Line:
+    """Sums over the records of one account, card model and month. Amounts are in units of CNY and PFLOPS.h."""
+
+    records: int = 0
+    gpu_ms: int = 0
+    yuan: int = 0
+    compute: int = 0
+
+    def add(self, records: int, gpu_ms: int, yuan: int, compute: int) -> None:
+        """Add sums of further records."""
+        self.records += records
+        self.gpu_ms += gpu_ms
+        self.yuan += yuan
+        self.compute += compute
+
+
+LineKey = tuple[str, str, int]
+"""Account, card model, month (2017-09 is 201709)."""
+
+
+@dataclass(slots=True)
+class Rated:
+    """A batch with its prices, one column element per chosen record.
+
+    `held` gives, by batch column index, why a record waits for a person: it is never rated as zero.
+    """
+
+    index: list[int]
+    gpu_ms: Column
+    yuan: Column
+    compute: Column
+    models: list[tuple[str, ...]]
+    held: dict[int, str]
+    lines: dict[LineKey, Line] = field(default_factory=dict)
+
+
+class _Parts(NamedTuple):
+    """Cards of the chosen records: for each part its record (a place in `index`), model word and thousandths of a card."""
+
+    record: Column
+    words: list[str]
+    count_milli: Column
+
+
+def rate(batch: Batch, tariffs: Tariffs, chosen: Sequence[int]) -> Rated:
+    """Rate the records at the chosen column indices (those that are new).
+
+    Yuan = ⌊Σ GPU-ms × price / 3,600,000⌋ and PFLOPS·h = ⌊Σ GPU-ms × GFLOPS / 3,600⌋ in ledger units, once per record.
+    """
+    start_us = _column([batch.start_us[index] for index in chosen])
+    active_ms = _column([batch.active_ms[index] for index in chosen])
+    parts = _parts([batch.accelerators[index] for index in chosen])
+    found, unknown = _tariffs_of(parts, start_us, tariffs)
+    milliseconds = _times(parts.count_milli, active_ms[parts.record]) // 1000
+    price, gflops = (_column([tariff[at] for tariff in found]) for at in (2, 1))
+    size = len(chosen)
+    rated = Rated(
+        list(chosen),
+        _per_record(milliseconds, parts.record, size),
+        _per_record(_times(milliseconds, price), parts.record, size) // MS_PER_HOUR,
+        _per_record(_times(milliseconds, gflops), parts.record, size) // GFLOPS_MS_PER_COMPUTE_UNIT,
+        _names(found, parts.record, size),
+        {chosen[place]: "model-unknown" for place in unknown},
+    )
+    for column in (rated.gpu_ms, rated.yuan, rated.compute):
+        column[sorted(unknown)] = 0
+    _sum_lines(rated, batch, parts, unknown)
+    return rated
+
+
+def rate_one(record: UsageRecord, tariffs: Tariffs) -> int:
+    """Units of CNY that one record costs; 0 while its card or price is unknown."""
+    price = 0
+    for part in record.accelerators:
+        tariff = tariffs(part.model, record.start_us)
+        if tariff is None:
+            return 0
+        price += part.count_milli * record.active_ms // 1000 * tariff.micro_yuan_per_gpu_hour
+    return price // MS_PER_HOUR
+
+
+def _column(values: Sequence[int]) -> Column:
+    return np.array(values, dtype=np.int64)
+
+
+def _parts(accelerators: Sequence[Sequence[Any]]) -> _Parts:
+    if set(map(len, accelerators)) <= {1}:
+        cards = [some[0] for some in accelerators]
+        record = np.arange(len(cards))
+    else:
+        cards = [part for some in accelerators for part in some]
+        record = np.repeat(np.arange(len(accelerators)), [len(some) for some in accelerators])
+    return _Parts(record, [part.model for part in cards], _column([part.count_milli for part in cards]))
+
+
+_UNKNOWN = Tariff("", 0, 0, 0, 0)
+
+
+def _tariffs_of(parts: _Parts, start_us: Column, tariffs: Tariffs) -> tuple[list[Tariff], set[int]]:
+    """Tariff of each part, and the records of which a card has none; a tariff is asked for once while it lasts."""
+    if len(start_us):
+        spans = {word: tariffs(word, int(start_us.min())) or _UNKNOWN for word in set(parts.words)}
+        if all(tariff.until_us > start_us.max() for tariff in spans.values()):
+            return [spans[word] for word in parts.words], set()
+    found: list[Tariff] = []
+    unknown: set[int] = set()
+    current: dict[str, Tariff] = {}
+    for word, record, start in zip(parts.words, parts.record.tolist(), start_us[parts.record].tolist(), strict=True):
+        tariff = current.get(word, _UNKNOWN)
+        if not tariff.from_us <= start < tariff.until_us:
+            tariff = tariffs(word, start) or _UNKNOWN
+            current[word] = tariff
+            if tariff is _UNKNOWN:
+                unknown.add(record)
+        found.append(tariff)
+    return found, unknown
+
+
+def _times(left: Column, right: Column) -> Column:
+    """Exact products: in Python integers where int64 could overflow."""
+    if len(left) and int(left.max()) * int(right.max()) > INT64_MAX:
+        left = left.astype(object)
+    return left * right
+
+
+def _per_record(values: Column, record: Column, size: int) -> Column:
+    return values if len(values) == size else _sums(values, record, size)
+
+
+def _sums(values: Column, groups: Column, size: int) -> Column:
+    """Exact sums of `values` by group number."""
+    wide = len(values) and int(values.max()) * len(values) > INT64_MAX
+    sums = np.zeros(size, dtype=object if wide else np.int64)
+    np.add.at(sums, groups, values)
+    return sums
+
+
+def _names(found: list[Tariff], record: Column, size: int) -> list[tuple[str, ...]]:
+    if len(found) == size:
+        single = {tariff.model: (tariff.model,) for tariff in set(found)}
+        return [single[tariff.model] for tariff in found]
+    names: list[tuple[str, ...]] = [()] * size
+    for tariff, place in zip(found, record.tolist(), strict=True):
+        names[place] += (tariff.model,)
+    return names
+
+
+def _sum_lines(rated: Rated, batch: Batch, parts: _Parts, unknown: set[int]) -> None:
+    """Sums per account, model and month: whole columns where a record lies in one month, one by one where it does not."""
+    accounts = [batch.account[index] for index in rated.index]
+    ends = [batch.end_us[index] for index in rated.index]
+    month = _month_index(_column([batch.start_us[index] for index in rated.index]))
+    last = _month_index(_column(ends) - 1)
+    several = len(parts.words) != len(accounts)
+    whole = np.ones(len(accounts), dtype=bool) & ((last <= month) & (not several))
+    whole[sorted(unknown)] = False
+    keys = list(zip(accounts, rated.models, month.tolist(), strict=True))
+    numbers = {key: number for number, key in enumerate(dict.fromkeys(keys))}
+    group = np.array([numbers[key] for key in keys])[whole] if keys else np.array([], dtype=np.int64)
+    ones = np.ones(int(whole.sum()), dtype=np.int64)
+    columns = (ones, rated.gpu_ms[whole], rated.yuan[whole], rated.compute[whole])
+    sums = [_sums(column, group, len(numbers)).tolist() for column in columns]
+    for (account, models, at), number in numbers.items():
+        if sums[0][number]:
+            line = rated.lines.setdefault((account, models[0], _month_name(at)), Line())
+            line.add(*(column[number] for column in sums))
+    for place in np.flatnonzero(~whole).tolist():
+        if place not in unknown:
+            _sum_shares(rated, batch, place)
+
+
+def _sum_shares(rated: Rated, batch: Batch, place: int) -> None:
+    """Spread a record over its months and models so that the parts add up to the last unit."""
+    index = rated.index[place]
+    shares = month_shares(batch.start_us[index], batch.end_us[index])
+    cards = batch.accelerators[index]
+    weights = [share * part.count_milli for _, share in shares for part in cards]
+    keys = [(month, name) for month, _ in shares for name in rated.models[place]]
+    spread = [split(int(column[place]), weights) for column in (rated.gpu_ms, rated.yuan, rated.compute)]
+    for at, (month, name) in enumerate(keys):
+        line = rated.lines.setdefault((batch.account[index], name, month), Line())
+        line.add(int(at == 0), spread[0][at], spread[1][at], spread[2][at])
+
+
+def month_shares(start_us: int, end_us: int) -> list[tuple[int, int]]:
+    """Policy months of an interval with the microseconds in each; an empty interval lies in the month of its start."""
+    found: list[tuple[int, int]] = []
+    at = start_us
+    while at < end_us or not found:
+        index = int(_month_index(_column([at]))[0])
+        upto = min(end_us, int(_STARTS[index + 1]))
+        found.append((_month_name(index), upto - at))
+        at = upto
+    return found
+
+
+def _month_index(instants: Column) -> Column:
+    return np.searchsorted(_STARTS, instants, side="right") - 1
+
+
+def _month_name(index: int) -> int:
+    return (1970 + index // 12) * 100 + index % 12 + 1
+
+
+_STARTS = _column([shanghai_day_us(dt.date(1970 + index // 12, index % 12 + 1, 1)) for index in range(231 * 12)])
+"""Starts of policy months; records before 2000 and beyond our clock never come this far."""

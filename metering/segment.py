@@ -1,0 +1,141 @@
+"""Canonical bytes "SQU1" of a usage record: what is hashed, compared and kept, whatever form it arrived in.
+
+Sending (sequence, time, signature) is no part of it: the same fact sent twice has the same bytes. Layout, big-endian:
+
+    "SQU1" flags:u8 parts:u8 start_us:i64 end_us:i64 active_ms:u64 attempt:i64 count_milli:u64
+    lengths of id account job state voucher model extensions: 7 × u16, then these texts in UTF-8,
+    then for each further part: count_milli:u64 length:u16 model
+
+`flags` bit 0 says final. `extensions` is compact JSON with sorted keys, empty when there are none.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Protocol
+
+from ledger.errors import Kind
+from metering.errors import MeteringError
+from metering.model import Accelerator, UsageRecord
+
+MAGIC = b"SQU1"
+TEXT_MAX = 255
+"""Longest id, account, job, state, voucher or model, in characters."""
+
+
+class Cards(Protocol):
+    """Cards of one model, as decoded from the wire or built by a source."""
+
+    @property
+    def model(self) -> str: ...  # noqa: D102
+    @property
+    def count_milli(self) -> int: ...  # noqa: D102
+
+
+_HEAD = struct.Struct(">4sBBqqQqQ7H")
+_PART = struct.Struct(">QH")
+_LENGTH = struct.Struct(">I")
+
+
+def encode(
+    record_id: str,
+    account: str,
+    job: str,
+    attempt: int,
+    start_us: int,
+    end_us: int,
+    active_ms: int,
+    accelerators: Sequence[Cards],
+    state: str,
+    final: bool,
+    voucher: str | None = None,
+    extensions: str = "",
+) -> bytes:
+    """Canonical bytes of a record, fields in the order of `UsageRecord`; texts must have been checked for length."""
+    first = accelerators[0]
+    texts = (record_id, account, job, state, voucher or "", first.model, extensions)
+    joined = "".join(texts)
+    body = joined.encode()
+    lengths = map(len, texts) if len(body) == len(joined) else (len(text.encode()) for text in texts)
+    parts = len(accelerators)
+    head = _HEAD.pack(MAGIC, final, parts, start_us, end_us, active_ms, attempt, first.count_milli, *lengths)
+    if parts == 1:
+        return head + body
+    return head + body + b"".join(_PART.pack(p.count_milli, len(m := p.model.encode())) + m for p in accelerators[1:])
+
+
+def encode_ascii(
+    record_id: str,
+    account: str,
+    job: str,
+    attempt: int,
+    start_us: int,
+    end_us: int,
+    active_ms: int,
+    model: str,
+    count_milli: int,
+    state: str,
+    voucher: str | None,
+) -> bytes:
+    """`encode` for the ordinary record: closed, one card model, no extensions, ASCII texts."""
+    named = voucher or ""
+    return (
+        _HEAD.pack(
+            MAGIC, 1, 1, start_us, end_us, active_ms, attempt, count_milli,
+            len(record_id), len(account), len(job), len(state), len(named), len(model), 0,
+        )
+        + f"{record_id}{account}{job}{state}{named}{model}".encode()
+    )  # fmt: skip
+
+
+def decode(data: bytes) -> UsageRecord:
+    """Record of canonical bytes; extensions stay in the bytes alone.
+
+    Raises:
+        MeteringError: anything `encode` does not write.
+
+    """
+    try:
+        return _decode(data)
+    except (struct.error, UnicodeDecodeError, ValueError) as fault:
+        raise MeteringError(
+            "record-malformed", "用量记录的规范字节损坏", f"damaged usage record bytes: {fault}", kind=Kind.PROOF
+        ) from fault
+
+
+def _decode(data: bytes) -> UsageRecord:
+    magic, flags, parts, start_us, end_us, active_ms, attempt, count, *lengths = _HEAD.unpack_from(data)
+    at = _HEAD.size
+    texts = []
+    for length in lengths:
+        texts.append(data[at : at + length].decode())
+        at += length
+    record_id, account, job, state, voucher, model, _extensions = texts
+    accelerators = [Accelerator(model, count)]
+    for _ in range(parts - 1):
+        more, length = _PART.unpack_from(data, at)
+        at += _PART.size + length
+        accelerators.append(Accelerator(data[at - length : at].decode(), more))
+    if magic != MAGIC or flags > 1 or at != len(data):
+        raise ValueError("magic, flags or length")
+    return UsageRecord(
+        record_id, account, job, attempt, start_us, end_us, active_ms, tuple(accelerators), state,
+        bool(flags), voucher or None,
+    )  # fmt: skip
+
+
+def pack(leaves: Iterable[bytes]) -> bytes:
+    """A segment: each leaf behind its 32-bit length."""
+    return b"".join(part for leaf in leaves for part in (_LENGTH.pack(len(leaf)), leaf))
+
+
+def unpack(segment: bytes) -> Iterator[bytes]:
+    """Leaves of a segment, in order; MeteringError when it is cut."""
+    at, end = 0, len(segment)
+    while at < end:
+        start = at + _LENGTH.size
+        at = start + int.from_bytes(segment[at:start])
+        if at > end:
+            raise MeteringError("segment-cut", "用量段被截断", "a usage segment is cut short", kind=Kind.PROOF)
+        yield segment[start:at]

@@ -1,0 +1,5 @@
+"""`python -m suanquan`."""
+
+from suanquan.cli import main
+
+main()

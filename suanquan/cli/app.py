@@ -1,0 +1,116 @@
+"""Every command and group of `suanquan`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from suanquan.cli.agent import app as agent_app
+from suanquan.cli.bench import app as bench_app
+from suanquan.cli.centre import app as centre_app
+from suanquan.cli.ledger import app as ledger_app
+from suanquan.cli.ledger import db_app
+from suanquan.cli.options import DEFAULT_HOME, HomeOption, JsonOption, PassphraseOption
+from suanquan.cli.output import emit, note
+from suanquan.cli.scheme import app as scheme_app
+from suanquan.cli.subsidy import app as subsidy_app
+from suanquan.cli.voucher import app as voucher_app
+from suanquan.cli.voucher import keys_app
+
+app = typer.Typer(
+    name="suanquan",
+    help="算券：算力券的签发、计量、记账与核验。compute vouchers: issue, meter, record, verify.",
+    no_args_is_help=True,
+    rich_markup_mode=None,  # the rich help loads 400 ms of formatters
+    pretty_exceptions_enable=False,
+    add_completion=True,
+)
+app.add_typer(scheme_app, name="scheme", help="方案 / schemes")
+app.add_typer(voucher_app, name="voucher", help="算力券 / vouchers")
+app.add_typer(keys_app, name="keys", help="签发密钥 / issuer keys")
+app.add_typer(centre_app, name="centre", help="算力中心 / computing centres")
+app.add_typer(agent_app, name="agent", help="中心侧代理 / the centre's agent")
+app.add_typer(ledger_app, name="ledger", help="账本 / the ledger")
+app.add_typer(db_app, name="db", help="数据库 / the database")
+app.add_typer(subsidy_app, name="subsidy", help="补贴条款 / subsidy clauses")
+app.add_typer(bench_app, name="bench", help="性能测量 / measurements")
+
+
+@app.command()
+def init(
+    home: HomeOption = DEFAULT_HOME,
+    passphrase_file: PassphraseOption = None,
+    issuer: Annotated[str, typer.Option(help="签发方 URI / issuer URI")] = "urn:suanquan:sandbox",
+    sandbox: Annotated[bool, typer.Option(help="沙箱 / a sandbox home")] = False,
+    json: JsonOption = False,
+) -> None:
+    """新建数据目录、密钥、数据库与管理令牌。Make a home with keys, database and an administrator's token."""
+    from suanquan.home import Home, read_passphrase
+    from suanquan.settings import Settings
+    from suanquan.use_cases.setup import initialise
+
+    token = initialise(Home(home), Settings(issuer=issuer, sandbox=sandbox), read_passphrase(passphrase_file))
+    emit({"home": str(home), "token": token}, as_json=json)
+    note("令牌只显示这一次，请妥善保存。The token is shown only this once; keep it.")
+
+
+@app.command()
+def serve(
+    home: HomeOption = DEFAULT_HOME,
+    passphrase_file: PassphraseOption = None,
+    host: Annotated[str | None, typer.Option(help="监听地址 / address")] = None,
+    port: Annotated[int | None, typer.Option(help="端口 / port", min=0, max=65535)] = None,
+) -> None:
+    """运行服务。Run the service."""
+    from suanquan.cli.options import demo_passphrase
+    from suanquan.home import Home, read_passphrase
+    from suanquan.server import run
+
+    opened = Home(home).require()
+    run(opened, read_passphrase(passphrase_file or demo_passphrase(opened)), host=host, port=port)
+
+
+@app.command()
+def doctor(home: HomeOption = DEFAULT_HOME, passphrase_file: PassphraseOption = None, json: JsonOption = False) -> None:
+    """诊断，每个问题给出一行处理办法。Diagnose; one line of advice per fault."""
+    from suanquan.doctor import examine
+    from suanquan.home import Home
+
+    checks = examine(Home(home), passphrase_file)
+    if json:
+        emit([{"check": check.name, "ok": check.ok, "found": check.found, "fix": check.fix} for check in checks], as_json=True)
+    else:
+        for check in checks:
+            print(f"{'正常 ok ' if check.ok else '问题 BAD'}  {check.name}: {check.found}")
+            if not check.ok:
+                print(f"          → {check.fix}")
+    raise typer.Exit(0 if all(check.ok for check in checks) else 1)
+
+
+@app.command()
+def demo(
+    home: HomeOption = DEFAULT_HOME,
+    once: Annotated[bool, typer.Option("--once", help="跑完即退出 / end after the run")] = False,
+    port: Annotated[int, typer.Option(help="端口，0 为任意 / port, 0 for any", min=0, max=65535)] = 8080,
+    trace: Annotated[Path | None, typer.Option(help="真实用量文件 / a real usage file")] = None,
+    source: Annotated[str, typer.Option(help="文件来源 / its source")] = "sacct",
+    map_: Annotated[list[str] | None, typer.Option("--map", help="字段=列 / field=column")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="字段=值 / field=value")] = None,
+    timezone: Annotated[str | None, typer.Option(help="无时区时间的时区 / zone of naive times")] = None,
+    delimiter: Annotated[str | None, typer.Option(help="分隔符 / delimiter")] = None,
+    format_: Annotated[str | None, typer.Option("--format", help="无表头文件的列 / columns of a file without header")] = None,
+    step: Annotated[str | None, typer.Option(help="gauge-csv 每行时长 / how long a level holds")] = None,
+    json: JsonOption = False,
+) -> None:
+    """演示整条链路：签发、上报、扣减、核验。Show the whole chain on an embedded database."""
+    from suanquan.cli.sources import source_options
+    from suanquan.demo import Demo, run
+    from suanquan.home import Home
+
+    options = source_options(source, map_, set_, timezone, delimiter, format_, step) if trace else None
+    summary = run(Demo(Home(home), port, trace, options), stay=not once, announce=lambda text: note(text))
+    if summary is not None:
+        emit(summary, as_json=json)
+

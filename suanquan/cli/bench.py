@@ -1,0 +1,39 @@
+"""`suanquan bench`: a figure and, from the same run, the raw limit it is compared with."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from suanquan.cli.options import JsonOption
+from suanquan.cli.output import emit
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+
+Runs = Annotated[int, typer.Option(help="取中位数的轮数 / runs, of which the median counts", min=1, max=99)]
+
+
+@app.command()
+def ingest(
+    form: Annotated[str, typer.Option(help="cloudevents")] = "cloudevents",
+    batch: Annotated[int, typer.Option(help="每批条数 / records a batch", min=1, max=10_000)] = 10_000,
+    batches: Annotated[int, typer.Option(help="批数 / batches", min=1, max=10_000)] = 40,
+    vouchers: Annotated[int, typer.Option(help="券数 / vouchers", min=1, max=10_000)] = 1_000,
+    runs: Runs = 3,
+    json: JsonOption = False,
+) -> None:
+    """签名批次经 HTTP 入账的速度。Signed batches over HTTP, rated, debited and durable, per second."""
+    from suanquan.bench.ingest import measure
+
+    if form != "cloudevents":
+        raise typer.BadParameter("只支持 cloudevents / only cloudevents", param_hint="--form")
+    emit(measure(batch=batch, batches=batches, vouchers=vouchers, runs=runs), as_json=json)
+
+
+@app.command()
+def start(runs: Runs = 3, json: JsonOption = False) -> None:
+    """启动用时。Time until --help is printed, and until the demo's first page answers."""
+    from suanquan.bench.start import measure
+
+    emit(measure(runs), as_json=json)

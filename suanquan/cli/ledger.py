@@ -1,0 +1,68 @@
+"""`suanquan ledger` and `suanquan db`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from suanquan.cli.options import DEFAULT_HOME, HomeOption, JsonOption, quiet, run_with_service
+from suanquan.cli.output import emit, note
+
+if TYPE_CHECKING:
+    from suanquan.service import Service
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+db_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+
+EXIT_PROOF = 8
+
+
+@app.command()
+def verify(home: HomeOption = DEFAULT_HOME, json: JsonOption = False) -> None:
+    """从头重算整个账本。Recompute the whole ledger from its entries."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from suanquan.use_cases.verify_ledger import verify_ledger
+
+    async def use(service: Service) -> dict[str, Any]:
+        with Progress(console=Console(stderr=True), disable=quiet()) as progress:
+            task = progress.add_task("核验 verifying", total=None)
+            async with service.database.read() as connection:
+                return await verify_ledger(
+                    connection, lambda done, total: progress.update(task, completed=done, total=total)
+                )
+
+    found = run_with_service(home, use)
+    emit(found, as_json=json)
+    if not found["ok"]:
+        note("账本与其记录不符。The ledger does not agree with its entries.")
+        raise typer.Exit(EXIT_PROOF)
+
+
+@app.command()
+def head(home: HomeOption = DEFAULT_HOME, json: JsonOption = False) -> None:
+    """日志头：条数与根。The log's size and root."""
+    from ledger.store import load_head
+
+    async def use(service: Service) -> dict[str, Any]:
+        async with service.database.read() as connection:
+            found = await load_head(connection)
+        assert found is not None, "an opened home has a ledger"
+        return {"origin": found.origin, "size": found.size, "root": found.root.hex()}
+
+    emit(run_with_service(home, use), as_json=json)
+
+
+@db_app.command()
+def upgrade(home: HomeOption = DEFAULT_HOME) -> None:
+    """把数据库升级到本版结构。Bring the database to this version's schema."""
+    from suanquan.db.schema import revision
+    from suanquan.db.schema import upgrade as migrate
+    from suanquan.home import Home
+
+    database = Home(home).require().database
+    before = revision(database)
+    migrate(database)
+    note(f"{before} → {revision(database)}")

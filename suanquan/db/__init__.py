@@ -1,0 +1,1 @@
+"""Databases: connections, transactions and migrations. The only room besides stores that knows SQLAlchemy."""

@@ -1,0 +1,8 @@
+"""Alembic's entry: run migrations on the connection that `suanquan.db.schema` hands over."""
+
+from alembic import context
+
+from suanquan.db.tables import metadata
+
+context.configure(connection=context.config.attributes["connection"], target_metadata=metadata)
+context.run_migrations()

@@ -1,0 +1,64 @@
+"""Bring a database to the newest schema, and refuse one that is not: forward only, one migration history for all packages."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import create_engine, inspect, text
+
+from ledger.errors import Kind
+from suanquan.errors import ServiceError
+
+HEAD = "0001"
+_MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+def upgrade(database: Path) -> None:
+    """Run the migrations that a database lacks, in one exclusive transaction."""
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS))
+    engine = create_engine(f"sqlite:///{database}", connect_args={"timeout": 60, "isolation_level": None})
+    try:
+        with engine.connect() as connection:
+            connection.exec_driver_sql("PRAGMA journal_mode=WAL")
+            connection.exec_driver_sql("BEGIN EXCLUSIVE")
+            config.attributes["connection"] = connection
+            command.upgrade(config, HEAD)
+            connection.exec_driver_sql("COMMIT")
+    finally:
+        engine.dispose()
+
+
+def revision(database: Path) -> str | None:
+    """Schema revision of a database, None when it has none."""
+    if not database.is_file():
+        return None
+    engine = create_engine(f"sqlite:///{database}")
+    try:
+        with engine.connect() as connection:
+            if not inspect(connection).has_table("alembic_version"):
+                return None
+            found: Any = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+            return str(found) if found else None
+    finally:
+        engine.dispose()
+
+
+def require_head(database: Path) -> None:
+    """Refuse a database that this version cannot use.
+
+    Raises:
+        ServiceError: `schema-outdated`.
+
+    """
+    found = revision(database)
+    if found != HEAD:
+        raise ServiceError(
+            "schema-outdated",
+            f"数据库结构版本为 {found}，需要 {HEAD}；请运行 suanquan db upgrade",
+            f"the database has schema {found} and needs {HEAD}; run suanquan db upgrade",
+            kind=Kind.UNAVAILABLE,
+        )

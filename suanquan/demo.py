@@ -1,0 +1,314 @@
+"""The demo: the whole chain on an embedded database, with real signatures over real HTTP.
+
+A sandbox home, vouchers from the sandbox scheme, a centre's agent that reads a scheduler's output and reports it to the
+running service, debits, self-pay and receipts. The same home can be played again: nothing is counted twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import secrets
+import signal
+import threading
+import urllib.request
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import Progress
+
+from ledger.amount import CNY, format_units
+from ledger.ed25519 import PublicKey
+from ledger.errors import Kind
+from ledger.jws import verify as verify_jws
+from metering import store as metering_store
+from metering.agent.client import UsageClient
+from metering.agent.daemon import Sender
+from metering.agent.keys import AgentKey, create_key, load_key
+from metering.agent.spool import Spool
+from metering.model import UsageRecord
+from metering.rating import rate_one
+from metering.sources import read
+from metering.sources.faults import Skipped
+from metering.sources.options import SourceOptions
+from suanquan.db.database import Database
+from suanquan.db.tokens import create_token
+from suanquan.errors import ServiceError
+from suanquan.home import Home, packaged_config, read_passphrase, write_secret
+from suanquan.jobs import running_jobs
+from suanquan.server import configure_logging, listen, run_loop, serving
+from suanquan.service import Service, create_ledger, open_service
+from suanquan.settings import Settings
+from suanquan.use_cases import setup
+from suanquan.use_cases.ingest import RECEIPT_TYPE
+from suanquan.use_cases.overview import overview
+from voucher import store as voucher_store
+from voucher.holder import sandbox_uscc
+from voucher.issuance import IssueRequest
+
+RECEIPT_BYTES_MAX = 8192
+COVERED_PERCENT = 60
+"""How much of each account's usage the demo's vouchers cover, so that self-pay shows, too."""
+FEN = 10_000
+SEND_FAILURES_MAX = 8
+STATUSES = ("accepted", "duplicate", "conflict", "rejected", "held")
+
+
+@dataclass(frozen=True, slots=True)
+class Demo:
+    """What to play: the built-in sample, or a usage file of one's own."""
+
+    home: Home
+    port: int
+    trace: Path | None = None
+    options: SourceOptions | None = None
+
+
+@dataclass(slots=True)
+class Centre:
+    """One computing centre of the demo: its records and what became of them."""
+
+    id: str
+    name: str
+    records: list[UsageRecord]
+    results: Counter[str] = field(default_factory=Counter)
+
+
+def run(demo: Demo, *, stay: bool, announce: Callable[[str], None]) -> dict[str, Any] | None:
+    """Play the demo; its summary, or None after a demo that stayed up and was stopped."""
+    configure_logging(logging.WARNING)
+    _prepare_home(demo.home)
+    centres = _centres(demo)
+    return run_loop(_play(demo, centres, stay=stay, announce=announce))
+
+
+def _prepare_home(home: Home) -> None:
+    """A sandbox home with its own passphrase and token files; one that was cut short is completed."""
+    if home.settings_file.exists() and not (home.path / "demo-passphrase").exists():
+        raise ServiceError(
+            "home-not-demo",
+            f"{home.path} 不是演示目录，请换 --home",
+            f"{home.path} is no demo home; choose another --home",
+            kind=Kind.CONFLICT,
+        )
+    home.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    passphrase = home.path / "demo-passphrase"
+    if not passphrase.exists():
+        write_secret(passphrase, secrets.token_urlsafe(24).encode())
+    settings = Settings(issuer="urn:suanquan:sandbox", sandbox=True)
+    if not home.settings_file.exists():
+        write_secret(home.path / "demo-token", setup.initialise(home, settings, read_passphrase(passphrase)).encode())
+    if not (home.path / "demo-token").exists():
+        write_secret(home.path / "demo-token", asyncio.run(_complete(home, settings)).encode())
+
+
+async def _complete(home: Home, settings: Settings) -> str:
+    await create_ledger(home, f"{settings.issuer}/ledger/0")
+    database = Database(home.database)
+    try:
+        async with database.write() as connection:
+            return await create_token(connection, setup.ADMINISTRATOR, "demo", 0)
+    finally:
+        await database.close()
+
+
+def _centres(demo: Demo) -> list[Centre]:
+    if demo.trace is None or demo.options is None:
+        samples = packaged_config() / "demo"
+        return [
+            Centre("sj01", "松江智算中心（沙箱）", _read(samples / "sj01.sacct.txt", SourceOptions("sacct", timezone="UTC"))),
+            Centre(
+                "sj02",
+                "松江昇腾中心（沙箱）",
+                _read(samples / "sj02.sacct.txt", SourceOptions("sacct", timezone="Asia/Shanghai")),
+            ),
+        ]
+    stem = demo.trace.name.partition(".")[0].lower()
+    name = "".join(letter if letter.isascii() and letter.isalnum() else "-" for letter in stem)[:24].strip("-")
+    return [Centre(f"demo-{name or 'trace'}", demo.trace.name, _read(demo.trace, demo.options))]
+
+
+def _read(path: Path, options: SourceOptions) -> list[UsageRecord]:
+    try:
+        with path.open("rb") as stream:
+            return [item for item in read(path.name, stream, options) if not isinstance(item, Skipped)]
+    except OSError as fault:
+        raise ServiceError(
+            "file-unreadable", f"读不到 {path}", f"cannot read {path}: {fault.strerror}", kind=Kind.NOT_FOUND
+        ) from fault
+
+
+async def _play(
+    demo: Demo, centres: list[Centre], *, stay: bool, announce: Callable[[str], None]
+) -> dict[str, Any] | None:
+    async with open_service(demo.home, read_passphrase(demo.home.path / "demo-passphrase")) as service:
+        listener = listen(service, None, 0 if not stay else demo.port)
+        async with serving(service, listener), running_jobs(service):
+            announce(f"服务已启动 / service is up: {service.settings.url}/")
+            stop = threading.Event()
+            with _stopping(stop) as stopped:
+                for centre in centres:
+                    await _play_centre(service, centre, stop)
+                summary = await _summary(service, centres)
+                if not stay:
+                    return summary
+                announce(json.dumps(summary, ensure_ascii=False, indent=2))
+                announce(_addresses(service, demo.home))
+                await stopped.wait()
+    return None
+
+
+@contextlib.contextmanager
+def _stopping(stop: threading.Event) -> Iterator[asyncio.Event]:
+    """Ctrl-C and SIGTERM stop the agent between two batches and end the demo."""
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def end() -> None:
+        stop.set()
+        stopped.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, end)
+    try:
+        yield stopped
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
+
+
+def _addresses(service: Service, home: Home) -> str:
+    url = service.settings.url
+    token = (home.path / "demo-token").read_text()
+    return (
+        f"首页 page      {url}/\n指标 metrics   {url}/metrics\n接口 API       {url}/docs\n"
+        f"令牌 token     {token}   （沙箱 sandbox only）\n按 Ctrl-C 结束 / press Ctrl-C to end"
+    )
+
+
+async def _play_centre(service: Service, centre: Centre, stop: threading.Event) -> None:
+    """Register the centre, give its accounts vouchers, and let its agent report over HTTP."""
+    await setup.register_centre(service.journal, service.catalog, centre.id, centre.name, _capacity(centre.records))
+    key = _agent_key(service.home, centre.id)
+    await setup.register_agent_key(service.journal, centre.id, PublicKey.of(key.private))
+    await _issue(service, centre)
+    await asyncio.to_thread(_report, service.settings.url, service.home, centre, key, stop)
+    if stop.is_set():
+        raise KeyboardInterrupt
+
+
+def _capacity(records: list[UsageRecord]) -> dict[str, int]:
+    """Cards a centre declares: the most that its records ever use at once, by model, in whole cards."""
+    changes: dict[str, list[tuple[int, int]]] = {}
+    for record in records:
+        for part in record.accelerators:
+            changes.setdefault(part.model, []).extend(
+                ((record.start_us, part.count_milli), (record.end_us, -part.count_milli))
+            )
+    peaks: dict[str, int] = {}
+    for model, steps in changes.items():
+        level = peak = 0
+        for _, change in sorted(steps):
+            level += change
+            peak = max(peak, level)
+        peaks[model] = -(-peak // 1000)
+    return {model: peak for model, peak in peaks.items() if peak and model != "unknown"}
+
+
+def _agent_key(home: Home, centre: str) -> AgentKey:
+    path = home.path / "agent" / f"{centre}.pem"
+    path.parent.mkdir(exist_ok=True, mode=0o700)
+    if not path.exists():
+        create_key(path)
+    return load_key(path)
+
+
+async def _issue(service: Service, centre: Centre) -> None:
+    """One voucher for each account, over part of what its usage costs. The same records give the same vouchers."""
+    scheme = next(scheme for scheme in service.catalog.schemes.values() if "sandbox" in scheme.id)
+    terms = scheme.terms_in(CNY.code)
+    assert terms is not None, "the sandbox issues yuan"
+    for account, cost in sorted(_costs(service, centre).items()):
+        holder = sandbox_uscc(int.from_bytes(sha256(f"{centre.id}/{account}".encode()).digest()[:3]))
+        await setup.bind_account(service.journal, centre.id, account, holder)
+        face = min(max(cost * COVERED_PERCENT // 100 // FEN * FEN, terms.min_units), terms.max_units)
+        amount = format_units(face, CNY)
+        await service.issue(scheme.id, IssueRequest(holder, CNY.code, amount), f"demo/{centre.id}/{account}/{amount}")
+
+
+def _costs(service: Service, centre: Centre) -> dict[str, int]:
+    """What each account's records will cost, in units of CNY, at the sandbox's prices."""
+    tariffs = service.catalog.tariffs(centre.id)
+    costs: dict[str, int] = {}
+    for record in centre.records:
+        costs[record.account] = costs.get(record.account, 0) + rate_one(record, tariffs)
+    return costs
+
+
+def _report(url: str, home: Home, centre: Centre, key: AgentKey, stop: threading.Event) -> None:
+    """The centre's agent: spool, sign, send until every record has an answer and a receipt that holds."""
+    source = f"urn:centre:{centre.id}:agent:demo"
+    console = Console(stderr=True)
+    with (
+        Spool(home.path / "agent" / f"{centre.id}.spool", source) as spool,
+        UsageClient(url, source, key, lambda token: verify_jws(token, _service_keys(url), RECEIPT_TYPE)) as client,
+        Progress(console=console, disable=not console.is_terminal) as progress,
+    ):
+        spool.append(centre.records, again=True)
+        task = progress.add_task(f"{centre.id} 上报 reporting", total=spool.status().unsent)
+        sender = Sender(spool, client)
+        failures = 0
+        while not stop.is_set() and (step := sender.step()):
+            reply, delay_s = step
+            centre.results.update(result.status for result in reply.results)
+            progress.update(task, completed=sum(centre.results.values()))
+            failures = 0 if reply.results else failures + 1
+            if failures > SEND_FAILURES_MAX:
+                raise ServiceError("agent-failed", f"上报失败：{reply.detail}", f"reporting failed: {reply.detail}")
+            stop.wait(delay_s)
+
+
+def _service_keys(url: str) -> dict[str, PublicKey]:
+    with urllib.request.urlopen(f"{url}/.well-known/jwks.json", timeout=10) as response:  # noqa: S310 -- our own address
+        keys = [PublicKey.from_jwk(jwk) for jwk in json.load(response)["keys"]]
+    return {key.kid: key for key in keys}
+
+
+async def _summary(service: Service, centres: list[Centre]) -> dict[str, Any]:
+    """Figures of the demo's centres as the ledger has them, and what the agent was told in this run."""
+    ids = {centre.id for centre in centres}
+    async with service.database.read() as connection:
+        figures = await overview(connection, service.catalog)
+        usage = [row for row in await metering_store.usage_by(connection, "centre", "account") if row["centre"] in ids]
+        issued = await voucher_store.issued_to_accounts(connection, ids, CNY.number)
+    ours = [centre for centre in figures.centres if centre.centre in ids]
+    rated, self_pay = sum(centre.yuan for centre in ours), sum(centre.self_pay for centre in ours)
+    debited = sum(units for _, centre, units in figures.redeemed if centre in ids)
+    told: Counter[str] = sum((centre.results for centre in centres), Counter())
+    by_account: Counter[str] = Counter()
+    for row in usage:
+        by_account[row["account"]] += row["gpu_ms"]
+    return {
+        "issued_yuan": format_units(issued, CNY),
+        "records": sum(row["records"] for row in usage),
+        "gpu_ms": sum(row["gpu_ms"] for row in usage),
+        "rated_yuan": format_units(rated, CNY),
+        "debited_yuan": format_units(debited, CNY),
+        "self_pay_yuan": format_units(self_pay, CNY),
+        "statuses": {status: told[status] for status in STATUSES},
+        "utilisation": {
+            centre.centre: f"{centre.total_gpu_ms * 10_000 // centre.capacity_gpu_ms / 100:.2f}%"
+            for centre in ours
+            if centre.capacity_gpu_ms
+        },
+        "log": {"size": figures.head.size, "root": figures.head.root.hex()},
+        "by_account": dict(sorted(by_account.items())),
+    }
+

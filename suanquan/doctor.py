@@ -1,0 +1,95 @@
+"""`suanquan doctor`: what could be wrong with an installation, each fault with one line of advice."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+from ledger.errors import DomainError
+from suanquan.catalog import load_catalog
+from suanquan.db.schema import require_head
+from suanquan.home import Home, read_passphrase
+from suanquan.settings import load_settings
+
+FREE_BYTES_MIN = 1 << 30
+SQLITE_MIN = (3, 37, 0)
+"""STRICT tables came with 3.37."""
+PACKAGES = ("ledger", "metering", "voucher", "subsidy", "suanquan")
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing looked at."""
+
+    name: str
+    ok: bool
+    found: str
+    fix: str = ""
+
+
+def examine(home: Home, passphrase_file: Path | None) -> list[Check]:
+    """Look at everything; a check that raises is a fault with the error's own words."""
+    return [*_machine(home), *_home(home, passphrase_file)]
+
+
+def _machine(home: Home) -> Iterator[Check]:
+    version = ".".join(map(str, sys.version_info[:3]))
+    yield Check("python", sys.version_info >= (3, 11), version, "安装 Python 3.11 以上 / install Python 3.11 or newer")
+    yield Check(
+        "sqlite", sqlite3.sqlite_version_info >= SQLITE_MIN, sqlite3.sqlite_version, "升级 SQLite 至 3.37 / upgrade SQLite"
+    )
+    existing = next(path for path in (home.path, *home.path.absolute().parents) if path.exists())
+    free = shutil.disk_usage(existing).free
+    yield Check("disk", free >= FREE_BYTES_MIN, f"{free >> 20} MiB", "至少留出 1 GiB / free at least 1 GiB")
+    owners = metadata.packages_distributions()
+    doubles = [name for name in PACKAGES if len(set(owners.get(name, ()))) > 1]
+    yield Check(
+        "packages",
+        not doubles,
+        ", ".join(doubles) or "无冲突 no clash",
+        "换独立环境安装：有同名包 / install in an environment of its own: packages of the same name",
+    )
+
+
+def _home(home: Home, passphrase_file: Path | None) -> Iterator[Check]:
+    present = _try("home", lambda: str(home.require().path), "suanquan init")
+    yield present
+    if not present.ok:
+        return
+    mode = home.path.stat().st_mode & 0o077
+    yield Check("home-mode", not mode, oct(home.path.stat().st_mode & 0o777), f"chmod 700 {home.path}")
+    yield _try("settings", lambda: load_settings(home.settings_file).url, f"改正 correct {home.settings_file}")
+    yield _try("config", lambda: f"{len(load_catalog(home.config).schemes)} scheme(s)", f"改正 correct {home.config}")
+    yield _try("keys", lambda: home.load_registry().signing_key().kid, "从备份恢复 keys/ / restore keys/ from a backup")
+    yield _try("schema", lambda: (require_head(home.database), "ok")[1], "suanquan db upgrade")
+    yield _try("database", lambda: _quick_check(home.database), "从备份恢复 / restore from a backup")
+    made = home.path / "demo-passphrase"
+    chosen = passphrase_file or (made if made.is_file() else None)
+    yield _try(
+        "passphrase",
+        lambda: (home.load_signing_key(read_passphrase(chosen)), "ok")[1],
+        "--passphrase-file 指向正确的 0600 文件 / point --passphrase-file to the right file, mode 0600",
+    )
+
+
+def _quick_check(database: Path) -> str:
+    with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as connection:
+        found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+    connection.close()
+    if found != "ok":
+        raise ValueError(str(found))
+    return "ok"
+
+
+def _try(name: str, look: Callable[[], str], fix: str) -> Check:
+    try:
+        return Check(name, True, look())
+    except DomainError as error:
+        return Check(name, False, f"{error.zh} / {error.en}", fix)
+    except (OSError, ValueError, KeyError, sqlite3.Error) as fault:
+        return Check(name, False, f"{type(fault).__name__}: {fault}", fix)

@@ -1,0 +1,157 @@
+"""A home: the folder that holds everything of one installation, and how it is made."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+import suanquan
+from ledger.ed25519 import PublicKey
+from ledger.errors import Kind
+from suanquan.errors import ServiceError
+from suanquan.settings import Settings, write_settings
+from voucher.keys import KeyRegistry, decode_private_key, encode_private_key
+
+PASSPHRASE_MIN = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """Paths of a home. Nothing is read before it is asked for."""
+
+    path: Path
+
+    @property
+    def settings_file(self) -> Path:
+        """What an operator sets."""
+        return self.path / "suanquan.toml"
+
+    @property
+    def database(self) -> Path:
+        """The embedded database."""
+        return self.path / "suanquan.db"
+
+    @property
+    def config(self) -> Path:
+        """The operator's reviewed copy of schemes, prices and accelerators."""
+        return self.path / "config"
+
+    @property
+    def keys(self) -> Path:
+        """The issuer's key registry and encrypted private keys."""
+        return self.path / "keys"
+
+    def require(self) -> Home:
+        """This home, if it was initialised.
+
+        Raises:
+            ServiceError: `home-missing`.
+
+        """
+        if not self.settings_file.is_file():
+            raise ServiceError(
+                "home-missing",
+                f"{self.path} 不是 suanquan 的数据目录；请先运行 suanquan init --home {self.path}",
+                f"{self.path} is no suanquan home; run suanquan init --home {self.path} first",
+                kind=Kind.NOT_FOUND,
+            )
+        return self
+
+    def load_registry(self) -> KeyRegistry:
+        """The issuer's keys, public parts."""
+        return KeyRegistry.from_data(json.loads((self.keys / "registry.json").read_text()))
+
+    def load_signing_key(self, passphrase: bytes) -> Ed25519PrivateKey:
+        """The active private key.
+
+        Raises:
+            VoucherError: wrong passphrase, or no active key.
+
+        """
+        kid = self.load_registry().signing_key().kid
+        return decode_private_key((self.keys / f"{kid}.pem").read_bytes(), passphrase)
+
+
+def packaged_config() -> Path:
+    """The reviewed configuration that ships with suanquan: inside the wheel, or beside the packages in a checkout."""
+    package = Path(suanquan.__file__).parent
+    inside = package / "config"
+    return inside if inside.is_dir() else package.parent / "config"
+
+
+def read_passphrase(path: Path | None) -> bytes:
+    """The passphrase of the private keys, from a file only its owner can read.
+
+    Raises:
+        ServiceError: none named, unreadable, open to others, or too short.
+
+    """
+    if path is None:
+        raise ServiceError(
+            "passphrase-missing",
+            "请用 --passphrase-file 或环境变量 SUANQUAN_PASSPHRASE_FILE 指明口令文件",
+            "name the passphrase file with --passphrase-file or SUANQUAN_PASSPHRASE_FILE",
+        )
+    try:
+        mode = path.stat().st_mode
+        text = path.read_bytes().strip()
+    except OSError as fault:
+        raise ServiceError(
+            "passphrase-unreadable", f"读不到口令文件 {path}", f"cannot read {path}: {fault.strerror}"
+        ) from fault
+    if mode & 0o077:
+        raise ServiceError(
+            "passphrase-exposed",
+            f"口令文件 {path} 可被他人读取，请 chmod 600",
+            f"{path} can be read by others; chmod 600 it",
+        )
+    if len(text) < PASSPHRASE_MIN:
+        raise ServiceError(
+            "passphrase-short",
+            f"口令至少 {PASSPHRASE_MIN} 个字节",
+            f"the passphrase has at least {PASSPHRASE_MIN} bytes",
+        )
+    return text
+
+
+def create_home(home: Home, settings: Settings, passphrase: bytes) -> None:
+    """Make the folder, the keys and the configuration of a new home; the database is made by migration.
+
+    Raises:
+        ServiceError: `home-exists`.
+
+    """
+    if home.settings_file.exists():
+        raise ServiceError(
+            "home-exists",
+            f"{home.path} 已初始化，未作任何改动",
+            f"{home.path} is initialised already; nothing was changed",
+            kind=Kind.CONFLICT,
+        )
+    home.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    shutil.rmtree(home.keys, ignore_errors=True)
+    home.keys.mkdir(mode=0o700)
+    key = Ed25519PrivateKey.generate()
+    public = PublicKey.of(key)
+    registry = KeyRegistry(settings.issuer).announced(public).activated(public.kid)
+    write_secret(home.keys / f"{public.kid}.pem", encode_private_key(key, passphrase))
+    write_secret(home.keys / "registry.json", json.dumps(registry.to_data(), indent=1).encode())
+    shutil.copytree(packaged_config(), home.config, dirs_exist_ok=True)
+    write_settings(home.settings_file, settings)  # last: a home without it is not initialised, and init starts over
+
+
+def write_secret(path: Path, data: bytes) -> None:
+    """Write a file that only its owner can read, whole or not at all."""
+    fresh = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    fresh.replace(path)

@@ -1,0 +1,59 @@
+"""The ASGI application: routes, limits and the one error renderer, around an opened service."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import resources
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from fastapi.staticfiles import StaticFiles
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.types import ASGIApp, Scope
+
+import suanquan
+from ledger.errors import DomainError
+from suanquan.errors import ServiceError
+from suanquan.http import problem, routes
+from suanquan.http.limits import Limits
+from suanquan.http.usage import AgentKeys, post_usage
+from suanquan.portal import page
+from suanquan.service import Service
+
+_DESCRIPTION = "算力券：签发、计量、记账与核验 / compute vouchers: issue, meter, record, verify"
+
+
+def create_app(service: Service) -> ASGIApp:
+    """Everything a browser, an agent or Prometheus may ask of a service."""
+    app = FastAPI(
+        title="suanquan 算券",
+        version=suanquan.__version__,
+        description=_DESCRIPTION,
+        docs_url=None,
+        redoc_url=None,
+        responses={"4XX": {"description": "RFC 9457 problem", "content": {problem.TYPE: {}}}},
+    )
+    app.state.service = service
+    app.state.agent_keys = AgentKeys(service)
+    app.add_route("/v1/usage", post_usage, methods=["POST"])
+    app.include_router(routes.public)
+    app.include_router(routes.officer)
+    app.include_router(page.router, include_in_schema=False)
+    app.mount("/static", StaticFiles(directory=str(resources.files("suanquan.portal") / "static")))
+    app.add_exception_handler(DomainError, problem.on_domain_error)
+    app.add_exception_handler(HTTPException, problem.on_http_error)
+    app.add_exception_handler(RequestValidationError, problem.on_invalid_request)
+    app.add_exception_handler(Exception, problem.on_crash)
+    return Limits(app, _refuse)
+
+
+def _refuse(scope: Scope, error: ServiceError) -> ASGIApp:
+    async def answer(_scope: Scope, receive: object, send: object) -> None:
+        response = await problem.on_domain_error(Request(scope), error)
+        response.headers["connection"] = "close"
+        await response(scope, receive, send)  # type: ignore[arg-type]
+
+    return answer
+
+

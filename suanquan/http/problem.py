@@ -1,0 +1,96 @@
+"""RFC 9457 problem documents: the one renderer of errors on HTTP."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ledger.errors import DomainError, Finding, Kind
+from metering.signature import SignatureError
+
+STATUS = {
+    Kind.INVALID: 422,
+    Kind.NOT_FOUND: 404,
+    Kind.CONFLICT: 409,
+    Kind.NOT_ALLOWED: 403,
+    Kind.INSUFFICIENT: 409,
+    Kind.UNAVAILABLE: 503,
+    Kind.PROOF: 422,
+}
+_STATUS_OF_CODE = {
+    "nonce-replayed": 401,
+    "body-unreadable": 400,
+    "batch-too-large": 413,
+    "token-required": 401,
+    "token-unknown": 401,
+    "body-too-large": 413,
+    "body-timeout": 408,
+    "content-type-unsupported": 415,
+    "idempotency-key-missing": 400,
+}
+_TITLES = {400: "请求有误", 404: "没有这个地址", 405: "不支持的方法", 413: "请求过大", 422: "请求内容有误"}
+TYPE = "application/problem+json"
+
+
+def problem(
+    status: int, code: str, zh: str, en: str, *, findings: tuple[Finding, ...] = (), headers: dict[str, str] | None = None,
+    request_id: str = "",
+) -> Response:  # fmt: skip
+    """A problem response: Chinese title, English detail, a stable code, JSON pointers of what is at fault."""
+    body: dict[str, Any] = {
+        "type": "about:blank",
+        "title": zh,
+        "status": status,
+        "detail": en,
+        "code": code,
+        "request_id": request_id,
+    }
+    if findings:
+        body["errors"] = [{"pointer": f.where, "code": f.code, "title": f.zh, "detail": f.en} for f in findings]
+    return Response(msgspec.json.encode(body), status, headers, TYPE)
+
+
+def _id(request: Request) -> str:
+    return str(request.scope.get("suanquan.request_id", ""))
+
+
+async def on_domain_error(request: Request, error: Exception) -> Response:
+    """What the domain refused."""
+    assert isinstance(error, DomainError)
+    status = 401 if isinstance(error, SignatureError) else _STATUS_OF_CODE.get(error.code, STATUS[error.kind])
+    headers = {"Retry-After": "1"} if status == 503 else {}
+    if status == 401:
+        headers["WWW-Authenticate"] = "Signature" if isinstance(error, SignatureError) else "Bearer"
+    return problem(
+        status, error.code, error.zh, error.en, findings=error.findings, headers=headers, request_id=_id(request)
+    )
+
+
+async def on_http_error(request: Request, error: Exception) -> Response:
+    """What the router refused."""
+    assert isinstance(error, HTTPException)
+    title = _TITLES.get(error.status_code, "请求被拒绝")
+    headers = dict(error.headers or {})
+    return problem(error.status_code, f"http-{error.status_code}", title, error.detail, headers=headers, request_id=_id(request))
+
+
+async def on_invalid_request(request: Request, error: Exception) -> Response:
+    """What the request model refused, by JSON pointer."""
+    assert isinstance(error, RequestValidationError)
+    findings = tuple(
+        Finding(str(fault["type"]), "此项有误", str(fault["msg"]), "/" + "/".join(map(str, fault["loc"][1:])))
+        for fault in error.errors()
+    )
+    return problem(
+        422, "request-invalid", "请求内容有误", "the request is not valid", findings=findings, request_id=_id(request)
+    )
+
+
+async def on_crash(request: Request, _error: Exception) -> Response:
+    """What nobody foresaw: says nothing about the inside; the log has the trace under the request id."""
+    return problem(500, "internal", "系统内部错误", "internal error", request_id=_id(request))

@@ -1,0 +1,156 @@
+"""Voucher and read routes. Public: schemes, keys, sums. Everything that names a company needs a token."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Header, Query
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.requests import Request
+from starlette.responses import Response
+
+from metering import store as metering_store
+from suanquan import metrics
+from suanquan.errors import ServiceError
+from suanquan.http.auth import require_officer
+from suanquan.service import Service
+from suanquan.use_cases import issue as issuing
+from suanquan.use_cases.catalogue import scheme_object
+from suanquan.use_cases.overview import overview
+from suanquan.use_cases.statement import statement
+from voucher import store as voucher_store
+from voucher.issuance import IssueRequest
+
+public = APIRouter()
+officer = APIRouter(dependencies=[Depends(require_officer)])
+
+JTI = Annotated[str, Field(pattern=r"^[0-9A-Za-z-]{1,64}$")]
+Name = Annotated[str, Field(min_length=1, max_length=255)]
+
+
+class VoucherOrder(BaseModel):
+    """What a programme office asks for."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    scheme: Name
+    holder: Annotated[str, Field(description="统一社会信用代码 / unified social credit code", max_length=18)]
+    amount: Annotated[str, Field(description="十进制数 / decimal string", max_length=40)]
+    unit: Annotated[str, Field(max_length=16)] = "CNY"
+    holder_key: dict[str, str] | None = None
+
+
+def service_of(request: Request) -> Service:
+    """The service behind a request."""
+    service: Service = request.app.state.service
+    return service
+
+
+Opened = Annotated[Service, Depends(service_of)]
+
+
+@public.get("/healthz", tags=["operations"])
+async def healthz() -> dict[str, str]:
+    """Process is up."""
+    return {"status": "ok"}
+
+
+@public.get("/readyz", tags=["operations"])
+async def readyz(service: Opened) -> dict[str, Any]:
+    """Database answers and the log can be read."""
+    async with service.database.read() as connection:
+        figures = await overview(connection, service.catalog)
+    return {"status": "ok", "log_size": figures.head.size}
+
+
+@public.get("/metrics", tags=["operations"], response_class=Response)
+async def get_metrics(service: Opened) -> Response:
+    """Figures for Prometheus."""
+    async with service.database.read() as connection:
+        figures = await overview(connection, service.catalog)
+    return Response(metrics.render(figures, service.now_us), media_type=metrics.CONTENT_TYPE)
+
+
+@public.get("/.well-known/jwks.json", tags=["keys"])
+async def jwks(service: Opened) -> dict[str, Any]:
+    """Public keys that verify vouchers and receipts."""
+    return dict(service.keys.jwks())
+
+
+@public.get("/v1/schemes", tags=["schemes"])
+async def schemes(service: Opened) -> list[dict[str, str]]:
+    """Schemes in force."""
+    return [scheme_object(scheme) for scheme in service.catalog.schemes.values()]
+
+
+@officer.post("/v1/vouchers", tags=["vouchers"], status_code=201)
+async def post_voucher(
+    order: VoucherOrder,
+    service: Opened,
+    idempotency_key: Annotated[str | None, Header(min_length=1, max_length=255)] = None,
+) -> dict[str, Any]:
+    """Issue a voucher; the same Idempotency-Key and body give the same token again."""
+    if idempotency_key is None:
+        raise ServiceError("idempotency-key-missing", "缺少 Idempotency-Key", "the Idempotency-Key header is required")
+    request = IssueRequest(order.holder, order.unit, order.amount, order.holder_key)
+    return issuing.with_tokens(await service.issue(order.scheme, request, idempotency_key))
+
+
+@officer.get("/v1/vouchers", tags=["vouchers"])
+async def get_vouchers(
+    service: Opened,
+    after: Annotated[str, Query(max_length=64)] = "",
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+) -> dict[str, Any]:
+    """Vouchers in order of issue; `next` continues."""
+    async with service.database.read() as connection:
+        found = await voucher_store.list_vouchers(connection, after=after, limit=limit)
+    return {
+        "vouchers": [issuing.voucher_object(stored) for stored in found],
+        "next": found[-1].jti if len(found) == limit else None,
+    }
+
+
+@officer.get("/v1/vouchers/{jti}", tags=["vouchers"])
+async def get_voucher(jti: JTI, service: Opened) -> dict[str, Any]:
+    """One voucher with its tokens."""
+    async with service.database.read() as connection:
+        return issuing.with_tokens(await issuing.load(connection, jti))
+
+
+@officer.get("/v1/vouchers/{jti}/state", tags=["vouchers"])
+async def get_voucher_state(jti: JTI, service: Opened) -> dict[str, Any]:
+    """What a voucher still holds."""
+    async with service.database.read() as connection:
+        return issuing.voucher_object(await issuing.load(connection, jti))
+
+
+@officer.get("/v1/centres", tags=["centres"])
+async def get_centres(service: Opened) -> list[dict[str, Any]]:
+    """Centres with what they reported."""
+    async with service.database.read() as connection:
+        figures = await overview(connection, service.catalog)
+    return [
+        {"id": centre.centre, "name": centre.name, "gpu_ms": centre.gpu_ms, "statuses": centre.statuses}
+        for centre in figures.centres
+    ]
+
+
+@officer.get("/v1/statements/{centre}/{account}", tags=["statements"])
+async def get_statement(
+    centre: Name,
+    account: Name,
+    service: Opened,
+    before: Annotated[int, Query(ge=0)] = 2**62,
+) -> dict[str, Any]:
+    """Usage of one account line by line, newest batches first; `next` continues."""
+    async with service.database.read() as connection:
+        return await statement(connection, service.catalog, centre, account, before)
+
+
+@officer.get("/v1/quarantine", tags=["centres"])
+async def get_quarantine(service: Opened, limit: Annotated[int, Query(ge=1, le=1000)] = 100) -> list[dict[str, Any]]:
+    """Records that wait for a person: held, in conflict or refused."""
+    async with service.database.read() as connection:
+        rows = await metering_store.load_quarantine(connection, limit)
+    return [{name: row[name] for name in ("centre", "id", "status", "code", "batch", "position")} for row in rows]

@@ -1,0 +1,93 @@
+"""`POST /v1/usage`: the hot path. Signature, decoding and one transaction; no framework between bytes and answer."""
+
+from __future__ import annotations
+
+import time
+from hashlib import sha256
+
+import msgspec
+from starlette.requests import Request as HttpRequest
+from starlette.responses import Response
+
+from ledger.ed25519 import PublicKey
+from metering import signature
+from metering.batch import decode_cloudevents
+from metering.store import load_agent_keys
+from suanquan.errors import ServiceError
+from suanquan.service import Service
+from suanquan.use_cases.ingest import Request, ingest
+
+CLOUDEVENTS = ("application/cloudevents-batch+json", "application/cloudevents+json")
+KEYS_NS = 2_000_000_000
+"""How long agent keys are kept in memory: a revoked key is refused at most this much later."""
+KEYS_PAUSE_NS = 50_000_000
+NONCE_KEPT_US = 600_000_000
+"""Twice the longest life of a signature."""
+
+
+class AgentKeys:
+    """Registered keys of centre agents, read again every few seconds."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._keys: dict[str, tuple[PublicKey, str]] = {}
+        self._read_at = -KEYS_NS
+
+    async def refresh(self, header: str) -> None:
+        """Read the keys when those in memory are old, or lack the one that a Signature-Input header names.
+
+        Strangers cannot make us read for every request: between two readings lies `KEYS_PAUSE_NS`.
+        """
+        now = time.monotonic_ns()
+        known = any(f'keyid="{kid}"' in header for kid in self._keys)
+        if now - self._read_at < (KEYS_NS if known else KEYS_PAUSE_NS):
+            return
+        async with self._service.database.read() as connection:
+            rows = await load_agent_keys(connection)
+        self._keys = {kid: (PublicKey(public), centre) for kid, (public, centre) in rows.items()}
+        self._read_at = now
+
+    def key(self, kid: str) -> PublicKey | None:
+        """Public key of a key id that may report."""
+        found = self._keys.get(kid)
+        return found and found[0]
+
+    def centre(self, kid: str) -> str:
+        """Centre that a registered key reports for."""
+        return self._keys[kid][1]
+
+
+async def post_usage(request: HttpRequest) -> Response:
+    """Accept one signed batch; the answer is a promise, given after the durable commit."""
+    service: Service = request.app.state.service
+    keys: AgentKeys = request.app.state.agent_keys
+    content_type = request.headers.get("content-type", "").partition(";")[0].strip()
+    if content_type not in CLOUDEVENTS:
+        raise ServiceError(
+            "content-type-unsupported",
+            f"Content-Type 应为 {CLOUDEVENTS[0]}",
+            f"the content type must be {CLOUDEVENTS[0]}",
+        )
+    body = await request.body()
+    digest = sha256(body).digest()
+    await keys.refresh(request.headers.get("signature-input", ""))
+    signed = signature.verify(
+        "POST",
+        service.settings.url + request.url.path,
+        [(name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers.raw],
+        digest,
+        now_s=service.now_us // 1_000_000,
+        key_of=keys.key,
+    )
+    batch = decode_cloudevents(body, service.now_us)
+    about = Request(
+        keys.centre(signed.keyid),
+        signed.keyid,
+        signed.nonce,
+        service.now_us + NONCE_KEPT_US,
+        request.headers["idempotency-key"],
+        digest,
+    )
+    rules, issuer = service.rules, service.issuer
+    answer = await service.journal.transact(lambda tx: ingest(tx, about, batch, rules, issuer))
+    return Response(msgspec.json.encode(answer), media_type="application/json")

@@ -1,0 +1,91 @@
+"""Prometheus metrics from one snapshot of the database: figures equal the ledger, and no label names a company or a voucher."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from ledger.amount import CNY
+from suanquan.use_cases.overview import CentreSum, Overview, SchemeSum
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class _Snapshot(Collector):
+    def __init__(self, families: Iterable[Metric]) -> None:
+        self._families = list(families)
+
+    def collect(self) -> Iterable[Metric]:
+        return self._families
+
+
+def render(figures: Overview, now_us: int) -> bytes:
+    """The `/metrics` page in Prometheus text format."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Snapshot(_families(figures, now_us)))
+    return generate_latest(registry)
+
+
+def _families(figures: Overview, now_us: int) -> Iterator[Metric]:
+    yield from _voucher_families(figures.schemes)
+    redeemed = CounterMetricFamily("voucher_redeemed_yuan", "Yuan paid by vouchers.", labels=["scheme", "centre"])
+    for scheme, centre, units in figures.redeemed:
+        redeemed.add_metric([scheme, centre], yuan(units))
+    yield redeemed
+    yield from _centre_families(figures, now_us)
+    entries = GaugeMetricFamily("ledger_entries", "Entries in the ledger's log.")
+    entries.add_metric([], figures.head.size)
+    yield entries
+
+
+def _voucher_families(schemes: list[SchemeSum]) -> Iterator[Metric]:
+    budget = GaugeMetricFamily("voucher_budget_yuan", "Face value of vouchers in yuan by state.", labels=["scheme", "state"])
+    active = GaugeMetricFamily("voucher_active", "Vouchers issued.", labels=["scheme"])
+    holders = GaugeMetricFamily("voucher_beneficiaries", "Holders of vouchers.", labels=["scheme", "class"])
+    for scheme in schemes:
+        if scheme.asset is CNY:
+            for state in ("issued", "available", "held", "redeemed"):
+                budget.add_metric([scheme.scheme, state], yuan(getattr(scheme, state)))
+    for name in dict.fromkeys(scheme.scheme for scheme in schemes):
+        of_scheme = [scheme for scheme in schemes if scheme.scheme == name]
+        active.add_metric([name], sum(scheme.vouchers for scheme in of_scheme))
+        holders.add_metric([name, "all"], max(scheme.holders for scheme in of_scheme))
+    return iter((budget, active, holders))
+
+
+def _centre_families(figures: Overview, now_us: int) -> Iterator[Metric]:
+    gpu = CounterMetricFamily("compute_gpu_seconds", "GPU-seconds metered.", labels=["centre", "model"])
+    pflops = CounterMetricFamily("compute_pflops_seconds", "Dense FP16 PFLOPS-seconds metered.", labels=["centre"])
+    capacity = GaugeMetricFamily("centre_capacity_pflops", "Declared capacity in dense FP16 PFLOPS.", labels=["centre"])
+    use = GaugeMetricFamily("centre_utilisation_ratio", "Metered GPU time over declared capacity.", labels=["centre"])
+    rated = CounterMetricFamily("centre_rated_yuan", "Price of metered usage in yuan.", labels=["centre"])
+    lag = GaugeMetricFamily("usage_report_lag_seconds", "Time since the centre last reported.", labels=["centre"])
+    records = CounterMetricFamily("usage_records", "Usage records by outcome.", labels=["centre", "status"])
+    held = GaugeMetricFamily("usage_quarantined", "Records waiting for a person.", labels=["centre"])
+    for centre in figures.centres:
+        _add_centre(centre, gpu, records)
+        pflops.add_metric([centre.centre], centre.gflop_ms / 1e9)
+        rated.add_metric([centre.centre], yuan(centre.yuan))
+        held.add_metric([centre.centre], figures.quarantined.get(centre.centre, 0))
+        if centre.capacity_gflops:
+            capacity.add_metric([centre.centre], centre.capacity_gflops / 1e6)
+        if centre.capacity_gpu_ms:
+            use.add_metric([centre.centre], centre.total_gpu_ms / centre.capacity_gpu_ms)
+        if centre.received_us:
+            lag.add_metric([centre.centre], (now_us - centre.received_us) / 1e6)
+    return iter((gpu, pflops, capacity, use, rated, lag, records, held))
+
+
+def _add_centre(centre: CentreSum, gpu: CounterMetricFamily, records: CounterMetricFamily) -> None:
+    for model, milliseconds in centre.gpu_ms.items():
+        gpu.add_metric([centre.centre, model], milliseconds / 1000)
+    for status, count in centre.statuses.items():
+        records.add_metric([centre.centre, status], count)
+
+
+def yuan(units: int) -> float:
+    """Yuan of CNY units, for figures that are floats by their format."""
+    return units / 10**CNY.scale

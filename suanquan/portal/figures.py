@@ -1,0 +1,62 @@
+"""How amounts, quantities and instants read on a page: integers in, text out, nothing rounded unless it says so."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from zoneinfo import ZoneInfo
+
+from markupsafe import Markup
+
+from ledger.amount import CNY, Asset, format_units
+
+SHANGHAI = ZoneInfo("Asia/Shanghai")
+GPU_MS_PER_HOUR = 3_600_000
+GFLOP_MS_PER_PFLOPS_HOUR = 3_600_000 * 1_000_000
+MINUTE_US = 60_000_000
+DAY_US = 86_400_000_000
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+
+
+def amount(units: int, asset: Asset = CNY) -> Markup:
+    """All digits of an amount with thousands separators; those beyond the usual ones are set small, so that sums still add up."""
+    whole, fraction = format_units(abs(units), asset).split(".")
+    sign, usual = "−" if units < 0 else "", asset.scale - (4 if asset is CNY else 6)
+    return Markup('{}{:,}.{}<span class="rest">{}</span>').format(sign, int(whole), fraction[:usual], fraction[usual:])
+
+
+def quotient(numerator: int, denominator: int, places: int) -> str:
+    """Divide non-negative integers, rounding half up to `places` decimals; thousands are separated."""
+    scaled = (2 * numerator * 10**places + denominator) // (2 * denominator)
+    whole, fraction = divmod(scaled, 10**places)
+    return f"{whole:,}.{fraction:0{places}d}"
+
+
+def hours(gpu_ms: int) -> str:
+    """GPU-hours of GPU-milliseconds."""
+    return quotient(gpu_ms, GPU_MS_PER_HOUR, 2)
+
+
+def pflops_hours(gflop_ms: int) -> str:
+    """PFLOPS·h of GFLOPS-milliseconds."""
+    return quotient(gflop_ms, GFLOP_MS_PER_PFLOPS_HOUR, 3)
+
+
+def percent(part: int, whole: int) -> str:
+    """Give a share with one decimal."""
+    return f"{quotient(part * 100, whole, 1)}%"
+
+
+def instant(at_us: int, texts: Mapping[str, str]) -> str:
+    """Shanghai time of UTC epoch microseconds, to the second."""
+    at = _EPOCH + dt.timedelta(microseconds=at_us)
+    return at.astimezone(SHANGHAI).strftime(texts["instant"])
+
+
+def age(span_us: int, texts: Mapping[str, str]) -> str:
+    """How long ago, in the largest unit that fits."""
+    minutes = max(span_us, 0) // MINUTE_US
+    for key, size in (("days_ago", 1440), ("hours_ago", 60)):
+        if minutes >= size:
+            return texts[key].format(count=minutes // size)
+    return texts["minutes_ago"].format(count=minutes)

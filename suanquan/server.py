@@ -1,0 +1,144 @@
+"""Run the service: one event loop, one writer, uvicorn with our own limits; a stop signal finishes what was accepted."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import logging
+import socket
+import sys
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from typing import Any
+
+import structlog
+import uvicorn
+
+from suanquan.errors import ServiceError
+from suanquan.home import Home
+from suanquan.http.app import create_app
+from suanquan.http.limits import CONCURRENCY_MAX, GuardedProtocol
+from suanquan.jobs import running_jobs
+from suanquan.service import Service, open_service
+
+STOP_SECONDS = 20
+"""How long a stop waits for requests under way; batches take at most a second."""
+
+
+def run(home: Home, passphrase: bytes, *, host: str | None = None, port: int | None = None) -> None:
+    """Serve a home until a signal says stop."""
+    configure_logging()
+
+    async def main() -> None:
+        async with open_service(home, passphrase) as service:
+            listener = listen(service, host, port)
+            structlog.get_logger("suanquan").info("listening", url=service.settings.url, home=str(home.path))
+            async with running_jobs(service):
+                await server(service).serve(sockets=[listener])
+
+    run_loop(main())
+
+
+def run_loop(main: Coroutine[Any, Any, Any]) -> Any:
+    """Run a coroutine on the fastest loop there is."""
+    # Batches make tens of thousands of short-lived objects: at Python's default threshold of 700 the collector walks
+    # them hundreds of times and takes a third of the time (measured: 19,000 postings/s against 27,000).
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        return runner.run(main)
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    if sys.platform == "win32":
+        return None
+    import uvloop
+
+    return uvloop.new_event_loop
+
+
+def listen(service: Service, host: str | None, port: int | None) -> socket.socket:
+    """Take the address; `service.settings` say the port that was given where any was asked for.
+
+    Raises:
+        ServiceError: `address-taken`.
+
+    """
+    settings = service.settings
+    settings = settings.model_copy(
+        update={"host": host or settings.host, "port": settings.port if port is None else port}
+    )
+    listener = socket.socket(socket.AF_INET6 if ":" in settings.host else socket.AF_INET)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((settings.host, settings.port))
+    except OSError as fault:
+        listener.close()
+        raise ServiceError(
+            "address-taken",
+            f"无法监听 {settings.host}:{settings.port}（{fault.strerror}）；请换 --port",
+            f"cannot listen on {settings.host}:{settings.port} ({fault.strerror}); choose another --port",
+        ) from fault
+    service.settings = settings.model_copy(update={"port": listener.getsockname()[1]})
+    return listener
+
+
+class _Background(uvicorn.Server):
+    """A server that leaves signals to the program around it."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Take no signal."""
+        yield
+
+
+def server(service: Service, kind: type[uvicorn.Server] = uvicorn.Server) -> uvicorn.Server:
+    """The HTTP server of a service."""
+    return kind(
+        uvicorn.Config(
+            create_app(service),
+            http=GuardedProtocol,
+            ws="none",
+            lifespan="off",
+            access_log=False,
+            log_config=None,
+            server_header=False,
+            backlog=512,
+            limit_concurrency=4 * CONCURRENCY_MAX,
+            timeout_keep_alive=10,
+            timeout_graceful_shutdown=STOP_SECONDS,
+        )
+    )
+
+
+@contextlib.asynccontextmanager
+async def serving(service: Service, listener: socket.socket) -> AsyncIterator[None]:
+    """Serve in the background of this loop; on leaving, stop gracefully."""
+    running = server(service, _Background)
+    task = asyncio.create_task(running.serve(sockets=[listener]))
+    try:
+        while not running.started:
+            if task.done():
+                await task
+            await asyncio.sleep(0.01)
+        yield
+    finally:
+        running.should_exit = True
+        await task
+
+
+def configure_logging(level: int = logging.INFO) -> None:
+    """JSON lines on stderr, warnings of libraries among them."""
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(message)s")
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(ensure_ascii=False),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+    )

@@ -1,0 +1,115 @@
+"""The composition root: one object that holds what every surface (HTTP, command line, jobs) works with."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from hashlib import sha256
+
+from ledger import store as ledger_store
+from ledger.entry import EntryKind, Event
+from ledger.journal import Journal, Transaction
+from suanquan.catalog import Catalog, load_catalog
+from suanquan.db.database import Database
+from suanquan.db.schema import require_head, upgrade
+from suanquan.home import Home
+from suanquan.settings import Settings, load_settings
+from suanquan.use_cases.catalogue import find_scheme
+from suanquan.use_cases.ingest import Issuer, Rules
+from suanquan.use_cases.issue import Order, issue
+from voucher.issuance import IssueRequest
+from voucher.keys import KeyRegistry
+from voucher.store import StoredVoucher
+
+
+@dataclass(slots=True)
+class Service:
+    """An opened home. `sign` is None where no passphrase was given: then nothing can be issued or received."""
+
+    home: Home
+    settings: Settings
+    catalog: Catalog
+    keys: KeyRegistry
+    database: Database
+    journal: Journal
+    sign: Callable[[bytes], bytes] | None = None
+    started_us: int = field(default_factory=lambda: time.time_ns() // 1000)
+
+    @property
+    def now_us(self) -> int:
+        """UTC epoch microseconds."""
+        return time.time_ns() // 1000
+
+    @property
+    def issuer(self) -> Issuer:
+        """Who signs receipts."""
+        assert self.sign is not None, "opened without the signing key"
+        return Issuer(self.keys.issuer, self.keys.signing_key().kid, self.sign)
+
+    @property
+    def rules(self) -> Rules:
+        """What usage is rated and paid by."""
+        return Rules(self.catalog.tariffs, self.catalog.schemes, self.catalog.digest)
+
+
+    async def issue(self, scheme_id: str, request: IssueRequest, key: str | None = None) -> StoredVoucher:
+        """Issue a voucher under a scheme of the catalogue; `key` makes the request repeatable.
+
+        Raises:
+            DomainError: unknown scheme, or what `issue` refuses.
+
+        """
+        scheme = find_scheme(self.catalog.schemes, scheme_id)
+        order = Order(request, scheme, key or secrets.token_hex(16))
+        return await issue(self.journal, order, self.keys, self.issuer.sign)
+
+
+@contextlib.asynccontextmanager
+async def open_service(home: Home, passphrase: bytes | None = None) -> AsyncIterator[Service]:
+    """Open a home: check its schema, read its configuration, start the writer; on leaving, finish and close.
+
+    Raises:
+        DomainError: what is missing or wrong in the home, with what to do.
+
+    """
+    home.require()
+    require_head(home.database)
+    database = Database(home.database)
+    journal = Journal(database, time.time_ns, secrets.token_bytes)
+    service = Service(
+        home, load_settings(home.settings_file), load_catalog(home.config), home.load_registry(), database, journal
+    )
+    if passphrase is not None:
+        service.sign = home.load_signing_key(passphrase).sign
+    try:
+        async with journal.running():
+            yield service
+    finally:
+        await database.close()
+
+
+async def create_ledger(home: Home, origin: str) -> None:
+    """Make the database of a new home and its log, whose first entry fixes assets and scales; a second call does nothing."""
+    upgrade(home.database)
+    database = Database(home.database)
+    try:
+        async with database.write() as connection:
+            head = await ledger_store.load_head(connection)
+            if head is None:
+                await ledger_store.create_log(connection, origin, secrets.token_bytes(32))
+        journal = Journal(database, time.time_ns, secrets.token_bytes)
+        async with journal.running():
+            await journal.transact(_genesis)
+    finally:
+        await database.close()
+
+
+async def _genesis(tx: Transaction) -> None:
+    if tx.size:
+        return
+    digest = sha256(tx.genesis).digest()
+    event = Event(EntryKind.GENESIS, digest[:16], digest, salt=tx.entropy(32), payload=tx.genesis)
+    await tx.append([event])

@@ -1,0 +1,187 @@
+"""Issue a voucher: prepare and check, record with the ledger entry in one transaction, then sign once and release."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from hashlib import sha256
+from typing import Any, NamedTuple
+
+import cbor2
+
+from ledger.amount import ASSETS_BY_NUMBER, CNY, Asset, format_units
+from ledger.entry import EntryKind, Event, credit, debit
+from ledger.errors import Kind
+from ledger.journal import Journal, Transaction
+from ledger.store import Connection
+from metering.zones import rfc3339
+from voucher import store
+from voucher.document import make_jti
+from voucher.errors import VoucherError
+from voucher.issuance import IssueRequest, Prepared, prepare, recorded
+from voucher.keys import KeyRegistry
+from voucher.scheme import Scheme, Terms, policy_year
+from voucher.store import StoredVoucher
+
+Signer = Callable[[bytes], bytes]
+
+
+class Order(NamedTuple):
+    """A request to issue, with what makes it one: the idempotency key and the digest of its content."""
+
+    request: IssueRequest
+    scheme: Scheme
+    key: str
+
+    @property
+    def event_id(self) -> bytes:
+        """Id of the issue entry, from the idempotency key."""
+        return sha256(b"issue\x00" + self.key.encode()).digest()[:16]
+
+    @property
+    def digest(self) -> bytes:
+        """What tells another request under the same key apart."""
+        jwk = sorted((self.request.holder_key or {}).items())
+        parts = (self.scheme.id, self.request.holder, self.request.unit, self.request.amount, jwk)
+        return sha256(cbor2.dumps(parts, canonical=True)).digest()
+
+
+async def issue(journal: Journal, order: Order, keys: KeyRegistry, signer: Signer) -> StoredVoucher:
+    """Issue the voucher of an order; the same order again gets the same tokens.
+
+    Raises:
+        VoucherError: `issue-refused` with every reason, or `idempotency-key-reused`.
+
+    """
+
+    async def record(tx: Transaction) -> str:
+        earlier = await store.find_issue(tx.connection, order.event_id)
+        if earlier is None:
+            return await _record(tx, order, keys)
+        jti, digest = earlier
+        if digest != order.digest:
+            raise VoucherError(
+                "idempotency-key-reused",
+                "该 Idempotency-Key 已用于内容不同的请求",
+                "this Idempotency-Key was used for a different request",
+            )
+        return jti
+
+    jti = await journal.transact(record)
+    stored = await journal.transact(lambda tx: load(tx.connection, jti))
+    if stored.token is not None:
+        return stored
+    public = keys.verifying_keys()[stored.kid]
+    tokens = recorded(stored.jwt_input, stored.cwt_input, public).sign(signer)
+
+    async def release(tx: Transaction) -> StoredVoucher:
+        await store.write_released(tx.connection, stored.jti, tokens)
+        return await load(tx.connection, stored.jti)
+
+    return await journal.transact(release)
+
+
+async def load(conn: Connection, jti: str) -> StoredVoucher:
+    """The voucher of this id.
+
+    Raises:
+        VoucherError: `voucher-unknown`.
+
+    """
+    stored = await store.load_voucher(conn, jti)
+    if stored is None:
+        raise VoucherError("voucher-unknown", "没有这张券", "no such voucher", kind=Kind.NOT_FOUND)
+    return stored
+
+
+async def _record(tx: Transaction, order: Order, keys: KeyRegistry) -> str:
+    scheme, now_us = order.scheme, tx.now_ns // 1000
+    year = policy_year(now_us)
+    terms = scheme.terms_in(order.request.unit)
+    asset = terms.asset if terms else CNY
+    issued = await store.issued_in_year(tx.connection, scheme.id, asset.number, year, order.request.holder)
+    prepared = prepare(
+        order.request,
+        scheme,
+        issued,
+        issuer=keys.issuer,
+        key=keys.signing_key(),
+        jti=make_jti(now_us, tx.entropy(10)),
+        now_us=now_us,
+    )
+    assert terms is not None
+    number = await _post(tx, order, prepared, terms, year)
+    await store.write_prepared(
+        tx.connection,
+        prepared,
+        account=number,
+        year=year,
+        priority=scheme.priority,
+        scheme_digest=scheme.digest,
+        event_id=order.event_id,
+        request_digest=order.digest,
+    )
+    return prepared.voucher.jti
+
+
+async def _post(tx: Transaction, order: Order, prepared: Prepared, terms: Terms, year: int) -> int:
+    """Programme budget → voucher. A year's budget is opened with its first voucher and holds what the scheme gives."""
+    scheme, asset, voucher = order.scheme, terms.asset, prepared.voucher
+    names = _names(scheme.id, year, asset, voucher.jti)
+    first = not await tx.accounts([names.budget])
+    accounts = await tx.open([(names.treasury, asset, None), (names.budget, asset, 0), (names.voucher, asset, 0)])
+    treasury, budget, holder = (accounts[name].number for name in names)
+    ruleset = bytes.fromhex(scheme.digest)
+    if first:
+        funded = sha256(b"fund\x00" + names.budget.encode()).digest()
+        units = terms.budget_year_units
+        legs = (debit(treasury, units), credit(budget, units))
+        await tx.append([Event(EntryKind.POST, funded[:16], funded, legs, ruleset=ruleset)])
+    payload = {"type": "issue", "jti": voucher.jti, "jwt": prepared.jwt_digest, "cwt": prepared.cwt_digest}
+    event = Event(
+        EntryKind.POST,
+        order.event_id,
+        order.digest,
+        (debit(budget, voucher.units), credit(holder, voucher.units)),
+        ruleset=ruleset,
+        actor=sha256(prepared.key.kid.encode()).digest()[:8],
+        salt=tx.entropy(32),
+        payload=cbor2.dumps(payload, canonical=True),
+    )
+    await tx.append([event])
+    return holder
+
+
+class _Names(NamedTuple):
+    treasury: str
+    budget: str
+    voucher: str
+
+
+def _names(scheme: str, year: int, asset: Asset, jti: str) -> _Names:
+    return _Names(
+        f"scheme/{scheme}/treasury/{asset.code}", f"scheme/{scheme}/{year}/budget/{asset.code}", f"voucher/{jti}"
+    )
+
+
+def voucher_object(stored: StoredVoucher) -> dict[str, Any]:
+    """A voucher without its tokens; issued = available + held + redeemed."""
+    asset = ASSETS_BY_NUMBER[stored.asset]
+    available = stored.credits_posted - stored.debits_posted - stored.debits_held
+    return {
+        "jti": stored.jti,
+        "scheme": stored.scheme,
+        "holder": stored.holder,
+        "unit": asset.code,
+        "issued": format_units(stored.units, asset),
+        "available": format_units(available, asset),
+        "held": format_units(stored.debits_held, asset),
+        "redeemed": format_units(stored.debits_posted, asset),
+        "valid_from": rfc3339(stored.from_us),
+        "valid_until": rfc3339(stored.until_us),
+        "event_id": stored.event_id.hex(),
+    }
+
+
+def with_tokens(stored: StoredVoucher) -> dict[str, Any]:
+    """A voucher with what its holder presents: the JWT and the text of the QR code."""
+    return voucher_object(stored) | {"token": stored.token, "cwt": stored.cwt}

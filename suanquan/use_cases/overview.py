@@ -1,0 +1,105 @@
+"""What everyone may see: sums over vouchers, usage per centre and the head of the log, from one snapshot."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ledger import store as ledger_store
+from ledger.amount import ASSETS_BY_NUMBER, Asset
+from ledger.store import Connection, LogHead
+from metering import store as metering_store
+from suanquan.catalog import Catalog
+from voucher import store as voucher_store
+
+US_PER_MS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class SchemeSum:
+    """Vouchers of a scheme in one unit: issued = available + held + redeemed."""
+
+    scheme: str
+    asset: Asset
+    vouchers: int
+    holders: int
+    issued: int
+    redeemed: int
+    held: int
+
+    @property
+    def available(self) -> int:
+        """Units that can still be spent."""
+        return self.issued - self.redeemed - self.held
+
+
+@dataclass(frozen=True, slots=True)
+class CentreSum:
+    """A centre's usage: GPU-milliseconds by model, yuan rated and self-paid, and how much of its capacity that is.
+
+    `capacity_gpu_ms` is capacity × the time its records span, 0 where no capacity or nothing was reported;
+    `flop_rate` is the capacity in dense FP16 GFLOPS.
+    """
+
+    centre: str
+    name: str
+    gpu_ms: dict[str, int]
+    gflop_ms: int
+    yuan: int
+    self_pay: int
+    statuses: dict[str, int]
+    capacity_gpu_ms: int
+    capacity_gflops: int
+    received_us: int
+
+    @property
+    def total_gpu_ms(self) -> int:
+        """GPU-milliseconds over all models."""
+        return sum(self.gpu_ms.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """Figures of one moment. `redeemed` gives scheme, centre and the yuan units that vouchers paid there."""
+
+    schemes: list[SchemeSum]
+    centres: list[CentreSum]
+    redeemed: list[tuple[str, str, int]]
+    quarantined: dict[str, int]
+    head: LogHead
+
+
+async def overview(conn: Connection, catalog: Catalog) -> Overview:
+    """Read every public figure in one snapshot."""
+    head = await ledger_store.load_head(conn)
+    assert head is not None, "a home has a ledger"
+    schemes = [
+        SchemeSum(
+            row["scheme"], ASSETS_BY_NUMBER[row["asset"]], row["vouchers"], row["holders"], row["issued"], row["redeemed"], row["held"]
+        )
+        for row in await voucher_store.scheme_totals(conn)
+    ]  # fmt: skip
+    centres = [await _centre(conn, catalog, centre, name) for centre, name in (await metering_store.load_centres(conn)).items()]
+    redeemed = await voucher_store.load_redeemed(conn)
+    return Overview(schemes, centres, redeemed, await metering_store.count_quarantine(conn), head)
+
+
+async def _centre(conn: Connection, catalog: Catalog, centre: str, name: str) -> CentreSum:
+    rows = await metering_store.usage_by(conn, "model", centre=centre)
+    capacity = (await metering_store.load_capacity(conn)).get(centre, {})
+    sources = [source for source in await metering_store.load_sources(conn) if source.centre == centre and source.last_us]
+    span_us = max((s.last_us for s in sources), default=0) - min((s.first_us for s in sources), default=0)
+    gflops = catalog.capacity_gflops
+    self_paid = await ledger_store.accounts_under(conn, f"self-pay/{centre}/")
+    statuses = {status: count for at, status, count in await metering_store.load_statuses(conn) if at == centre}
+    return CentreSum(
+        centre,
+        name,
+        {row["model"]: row["gpu_ms"] for row in rows},
+        sum(row["gpu_ms"] * gflops.get(row["model"], 0) for row in rows),
+        sum(row["rated_units"] for row in rows),
+        sum(account.debits_posted for account in self_paid),
+        statuses,
+        sum(capacity.values()) * (span_us // US_PER_MS) // 1000,
+        sum(count * gflops.get(model, 0) for model, count in capacity.items()) // 1000,
+        max((source.received_us for source in sources), default=0),
+    )

@@ -1,0 +1,137 @@
+"""First steps of an installation: initialise a home, register centres and agent keys, bind accounts to holders."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import Mapping
+from hashlib import sha256
+
+import cbor2
+
+from ledger.ed25519 import PublicKey
+from ledger.entry import EntryKind, Event
+from ledger.errors import Kind
+from ledger.journal import Journal, Transaction
+from metering import store as metering_store
+from suanquan.catalog import Catalog
+from suanquan.db.database import Database
+from suanquan.db.tokens import create_token
+from suanquan.errors import ServiceError
+from suanquan.home import Home, create_home
+from suanquan.service import create_ledger
+from suanquan.settings import Settings
+from voucher import store as voucher_store
+from voucher.holder import check_uscc
+
+CENTRE_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
+ADMINISTRATOR = "administrator"
+
+
+def initialise(home: Home, settings: Settings, passphrase: bytes) -> str:
+    """Make a home whole and return the administrator's token, which cannot be shown again.
+
+    An initialisation that was cut short is taken up again; a finished one is refused and left alone.
+    """
+    create_home(home, settings, passphrase)
+    return asyncio.run(_first_token(home, settings.issuer))
+
+
+async def _first_token(home: Home, issuer: str) -> str:
+    await create_ledger(home, f"{issuer}/ledger/0")
+    database = Database(home.database)
+    try:
+        async with database.write() as connection:
+            return await create_token(connection, ADMINISTRATOR, "init", time.time_ns() // 1000)
+    finally:
+        await database.close()
+
+
+async def register_centre(
+    journal: Journal, catalog: Catalog, centre: str, name: str, capacity: Mapping[str, int]
+) -> None:
+    """Register a centre with its card inventory: whole cards by model, in the centre's or the register's words.
+
+    Raises:
+        ServiceError: `centre-id-invalid` or `model-unknown`.
+
+    """
+    if not CENTRE_ID.fullmatch(centre):
+        raise ServiceError(
+            "centre-id-invalid",
+            f"中心编号“{centre[:40]}”应为小写字母、数字与连字符，至多 32 个",
+            f"the centre id {centre[:40]!r} must be lower-case letters, digits and hyphens, at most 32",
+        )
+    cards: dict[str, int] = {}
+    for word, count in capacity.items():
+        card = catalog.accelerators.resolve(word, time.time_ns() // 1000)
+        if card is None:
+            raise ServiceError(
+                "model-unknown", f"登记表中没有型号“{word}”", f"the register knows no card {word!r}", kind=Kind.NOT_FOUND
+            )
+        cards[card.model] = cards.get(card.model, 0) + count * 1000
+
+    async def write(tx: Transaction) -> None:
+        known = await metering_store.load_centres(tx.connection), await metering_store.load_capacity(tx.connection)
+        if (known[0].get(centre), known[1].get(centre, {})) == (name, cards):
+            return
+        await metering_store.put_centre(tx.connection, centre, name, cards)
+        await _log(tx, {"type": "centre", "centre": centre, "name": name, "cards_milli": cards})
+
+    await journal.transact(write)
+
+
+async def register_agent_key(journal: Journal, centre: str, public: PublicKey) -> None:
+    """Let a key report for a centre.
+
+    Raises:
+        ServiceError: `centre-unknown`, or `key-taken` by another centre.
+
+    """
+
+    async def write(tx: Transaction) -> None:
+        if centre not in await metering_store.load_centres(tx.connection):
+            raise _unknown_centre(centre)
+        registered = (await metering_store.load_agent_keys(tx.connection)).get(public.kid)
+        if registered is not None and registered[1] != centre:
+            raise ServiceError(
+                "key-taken", "该密钥已属另一中心", "this key belongs to another centre", kind=Kind.CONFLICT
+            )
+        if registered is None:
+            await metering_store.add_agent_key(tx.connection, public.kid, public.raw, centre)
+            await _log(tx, {"type": "agent-key", "centre": centre, "kid": public.kid})
+
+    await journal.transact(write)
+
+
+async def bind_account(journal: Journal, centre: str, account: str, holder: str) -> None:
+    """Say whose vouchers pay for an account of a centre's scheduler.
+
+    Raises:
+        DomainError: `centre-unknown`, or no valid unified social credit code.
+
+    """
+    check_uscc(holder)
+
+    async def write(tx: Transaction) -> None:
+        if centre not in await metering_store.load_centres(tx.connection):
+            raise _unknown_centre(centre)
+        if (centre, account, holder) not in await voucher_store.load_bindings(tx.connection):
+            await voucher_store.bind_account(tx.connection, centre, account, holder)
+            await _log(tx, {"type": "binding", "centre": centre, "account": account, "holder": holder})
+
+    await journal.transact(write)
+
+
+def _unknown_centre(centre: str) -> ServiceError:
+    return ServiceError(
+        "centre-unknown", f"没有登记中心“{centre}”", f"no centre {centre!r} is registered", kind=Kind.NOT_FOUND
+    )
+
+
+async def _log(tx: Transaction, fact: Mapping[str, object]) -> None:
+    """Who may report and whose vouchers pay decides about money, so that each change stands in the log, too."""
+    payload = cbor2.dumps(fact, canonical=True)
+    digest = sha256(tx.size.to_bytes(8) + payload).digest()
+    await tx.append([Event(EntryKind.NOTE, digest[:16], digest, salt=tx.entropy(32), payload=payload)])

@@ -1,0 +1,90 @@
+"""What every test run shares: one seed, no network beyond loopback, and a report of what the run really did."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import sys
+from collections import Counter
+
+import hypothesis
+import pytest
+import sqlalchemy.event
+
+ALL = os.environ.get("SUANQUAN_TEST_ALL") == "1"
+
+hypothesis.settings.register_profile(
+    "suanquan",
+    hypothesis.settings.get_profile("default"),
+    deadline=None,  # two processes share two cores: a slow example says nothing
+    derandomize=False,  # the seed is printed, so a run can be repeated
+    max_examples=1000 if ALL else 100,
+)
+hypothesis.settings.load_profile("suanquan")
+
+_back_ends: set[str] = set()
+
+
+@pytest.fixture(scope="session")
+def seed() -> int:
+    """The run's one seed, for tests that draw their own random numbers."""
+    return int(os.environ.get("SUANQUAN_TEST_SEED", "0"))
+
+
+def _is_here(host: str) -> bool:
+    if host in {"", "localhost"}:
+        return True
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return address.is_loopback or address.is_unspecified
+
+
+def _refuse_the_network(event: str, arguments: tuple) -> None:
+    """An audit hook: a test that reaches beyond loopback fails at once, here as on a closed network."""
+    if event in {"socket.connect", "socket.sendto"}:
+        address = arguments[1]
+    elif event == "socket.getaddrinfo":
+        address = arguments[:1]
+    else:
+        return
+    if isinstance(address, tuple) and isinstance(address[0], str) and not _is_here(address[0]):
+        raise RuntimeError(f"a test may not reach {address[0]}: only loopback is open")
+
+
+sys.addaudithook(_refuse_the_network)
+
+
+@sqlalchemy.event.listens_for(sqlalchemy.Engine, "engine_connect")
+def _note_back_end(connection: sqlalchemy.Connection) -> None:
+    version = ".".join(str(part) for part in connection.dialect.server_version_info or ())
+    _back_ends.add(f"{connection.dialect.name} {version}")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_makereport(item, call):
+    """Sends what this process connected to along with the report, so that a parallel run can add it up."""
+    if call.when == "teardown":
+        item.user_properties.extend(("back end", name) for name in sorted(_back_ends))
+        _back_ends.clear()
+
+
+def pytest_collection_modifyitems(items):
+    """The type check takes longest, so it starts first."""
+    items.sort(key=lambda item: item.path.name != "test_tidy.py")
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Prints why tests were skipped, the seed, and the database back ends that tests really spoke to."""
+    reports = [report for reports in terminalreporter.stats.values() for report in reports]
+    skipped = Counter(str(report.longrepr[2]) for report in terminalreporter.stats.get("skipped", ()))
+    used = Counter(
+        value for report in reports for name, value in getattr(report, "user_properties", ()) if name == "back end"
+    )
+    terminalreporter.section("what this run did")
+    for reason, count in sorted(skipped.items()):
+        terminalreporter.line(f"{count} skipped: {reason.removeprefix('Skipped: ')}")
+    terminalreporter.line(f"seed: SUANQUAN_TEST_SEED={os.environ.get('SUANQUAN_TEST_SEED', '0')}")
+    for name, count in sorted(used.items()):
+        terminalreporter.line(f"back end: {name} in {count} tests")

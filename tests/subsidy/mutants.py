@@ -1,0 +1,158 @@
+"""Small wrong changes to policy documents, of the kind a careless editor makes; the rows and cases must notice them."""
+
+import copy
+from collections.abc import Callable, Iterator
+from datetime import date, timedelta
+from decimal import Decimal
+
+from subsidy.yaml_text import Table
+
+Change = Callable[[dict], None]
+LOOSENED = {"lt": "le", "le": "lt", "gt": "ge", "ge": "gt"}
+DROPPED_PARTS = {"requires", "ask", "all", "any", "tiers", "gives", "include", "in", "sum", "min"}
+DROPPED_KEYS = {"if_failed", "unless_known", "opens_when", "implements", "withholds_amount", "regardless", "person", "when"}
+
+
+def mutants(table: Table) -> Iterator[tuple[str, Table]]:
+    """Every mutant of one document with the name of its change."""
+    for path, change in _changes(table, ()):
+        mutant = node = copy.copy(table)
+        for step in path[:-1]:
+            node[step] = copy.copy(node[step])
+            node = node[step]
+        label = change(node, path[-1])
+        yield ".".join(_name(table, path)) + f" {label}", mutant
+
+
+def _name(table, path):
+    """A readable path: list items by their id where they have one."""
+    node, names = table, []
+    for step in path:
+        node = node[step]
+        named = node.get("id") or node.get("ask") if isinstance(node, dict) else None
+        names.append(named if isinstance(named, str) else str(step))
+    return names
+
+
+def _changes(table, path):
+    for key in ("in_force_from", "in_force_to"):
+        yield ("document", key), _shifted(-1)
+        yield ("document", key), _shifted(1)
+    for section in ("quantities", "groups", "clauses"):
+        if section in table:
+            yield from _walk(table[section], (section,))
+
+
+def _walk(node, path):
+    steps = node.items() if isinstance(node, dict) else enumerate(node)
+    for step, value in steps:
+        here = (*path, step)
+        yield from _at(step, value, here, node)
+        if isinstance(value, dict | list):
+            yield from _walk(value, here)
+
+
+def _at(step, value, here, parent):
+    parent_key = here[-2] if len(here) > 1 else None
+    if step in LOOSENED:
+        yield here, _renamed(LOOSENED[step])
+    if step in LOOSENED and type(value) is int or step in {"cap", "yuan"} and type(value) is int or parent_key == "range_yuan":
+        yield here, _added(-1)
+        yield here, _added(1)
+    if step == "of" and type(value) is int:
+        yield here, _added(-1)
+    if step in LOOSENED and isinstance(value, str) and value[0].isdigit():
+        yield here, _nudged(-1)
+        yield here, _nudged(1)
+    if step in {"rate"} or parent_key == "times" and step == 0:
+        for numerator, denominator in ((1, 0), (-1, 0), (0, 1), (0, -1)):
+            yield here, _rerated(numerator, denominator)
+    if step == "is" and isinstance(value, bool):
+        yield here, _flipped
+    if step in {"all", "any"}:
+        yield here, _renamed("any" if step == "all" else "all")
+    if step == "not":
+        yield here, _unwrapped
+    if step == "minus":
+        yield here, _first_only
+    if step in DROPPED_KEYS:
+        yield here, _dropped
+    if parent_key in DROPPED_PARTS and isinstance(step, int) and len(parent) > 1:
+        yield here, _dropped
+    if parent_key == "of" and here[-3] == "count" and len(parent) > 1:
+        yield here, _dropped
+    if step == "review" and value == "implementing_rules":
+        yield here, _set("department")
+    if step == "review" and value in {"department", "irregular"}:
+        yield here, _set("implementing_rules")
+
+
+def _renamed(other):
+    def change(node, key):
+        node[other] = node.pop(key)
+        return f"becomes {other}"
+
+    return change
+
+
+def _added(difference):
+    def change(node, key):
+        node[key] += difference
+        return f"{difference:+d}"
+
+    return change
+
+
+def _nudged(sign):
+    def change(node, key):
+        step = Decimal("0.0001") if "." in node[key] else Decimal("0.01")
+        node[key] = str(Decimal(node[key]) + sign * step)
+        return f"becomes {node[key]}"
+
+    return change
+
+
+def _rerated(numerator, denominator):
+    def change(node, key):
+        above, _, below = node[key].partition("/")
+        node[key] = f"{int(above) + numerator}/{int(below or 1) + denominator}"
+        return f"becomes {node[key]}"
+
+    return change
+
+
+def _shifted(days):
+    def change(node, key):
+        node[key] = (date.fromisoformat(node[key]) + timedelta(days=days)).isoformat()
+        return f"becomes {node[key]}"
+
+    return change
+
+
+def _set(value):
+    def change(node, key):
+        node[key] = value
+        return f"becomes {value}"
+
+    return change
+
+
+def _flipped(node, key):
+    node[key] = not node[key]
+    return "flipped"
+
+
+def _unwrapped(node, key):
+    node.update(node.pop(key))
+    return "unwrapped"
+
+
+def _first_only(node, key):
+    first = node.pop(key)[0]
+    node["sum"] = [first]
+    return "keeps the first only"
+
+
+def _dropped(node, key):
+    del node[key]
+    return "dropped"

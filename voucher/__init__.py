@@ -1,0 +1,1 @@
+"""The voucher spends: schemes, signed vouchers, and how they cover usage."""

@@ -1,0 +1,147 @@
+"""Which vouchers pay for an account's usage: eligibility, then priority, expiry and id; the rest is self-pay."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from ledger.amount import CNY, INT64_MAX, Asset
+
+
+class Charge(NamedTuple):
+    """One rated usage record: its start decides eligibility; `yuan` and `compute` are units of CNY and PFLOPS.h."""
+
+    start_us: int
+    yuan: int
+    compute: int
+    models: tuple[str, ...]
+    voucher: str | None = None
+
+
+@dataclass(slots=True)
+class Sum:
+    """An account's charges together: enough to draw them as one while every voucher may pay for every one of them."""
+
+    records: int = 0
+    gpu_ms: int = 0
+    yuan: int = 0
+    first_us: int = INT64_MAX
+    last_us: int = -INT64_MAX
+    models: set[tuple[str, ...]] = field(default_factory=set)
+    named: bool = False
+
+    def add(self, gpu_ms: int, yuan: int, start_us: int, models: tuple[str, ...], *, named: bool) -> None:
+        """Count one more charge; `named` when it names the voucher that shall pay."""
+        self.records += 1
+        self.gpu_ms += gpu_ms
+        self.yuan += yuan
+        self.models.add(models)
+        self.named = self.named or named
+        if start_us < self.first_us:
+            self.first_us = start_us
+        if start_us > self.last_us:
+            self.last_us = start_us
+
+
+@dataclass(slots=True)
+class Purse:
+    """What a voucher still holds, and for what it may be spent. `available` falls as `allocate` draws on it."""
+
+    jti: str
+    scheme: str
+    account: int
+    asset: Asset
+    available: int
+    from_us: int
+    until_us: int
+    priority: int = 0
+    models: frozenset[str] | None = None
+
+    def covers(self, charge: Charge) -> bool:
+        """True when this voucher may pay for the charge; a charge that names a voucher is paid by no other."""
+        if charge.voucher is not None and charge.voucher != self.jti:
+            return False
+        return self.from_us <= charge.start_us < self.until_us and self._admits(charge.models)
+
+    def covers_all(self, total: Sum) -> bool:
+        """True when this voucher holds yuan and may pay for each of the charges."""
+        in_time = self.from_us <= total.first_us and total.last_us < self.until_us
+        return self.asset is CNY and in_time and not total.named and all(map(self._admits, total.models))
+
+    def _admits(self, models: tuple[str, ...]) -> bool:
+        return self.models is None or self.models.issuperset(models)
+
+
+@dataclass(slots=True)
+class Cover:
+    """How an account's charges are paid: units drawn on vouchers by ledger account, yuan in kind by scheme, and self-pay.
+
+    Σ `yuan` + Σ `in_kind` + `self_pay` is the price of the charges: what a PFLOPS.h voucher covers is owed to the centre in
+    yuan too, by the scheme.
+    """
+
+    yuan: dict[int, int] = field(default_factory=dict)
+    compute: dict[int, int] = field(default_factory=dict)
+    in_kind: dict[str, int] = field(default_factory=dict)
+    self_pay: int = 0
+
+
+def burn_down_order(purses: Sequence[Purse]) -> list[Purse]:
+    """Purses in the order they are drawn: priority, earliest expiry, id."""
+    return sorted(purses, key=lambda purse: (purse.priority, purse.until_us, purse.jti))
+
+
+def allocate(total: Sum, charges: Callable[[], Sequence[Charge]], purses: Sequence[Purse]) -> Cover:
+    """Draw an account's charges, in the order given, on its purses; lowers `available` of those it draws on.
+
+    `charges` are asked for only when their sum does not decide.
+    """
+    cover = Cover()
+    ordered = burn_down_order(purses)
+    if all(purse.covers_all(total) for purse in ordered):
+        cover.self_pay = _draw_yuan(total.yuan, ordered, cover)
+        return cover
+    for charge in charges():
+        eligible = [purse for purse in ordered if purse.covers(charge)]
+        cover.self_pay += _draw(charge, eligible, cover)
+    return cover
+
+
+def _draw_yuan(due: int, purses: Sequence[Purse], cover: Cover) -> int:
+    for purse in purses:
+        part = min(due, purse.available)
+        if part > 0:
+            purse.available -= part
+            cover.yuan[purse.account] = cover.yuan.get(purse.account, 0) + part
+            due -= part
+    return due
+
+
+def _draw(charge: Charge, purses: Sequence[Purse], cover: Cover) -> int:
+    """Draw one charge on its eligible purses; yuan left uncovered."""
+    due, compute = charge.yuan, charge.compute
+    for purse in purses:
+        if due == 0:
+            break
+        if purse.asset is CNY:
+            before = due
+            due = _draw_yuan(due, (purse,), cover)
+            # The compute that yuan has paid for is no longer open to compute vouchers, rounded up so that no part of a
+            # record is covered twice.
+            compute -= min(compute, -(-charge.compute * (before - due) // charge.yuan))
+        else:
+            due, compute = _draw_compute(charge, purse, due, compute, cover)
+    return due
+
+
+def _draw_compute(charge: Charge, purse: Purse, due: int, compute: int, cover: Cover) -> tuple[int, int]:
+    """A PFLOPS.h voucher pays a share of the record; the same share of its price, rounded down, is paid in kind."""
+    part = min(compute, purse.available)
+    if part <= 0:
+        return due, compute
+    worth = due if part == compute else min(due, charge.yuan * part // charge.compute)
+    purse.available -= part
+    cover.compute[purse.account] = cover.compute.get(purse.account, 0) + part
+    cover.in_kind[purse.scheme] = cover.in_kind.get(purse.scheme, 0) + worth
+    return due - worth, compute - part

@@ -1,0 +1,190 @@
+"""SQL of vouchers, on a connection that the caller owns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Select, func, select
+
+from ledger.store import Conflict, Connection, chunks, insert_rows
+from ledger.tables import balance
+from voucher import tables
+from voucher.issuance import Prepared, Tokens, YearToDate
+
+
+@dataclass(frozen=True, slots=True)
+class StoredVoucher:
+    """A voucher as recorded, with its tokens once released and its ledger totals."""
+
+    jti: str
+    scheme: str
+    holder: str
+    asset: int
+    units: int
+    account: int
+    issued_us: int
+    from_us: int
+    until_us: int
+    priority: int
+    kid: str
+    jwt_input: bytes
+    cwt_input: bytes
+    event_id: bytes
+    request_digest: bytes
+    token: str | None
+    cwt: str | None
+    debits_posted: int
+    credits_posted: int
+    debits_held: int
+
+
+@dataclass(frozen=True, slots=True)
+class BoundVoucher:
+    """A voucher that may pay for an account's usage at a centre."""
+
+    bound_account: str
+    jti: str
+    scheme: str
+    account: int
+    asset: int
+    from_us: int
+    until_us: int
+    priority: int
+
+
+async def write_prepared(
+    conn: Connection,
+    prepared: Prepared,
+    *,
+    account: int,
+    year: int,
+    priority: int,
+    scheme_digest: str,
+    event_id: bytes,
+    request_digest: bytes,
+) -> None:
+    """Record what is about to be signed."""
+    voucher = prepared.voucher
+    row = (
+        voucher.jti, voucher.scheme, scheme_digest, voucher.holder, voucher.asset.number, voucher.units, account, year,
+        voucher.issued_at_s * 1_000_000, voucher.not_before_s * 1_000_000, voucher.expires_at_s * 1_000_000, priority,
+        prepared.key.kid, prepared.jwt_input, prepared.cwt_input, event_id, request_digest,
+    )  # fmt: skip
+    await insert_rows(conn, tables.voucher, [row])
+
+
+async def write_released(conn: Connection, jti: str, tokens: Tokens) -> None:
+    """Keep the signed tokens; a second release of the same bytes changes nothing."""
+    await insert_rows(conn, tables.released, [(jti, tokens.jwt, tokens.cwt)], Conflict.REPLACE)
+
+
+async def issued_in_year(conn: Connection, scheme: str, asset: int, year: int, holder: str) -> YearToDate:
+    """Units issued under a scheme in a calendar year: to all, and to one holder."""
+    table = tables.voucher.c
+    total = func.coalesce(func.sum(table.units), 0)
+    query = select(total).where(table.scheme == scheme, table.asset == asset, table.year == year)
+    programme = int((await conn.execute(query)).scalar_one())
+    return YearToDate(programme, int((await conn.execute(query.where(table.holder == holder))).scalar_one()))
+
+
+_WITH_TOTALS: Select[Any] = (
+    select(
+        tables.voucher,
+        tables.released.c.token,
+        tables.released.c.cwt,
+        balance.c.debits_posted,
+        balance.c.credits_posted,
+        balance.c.debits_held,
+    )
+    .join_from(tables.voucher, balance, balance.c.account == tables.voucher.c.account)
+    .outerjoin(tables.released, tables.released.c.jti == tables.voucher.c.jti)
+)
+
+
+def _stored(row: Any) -> StoredVoucher:
+    return StoredVoucher(**{name: row[name] for name in StoredVoucher.__dataclass_fields__})
+
+
+async def load_voucher(conn: Connection, jti: str) -> StoredVoucher | None:
+    """The voucher of this id."""
+    row = (await conn.execute(_WITH_TOTALS.where(tables.voucher.c.jti == jti))).mappings().one_or_none()
+    return None if row is None else _stored(row)
+
+
+async def find_issue(conn: Connection, event_id: bytes) -> tuple[str, bytes] | None:
+    """Id of the voucher that an issue event recorded, and the digest of the request it came from."""
+    table = tables.voucher.c
+    row = (await conn.execute(select(table.jti, table.request_digest).where(table.event_id == event_id))).one_or_none()
+    return None if row is None else (row.jti, row.request_digest)
+
+
+async def list_vouchers(conn: Connection, *, after: str = "", limit: int = 100) -> list[StoredVoucher]:
+    """Vouchers in order of id, which is the order of issue."""
+    query = _WITH_TOTALS.where(tables.voucher.c.jti > after).order_by(tables.voucher.c.jti).limit(limit)
+    return [_stored(row) for row in (await conn.execute(query)).mappings()]
+
+
+async def scheme_totals(conn: Connection) -> list[dict[str, Any]]:
+    """Per scheme and asset: vouchers, holders, units issued, redeemed and held."""
+    table = tables.voucher.c
+    query = (
+        select(
+            table.scheme,
+            table.asset,
+            func.count().label("vouchers"),
+            func.count(table.holder.distinct()).label("holders"),
+            func.sum(table.units).label("issued"),
+            func.sum(balance.c.debits_posted).label("redeemed"),
+            func.sum(balance.c.debits_held).label("held"),
+        )
+        .join_from(tables.voucher, balance, balance.c.account == table.account)
+        .group_by(table.scheme, table.asset)
+        .order_by(table.scheme, table.asset)
+    )
+    return [dict(row) for row in (await conn.execute(query)).mappings()]
+
+
+async def add_redeemed(conn: Connection, centre: str, units: Mapping[str, int]) -> None:
+    """Add yuan units that a scheme's vouchers paid at a centre."""
+    rows = [(scheme, centre, amount) for scheme, amount in units.items()]
+    await insert_rows(conn, tables.redeemed, rows, Conflict.ADD)
+
+
+async def load_redeemed(conn: Connection) -> list[tuple[str, str, int]]:
+    """Scheme, centre, yuan units paid by vouchers."""
+    return [(row.scheme, row.centre, row.units) for row in await conn.execute(select(tables.redeemed))]
+
+
+async def bind_account(conn: Connection, centre: str, account: str, holder: str) -> None:
+    """Let a holder's vouchers pay for an account of a centre's scheduler."""
+    await insert_rows(conn, tables.binding, [(centre, account, holder)], Conflict.REPLACE)
+
+
+async def load_bindings(conn: Connection) -> list[tuple[str, str, str]]:
+    """Centre, account, holder."""
+    return [(row.centre, row.account, row.holder) for row in await conn.execute(select(tables.binding))]
+
+
+async def issued_to_accounts(conn: Connection, centres: Iterable[str], asset: int) -> int:
+    """Units of an asset issued to the holders of accounts at these centres."""
+    holders = select(tables.binding.c.holder).where(tables.binding.c.centre.in_(list(centres)))
+    total = select(func.coalesce(func.sum(tables.voucher.c.units), 0))
+    query = total.where(tables.voucher.c.asset == asset, tables.voucher.c.holder.in_(holders))
+    return int((await conn.execute(query)).scalar_one())
+
+
+async def bound_vouchers(conn: Connection, centre: str, accounts: Iterable[str]) -> list[BoundVoucher]:
+    """Vouchers of the holders to whom these accounts of a centre belong."""
+    binding, voucher = tables.binding.c, tables.voucher.c
+    columns = (voucher.jti, voucher.scheme, voucher.account, voucher.asset, voucher.from_us, voucher.until_us)
+    found: list[BoundVoucher] = []
+    for part in chunks(accounts):
+        query = (
+            select(binding.account.label("bound_account"), *columns, voucher.priority)
+            .join_from(tables.binding, tables.voucher, voucher.holder == binding.holder)
+            .where(binding.centre == centre, binding.account.in_(part))
+        )
+        found.extend(BoundVoucher(*row) for row in await conn.execute(query))
+    return found

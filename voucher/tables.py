@@ -1,0 +1,60 @@
+"""Tables of vouchers. A voucher's balance is its ledger account's; nothing here is money."""
+
+from __future__ import annotations
+
+from sqlalchemy import Column, Index, Table
+
+from ledger.tables import BYTES, CLUSTERED, INT, STRICT, TEXT, metadata
+
+voucher = Table(
+    "voucher",
+    metadata,
+    Column("jti", TEXT, primary_key=True),
+    Column("scheme", TEXT, nullable=False),
+    Column("scheme_digest", TEXT, nullable=False),
+    Column("holder", TEXT, nullable=False),
+    Column("asset", INT, nullable=False),
+    Column("units", INT, nullable=False),
+    Column("account", INT, nullable=False),
+    Column("year", INT, nullable=False),
+    Column("issued_us", INT, nullable=False),
+    Column("from_us", INT, nullable=False),
+    Column("until_us", INT, nullable=False),
+    Column("priority", INT, nullable=False),
+    Column("kid", TEXT, nullable=False),
+    Column("jwt_input", BYTES, nullable=False),
+    Column("cwt_input", BYTES, nullable=False),
+    Column("event_id", BYTES, nullable=False, unique=True),
+    Column("request_digest", BYTES, nullable=False),
+    **STRICT,
+)
+Index("voucher_holder", voucher.c.holder, voucher.c.scheme, voucher.c.year)
+
+released = Table(
+    "released",
+    metadata,
+    Column("jti", TEXT, primary_key=True),
+    Column("token", TEXT, nullable=False),
+    Column("cwt", TEXT, nullable=False),
+    **STRICT,
+)
+
+binding = Table(
+    "binding",
+    metadata,
+    Column("centre", TEXT, primary_key=True),
+    Column("account", TEXT, primary_key=True),
+    Column("holder", TEXT, nullable=False),
+    **CLUSTERED,
+)
+
+redeemed = Table(
+    "redeemed",
+    metadata,
+    Column("scheme", TEXT, primary_key=True),
+    Column("centre", TEXT, primary_key=True),
+    Column("units", INT, nullable=False),
+    **STRICT,
+)
+
+APPEND_ONLY = ("voucher", "released")
