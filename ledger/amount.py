@@ -47,7 +47,7 @@ def parse_units(text: str, asset: Asset) -> int:
             f"金额“{text[:40]}”应为十进制数，小数不超过 {asset.scale} 位",
             f"amount {text[:40]!r} must be a plain decimal with at most {asset.scale} decimals",
         )
-    units = int(match.group(1)) * 10**asset.scale + int(fraction.ljust(asset.scale, "0")[: asset.scale] or "0")
+    units = int(match.group(1) + "0" * asset.scale) + int(fraction.ljust(asset.scale, "0")[: asset.scale] or "0")
     if units > INT64_MAX:
         raise LedgerError("amount-too-large", f"金额“{text}”过大", f"amount {text!r} is too large")
     return units

@@ -13,17 +13,18 @@ from ledger.leaf import commitment, encode
 class Refusal(enum.Enum):
     """Why an event changes nothing, in order of precedence."""
 
+    HOLD_UNKNOWN = "hold-unknown"
+    HOLD_CLOSED = "hold-closed"
+    HOLD_EXPIRED = "hold-expired"
+    HOLD_NOT_DUE = "hold-not-due"
     ACCOUNT_EXISTS = "account-exists"
     ACCOUNT_UNKNOWN = "account-unknown"
     LEGS_COUNT = "legs-count"
     AMOUNT_RANGE = "amount-range"
     UNBALANCED = "unbalanced"
-    HOLD_UNKNOWN = "hold-unknown"
-    HOLD_CLOSED = "hold-closed"
-    HOLD_EXPIRED = "hold-expired"
-    HOLD_NOT_DUE = "hold-not-due"
     HOLD_EXCEEDED = "hold-exceeded"
     INSUFFICIENT = "insufficient"
+    TOTAL_RANGE = "total-range"
 
 
 class HoldStatus(enum.IntEnum):
@@ -49,6 +50,11 @@ class Account:
     debits_held: int = 0
     credits_held: int = 0
     last_seq: int = NO_SEQ
+
+    @property
+    def totals(self) -> tuple[int, int, int, int]:
+        """Debits and credits posted, debits and credits held."""
+        return self.debits_posted, self.credits_posted, self.debits_held, self.credits_held
 
     @property
     def balance(self) -> int:
@@ -131,7 +137,7 @@ def apply(state: State, event: Event, recorded_ns: int) -> Entry | Refusal:
         event.event_id,
         event.digest,
         recorded,
-        event.effective_ns or recorded,
+        _effective(event, recorded),
         event.ref_seq,
         event.ruleset,
         event.actor,
@@ -144,45 +150,50 @@ def apply(state: State, event: Event, recorded_ns: int) -> Entry | Refusal:
     return Entry(*fields, encode(*fields))
 
 
+def _effective(event: Event, recorded: int) -> int:
+    """A hold lasts until its expiry, INT64_MAX being never: the log alone then says what came too late."""
+    if event.kind is EntryKind.HOLD:
+        return INT64_MAX if event.expires_ns is None else event.expires_ns
+    return event.effective_ns or recorded
+
+
 def _note(_state: State, event: Event, _now: int) -> tuple[PostedLeg, ...] | Refusal:
     return Refusal.LEGS_COUNT if event.legs else ()
 
 
 def _open(state: State, event: Event, _now: int) -> tuple[PostedLeg, ...] | Refusal:
     opening = event.opening
+    if opening is not None and opening.name in state.numbers:
+        return Refusal.ACCOUNT_EXISTS
     if opening is None or event.legs:
         return Refusal.LEGS_COUNT
-    if opening.name in state.numbers:
-        return Refusal.ACCOUNT_EXISTS
     number = state.next_account
     state.add(Account(number, opening.name, opening.public_id, opening.asset.number, opening.floor))
     state.next_account = number + 1
     state.undo.append(("opened", number))
-    return _move(state, (Leg(number, Side.CREDIT, 0),), Layer.POSTED, state.size)
+    return _within_limits(state, _move(state, (Leg(number, Side.CREDIT, 0),), Layer.POSTED, state.size))
 
 
 def _post(state: State, event: Event, _now: int) -> tuple[PostedLeg, ...] | Refusal:
-    fault = _check_legs(state, event.legs)
+    fault = _check_legs(state, event.legs, LEGS_MAX)
     if fault is not None:
         return fault
-    return _above_floors(state, _move(state, event.legs, Layer.POSTED, state.size))
+    return _within_limits(state, _move(state, event.legs, Layer.POSTED, state.size))
 
 
 def _hold(state: State, event: Event, now: int) -> tuple[PostedLeg, ...] | Refusal:
-    fault = _check_legs(state, event.legs)
-    if fault is not None:
-        return fault
-    sides = {leg.side: leg for leg in event.legs}
-    if len(event.legs) != 2 or len(sides) != 2:
-        return Refusal.LEGS_COUNT
     if event.expires_ns is not None and event.expires_ns <= now:
         return Refusal.HOLD_EXPIRED
+    fault = _check_legs(state, event.legs, 2)
+    if fault is not None:
+        return fault
+    sides = {leg.side: leg for leg in event.legs}  # one of each: two equal sides would not balance
     taken = sides[Side.DEBIT]
     state.holds[state.size] = Hold(
         state.size, taken.account, sides[Side.CREDIT].account, taken.amount, taken.amount, event.expires_ns
     )
     state.undo.append(("held", state.size))
-    return _above_floors(state, _move(state, event.legs, Layer.HELD, state.size))
+    return _within_limits(state, _move(state, event.legs, Layer.HELD, state.size))
 
 
 def _capture(state: State, event: Event, now: int) -> tuple[PostedLeg, ...] | Refusal:
@@ -219,7 +230,7 @@ def _expire(state: State, event: Event, now: int) -> tuple[PostedLeg, ...] | Ref
     return _give_back(state, hold, HoldStatus.EXPIRED)
 
 
-def _give_back(state: State, hold: Hold, status: HoldStatus) -> tuple[PostedLeg, ...]:
+def _give_back(state: State, hold: Hold, status: HoldStatus) -> tuple[PostedLeg, ...] | Refusal:
     rest = hold.remaining
     _close_hold(state, hold, 0, status)
     return _unhold(state, hold, 0, rest)
@@ -243,29 +254,31 @@ def _close_hold(state: State, hold: Hold, remaining: int, status: HoldStatus) ->
         hold.status = status
 
 
-def _unhold(state: State, hold: Hold, captured: int, given_back: int) -> tuple[PostedLeg, ...]:
+def _unhold(state: State, hold: Hold, captured: int, given_back: int) -> tuple[PostedLeg, ...] | Refusal:
     """Lower the held totals of both accounts and, for what was captured, raise the posted ones."""
     both = (Leg(hold.debit, Side.DEBIT, 0), Leg(hold.credit, Side.CREDIT, 0))
     lowered = _move(state, tuple(leg._replace(amount=-(captured + given_back)) for leg in both), Layer.HELD, state.size)
     freed = tuple(leg._replace(amount=-leg.amount) for leg in lowered)
     if not captured:
         return freed
-    return freed + _move(state, tuple(leg._replace(amount=captured) for leg in both), Layer.POSTED, state.size)
+    posted = _move(state, tuple(leg._replace(amount=captured) for leg in both), Layer.POSTED, state.size)
+    return _within_limits(state, freed + posted)
 
 
-def _check_legs(state: State, legs: tuple[Leg, ...]) -> Refusal | None:
-    """Two to 64 legs of known accounts, positive int64 amounts, debits equal credits per asset."""
+def _check_legs(state: State, legs: tuple[Leg, ...], legs_max: int) -> Refusal | None:
+    """Two legs or more of known accounts, positive int64 amounts, debits equal credits per asset."""
+    accounts, in_range = state.accounts, True
     sums: dict[int, int] = {}
     for number, side, amount in legs:
-        account = state.accounts.get(number)
+        account = accounts.get(number)
         if account is None:
             return Refusal.ACCOUNT_UNKNOWN
-        if not 0 < amount <= INT64_MAX:
-            return Refusal.AMOUNT_RANGE
-        asset = account.asset
-        sums[asset] = sums.get(asset, 0) + (amount if side == Side.CREDIT else -amount)
-    if not 2 <= len(legs) <= LEGS_MAX:
+        in_range = in_range and 0 < amount <= INT64_MAX
+        sums[account.asset] = sums.get(account.asset, 0) + (amount if side == Side.CREDIT else -amount)
+    if not 2 <= len(legs) <= legs_max:
         return Refusal.LEGS_COUNT
+    if not in_range:
+        return Refusal.AMOUNT_RANGE
     return Refusal.UNBALANCED if any(sums.values()) else None
 
 
@@ -286,20 +299,21 @@ def _move(state: State, legs: tuple[Leg, ...], layer: Layer, seq: int) -> tuple[
         else:
             account.credits_held = ch = ch + amount
         account.last_seq = seq
-        posted.append(
-            PostedLeg(number, account.public_id, account.asset, side, layer, amount, last, dp, cp, dh, ch)
-        )
+        posted.append(PostedLeg(number, account.public_id, account.asset, side, layer, amount, last, dp, cp, dh, ch))
     return tuple(posted)
 
 
-def _above_floors(state: State, legs: tuple[PostedLeg, ...]) -> tuple[PostedLeg, ...] | Refusal:
+def _within_limits(state: State, legs: tuple[PostedLeg, ...]) -> tuple[PostedLeg, ...] | Refusal:
+    """Every account touched is above its floor, and its totals can be stored."""
+    outcome: tuple[PostedLeg, ...] | Refusal = legs
     for leg in legs:
-        account = state.accounts[leg.account]
-        if account.floor is not None and account.available < account.floor:
+        account = state.accounts[leg[0]]
+        dp, cp, dh, ch = account.debits_posted, account.credits_posted, account.debits_held, account.credits_held
+        if account.floor is not None and cp - dp - dh < account.floor:
             return Refusal.INSUFFICIENT
-        if account.credits_posted > INT64_MAX or account.debits_posted > INT64_MAX:
-            return Refusal.AMOUNT_RANGE
-    return legs
+        if dp > INT64_MAX or cp > INT64_MAX or dh > INT64_MAX or ch > INT64_MAX:
+            outcome = Refusal.TOTAL_RANGE
+    return outcome
 
 
 _HANDLERS = {

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import enum
+import hmac
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from ledger.amount import Asset
+from ledger.amount import ASSETS, Asset
 
 NO_SEQ = 2**64 - 1
 """Leaf value of an absent reference or of the first leg of an account."""
@@ -76,6 +77,22 @@ class PostedLeg(NamedTuple):
     credits_held: int
 
 
+def genesis_payload(origin: str) -> bytes:
+    """What the first entry commits to: the format, the log's name, the assets and their scales."""
+    assets = ",".join(f"{asset.code}={asset.number}/{asset.scale}" for asset in ASSETS.values())
+    return f"CVL1\n{origin}\n{assets}\n".encode()
+
+
+def opening_payload(name: str, floor: int | None) -> bytes:
+    """What an OPEN entry commits to, so that neither name nor floor can change unseen."""
+    return f"{'' if floor is None else floor}\n{name}".encode()
+
+
+def public_id_of(name: str, pseudonym_key: bytes) -> bytes:
+    """What an account is called in leaves: only who has the key can tell which name it stands for."""
+    return hmac.digest(pseudonym_key, name.encode(), "sha256")[:16]
+
+
 @dataclass(frozen=True, slots=True)
 class Opening:
     """The account an OPEN event creates. `floor` bounds posted minus held from below, None leaves it unbounded."""
@@ -108,6 +125,10 @@ class Event:
     opening: Opening | None = None
     expires_ns: int | None = None
     final: bool = False
+
+    def __post_init__(self) -> None:
+        # A leaf has room for exactly these lengths: a longer id would be cut, and two events could look alike.
+        assert len(self.event_id) == 16 and len(self.digest) == len(self.ruleset) == 32 and len(self.actor) == 8  # noqa: PT018
 
 
 class Entry(NamedTuple):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 
 class Kind(enum.Enum):
@@ -51,6 +52,16 @@ class DomainError(Exception):
         self.findings = tuple(findings)
         if kind is not None:
             self.kind = kind
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Errors travel between processes whole."""
+        return _rebuilt, (type(self), self.code, self.zh, self.en, self.kind, self.findings)
+
+
+def _rebuilt(
+    cls: type[DomainError], code: str, zh: str, en: str, kind: Kind, findings: Sequence[Finding]
+) -> DomainError:
+    return cls(code, zh, en, kind=kind, findings=findings)
 
 
 class LedgerError(DomainError):

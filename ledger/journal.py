@@ -15,9 +15,9 @@ from hashlib import sha256
 from typing import Any, Protocol, TypeVar
 
 from ledger import store
-from ledger.amount import ASSETS, Asset
+from ledger.amount import Asset
 from ledger.apply import Account, HoldStatus, Refusal, State, apply
-from ledger.entry import NO_SEQ, Entry, EntryKind, Event, Opening
+from ledger.entry import NO_SEQ, Entry, EntryKind, Event, Opening, genesis_payload, opening_payload, public_id_of
 from ledger.errors import Kind, LedgerError
 from ledger.leaf import hash_leaf
 from ledger.tree import Frontier
@@ -47,6 +47,7 @@ class _Job:
     work: Work[Any]
     done: asyncio.Future[Any]
     own_sql: bool
+    keeps_memo: bool
 
 
 class Transaction:
@@ -73,10 +74,14 @@ class Transaction:
         return self._journal.entropy
 
     @property
+    def memo(self) -> dict[str, Any]:
+        """What work has read and may use again, until other work or another process writes."""
+        return self._journal.memo
+
+    @property
     def genesis(self) -> bytes:
-        """Payload of the first entry: the format, the log's name, the assets and their scales."""
-        assets = ",".join(f"{asset.code}={asset.number}/{asset.scale}" for asset in ASSETS.values())
-        return f"CVL1\n{self._journal.origin}\n{assets}\n".encode()
+        """Payload of the first entry."""
+        return genesis_payload(self._journal.origin)
 
     async def accounts(self, names: Iterable[str]) -> dict[str, Account]:
         """The accounts of these names that exist."""
@@ -103,15 +108,15 @@ class Transaction:
         found = await self.accounts(name for name, _, _ in openings)
         for name, asset, floor in openings:
             if name not in found:
-                public = hmac.digest(self._journal.pseudonym_key, name.encode(), "sha256")[:16]
-                digest = sha256(b"open\x00" + name.encode()).digest()
+                public = public_id_of(name, self._journal.pseudonym_key)
+                digest = hmac.digest(self._journal.pseudonym_key, b"open\x00" + name.encode(), "sha256")
                 self._apply(
                     Event(
                         EntryKind.OPEN,
                         digest[:16],
                         digest,
                         salt=self.entropy(32),
-                        payload=name.encode(),
+                        payload=opening_payload(name, floor),
                         opening=Opening(name, public, asset, floor),
                     )
                 )
@@ -122,15 +127,14 @@ class Transaction:
         """Record events as one atomic chain.
 
         A repeated event id with the same digest answers with the original entry. `fresh` says that the caller made the
-        ids and knows them to be new, which saves looking them up. Accounts named in legs must have been obtained through
-        this transaction.
+        ids and knows them to be new, which saves looking them up.
 
         Raises:
             LedgerError: an event is refused, or its id was used for another request; nothing of the work remains.
 
         """
         known = {} if fresh else await self._known([event.event_id for event in events])
-        await self._load_holds(events)
+        await self._load_named(events)
         entries: list[Entry] = []
         for event in events:
             earlier = known.get(event.event_id)
@@ -155,16 +159,15 @@ class Transaction:
         known = {event_id: unwritten[event_id] for event_id in event_ids if event_id in unwritten}
         return known | await store.load_entries(self.connection, event_ids)
 
-    async def _load_holds(self, events: Sequence[Event]) -> None:
-        wanted = [event.ref_seq for event in events if event.ref_seq not in self._state.holds]
-        seqs = [seq for seq in wanted if seq != NO_SEQ]
-        if not seqs:
-            return
-        holds = await store.load_holds(self.connection, seqs)
-        self._state.holds.update({hold.seq: hold for hold in holds})
-        numbers = {number for hold in holds for number in (hold.debit, hold.credit)} - self._state.accounts.keys()
-        for account in await store.load_accounts(self.connection, numbers):
-            self._state.add(account)
+    async def _load_named(self, events: Sequence[Event]) -> None:
+        """Make the accounts and holds that events name known."""
+        numbers = {leg.account for event in events for leg in event.legs}
+        seqs = {event.ref_seq for event in events} - self._state.holds.keys() - {NO_SEQ}
+        if seqs:
+            holds = await store.load_holds(self.connection, seqs)
+            self._state.holds.update({hold.seq: hold for hold in holds})
+            numbers.update(number for hold in holds for number in (hold.debit, hold.credit))
+        await self.accounts_by_number(numbers)
 
     def _apply(self, event: Event) -> Entry:
         outcome = apply(self._state, event, self.now_ns)
@@ -184,7 +187,9 @@ _REFUSALS = {
 
 
 def _refused(refusal: Refusal) -> LedgerError:
-    kind, zh, en = _REFUSALS.get(refusal, (Kind.INVALID, f"账务请求无效（{refusal.value}）", f"refused: {refusal.value}"))
+    kind, zh, en = _REFUSALS.get(
+        refusal, (Kind.INVALID, f"账务请求无效（{refusal.value}）", f"refused: {refusal.value}")
+    )
     return LedgerError(refusal.value, zh, en, kind=kind)
 
 
@@ -196,6 +201,7 @@ class Journal:
         self.entropy = entropy
         self.pseudonym_key = b""
         self.unwritten: dict[bytes, Entry] = {}
+        self.memo: dict[str, Any] = {}
         self.origin = ""
         self._database = database
         self._clock_ns = clock_ns
@@ -217,16 +223,21 @@ class Journal:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
-    async def transact(self, work: Work[T], *, own_sql: bool = True) -> T:
+    async def transact(self, work: Work[T], *, own_sql: bool = True, keeps_memo: bool = False) -> T:
         """Run `work` in the writer's next transaction and return its result once that is durable.
 
+        Work that `keeps_memo` promises to change nothing that `Transaction.memo` remembers.
+
         Raises:
-            LedgerError: kind UNAVAILABLE when too much is queued or the database failed (nothing was recorded).
+            LedgerError: kind UNAVAILABLE when too much is queued, the writer has stopped or the database failed; nothing
+                was recorded.
 
         """
+        if self._task is None or self._task.done():
+            raise LedgerError("stopped", "服务未在运行", "the writer is not running", kind=Kind.UNAVAILABLE)
         done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         try:
-            self._queue.put_nowait(_Job(work, done, own_sql))
+            self._queue.put_nowait(_Job(work, done, own_sql, keeps_memo))
         except asyncio.QueueFull:
             raise LedgerError(
                 "busy", "系统繁忙，请稍后重试", "too much work is queued; retry later", kind=Kind.UNAVAILABLE
@@ -235,7 +246,7 @@ class Journal:
 
     async def submit(self, *events: Event) -> list[Entry]:
         """Record events as one atomic chain (see `Transaction.append`)."""
-        return await self.transact(lambda tx: tx.append(events), own_sql=False)
+        return await self.transact(lambda tx: tx.append(events), own_sql=False, keeps_memo=True)
 
     async def _run(self) -> None:
         while True:
@@ -254,8 +265,7 @@ class Journal:
             async with self._database.write() as connection:
                 await self._refresh(connection)
                 await self._expire_due(connection)
-                for job in group:
-                    outcomes.append((job, *(await self._perform(job, connection))))
+                outcomes.extend([(job, *(await self._perform(job, connection))) for job in group])
                 await self._flush(connection)
         except Exception as fault:  # noqa: BLE001 -- whatever the database said, callers must hear and caches must go
             self._stale = True
@@ -275,10 +285,14 @@ class Journal:
         try:
             async with store.savepoint(connection) if job.own_sql else contextlib.nullcontext():
                 result = await job.work(tx)
-        except Exception as error:  # noqa: BLE001 -- handed to the caller, who awaits it
+        except Exception as error:
+            if store.is_storage_fault(error):
+                raise
             self.state.rollback(mark)
             return None, error
         self._keep(tx)
+        if not job.keeps_memo:
+            self.memo.clear()
         return result, None
 
     def _keep(self, tx: Transaction) -> None:
@@ -312,6 +326,7 @@ class Journal:
         self._stale = False
 
     def _forget(self) -> None:
+        self.memo.clear()
         self.state.accounts.clear()
         self.state.numbers.clear()
         self.state.holds.clear()

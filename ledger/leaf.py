@@ -60,7 +60,9 @@ def decode(leaf: bytes) -> tuple[Entry, int]:
     if len(leaf) < _HEAD.size + _TAIL_BYTES:
         raise _malformed("too short")
     head = _HEAD.unpack_from(leaf)
-    magic, kind, flags, schema, shard, seq, recorded, effective, event_id, digest, ref, ruleset, actor, legs_bytes = head
+    magic, kind, flags, schema, shard, seq, recorded, effective, event_id, digest, ref, ruleset, actor, legs_bytes = (
+        head
+    )
     if (magic, flags, schema) != (MAGIC, 0, SCHEMA) or kind not in EntryKind.__members__.values():
         raise _malformed("unknown magic, flags, schema or kind")
     count, rest = divmod(legs_bytes, _LEG.size)

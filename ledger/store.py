@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import Table, func, insert, select, update
 from sqlalchemy.engine import RowMapping
+from sqlalchemy.exc import DatabaseError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncTransaction
 
 from ledger import tables
@@ -22,10 +23,9 @@ from ledger.tree import Frontier
 Connection = AsyncConnection
 """A connection inside a transaction that the caller owns; modules without SQL pass it on under this name."""
 
-ROWS_PER_STATEMENT = (1000, 100, 10, 1)
+ROWS_PER_STATEMENT = 1000
 """Rows of one multi-row INSERT. SQLite's driver gives up the interpreter lock once a *statement*: row by row beside a busy
 event loop it fell from 280,000 to 350 rows/s, with 1,000 rows a statement it keeps its speed (docs/decisions/0003)."""
-_VARIABLES_MAX = 32_000
 _LOOKUP_MAX = 5_000
 
 
@@ -54,17 +54,13 @@ async def insert_rows(
     conn: Connection, table: Table, rows: Sequence[tuple[Any, ...]], conflict: Conflict = Conflict.REFUSE
 ) -> None:
     """Insert rows given in the table's column order, many to a statement."""
-    at = 0
-    for size in ROWS_PER_STATEMENT:
-        if size * len(table.columns) > _VARIABLES_MAX:
-            continue
-        while len(rows) - at >= size:
-            values = tuple([value for row in rows[at : at + size] for value in row])
-            await conn.exec_driver_sql(_insert_sql(table, size, conflict), values)
-            at += size
+    for at in range(0, len(rows), ROWS_PER_STATEMENT):
+        part = rows[at : at + ROWS_PER_STATEMENT]
+        values = tuple([value for row in part for value in row])
+        await conn.exec_driver_sql(_insert_sql(table, len(part), conflict), values)
 
 
-@functools.cache
+@functools.lru_cache(maxsize=512)
 def _insert_sql(table: Table, rows: int, conflict: Conflict) -> str:
     columns = [f'"{column.name}"' for column in table.columns]
     one = f"({','.join('?' * len(columns))})"
@@ -90,6 +86,11 @@ def chunks(values: Iterable[Any]) -> Iterable[list[Any]]:
 def savepoint(conn: Connection) -> AsyncTransaction:
     """Part of a transaction that can be taken back alone: rolled back when its block raises."""
     return conn.begin_nested()
+
+
+def is_storage_fault(error: Exception) -> bool:
+    """Whether the database failed (disk, lock, memory), not the work: SQLite may then have dropped the whole transaction."""
+    return isinstance(error, DatabaseError | MemoryError) and not isinstance(error, IntegrityError)
 
 
 async def load_head(conn: Connection, shard: int = 0) -> LogHead | None:
@@ -197,6 +198,18 @@ async def load_holds(conn: Connection, seqs: Iterable[int]) -> list[Hold]:
     return found
 
 
+async def load_hold_rows(conn: Connection) -> dict[int, tuple[bytes | None, bytes | None, int, int, int, int]]:
+    """Every hold as stored, by sequence number: public ids of both accounts, amount, remaining, expiry, status."""
+    hold, debit, credit = tables.hold, tables.account.alias(), tables.account.alias()
+    query = (
+        select(hold.c.seq, debit.c.public_id, credit.c.public_id)
+        .add_columns(hold.c.amount, hold.c.remaining, func.coalesce(hold.c.expires_ns, INT64_MAX), hold.c.status)
+        .outerjoin_from(hold, debit, debit.c.number == hold.c.debit)
+        .outerjoin(credit, credit.c.number == hold.c.credit)
+    )
+    return {row[0]: tuple(row[1:]) for row in await conn.execute(query)}
+
+
 async def due_holds(conn: Connection, now_ns: int, limit: int) -> list[Hold]:
     """Open holds whose time has come, in order of expiry."""
     query = (
@@ -250,17 +263,13 @@ async def write_entries(conn: Connection, recorded: Sequence[tuple[Entry, Event]
 
 async def write_balances(conn: Connection, accounts: Iterable[Account]) -> None:
     """Bring the cached totals of touched accounts up to date: one statement for all."""
-    rows = [
-        (a.number, a.debits_posted, a.credits_posted, a.debits_held, a.credits_held, a.last_seq) for a in accounts
-    ]
+    rows = [(a.number, a.debits_posted, a.credits_posted, a.debits_held, a.credits_held, a.last_seq) for a in accounts]
     await insert_rows(conn, tables.balance, rows, Conflict.REPLACE)
 
 
 async def write_holds(conn: Connection, holds: Iterable[Hold]) -> None:
     """Bring touched holds up to date."""
-    rows = [
-        (h.seq, h.debit, h.credit, h.amount, h.remaining, h.expires_ns, int(h.status)) for h in holds
-    ]
+    rows = [(h.seq, h.debit, h.credit, h.amount, h.remaining, h.expires_ns, int(h.status)) for h in holds]
     await insert_rows(conn, tables.hold, rows, Conflict.REPLACE)
 
 
@@ -306,13 +315,14 @@ async def load_page(conn: Connection, after: int, limit: int) -> list[EntryRow]:
     return [EntryRow(*row) for row in await conn.execute(query)]
 
 
-async def stream_touched(conn: Connection) -> AsyncIterator[tuple[bytes, int]]:
-    """Public id of an account and entry that touched it, in order of both: the whole index."""
+async def stream_touched(conn: Connection) -> AsyncIterator[tuple[bytes | None, int]]:
+    """Public id of an account and entry that touched it, in order of both: the whole index, as reads use it."""
     touched, account = tables.touched, tables.account
     query = (
         select(account.c.public_id, touched.c.seq)
-        .join_from(touched, account, account.c.number == touched.c.account)
-        .order_by(touched.c.account, touched.c.shard, touched.c.seq)
+        .outerjoin_from(touched, account, account.c.number == touched.c.account)
+        .where(touched.c.shard == 0)
+        .order_by(touched.c.account, touched.c.seq)
     )
     async for public, seq in await conn.stream(query):
         yield public, seq

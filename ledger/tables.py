@@ -6,6 +6,8 @@ the index from an account to its entries. `balance`, `hold` and `log_state` are 
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import BigInteger, Column, Index, LargeBinary, MetaData, SmallInteger, Table, Text, UniqueConstraint
 from sqlalchemy.dialects import sqlite
 
@@ -17,35 +19,33 @@ SMALL = SmallInteger().with_variant(sqlite.INTEGER(), "sqlite")
 BYTES = LargeBinary().with_variant(sqlite.BLOB(), "sqlite")
 TEXT = Text()
 
-STRICT = {"sqlite_strict": True}
-CLUSTERED = {"sqlite_strict": True, "sqlite_with_rowid": False}
 
-account = Table(
+def table(name: str, *items: Column[Any] | UniqueConstraint, clustered: bool = False) -> Table:
+    """A table that takes no value of another type; `clustered` keeps its rows in the order of the primary key."""
+    return Table(name, metadata, *items, sqlite_strict=True, sqlite_with_rowid=not clustered)
+
+
+account = table(
     "account",
-    metadata,
     Column("number", INT, primary_key=True, autoincrement=False),
     Column("name", TEXT, nullable=False, unique=True),
     Column("public_id", BYTES, nullable=False, unique=True),
     Column("asset", INT, nullable=False),
     Column("floor", INT),
-    **STRICT,
 )
 
-balance = Table(
+balance = table(
     "balance",
-    metadata,
     Column("account", INT, primary_key=True, autoincrement=False),
     Column("debits_posted", INT, nullable=False),
     Column("credits_posted", INT, nullable=False),
     Column("debits_held", INT, nullable=False),
     Column("credits_held", INT, nullable=False),
     Column("last_seq", INT, nullable=False),
-    **STRICT,
 )
 
-entry = Table(
+entry = table(
     "entry",
-    metadata,
     Column("shard", INT, primary_key=True),
     Column("seq", INT, primary_key=True),
     Column("event_id", BYTES, nullable=False),
@@ -53,31 +53,26 @@ entry = Table(
     Column("recorded_ns", INT, nullable=False),
     Column("leaf", BYTES, nullable=False),
     UniqueConstraint("event_id", name="entry_event_id"),
-    **STRICT,
 )
 
-touched = Table(
+touched = table(
     "touched",
-    metadata,
     Column("account", INT, primary_key=True),
     Column("shard", INT, primary_key=True),
     Column("seq", INT, primary_key=True),
-    **CLUSTERED,
+    clustered=True,
 )
 
-payload = Table(
+payload = table(
     "payload",
-    metadata,
     Column("shard", INT, primary_key=True),
     Column("seq", INT, primary_key=True),
     Column("salt", BYTES, nullable=False),
     Column("body", BYTES, nullable=False),
-    **STRICT,
 )
 
-hold = Table(
+hold = table(
     "hold",
-    metadata,
     Column("seq", INT, primary_key=True, autoincrement=False),
     Column("debit", INT, nullable=False),
     Column("credit", INT, nullable=False),
@@ -85,13 +80,11 @@ hold = Table(
     Column("remaining", INT, nullable=False),
     Column("expires_ns", INT),
     Column("status", SMALL, nullable=False),
-    **STRICT,
 )
 Index("hold_due", hold.c.expires_ns, hold.c.seq, sqlite_where=hold.c.status == 0, postgresql_where=hold.c.status == 0)
 
-log_state = Table(
+log_state = table(
     "log_state",
-    metadata,
     Column("shard", INT, primary_key=True, autoincrement=False),
     Column("origin", TEXT, nullable=False),
     Column("size", INT, nullable=False),
@@ -100,7 +93,6 @@ log_state = Table(
     Column("last_ns", INT, nullable=False),
     Column("next_account", INT, nullable=False),
     Column("pseudonym_key", BYTES, nullable=False),
-    **STRICT,
 )
 
 APPEND_ONLY = ("account", "entry", "touched")

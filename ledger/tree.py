@@ -36,8 +36,10 @@ class Frontier:
     def __init__(self, size: int = 0, nodes: Iterable[bytes] = ()) -> None:
         self.size = size
         self.nodes = list(nodes)
-        if len(self.nodes) != size.bit_count():
-            raise ValueError(f"a tree of {size} leaves has {size.bit_count()} perfect subtrees, not {len(self.nodes)}")
+        if list(map(len, self.nodes)) != [_HASH_BYTES] * size.bit_count():
+            raise ValueError(
+                f"a tree of {size} leaves has {size.bit_count()} perfect subtrees, a hash of 32 bytes each"
+            )
 
     def append(self, leaf_hash: bytes) -> None:
         """Add one leaf hash: each trailing one bit of the old size merges one pair."""

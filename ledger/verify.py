@@ -8,11 +8,12 @@ from hashlib import sha256
 
 from ledger.entry import NO_SEQ, ZERO32, Entry, EntryKind, Layer, PostedLeg, Side
 from ledger.errors import LedgerError
-from ledger.leaf import commitment, decode, encode, hash_leaf
+from ledger.leaf import commitment, decode, hash_leaf
 from ledger.tree import Frontier
 
-_UNHOLDING = {EntryKind.CAPTURE, EntryKind.RELEASE, EntryKind.EXPIRE}
-_HELD_LEGS = {EntryKind.HOLD: 1, EntryKind.CAPTURE: -1, EntryKind.RELEASE: -1, EntryKind.EXPIRE: -1}
+_ENDS = {EntryKind.CAPTURE: 1, EntryKind.RELEASE: 2, EntryKind.EXPIRE: 3}
+"""Status of a hold that such an entry leaves with nothing; 0 is open."""
+_BOTH = [Side.DEBIT, Side.CREDIT]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,8 @@ class HoldSum:
     credit: bytes
     amount: int
     remaining: int
+    expires_ns: int
+    status: int = 0
 
 
 @dataclass(slots=True)
@@ -78,15 +81,12 @@ class Replay:
         """Fold in the next leaf; a fault names what in it contradicts the leaves before."""
         seq = self.frontier.size
         try:
-            entry, shard = decode(leaf)
+            entry, _ = decode(leaf)
         except LedgerError as error:
             return Fault(f"entry {seq}", error.zh, error.en)
         fault = self._check(entry, seq) or self._fold(entry)
         if fault is not None:
             return fault
-        fields = entry[:11]
-        if encode(*fields, shard=shard) != leaf:
-            return Fault(f"entry {seq}", "叶子不是规范编码", "the leaf is not in canonical form")
         self.last_ns = entry.recorded_ns
         self.frontier.append(hash_leaf(leaf))
         return entry
@@ -96,36 +96,44 @@ class Replay:
             return Fault(f"entry {seq}", f"序号应为 {seq}，实为 {entry.seq}", f"numbered {entry.seq}")
         if entry.recorded_ns <= self.last_ns:
             return Fault(f"entry {seq}", "记录时间没有递增", "recorded time does not increase")
-        sums: dict[int, int] = {}
+        if not _has_legs_of_its_kind(entry):
+            return Fault(f"entry {seq}", "分录行与其种类不符", "its legs are not those of its kind")
+        sums: dict[tuple[int, int], int] = {}
         for leg in entry.legs:
-            if leg.layer == Layer.POSTED:
-                sums[leg.asset] = sums.get(leg.asset, 0) + (leg.amount if leg.side == Side.CREDIT else -leg.amount)
+            key = leg.asset, leg.layer
+            sums[key] = sums.get(key, 0) + (leg.amount if leg.side == Side.CREDIT else -leg.amount)
         if any(sums.values()):
             return Fault(f"entry {seq}", "借贷不平", "debits and credits differ")
-        return self._check_hold(entry)
-
-    def _check_hold(self, entry: Entry) -> Fault | None:
         if entry.kind == EntryKind.HOLD:
-            sides = {leg.side: leg for leg in entry.legs}
-            if len(entry.legs) != len(Side) or len(sides) != len(Side):
-                return Fault(f"entry {entry.seq}", "冻结须一借一贷", "a hold has one debit and one credit")
-            taken = sides[Side.DEBIT]
-            self.holds[entry.seq] = HoldSum(taken.public_id, sides[Side.CREDIT].public_id, taken.amount, taken.amount)
-        if entry.kind not in _UNHOLDING:
-            return None
+            taken, given = sorted(entry.legs, key=lambda leg: leg.side)
+            self.holds[seq] = HoldSum(taken.public_id, given.public_id, taken.amount, taken.amount, entry.effective_ns)
+        return self._check_unhold(entry) if entry.kind in _ENDS else None
+
+    def _check_unhold(self, entry: Entry) -> Fault | None:
+        """A capture, release or expiry comes in its time and frees what it captures, or all that the hold has left."""
+        where = f"entry {entry.seq}"
         hold = self.holds.get(entry.ref_seq)
-        freed = sum(leg.amount for leg in entry.legs if leg.layer == Layer.HELD and leg.side == Side.DEBIT)
-        if hold is None or freed > hold.remaining:
-            return Fault(f"entry {entry.seq}", "解冻超过冻结余额", "frees more than the hold has left")
+        if hold is None or hold.status:
+            return Fault(where, "没有这笔未结的冻结", "its hold is closed or unknown")
+        if [leg.public_id for leg in entry.legs] != [hold.debit, hold.credit] * (len(entry.legs) // 2):
+            return Fault(where, "不是该冻结的账户", "its accounts are not those of the hold")
+        freed, captured = entry.legs[0].amount, entry.legs[-1].amount if entry.kind == EntryKind.CAPTURE else 0
+        if not captured <= freed <= hold.remaining or freed not in (captured, hold.remaining):
+            return Fault(where, "解冻与冻结余额不符", "does not free what the hold has left")
+        if (entry.recorded_ns >= hold.expires_ns) != (entry.kind == EntryKind.EXPIRE):
+            return Fault(where, "早于或晚于冻结的期限", "comes before or after the hold expires")
         hold.remaining -= freed
+        hold.status = 0 if hold.remaining else _ENDS[EntryKind(entry.kind)]
         return None
 
     def _fold(self, entry: Entry) -> Fault | None:
         for leg in entry.legs:
-            totals = self.accounts.setdefault(leg.public_id, Totals(leg.asset))
             where = f"entry {entry.seq}, account {leg.public_id.hex()}"
-            if (leg.asset, leg.prev_seq) != (totals.asset, totals.last_seq):
+            opened = Totals(leg.asset) if entry.kind == EntryKind.OPEN else None
+            totals = self.accounts.get(leg.public_id, opened)
+            if totals is None or (leg.asset, leg.prev_seq) != (totals.asset, totals.last_seq):
                 return Fault(where, "与该账户上一笔不衔接", "does not follow the account's previous entry")
+            self.accounts[leg.public_id] = totals
             self._move(entry, leg, totals)
             after = (leg.debits_posted, leg.credits_posted, leg.debits_held, leg.credits_held)
             if after != totals.as_tuple()[:4]:
@@ -137,7 +145,7 @@ class Replay:
 
     @staticmethod
     def _move(entry: Entry, leg: PostedLeg, totals: Totals) -> None:
-        sign = _HELD_LEGS.get(EntryKind(entry.kind), 0) if leg.layer == Layer.HELD else 1
+        sign = -1 if leg.layer == Layer.HELD and entry.kind in _ENDS else 1
         names = ("debits", "credits"), ("posted", "held")
         name = f"{names[0][leg.side]}_{names[1][leg.layer]}"
         setattr(totals, name, getattr(totals, name) + sign * leg.amount)
@@ -153,9 +161,32 @@ class Replay:
         return None
 
 
+def _has_legs_of_its_kind(entry: Entry) -> bool:
+    """The layers, sides and amounts that the kind prescribes; GENESIS is the first entry and no other."""
+    kind, legs = entry.kind, entry.legs
+    layers, sides = [leg.layer for leg in legs], [leg.side for leg in legs]
+    if (kind == EntryKind.GENESIS) != (entry.seq == 0):
+        return False
+    if kind in (EntryKind.GENESIS, EntryKind.NOTE):
+        return not legs
+    if kind == EntryKind.OPEN:
+        return layers == [Layer.POSTED] and legs[0].amount == 0 and legs[0].prev_seq == NO_SEQ
+    if any(leg.amount == 0 for leg in legs):
+        return False
+    if kind == EntryKind.POST:
+        return len(legs) > 1 and Layer.HELD not in layers
+    if kind == EntryKind.HOLD:
+        return layers == [Layer.HELD] * 2 and sorted(sides) == _BOTH
+    if kind == EntryKind.CAPTURE:
+        return layers == [Layer.HELD] * 2 + [Layer.POSTED] * 2 and sides == _BOTH * 2
+    return layers == [Layer.HELD] * 2 and sides == _BOTH
+
+
 def check_payload(entry: Entry, stored: tuple[bytes, bytes] | None) -> Fault | None:
     """Compare an entry's commitment with the stored salt and payload."""
     found = ZERO32 if stored is None else commitment(*stored)
     if found != entry.commitment:
-        return Fault(f"payload {entry.seq}", "附件与承诺不符或缺失", "the payload is missing or not what was committed to")
+        return Fault(
+            f"payload {entry.seq}", "附件与承诺不符或缺失", "the payload is missing or not what was committed to"
+        )
     return None

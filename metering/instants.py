@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import re
 from collections.abc import Sequence
@@ -37,7 +38,10 @@ def parse_instant(text: str) -> int:
 
 
 def parse_instants(texts: Sequence[str]) -> list[int]:
-    """`parse_instant` of each: for instants of minutes already seen, without a call per instant."""
+    """`parse_instant` of each; in the common form without a call per instant, for instants share their minutes."""
+    for minute in {text[:16] for text in texts} - _minutes.keys():
+        with contextlib.suppress(ValueError, OverflowError):
+            parse_instant(f"{minute}:00Z")
     try:
         return [_minutes[text[:16]] + _SECONDS[text[16:]] for text in texts]
     except KeyError:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ledger.amount import INT64_MAX
-from metering.batch import Batch
+from metering.batch import Batch, Part
 from metering.model import UsageRecord
 from metering.prices import GFLOPS_MS_PER_COMPUTE_UNIT, MS_PER_HOUR
 from metering.shares import split
@@ -59,6 +59,22 @@ LineKey = tuple[str, str, int]
 
 
 @dataclass(slots=True)
+class AccountUsage:
+    """An account's rated records together: enough to pay them as one while every voucher may pay for every one of them.
+
+    `first_us` and `last_us` are the earliest and the latest start; `named` says that some record names its voucher.
+    """
+
+    records: int
+    gpu_ms: int
+    yuan: int
+    first_us: int
+    last_us: int
+    models: set[str] = field(default_factory=set)
+    named: bool = False
+
+
+@dataclass(slots=True)
 class Rated:
     """A batch with its prices, one column element per chosen record.
 
@@ -72,6 +88,7 @@ class Rated:
     models: list[tuple[str, ...]]
     held: dict[int, str]
     lines: dict[LineKey, Line] = field(default_factory=dict)
+    accounts: dict[str, AccountUsage] = field(default_factory=dict)
 
 
 class _Parts(NamedTuple):
@@ -92,7 +109,8 @@ def rate(batch: Batch, tariffs: Tariffs, chosen: Sequence[int]) -> Rated:
     parts = _parts([batch.accelerators[index] for index in chosen])
     found, unknown = _tariffs_of(parts, start_us, tariffs)
     milliseconds = _times(parts.count_milli, active_ms[parts.record]) // 1000
-    price, gflops = (_column([tariff[at] for tariff in found]) for at in (2, 1))
+    price = _column([tariff.micro_yuan_per_gpu_hour for tariff in found])
+    gflops = _column([tariff.gflops for tariff in found])
     size = len(chosen)
     rated = Rated(
         list(chosen),
@@ -104,7 +122,15 @@ def rate(batch: Batch, tariffs: Tariffs, chosen: Sequence[int]) -> Rated:
     )
     for column in (rated.gpu_ms, rated.yuan, rated.compute):
         column[sorted(unknown)] = 0
-    _sum_lines(rated, batch, parts, unknown)
+    known = np.ones(size, dtype=bool)
+    known[sorted(unknown)] = False
+    accounts = _Accounts(*_numbered([batch.account[index] for index in chosen]))
+    times = _Times(start_us, _column([batch.end_us[index] for index in chosen]))
+    several = len(parts.words) != size
+    _sum_lines(rated, accounts, times, several, known)
+    for place in np.flatnonzero(known & (several | _crosses_months(times))).tolist():
+        _sum_shares(rated, batch, place)
+    _sum_accounts(rated, batch, accounts, start_us, known)
     return rated
 
 
@@ -123,14 +149,14 @@ def _column(values: Sequence[int]) -> Column:
     return np.array(values, dtype=np.int64)
 
 
-def _parts(accelerators: Sequence[Sequence[Any]]) -> _Parts:
+def _parts(accelerators: Sequence[tuple[Part, ...]]) -> _Parts:
     if set(map(len, accelerators)) <= {1}:
-        cards = [some[0] for some in accelerators]
+        cards = [part for (part,) in accelerators]
         record = np.arange(len(cards))
     else:
         cards = [part for some in accelerators for part in some]
         record = np.repeat(np.arange(len(accelerators)), [len(some) for some in accelerators])
-    return _Parts(record, [part.model for part in cards], _column([part.count_milli for part in cards]))
+    return _Parts(record, [model for model, _ in cards], _column([count for _, count in cards]))
 
 
 _UNKNOWN = Tariff("", 0, 0, 0, 0)
@@ -185,28 +211,62 @@ def _names(found: list[Tariff], record: Column, size: int) -> list[tuple[str, ..
     return names
 
 
-def _sum_lines(rated: Rated, batch: Batch, parts: _Parts, unknown: set[int]) -> None:
+class _Accounts(NamedTuple):
+    """Distinct accounts, and the number of each record's account among them."""
+
+    names: list[str]
+    number: Column
+
+
+class _Times(NamedTuple):
+    """Intervals of the records."""
+
+    start_us: Column
+    end_us: Column
+
+
+def _crosses_months(times: _Times) -> Column:
+    return _month_index(times.end_us - 1) > _month_index(times.start_us)
+
+
+def _numbered(names: Sequence[str]) -> tuple[list[str], Column]:
+    """Distinct names, and the place of each name among them."""
+    numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
+    return list(numbers), _column([numbers[name] for name in names])
+
+
+def _sum_lines(rated: Rated, accounts: _Accounts, times: _Times, several: bool, known: Column) -> None:
     """Sums per account, model and month: whole columns where a record lies in one month, one by one where it does not."""
-    accounts = [batch.account[index] for index in rated.index]
-    ends = [batch.end_us[index] for index in rated.index]
-    month = _month_index(_column([batch.start_us[index] for index in rated.index]))
-    last = _month_index(_column(ends) - 1)
-    several = len(parts.words) != len(accounts)
-    whole = np.ones(len(accounts), dtype=bool) & ((last <= month) & (not several))
-    whole[sorted(unknown)] = False
-    keys = list(zip(accounts, rated.models, month.tolist(), strict=True))
-    numbers = {key: number for number, key in enumerate(dict.fromkeys(keys))}
-    group = np.array([numbers[key] for key in keys])[whole] if keys else np.array([], dtype=np.int64)
-    ones = np.ones(int(whole.sum()), dtype=np.int64)
-    columns = (ones, rated.gpu_ms[whole], rated.yuan[whole], rated.compute[whole])
-    sums = [_sums(column, group, len(numbers)).tolist() for column in columns]
-    for (account, models, at), number in numbers.items():
-        if sums[0][number]:
-            line = rated.lines.setdefault((account, models[0], _month_name(at)), Line())
-            line.add(*(column[number] for column in sums))
-    for place in np.flatnonzero(~whole).tolist():
-        if place not in unknown:
-            _sum_shares(rated, batch, place)
+    models, model = _numbered([names[0] if names else "" for names in rated.models])
+    whole = known & ~_crosses_months(times) & (not several)
+    month = _month_index(times.start_us)
+    keys = ((accounts.number * len(models) + model) * len(_STARTS) + month)[whole]
+    distinct, group = np.unique(keys, return_inverse=True)
+    columns = (np.ones_like(group), rated.gpu_ms[whole], rated.yuan[whole], rated.compute[whole])
+    sums = [_sums(column, group, len(distinct)).tolist() for column in columns]
+    for key, *amounts in zip(distinct.tolist(), *sums, strict=True):
+        pair, at = divmod(key, len(_STARTS))
+        name = accounts.names[pair // len(models)], models[pair % len(models)], _month_name(at)
+        rated.lines[name] = Line(*amounts)
+
+
+def _sum_accounts(rated: Rated, batch: Batch, accounts: _Accounts, start_us: Column, known: Column) -> None:
+    """What each account owes in this batch, and the times of its records."""
+    group, size, starts = accounts.number[known], len(accounts.names), start_us[known]
+    first, last = np.full(size, INT64_MAX), np.full(size, -INT64_MAX)
+    np.minimum.at(first, group, starts)
+    np.maximum.at(last, group, starts)
+    sums = [_sums(column, group, size) for column in (np.ones_like(starts), rated.gpu_ms[known], rated.yuan[known])]
+    rows = zip(*(column.tolist() for column in (*sums, first, last)), strict=True)
+    for account, row in zip(accounts.names, rows, strict=True):
+        if row[0]:
+            rated.accounts[account] = AccountUsage(*row)
+    for account, model, _ in rated.lines:
+        rated.accounts[account].models.add(model)
+    if any(batch.voucher):
+        for index in rated.index:
+            if batch.voucher[index] is not None and index not in rated.held:
+                rated.accounts[batch.account[index]].named = True
 
 
 def _sum_shares(rated: Rated, batch: Batch, place: int) -> None:
@@ -214,7 +274,7 @@ def _sum_shares(rated: Rated, batch: Batch, place: int) -> None:
     index = rated.index[place]
     shares = month_shares(batch.start_us[index], batch.end_us[index])
     cards = batch.accelerators[index]
-    weights = [share * part.count_milli for _, share in shares for part in cards]
+    weights = [share * count for _, share in shares for _, count in cards]
     keys = [(month, name) for month, _ in shares for name in rated.models[place]]
     spread = [split(int(column[place]), weights) for column in (rated.gpu_ms, rated.yuan, rated.compute)]
     for at, (month, name) in enumerate(keys):

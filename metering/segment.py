@@ -12,7 +12,9 @@ Sending (sequence, time, signature) is no part of it: the same fact sent twice h
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+import sys
+from array import array
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from ledger.errors import Kind
@@ -35,7 +37,7 @@ class Cards(Protocol):
 
 _HEAD = struct.Struct(">4sBBqqQqQ7H")
 _PART = struct.Struct(">QH")
-_LENGTH = struct.Struct(">I")
+_LENGTH_BYTES = 4
 
 
 def encode(
@@ -117,7 +119,7 @@ def _decode(data: bytes) -> UsageRecord:
         more, length = _PART.unpack_from(data, at)
         at += _PART.size + length
         accelerators.append(Accelerator(data[at - length : at].decode(), more))
-    if magic != MAGIC or flags > 1 or at != len(data):
+    if magic != MAGIC or flags > 1 or parts == 0 or at != len(data):
         raise ValueError("magic, flags or length")
     return UsageRecord(
         record_id, account, job, attempt, start_us, end_us, active_ms, tuple(accelerators), state,
@@ -125,17 +127,26 @@ def _decode(data: bytes) -> UsageRecord:
     )  # fmt: skip
 
 
-def pack(leaves: Iterable[bytes]) -> bytes:
-    """A segment: each leaf behind its 32-bit length."""
-    return b"".join(part for leaf in leaves for part in (_LENGTH.pack(len(leaf)), leaf))
+def pack(leaves: Sequence[bytes]) -> bytes:
+    """A segment: how many leaves, the length of each, then the leaves; numbers are 32-bit."""
+    lengths = array("I", map(len, leaves))
+    assert lengths.itemsize == _LENGTH_BYTES, "C ints are 32-bit wherever SQLite runs"
+    if sys.byteorder == "little":
+        lengths.byteswap()
+    return len(leaves).to_bytes(_LENGTH_BYTES) + lengths.tobytes() + b"".join(leaves)
 
 
 def unpack(segment: bytes) -> Iterator[bytes]:
     """Leaves of a segment, in order; MeteringError when it is cut."""
-    at, end = 0, len(segment)
-    while at < end:
-        start = at + _LENGTH.size
-        at = start + int.from_bytes(segment[at:start])
-        if at > end:
-            raise MeteringError("segment-cut", "用量段被截断", "a usage segment is cut short", kind=Kind.PROOF)
-        yield segment[start:at]
+    count = int.from_bytes(segment[:_LENGTH_BYTES])
+    at = _LENGTH_BYTES * (1 + count)
+    lengths = array("I")
+    if at <= len(segment):
+        lengths.frombytes(segment[_LENGTH_BYTES:at])
+    if sys.byteorder == "little":
+        lengths.byteswap()
+    if len(lengths) != count or at + sum(lengths) != len(segment):
+        raise MeteringError("segment-cut", "用量段被截断", "a usage segment is cut short", kind=Kind.PROOF)
+    for length in lengths:
+        yield segment[at : at + length]
+        at += length

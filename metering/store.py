@@ -6,12 +6,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
+from ledger.leaf import hash_leaf
 from ledger.store import Conflict, Connection, chunks, insert_rows
-from metering import tables
+from metering import segment, tables
 from metering.rating import Line, LineKey
+
+PLACES = 1 << 14
+"""A record's place is batch number × PLACES + index in the batch's segment; a batch holds at most 10,000."""
+DIGEST_BYTES = 16
+"""Kept of a record's digest: enough to tell other content under the same id, half the size of the table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +60,7 @@ async def put_centre(conn: Connection, centre: str, name: str, capacity: Mapping
 async def load_centres(conn: Connection) -> dict[str, str]:
     """Names of all centres by id."""
     rows = await conn.execute(select(tables.centre.c.id, tables.centre.c.name).order_by(tables.centre.c.id))
-    return dict(rows.tuples().all())
+    return {row.id: row.name for row in rows}
 
 
 async def load_capacity(conn: Connection) -> dict[str, dict[str, int]]:
@@ -67,9 +73,7 @@ async def load_capacity(conn: Connection) -> dict[str, dict[str, int]]:
 
 async def add_agent_key(conn: Connection, kid: str, public: bytes, centre: str) -> None:
     """Let a key report for a centre."""
-    await conn.execute(
-        upsert(tables.agent_key).values(kid=kid, public=public, centre=centre).on_conflict_do_nothing()
-    )
+    await conn.execute(upsert(tables.agent_key).values(kid=kid, public=public, centre=centre).on_conflict_do_nothing())
 
 
 async def load_agent_keys(conn: Connection) -> dict[str, tuple[bytes, str]]:
@@ -145,33 +149,61 @@ async def load_batches(conn: Connection, after: int, limit: int) -> list[tuple[i
     return [(row["source"], _batch(row)) for row in rows.mappings()]
 
 
+async def write_range(conn: Connection, source: int, batch: int, ids: Sequence[str]) -> None:
+    """Keep the identity of a batch whose ids ascend above all that its source had sent: one row for all of them."""
+    await insert_rows(conn, tables.id_range, [(source, ids[0], ids[-1], batch, 0)])
+
+
+async def index_ranges(conn: Connection, source: int, first_id: str, last_id: str) -> None:
+    """Put the ids of every batch into `usage_id` whose range meets [first_id, last_id]; each batch at most once."""
+    table, batch = tables.id_range.c, tables.usage_batch.c
+    met = (table.source == source, table.indexed == 0, table.first_id <= last_id, table.last_id >= first_id)
+    numbers = [number for (number,) in await conn.execute(select(table.batch).where(*met))]
+    for number in numbers:
+        stored = (await conn.execute(select(batch.segment).where(batch.number == number))).scalar_one()
+        leaves = list(segment.unpack(stored))
+        ids, digests = [segment.decode(leaf).id for leaf in leaves], [hash_leaf(leaf) for leaf in leaves]
+        await write_ids(conn, source, number, ids, digests)
+    if numbers:
+        await conn.execute(update(tables.id_range).where(*met).values(indexed=1))
+
+
+async def load_ranges(conn: Connection) -> dict[int, tuple[int, str, str]]:
+    """Source, first and last id by number of the batches whose ids stand in their segments alone."""
+    table = tables.id_range.c
+    rows = await conn.execute(
+        select(table.batch, table.source, table.first_id, table.last_id).where(table.indexed == 0)
+    )
+    return {row.batch: (row.source, row.first_id, row.last_id) for row in rows}
+
+
 async def known_ids(conn: Connection, source: int, ids: Iterable[str]) -> dict[str, bytes]:
-    """Digests of the ids that this source has reported before."""
+    """Starts of the digests of the ids that this source has reported before."""
     found: dict[str, bytes] = {}
     for part in chunks(ids):
         query = select(tables.usage_id.c.id, tables.usage_id.c.digest).where(
             tables.usage_id.c.source == source, tables.usage_id.c.id.in_(part)
         )
-        found.update((await conn.execute(query)).tuples().all())
+        found.update((row.id, row.digest) for row in await conn.execute(query))
     return found
 
 
-async def write_ids(
-    conn: Connection, source: int, batch: int, ids: Sequence[str], digests: Sequence[bytes]
-) -> None:
-    """Keep the identity of new records for ever; `position` is their place in the batch's segment."""
-    rows = [(source, name, batch, at, digest) for at, (name, digest) in enumerate(zip(ids, digests, strict=True))]
+async def write_ids(conn: Connection, source: int, batch: int, ids: Sequence[str], digests: Sequence[bytes]) -> None:
+    """Keep the identity of new records for ever, with their place and the start of their digest."""
+    rows = [
+        (source, name, place, digest[:DIGEST_BYTES])
+        for place, (name, digest) in enumerate(zip(ids, digests, strict=True), batch * PLACES)
+    ]
     await insert_rows(conn, tables.usage_id, rows)
 
 
-async def load_places(conn: Connection, source: int, ids: Iterable[str]) -> dict[str, tuple[int, int, bytes]]:
-    """Batch, position and digest by id, as the identity table has them."""
+async def load_places(conn: Connection, source: int, ids: Iterable[str]) -> dict[str, tuple[int, bytes]]:
+    """Place and digest by id, as the identity table has them."""
     table = tables.usage_id.c
-    found: dict[str, tuple[int, int, bytes]] = {}
+    found: dict[str, tuple[int, bytes]] = {}
     for part in chunks(ids):
-        query = select(table.id, table.batch, table.position, table.digest).where(table.source == source)
-        rows = await conn.execute(query.where(table.id.in_(part)))
-        found.update((row.id, (row.batch, row.position, row.digest)) for row in rows)
+        query = select(table.id, table.place, table.digest).where(table.source == source, table.id.in_(part))
+        found.update((row.id, (row.place, row.digest)) for row in await conn.execute(query))
     return found
 
 
@@ -194,7 +226,7 @@ async def load_quarantine(conn: Connection, limit: int) -> list[dict[str, Any]]:
 async def count_quarantine(conn: Connection) -> dict[str, int]:
     """Number of records that wait for a person, by centre."""
     query = select(tables.quarantine.c.centre, func.count()).group_by(tables.quarantine.c.centre)
-    return dict((await conn.execute(query)).tuples().all())
+    return {row[0]: row[1] for row in await conn.execute(query)}
 
 
 async def add_usage(conn: Connection, centre: str, lines: Mapping[LineKey, Line]) -> None:
@@ -221,11 +253,19 @@ async def usage_by(conn: Connection, *columns: str, **where: str | int) -> list[
     """Monthly totals summed by the named columns (centre, account, model, month)."""
     table = tables.usage_month
     keys = [table.c[name] for name in columns]
-    sums = [func.sum(table.c[name]).label(name) for name in ("records", "gpu_ms", "compute_units", "rated_units")]
-    query = select(*keys, *sums).group_by(*keys).order_by(*keys)
+    names = ("records", "gpu_ms", "compute_units", "rated_units")
+    # In two halves: SQLite refuses to add up beyond int64, and one centre's nonsense must not close everybody's page.
+    high = [func.sum(table.c[name].op(">>")(32)) for name in names]
+    low = [func.sum(table.c[name].op("&")(2**32 - 1)) for name in names]
+    query = select(*keys, *high, *low).group_by(*keys).order_by(*keys)
     for name, value in where.items():
         query = query.where(table.c[name] == value)
-    return [dict(row) for row in (await conn.execute(query)).mappings()]
+    at, size = len(keys), len(names)
+    return [
+        dict(zip(columns, row[:at], strict=True))
+        | {name: (row[at + n] << 32) + row[at + size + n] for n, name in enumerate(names)}
+        for row in await conn.execute(query)
+    ]
 
 
 async def write_batch_accounts(conn: Connection, rows: Sequence[tuple[str, str, int]]) -> None:
@@ -245,6 +285,4 @@ async def account_segments(
         .order_by(index.c.batch.desc())
         .limit(limit)
     )
-    return list((await conn.execute(query)).tuples().all())
-
-
+    return [(row.number, row.segment) for row in await conn.execute(query)]

@@ -1,50 +1,46 @@
-"""Tables of metering. A usage record lives in its batch's segment; `usage_id` is its identity, kept for ever."""
+"""Tables of metering. A usage record lives in its batch's segment, and its identity with it, for ever.
+
+A batch whose ids ascend above all ids that its source had sent needs one row of `id_range`; only when an id inside that
+range is asked for are its ids put into `usage_id`, where the ids of other batches stand from the start.
+"""
 
 from __future__ import annotations
 
-from sqlalchemy import Column, Table, UniqueConstraint
+from sqlalchemy import Column, UniqueConstraint
 
-from ledger.tables import BYTES, CLUSTERED, INT, STRICT, TEXT, metadata
+from ledger.tables import BYTES, INT, TEXT, table
 
-centre = Table(
+centre = table(
     "centre",
-    metadata,
     Column("id", TEXT, primary_key=True),
     Column("name", TEXT, nullable=False),
-    **STRICT,
 )
 
-capacity = Table(
+capacity = table(
     "capacity",
-    metadata,
     Column("centre", TEXT, primary_key=True),
     Column("model", TEXT, primary_key=True),
     Column("count_milli", INT, nullable=False),
-    **STRICT,
 )
 
-agent_key = Table(
+agent_key = table(
     "agent_key",
-    metadata,
     Column("kid", TEXT, primary_key=True),
     Column("public", BYTES, nullable=False),
     Column("centre", TEXT, nullable=False),
     Column("revoked_us", INT),
-    **STRICT,
 )
 
-nonce = Table(
+nonce = table(
     "nonce",
-    metadata,
     Column("kid", TEXT, primary_key=True),
     Column("nonce", TEXT, primary_key=True),
     Column("until_us", INT, nullable=False),
-    **CLUSTERED,
+    clustered=True,
 )
 
-source = Table(
+source = table(
     "source",
-    metadata,
     Column("number", INT, primary_key=True, autoincrement=False),
     Column("urn", TEXT, nullable=False, unique=True),
     Column("centre", TEXT, nullable=False),
@@ -53,12 +49,10 @@ source = Table(
     Column("first_us", INT, nullable=False),
     Column("last_us", INT, nullable=False),
     Column("received_us", INT, nullable=False),
-    **STRICT,
 )
 
-usage_batch = Table(
+usage_batch = table(
     "usage_batch",
-    metadata,
     Column("number", INT, primary_key=True, autoincrement=False),
     Column("source", INT, nullable=False),
     Column("key", TEXT, nullable=False),
@@ -71,23 +65,29 @@ usage_batch = Table(
     Column("segment", BYTES, nullable=False),
     Column("answer", BYTES, nullable=False),
     UniqueConstraint("source", "key", name="usage_batch_key"),
-    **STRICT,
 )
 
-usage_id = Table(
+usage_id = table(
     "usage_id",
-    metadata,
     Column("source", INT, primary_key=True),
     Column("id", TEXT, primary_key=True),
-    Column("batch", INT, nullable=False),
-    Column("position", INT, nullable=False),
+    Column("place", INT, nullable=False),
     Column("digest", BYTES, nullable=False),
-    **CLUSTERED,
+    clustered=True,
 )
 
-quarantine = Table(
+id_range = table(
+    "id_range",
+    Column("source", INT, primary_key=True),
+    Column("first_id", TEXT, primary_key=True),
+    Column("last_id", TEXT, nullable=False),
+    Column("batch", INT, nullable=False),
+    Column("indexed", INT, nullable=False),
+    clustered=True,
+)
+
+quarantine = table(
     "quarantine",
-    metadata,
     Column("batch", INT, primary_key=True),
     Column("position", INT, primary_key=True),
     Column("centre", TEXT, nullable=False),
@@ -95,12 +95,10 @@ quarantine = Table(
     Column("status", TEXT, nullable=False),
     Column("code", TEXT, nullable=False),
     Column("record", BYTES, nullable=False),
-    **STRICT,
 )
 
-usage_month = Table(
+usage_month = table(
     "usage_month",
-    metadata,
     Column("centre", TEXT, primary_key=True),
     Column("account", TEXT, primary_key=True),
     Column("model", TEXT, primary_key=True),
@@ -109,25 +107,21 @@ usage_month = Table(
     Column("gpu_ms", INT, nullable=False),
     Column("compute_units", INT, nullable=False),
     Column("rated_units", INT, nullable=False),
-    **STRICT,
 )
 
-batch_account = Table(
+batch_account = table(
     "batch_account",
-    metadata,
     Column("centre", TEXT, primary_key=True),
     Column("account", TEXT, primary_key=True),
     Column("batch", INT, primary_key=True),
-    **CLUSTERED,
+    clustered=True,
 )
 
-status_count = Table(
+status_count = table(
     "status_count",
-    metadata,
     Column("centre", TEXT, primary_key=True),
     Column("status", TEXT, primary_key=True),
     Column("records", INT, nullable=False),
-    **STRICT,
 )
 
 APPEND_ONLY = ("usage_batch", "usage_id", "batch_account")

@@ -2,4 +2,5 @@
 
 from suanquan.cli import main
 
-main()
+if __name__ == "__main__":  # processes that decode batches import this module under another name
+    main()

@@ -32,8 +32,10 @@ class Catalog:
 
         def tariff(word: str, at_us: int) -> Tariff | None:
             card = self.accelerators.resolve(word, at_us)
-            price = card and self.prices.price_at(centre, card.model, at_us)
-            if card is None or price is None:
+            if card is None:
+                return None
+            price = self.prices.price_at(centre, card.model, at_us)
+            if price is None:
                 return None
             return Tariff(
                 card.model,

@@ -44,7 +44,7 @@ from suanquan.errors import ServiceError
 from suanquan.home import Home, packaged_config, read_passphrase, write_secret
 from suanquan.jobs import running_jobs
 from suanquan.server import configure_logging, listen, run_loop, serving
-from suanquan.service import Service, create_ledger, open_service
+from suanquan.service import Service, open_service
 from suanquan.settings import Settings
 from suanquan.use_cases import setup
 from suanquan.use_cases.ingest import RECEIPT_TYPE
@@ -81,12 +81,12 @@ class Centre:
     results: Counter[str] = field(default_factory=Counter)
 
 
-def run(demo: Demo, *, stay: bool, announce: Callable[[str], None]) -> dict[str, Any] | None:
-    """Play the demo; its summary, or None after a demo that stayed up and was stopped."""
+def run(demo: Demo, *, stay: bool, announce: Callable[[str], None], show: Callable[[dict[str, Any]], None]) -> None:
+    """Play the demo and show its summary; then stay up until stopped, if asked to. `announce` tells what goes on."""
     configure_logging(logging.WARNING)
-    _prepare_home(demo.home)
     centres = _centres(demo)
-    return run_loop(_play(demo, centres, stay=stay, announce=announce))
+    _prepare_home(demo.home)
+    run_loop(_play(demo, centres, stay=stay, announce=announce, show=show))
 
 
 def _prepare_home(home: Home) -> None:
@@ -98,7 +98,7 @@ def _prepare_home(home: Home) -> None:
             f"{home.path} is no demo home; choose another --home",
             kind=Kind.CONFLICT,
         )
-    home.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    home.create_folder()
     passphrase = home.path / "demo-passphrase"
     if not passphrase.exists():
         write_secret(passphrase, secrets.token_urlsafe(24).encode())
@@ -106,11 +106,10 @@ def _prepare_home(home: Home) -> None:
     if not home.settings_file.exists():
         write_secret(home.path / "demo-token", setup.initialise(home, settings, read_passphrase(passphrase)).encode())
     if not (home.path / "demo-token").exists():
-        write_secret(home.path / "demo-token", asyncio.run(_complete(home, settings)).encode())
+        write_secret(home.path / "demo-token", asyncio.run(_new_token(home)).encode())
 
 
-async def _complete(home: Home, settings: Settings) -> str:
-    await create_ledger(home, f"{settings.issuer}/ledger/0")
+async def _new_token(home: Home) -> str:
     database = Database(home.database)
     try:
         async with database.write() as connection:
@@ -123,7 +122,11 @@ def _centres(demo: Demo) -> list[Centre]:
     if demo.trace is None or demo.options is None:
         samples = packaged_config() / "demo"
         return [
-            Centre("sj01", "松江智算中心（沙箱）", _read(samples / "sj01.sacct.txt", SourceOptions("sacct", timezone="UTC"))),
+            Centre(
+                "sj01",
+                "松江智算中心（沙箱）",
+                _read(samples / "sj01.sacct.txt", SourceOptions("sacct", timezone="UTC")),
+            ),
             Centre(
                 "sj02",
                 "松江昇腾中心（沙箱）",
@@ -146,8 +149,13 @@ def _read(path: Path, options: SourceOptions) -> list[UsageRecord]:
 
 
 async def _play(
-    demo: Demo, centres: list[Centre], *, stay: bool, announce: Callable[[str], None]
-) -> dict[str, Any] | None:
+    demo: Demo,
+    centres: list[Centre],
+    *,
+    stay: bool,
+    announce: Callable[[str], None],
+    show: Callable[[dict[str, Any]], None],
+) -> None:
     async with open_service(demo.home, read_passphrase(demo.home.path / "demo-passphrase")) as service:
         listener = listen(service, None, 0 if not stay else demo.port)
         async with serving(service, listener), running_jobs(service):
@@ -156,13 +164,10 @@ async def _play(
             with _stopping(stop) as stopped:
                 for centre in centres:
                     await _play_centre(service, centre, stop)
-                summary = await _summary(service, centres)
-                if not stay:
-                    return summary
-                announce(json.dumps(summary, ensure_ascii=False, indent=2))
-                announce(_addresses(service, demo.home))
-                await stopped.wait()
-    return None
+                show(await _summary(service, centres))
+                if stay:
+                    announce(_addresses(service, demo.home))
+                    await stopped.wait()
 
 
 @contextlib.contextmanager
@@ -311,4 +316,3 @@ async def _summary(service: Service, centres: list[Centre]) -> dict[str, Any]:
         "log": {"size": figures.head.size, "root": figures.head.root.hex()},
         "by_account": dict(sorted(by_account.items())),
     }
-

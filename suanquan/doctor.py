@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import sqlite3
 import sys
@@ -41,7 +42,10 @@ def _machine(home: Home) -> Iterator[Check]:
     version = ".".join(map(str, sys.version_info[:3]))
     yield Check("python", sys.version_info >= (3, 11), version, "安装 Python 3.11 以上 / install Python 3.11 or newer")
     yield Check(
-        "sqlite", sqlite3.sqlite_version_info >= SQLITE_MIN, sqlite3.sqlite_version, "升级 SQLite 至 3.37 / upgrade SQLite"
+        "sqlite",
+        sqlite3.sqlite_version_info >= SQLITE_MIN,
+        sqlite3.sqlite_version,
+        "升级 SQLite 至 3.37 / upgrade SQLite",
     )
     existing = next(path for path in (home.path, *home.path.absolute().parents) if path.exists())
     free = shutil.disk_usage(existing).free
@@ -57,39 +61,53 @@ def _machine(home: Home) -> Iterator[Check]:
 
 
 def _home(home: Home, passphrase_file: Path | None) -> Iterator[Check]:
-    present = _try("home", lambda: str(home.require().path), "suanquan init")
+    present = _try("home", lambda: str(home.require().path), f"suanquan init --home {home.path}")
     yield present
     if not present.ok:
         return
-    mode = home.path.stat().st_mode & 0o077
-    yield Check("home-mode", not mode, oct(home.path.stat().st_mode & 0o777), f"chmod 700 {home.path}")
+    mode = home.path.stat().st_mode & 0o777
+    yield Check("home-mode", not mode & 0o077, oct(mode), f"chmod 700 {home.path}")
     yield _try("settings", lambda: load_settings(home.settings_file).url, f"改正 correct {home.settings_file}")
     yield _try("config", lambda: f"{len(load_catalog(home.config).schemes)} scheme(s)", f"改正 correct {home.config}")
-    yield _try("keys", lambda: home.load_registry().signing_key().kid, "从备份恢复 keys/ / restore keys/ from a backup")
-    yield _try("schema", lambda: (require_head(home.database), "ok")[1], "suanquan db upgrade")
-    yield _try("database", lambda: _quick_check(home.database), "从备份恢复 / restore from a backup")
-    made = home.path / "demo-passphrase"
-    chosen = passphrase_file or (made if made.is_file() else None)
-    yield _try(
-        "passphrase",
-        lambda: (home.load_signing_key(read_passphrase(chosen)), "ok")[1],
-        "--passphrase-file 指向正确的 0600 文件 / point --passphrase-file to the right file, mode 0600",
-    )
+    yield from _database(home)
+    keys = _try("keys", lambda: _signing_key(home), f"从备份恢复 restore from a backup: {home.keys}")
+    yield keys
+    if keys.ok:
+        made = home.path / "demo-passphrase"
+        chosen = passphrase_file or (made if made.is_file() else None)
+        yield _try(
+            "passphrase",
+            lambda: (home.load_signing_key(read_passphrase(chosen)), "ok")[1],
+            "--passphrase-file 指向正确的 0600 文件 / point --passphrase-file to the right file, mode 0600",
+        )
+
+
+def _database(home: Home) -> Iterator[Check]:
+    whole = _try("database", lambda: _quick_check(home.database), f"从备份恢复 restore from a backup: {home.database}")
+    yield whole
+    if whole.ok:
+        yield _try("schema", lambda: require_head(home.database), f"suanquan db upgrade --home {home.path}")
 
 
 def _quick_check(database: Path) -> str:
-    with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as connection:
+    with contextlib.closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
         found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-    connection.close()
     if found != "ok":
         raise ValueError(str(found))
     return "ok"
+
+
+def _signing_key(home: Home) -> str:
+    kid = home.load_registry().signing_key().kid
+    (home.keys / f"{kid}.pem").stat()
+    return kid
 
 
 def _try(name: str, look: Callable[[], str], fix: str) -> Check:
     try:
         return Check(name, True, look())
     except DomainError as error:
-        return Check(name, False, f"{error.zh} / {error.en}", fix)
+        places = [f"{finding.where}: {finding.zh} / {finding.en}" for finding in error.findings]
+        return Check(name, False, "; ".join([f"{error.zh} / {error.en}", *places]), fix)
     except (OSError, ValueError, KeyError, sqlite3.Error) as fault:
         return Check(name, False, f"{type(fault).__name__}: {fault}", fix)

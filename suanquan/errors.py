@@ -9,6 +9,14 @@ class ServiceError(DomainError):
     """A call that the service cannot serve."""
 
 
+def cause_of(error: DomainError) -> str:
+    """What lies at the bottom of an error, in one line (without a statement's values); empty where nothing does."""
+    fault: BaseException = error
+    while fault.__cause__ is not None:
+        fault = fault.__cause__
+    return "" if fault is error else str(fault).partition("\n")[0]
+
+
 EXIT_STATUS = {
     Kind.INVALID: 2,
     Kind.NOT_FOUND: 3,

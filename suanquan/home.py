@@ -15,7 +15,7 @@ import suanquan
 from ledger.ed25519 import PublicKey
 from ledger.errors import Kind
 from suanquan.errors import ServiceError
-from suanquan.settings import Settings, write_settings
+from suanquan.settings import Settings, settings_text
 from voucher.keys import KeyRegistry, decode_private_key, encode_private_key
 
 PASSPHRASE_MIN = 12
@@ -63,9 +63,44 @@ class Home:
             )
         return self
 
+    def require_new(self) -> None:
+        """Refuse a home that was initialised.
+
+        Raises:
+            ServiceError: `home-exists`.
+
+        """
+        if self.settings_file.exists():
+            raise ServiceError(
+                "home-exists",
+                f"{self.path} 已初始化，未作任何改动",
+                f"{self.path} is initialised already; nothing was changed",
+                kind=Kind.CONFLICT,
+            )
+
+    def create_folder(self) -> None:
+        """Make the folder for its owner alone; one that holds something keeps its mode, which `doctor` looks at."""
+        self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if not any(self.path.iterdir()):
+            self.path.chmod(0o700)
+
     def load_registry(self) -> KeyRegistry:
-        """The issuer's keys, public parts."""
-        return KeyRegistry.from_data(json.loads((self.keys / "registry.json").read_text()))
+        """The issuer's keys, public parts.
+
+        Raises:
+            DomainError: `key-registry-malformed`.
+
+        """
+        file = self.keys / "registry.json"
+        try:
+            data = json.loads(file.read_bytes())
+        except ValueError as fault:
+            raise ServiceError(
+                "key-registry-malformed",
+                f"{file} 不是 JSON，请从备份恢复",
+                f"{file} is not JSON; restore it from a backup",
+            ) from fault
+        return KeyRegistry.from_data(data)
 
     def load_signing_key(self, passphrase: bytes) -> Ed25519PrivateKey:
         """The active private key.
@@ -121,29 +156,48 @@ def read_passphrase(path: Path | None) -> bytes:
 
 
 def create_home(home: Home, settings: Settings, passphrase: bytes) -> None:
-    """Make the folder, the keys and the configuration of a new home; the database is made by migration.
+    """Make the keys and the configuration of a new home; the database is made by migration.
+
+    The settings come last: without them a home is not initialised, and what a first try left is taken up, never erased.
 
     Raises:
-        ServiceError: `home-exists`.
+        ServiceError: `home-exists`, or `home-of-another-issuer` where an unfinished try was for another one.
+        VoucherError: the passphrase is not that of the unfinished try.
 
     """
-    if home.settings_file.exists():
-        raise ServiceError(
-            "home-exists",
-            f"{home.path} 已初始化，未作任何改动",
-            f"{home.path} is initialised already; nothing was changed",
-            kind=Kind.CONFLICT,
-        )
-    home.path.mkdir(parents=True, exist_ok=True, mode=0o700)
-    shutil.rmtree(home.keys, ignore_errors=True)
-    home.keys.mkdir(mode=0o700)
+    home.require_new()
+    home.create_folder()
+    home.keys.mkdir(exist_ok=True, mode=0o700)
+    if (home.keys / "registry.json").exists():
+        if home.load_registry().issuer != settings.issuer:
+            raise another_issuer(home)
+        home.load_signing_key(passphrase)
+    else:
+        _create_key(home, settings.issuer, passphrase)
+    if not home.config.exists():
+        fresh = home.path / ".config"
+        shutil.rmtree(fresh, ignore_errors=True)
+        shutil.copytree(packaged_config(), fresh)
+        fresh.rename(home.config)
+    write_secret(home.settings_file, settings_text(settings).encode())
+
+
+def another_issuer(home: Home) -> ServiceError:
+    """The refusal to go on with a home that was begun for another issuer."""
+    return ServiceError(
+        "home-of-another-issuer",
+        f"{home.path} 是为另一签发方建立的；请用原来的 --issuer，或另选 --home",
+        f"{home.path} was begun for another issuer; use the same --issuer, or choose another --home",
+        kind=Kind.CONFLICT,
+    )
+
+
+def _create_key(home: Home, issuer: str, passphrase: bytes) -> None:
     key = Ed25519PrivateKey.generate()
     public = PublicKey.of(key)
-    registry = KeyRegistry(settings.issuer).announced(public).activated(public.kid)
+    registry = KeyRegistry(issuer).announced(public).activated(public.kid)
     write_secret(home.keys / f"{public.kid}.pem", encode_private_key(key, passphrase))
     write_secret(home.keys / "registry.json", json.dumps(registry.to_data(), indent=1).encode())
-    shutil.copytree(packaged_config(), home.config, dirs_exist_ok=True)
-    write_settings(home.settings_file, settings)  # last: a home without it is not initialised, and init starts over
 
 
 def write_secret(path: Path, data: bytes) -> None:

@@ -21,7 +21,9 @@ log = structlog.get_logger("suanquan.jobs")
 async def running_jobs(service: Service) -> AsyncIterator[None]:
     """Run the jobs of a service while the block lasts."""
     scheduler = AsyncIOScheduler(timezone="UTC")
-    scheduler.add_job(tidy, "interval", args=[service], seconds=EVERY_SECONDS, id="tidy", coalesce=True, max_instances=1)
+    scheduler.add_job(
+        tidy, "interval", args=[service], seconds=EVERY_SECONDS, id="tidy", coalesce=True, max_instances=1
+    )
     scheduler.start()
     try:
         yield

@@ -42,7 +42,9 @@ def _families(figures: Overview, now_us: int) -> Iterator[Metric]:
 
 
 def _voucher_families(schemes: list[SchemeSum]) -> Iterator[Metric]:
-    budget = GaugeMetricFamily("voucher_budget_yuan", "Face value of vouchers in yuan by state.", labels=["scheme", "state"])
+    budget = GaugeMetricFamily(
+        "voucher_budget_yuan", "Face value of vouchers in yuan by state.", labels=["scheme", "state"]
+    )
     active = GaugeMetricFamily("voucher_active", "Vouchers issued.", labels=["scheme"])
     holders = GaugeMetricFamily("voucher_beneficiaries", "Holders of vouchers.", labels=["scheme", "class"])
     for scheme in schemes:
@@ -88,4 +90,4 @@ def _add_centre(centre: CentreSum, gpu: CounterMetricFamily, records: CounterMet
 
 def yuan(units: int) -> float:
     """Yuan of CNY units, for figures that are floats by their format."""
-    return units / 10**CNY.scale
+    return units / float(10**CNY.scale)

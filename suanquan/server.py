@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import gc
 import logging
+import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
@@ -14,6 +15,7 @@ from typing import Any
 import structlog
 import uvicorn
 
+from ledger.errors import Kind
 from suanquan.errors import ServiceError
 from suanquan.home import Home
 from suanquan.http.app import create_app
@@ -21,6 +23,10 @@ from suanquan.http.limits import CONCURRENCY_MAX, GuardedProtocol
 from suanquan.jobs import running_jobs
 from suanquan.service import Service, open_service
 
+if sys.platform != "win32":
+    import uvloop
+
+SWITCH_SECONDS = 0.0005
 STOP_SECONDS = 20
 """How long a stop waits for requests under way; batches take at most a second."""
 
@@ -33,8 +39,11 @@ def run(home: Home, passphrase: bytes, *, host: str | None = None, port: int | N
         async with open_service(home, passphrase) as service:
             listener = listen(service, host, port)
             structlog.get_logger("suanquan").info("listening", url=service.settings.url, home=str(home.path))
+            running = server(service)
+            for number in (signal.SIGINT, signal.SIGTERM):
+                asyncio.get_running_loop().add_signal_handler(number, running.handle_exit, number, None)
             async with running_jobs(service):
-                await server(service).serve(sockets=[listener])
+                await running.serve(sockets=[listener])
 
     run_loop(main())
 
@@ -46,16 +55,14 @@ def run_loop(main: Coroutine[Any, Any, Any]) -> Any:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
+    # The database's thread waits for the interpreter between two statements, by default 5 ms while a batch is decoded.
+    sys.setswitchinterval(SWITCH_SECONDS)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         return runner.run(main)
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    if sys.platform == "win32":
-        return None
-    import uvloop
-
-    return uvloop.new_event_loop
+    return None if sys.platform == "win32" else uvloop.new_event_loop
 
 
 def listen(service: Service, host: str | None, port: int | None) -> socket.socket:
@@ -79,13 +86,14 @@ def listen(service: Service, host: str | None, port: int | None) -> socket.socke
             "address-taken",
             f"无法监听 {settings.host}:{settings.port}（{fault.strerror}）；请换 --port",
             f"cannot listen on {settings.host}:{settings.port} ({fault.strerror}); choose another --port",
+            kind=Kind.UNAVAILABLE,
         ) from fault
     service.settings = settings.model_copy(update={"port": listener.getsockname()[1]})
     return listener
 
 
-class _Background(uvicorn.Server):
-    """A server that leaves signals to the program around it."""
+class _Server(uvicorn.Server):
+    """A server that leaves signals to the program around it: uvicorn's own would end the process before the books close."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -93,9 +101,9 @@ class _Background(uvicorn.Server):
         yield
 
 
-def server(service: Service, kind: type[uvicorn.Server] = uvicorn.Server) -> uvicorn.Server:
+def server(service: Service) -> uvicorn.Server:
     """The HTTP server of a service."""
-    return kind(
+    return _Server(
         uvicorn.Config(
             create_app(service),
             http=GuardedProtocol,
@@ -115,7 +123,7 @@ def server(service: Service, kind: type[uvicorn.Server] = uvicorn.Server) -> uvi
 @contextlib.asynccontextmanager
 async def serving(service: Service, listener: socket.socket) -> AsyncIterator[None]:
     """Serve in the background of this loop; on leaving, stop gracefully."""
-    running = server(service, _Background)
+    running = server(service)
     task = asyncio.create_task(running.serve(sockets=[listener]))
     try:
         while not running.started:

@@ -15,7 +15,8 @@ from ledger.journal import Journal, Transaction
 from suanquan.catalog import Catalog, load_catalog
 from suanquan.db.database import Database
 from suanquan.db.schema import require_head, upgrade
-from suanquan.home import Home
+from suanquan.decoding import BatchDecoder
+from suanquan.home import Home, another_issuer
 from suanquan.settings import Settings, load_settings
 from suanquan.use_cases.catalogue import find_scheme
 from suanquan.use_cases.ingest import Issuer, Rules
@@ -36,6 +37,7 @@ class Service:
     database: Database
     journal: Journal
     sign: Callable[[bytes], bytes] | None = None
+    decoder: BatchDecoder = field(default_factory=BatchDecoder)
     started_us: int = field(default_factory=lambda: time.time_ns() // 1000)
 
     @property
@@ -53,7 +55,6 @@ class Service:
     def rules(self) -> Rules:
         """What usage is rated and paid by."""
         return Rules(self.catalog.tariffs, self.catalog.schemes, self.catalog.digest)
-
 
     async def issue(self, scheme_id: str, request: IssueRequest, key: str | None = None) -> StoredVoucher:
         """Issue a voucher under a scheme of the catalogue; `key` makes the request repeatable.
@@ -88,6 +89,7 @@ async def open_service(home: Home, passphrase: bytes | None = None) -> AsyncIter
         async with journal.running():
             yield service
     finally:
+        service.decoder.close()
         await database.close()
 
 
@@ -100,6 +102,8 @@ async def create_ledger(home: Home, origin: str) -> None:
             head = await ledger_store.load_head(connection)
             if head is None:
                 await ledger_store.create_log(connection, origin, secrets.token_bytes(32))
+            elif head.origin != origin:
+                raise another_issuer(home)
         journal = Journal(database, time.time_ns, secrets.token_bytes)
         async with journal.running():
             await journal.transact(_genesis)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 from typing import Annotated
 
@@ -17,23 +18,24 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="SUANQUAN_", extra="forbid", frozen=True)
 
-    issuer: Annotated[str, Field(pattern=r"^https?://\S{3,200}$|^urn:\S{3,200}$")] = "urn:suanquan:sandbox"
+    issuer: Annotated[str, Field(pattern=r"^(https?://|urn:)[^\s\"\\]{3,200}$")] = "urn:suanquan:sandbox"
     sandbox: bool = False
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8080
-    public_url: str = ""
+    public_url: Annotated[str, Field(pattern=r"^$|^https?://[^\s\"\\/?#]+(/[^\s\"\\?#]*)?$")] = ""
 
     @property
     def url(self) -> str:
         """Address under which the service is reached, without a trailing slash."""
-        return (self.public_url or f"http://{self.host}:{self.port}").rstrip("/")
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return (self.public_url or f"http://{host}:{self.port}").rstrip("/")
 
 
 def load_settings(file: Path) -> Settings:
     """Settings of a home.
 
     Raises:
-        ServiceError: `settings-invalid` with one finding per faulty setting.
+        ServiceError: `settings-malformed`, or `settings-invalid` with one finding per faulty setting.
 
     """
 
@@ -53,17 +55,51 @@ def load_settings(file: Path) -> Settings:
     try:
         return FromFile()
     except ValidationError as fault:
-        findings = [
-            Finding("setting-invalid", error["msg"], error["msg"], f"{file}: {'.'.join(map(str, error['loc']))}")
-            for error in fault.errors()
-        ]
-        raise ServiceError("settings-invalid", "设置有误", "the settings are not valid", findings=findings) from None
+        raise _invalid(fault, f"{file}: ") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as fault:
+        raise ServiceError(
+            "settings-malformed", f"{file} 不是 UTF-8 的 TOML：{fault}", f"{file} is not TOML in UTF-8: {fault}"
+        ) from None
 
 
-def write_settings(file: Path, settings: Settings) -> None:
-    """Write the settings of a new home."""
+def new_settings(**values: object) -> Settings:
+    """Settings of a home that is about to be made.
+
+    Raises:
+        ServiceError: `settings-invalid`.
+
+    """
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as fault:
+        raise _invalid(fault, "") from None
+
+
+def _invalid(fault: ValidationError, file: str) -> ServiceError:
+    findings = []
+    for error in fault.errors():
+        name = ".".join(map(str, error["loc"]))
+        zh, en = _WORDS.get(
+            name if error["type"] == "string_pattern_mismatch" else error["type"], ("取值有误", error["msg"])
+        )
+        findings.append(Finding("setting-invalid", zh, en, f"{file}{name}"))
+    return ServiceError("settings-invalid", "设置有误", "the settings are not valid", findings=findings)
+
+
+_WORDS = {
+    "extra_forbidden": ("没有这个设置", "there is no such setting"),
+    "issuer": ("应为 https:// 或 urn: 开头的标识", "must be an identifier that begins with https:// or urn:"),
+    "public_url": (
+        "应形如 https://suanquan.example.cn，或留空",
+        "must look like https://suanquan.example.cn, or be empty",
+    ),
+}
+
+
+def settings_text(settings: Settings) -> str:
+    """The settings file of a new home."""
     lines = ["# suanquan 的设置；说明见 docs/operations.md / settings, explained in docs/operations.md", ""]
     for name, value in settings.model_dump().items():
         text = str(value).lower() if isinstance(value, bool) else str(value) if isinstance(value, int) else f'"{value}"'
         lines.append(f"{name} = {text}")
-    file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return "\n".join(lines) + "\n"

@@ -18,9 +18,11 @@ def next_question(policies: Policies, outcome: Outcome) -> Fact | None:
         name
         for requirement, verdict in outcome.judged()
         if verdict is None
-        for name in dict.fromkeys(requirement.condition.unknown(outcome.known or {}, policies.derived))
+        for name in dict.fromkeys(requirement.condition.unknown(outcome.known or {}))
     )
-    return min(missing, key=lambda fact: (-(undecided[fact.name] > 0), fact.effort, -undecided[fact.name]), default=None)
+    return min(
+        missing, key=lambda fact: (-(undecided[fact.name] > 0), fact.effort, -undecided[fact.name]), default=None
+    )
 
 
 @dataclass(frozen=True, slots=True)

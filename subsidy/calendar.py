@@ -130,7 +130,11 @@ def _holidays(fields: Fields, year: int) -> set[date]:
         first, last = holiday.day("from"), holiday.day("to")
         days = {first + DAY * at for at in range((last - first).days + 1)} if first.year == last.year == year else set()
         if not days or days & holidays:
-            holiday.fault("from", f"假期应在 {year} 年内，先后有序，不重叠", f"a holiday must lie in {year}, in order, without overlap")
+            holiday.fault(
+                "from",
+                f"假期应在 {year} 年内，先后有序，不重叠",
+                f"a holiday must lie in {year}, in order, without overlap",
+            )
         holidays |= days
         holiday.done()
     return holidays
@@ -141,7 +145,10 @@ def _working_weekends(fields: Fields, year: int, holidays: set[date]) -> set[dat
     for at, written in enumerate(fields.texts("working_weekends", required=False)):
         day = parse_day(written)
         if day is None or day.year != year or day.weekday() < 5 or day in holidays:
-            zh, en = f"“{written}”应是 {year} 年不放假的周六或周日", f"{written} must be a Saturday or Sunday of {year} that is no holiday"
+            zh, en = (
+                f"“{written}”应是 {year} 年不放假的周六或周日",
+                f"{written} must be a Saturday or Sunday of {year} that is no holiday",
+            )
             fields.faults.add(fields.item_place("working_weekends", at), zh, en)
         else:
             weekends.add(day)

@@ -46,7 +46,9 @@ def _read_case(policies: Policies, fields: Fields) -> Case:
     facts, findings = read_facts(policies.facts, written.raw, written.place)
     if clause not in policies.clause_names:
         zh, en = nearest(clause, policies.clause_names)
-        finding = Finding("clause-unknown", f"没有“{clause}”这一条{zh}", f"there is no clause {clause}{en}", fields.place("clause"))
+        finding = Finding(
+            "clause-unknown", f"没有“{clause}”这一条{zh}", f"there is no clause {clause}{en}", fields.place("clause")
+        )
         findings.append(finding)
     return Case(fields.text("id"), clause, fields.day("date"), facts, tuple(findings))
 

@@ -10,17 +10,16 @@ from collections.abc import Iterable
 from datetime import date
 
 from subsidy.facts import Facts
-from subsidy.operators import Derived, Number, share
-from subsidy.outcome import Amount, Outcome, Status
+from subsidy.operators import Number, share
+from subsidy.outcome import FEN_PER_YUAN, Amount, Outcome, Status
 from subsidy.policies import Closed, Policies, Rule
 from subsidy.policy import AmountKind, Benefit, Gift, Question
 
 EVALUATOR_VERSION = 1
 """Changes whenever the same documents and facts could give another answer."""
 
-FEN_PER_YUAN = 100
-
 _NO_AMOUNT = Amount(AmountKind.NONE)
+_NO_GIFTS: tuple[Gift, ...] = ()
 
 
 def evaluate(policies: Policies, clause: str, facts: Facts, on: date) -> Outcome:
@@ -40,7 +39,7 @@ def evaluate(policies: Policies, clause: str, facts: Facts, on: date) -> Outcome
     failed = [at for at, verdict in enumerate(verdicts) if verdict is False] if False in verdicts else []
     if any(rule.requirements[at].lacks is None for at in failed):
         return _refused(rule, on, known, verdicts)
-    return _Open(rule, on, known, policies.derived).outcome(verdicts)
+    return _Open(rule, on, known).outcome(verdicts)
 
 
 def _with_quantities(rule: Rule, facts: Facts) -> Facts:
@@ -104,25 +103,22 @@ def _refused(rule: Rule, on: date, known: Facts, verdicts: tuple[bool | None, ..
 class _Open:
     """An application that nothing refuses: what is still missing, what a person must decide, and the figure."""
 
-    def __init__(self, rule: Rule, on: date, known: Facts, derived: Derived) -> None:
+    def __init__(self, rule: Rule, on: date, known: Facts) -> None:
         self._rule = rule
         self._on = on
         self._known = known
-        self._derived = derived
         self._missing: dict[str, None] = {}
 
     def outcome(self, verdicts: tuple[bool | None, ...]) -> Outcome:
         self._need_for_verdicts(verdicts)
         undecided = bool(self._missing)
-        asked = [ask(self._known) for ask in self._rule.asks]
-        questions = [question for question, stands in zip(self._rule.questions, asked, strict=True) if stands]
-        amount = self._amount(questions)
-        if None in asked:
-            self._need_for_questions(asked, settled=any(question.person for question in questions))
-        gifts = self._gifts()
+        questions, asked = self._standing()
+        amount, gifts = _undecided(self._rule.benefit), _NO_GIFTS
+        if False not in verdicts:  # what lacks a paper stays open, whatever its benefit might be
+            amount, gifts = self._benefit(questions, asked)
         if undecided:
             questions = [question for question in questions if question.regardless]
-            amount, gifts = _undecided(self._rule.benefit), ()
+            amount, gifts = _undecided(self._rule.benefit), _NO_GIFTS
         return Outcome(
             rule=self._rule,
             on=self._on,
@@ -131,7 +127,7 @@ class _Open:
             amount=amount,
             reasons=self._reasons(questions, gifts),
             questions=tuple(questions),
-            needs_human=any([question.person for question in questions]),
+            needs_human=any(question.person for question in questions),
             missing=tuple(self._missing),
             gifts=gifts,
             verdicts=verdicts,
@@ -147,33 +143,55 @@ class _Open:
                 if verdict is False:
                     self._missing[str(requirement.lacks)] = None
                 elif verdict is None:
-                    self._need(requirement.condition.unknown(self._known, self._derived))
+                    self._need(requirement.condition.unknown(self._known))
+
+    def _standing(self) -> tuple[list[Question], list[bool | None]]:
+        """The questions that certainly stand, and whether each of the rule's questions does."""
+        asked = [ask(self._known) for ask in self._rule.asks]
+        return [question for question, stands in zip(self._rule.questions, asked, strict=True) if stands], asked
+
+    def _benefit(self, questions: list[Question], asked: list[bool | None]) -> tuple[Amount, tuple[Gift, ...]]:
+        amount = self._amount(questions, asked)
+        if None in asked:
+            self._need_for_questions(asked, settled=any(question.person for question in questions))
+        return amount, self._gifts()
 
     def _need_for_questions(self, asked: list[bool | None], *, settled: bool) -> None:
         """Facts that only decide whether a person is asked are missing too, unless a person is needed anyway (`settled`)."""
         for question, stands in zip(self._rule.questions, asked, strict=True):
-            if stands is None and question.when is not None and question.person and (question.withholds_amount or not settled):
-                self._need(question.when.unknown(self._known, self._derived))
+            if (
+                stands is None
+                and question.when is not None
+                and question.person
+                and (question.withholds_amount or not settled)
+            ):
+                self._need(question.when.unknown(self._known))
 
-    def _amount(self, questions: list[Question]) -> Amount:
+    def _amount(self, questions: list[Question], asked: list[bool | None]) -> Amount:
         """The figure as far as it can be given; adds what keeps it open to the missing facts or to `questions`."""
         benefit = self._rule.benefit
         if benefit.of is None or benefit.cap is None:
             return Amount(benefit.kind, range_yuan=benefit.range_yuan)
-        base, cap = benefit.of.value(self._known), benefit.cap.value(self._known)
-        withheld = any([question.withholds_amount for question in questions])
-        if base is not None and cap is not None and not withheld:
-            return _figure(benefit, base, cap)
-        if not withheld and benefit.unless_known is not None:
+        cap = benefit.cap.value(self._known)
+        withheld = [asked[at] for at in self._rule.withholding]
+        if cap is not None and (not withheld or set(withheld) == {False}):
+            base = benefit.of.value(self._known)
+            least, most = (base, base) if base is not None else benefit.of.bounds(self._known)
+            figure = _figure(benefit, most, cap)
+            if base is not None or figure == _figure(benefit, least, cap):
+                return figure
+        if benefit.unless_known is not None and benefit.of.value(self._known) is None:
             questions.append(benefit.unless_known)
-        elif not withheld:
-            self._need(benefit.of.unknown(self._known, self._derived))
-            self._need(benefit.cap.unknown(self._known, self._derived))
+        elif True not in withheld:
+            self._need(benefit.of.unknown(self._known))
+            self._need(benefit.cap.unknown(self._known))
         return Amount(AmountKind.UNDETERMINED, cap_yuan=None if cap is None else int(cap))
 
     def _gifts(self) -> tuple[Gift, ...]:
+        if not self._rule.benefit.gifts:
+            return _NO_GIFTS
         for gift in self._rule.benefit.gifts:
-            self._need(gift.when.unknown(self._known, self._derived))
+            self._need(gift.when.unknown(self._known))
         return tuple([gift for gift in self._rule.benefit.gifts if gift.when.test(self._known)])
 
     def _reasons(self, questions: list[Question], gifts: tuple[Gift, ...]) -> tuple[str, ...]:

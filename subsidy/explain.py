@@ -10,10 +10,10 @@ from fractions import Fraction
 from typing import Any, TypeAlias
 
 from subsidy.advice import Change, nearest_pass, next_question
-from subsidy.evaluate import EVALUATOR_VERSION, FEN_PER_YUAN
+from subsidy.evaluate import EVALUATOR_VERSION
 from subsidy.facts import Facts, Value
 from subsidy.operators import OPPOSITES, SYMBOLS, Compare, Condition, Count, Junction, Number, Quantity
-from subsidy.outcome import Outcome, Status
+from subsidy.outcome import FEN_PER_YUAN, Outcome, Status
 from subsidy.policies import Closed, Policies, Rule
 from subsidy.policy import Clause, Document, OpenPoint, Question, Requirement
 
@@ -72,7 +72,9 @@ class Explainer:
             **wording.clause,
             "on": outcome.on.isoformat(),
             "layers": _layers(wording, outcome),
-            "conditions": [describe(known, verdict) for describe, verdict in zip(wording.requirements, verdicts, strict=False)],
+            "conditions": [
+                describe(known, verdict) for describe, verdict in zip(wording.requirements, verdicts, strict=False)
+            ],
             "quantities": [{**words, "value": plain(known.get(words["name"]))} for words in wording.quantities],
             "gifts": [{"id": gift.id, "zh": gift.zh, "en": gift.en} for gift in outcome.gifts],
             "questions": [_question(question) for question in outcome.questions],
@@ -159,14 +161,15 @@ def _describer(condition: Condition, before: dict[str, Any], after: dict[str, An
     words = {**before, **_form(condition), **after}
     if isinstance(condition, Compare | Count):
         name, operand = condition.name, condition.operand if isinstance(condition, Compare) else None
+        limit = operand.value if isinstance(operand, Quantity) else None
 
         def describe(known: Facts, verdict: bool | None) -> dict[str, Any]:
             described = words.copy()
             described["verdict"] = _VERDICTS[verdict]
             value = known.get(name)
             described["value"] = value if type(value) in _PLAIN else plain(value)
-            if isinstance(operand, Quantity):
-                described["threshold"] = plain(operand.value(known))
+            if limit is not None:
+                described["threshold"] = plain(limit(known))
             return described
 
         return describe
@@ -189,10 +192,21 @@ def _form(condition: Condition) -> dict[str, Any]:
         case Compare():
             operand = condition.operand
             threshold = None if isinstance(operand, Quantity) else plain(operand)
-            return {"fact": condition.name, "operator": SYMBOLS[condition.operator], "threshold": threshold, "value": None}
+            return {
+                "fact": condition.name,
+                "operator": SYMBOLS[condition.operator],
+                "threshold": threshold,
+                "value": None,
+            }
         case Count():
             operator = f"count {SYMBOLS[condition.operator]}"
-            return {"fact": condition.name, "operator": operator, "threshold": condition.number, "of": list(condition.of), "value": None}
+            return {
+                "fact": condition.name,
+                "operator": operator,
+                "threshold": condition.number,
+                "of": list(condition.of),
+                "value": None,
+            }
         case Junction():
             return {"operator": "any" if condition.decisive else "all", "parts": None}
         case _:
@@ -233,4 +247,10 @@ def _question(question: Question) -> dict[str, Any]:
 
 
 def _open_point(point: OpenPoint) -> dict[str, Any]:
-    return {"id": point.id, "zh": point.zh, "en": point.en, "options": list(point.options), "taken": point.taken or None}
+    return {
+        "id": point.id,
+        "zh": point.zh,
+        "en": point.en,
+        "options": list(point.options),
+        "taken": point.taken or None,
+    }

@@ -73,7 +73,9 @@ class Fact:
 Dictionary: TypeAlias = Mapping[str, Fact]
 
 
-def read_facts(dictionary: Dictionary, raw: Mapping[str, object], place: Callable[[str], str]) -> tuple[Facts, list[Finding]]:
+def read_facts(
+    dictionary: Dictionary, raw: Mapping[str, object], place: Callable[[str], str]
+) -> tuple[Facts, list[Finding]]:
     """Typed facts of `raw`, and a finding for each one that is unknown to the dictionary, mistyped or out of bounds.
 
     `place` tells where a fact of that name was written, for the findings. Null means unknown.
@@ -84,11 +86,17 @@ def read_facts(dictionary: Dictionary, raw: Mapping[str, object], place: Callabl
         fact = dictionary.get(name)
         if fact is None:
             zh, en = nearest(name, list(dictionary))
-            findings.append(Finding("fact-unknown", f"没有“{name}”这项事实{zh}", f"there is no fact `{name}`{en}", where=place(name)))
+            findings.append(
+                Finding(
+                    "fact-unknown", f"没有“{name}”这项事实{zh}", f"there is no fact `{name}`{en}", where=place(name)
+                )
+            )
         elif written is not None:
             value = read_value(fact, written)
             if isinstance(value, Fault):
-                findings.append(Finding("fact-malformed", f"“{name}”{value.zh}", f"`{name}` {value.en}", where=place(name)))
+                findings.append(
+                    Finding("fact-malformed", f"“{name}”{value.zh}", f"`{name}` {value.en}", where=place(name))
+                )
             else:
                 facts[name] = value
     return facts, findings
@@ -108,7 +116,9 @@ def read_value(fact: Fact, written: object) -> Value | Fault:
 
 
 def _flag(_fact: Fact, written: object) -> Value | Fault:
-    return written if isinstance(written, bool) else Fault("应写 true 或 false", f"must be true or false, not {written!r}")
+    return (
+        written if isinstance(written, bool) else Fault("应写 true 或 false", f"must be true or false, not {written!r}")
+    )
 
 
 def _integer(fact: Fact, written: object) -> Value | Fault:
@@ -128,7 +138,8 @@ def _decimal(fact: Fact, written: object) -> Value | Fault:
         written = str(written)
     if not isinstance(written, str) or not _DECIMAL.fullmatch(written) or len(written) > DIGITS_MAX:
         return Fault(
-            '应写成带引号的十进制数，如 "0.10"，不用百分号', f'must be a decimal in quotes such as "0.10", no percent sign, not {written!r}'
+            '应写成带引号的十进制数，如 "0.10"，不用百分号',
+            f'must be a decimal in quotes such as "0.10", no percent sign, not {written!r}',
         )
     value = Decimal(written)
     return _bounded(fact, value, value)

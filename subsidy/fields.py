@@ -132,7 +132,11 @@ class Fields:
         if not isinstance(value, Mapping):
             self.fault(key, f"“{key}”应为“键: 值”", f"`{key}` must be a mapping")
             value = {}
-        return Fields(self.faults, value, f"{self._path}.{key}")
+        return self.inner(key, value)
+
+    def inner(self, key: str, table: Mapping[str, object]) -> Fields:
+        """A mapping that stands somewhere under `key`."""
+        return Fields(self.faults, table, f"{self._path}.{key}")
 
     def tables(self, key: str, *, required: bool = False) -> list[Fields]:
         """A list of mappings."""
@@ -140,7 +144,7 @@ class Fields:
         if value is None and not required:
             return []
         if isinstance(value, list) and value and all(isinstance(item, Mapping) for item in value):
-            return [Fields(self.faults, item, f"{self._path}.{key}[{at}]") for at, item in enumerate(value)]
+            return [self.inner(f"{key}[{at}]", item) for at, item in enumerate(value)]
         self.fault(key, f"“{key}”应为列表，每项是“键: 值”", f"`{key}` must be a list of mappings")
         return []
 

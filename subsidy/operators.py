@@ -8,15 +8,19 @@ Every node carries closures built once, when its document is loaded; arithmetic 
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from typing import Any, TypeAlias, cast
 
-from subsidy.facts import Facts, Value
+from subsidy.facts import DIGITS_MAX, Facts, Value
 
 Number: TypeAlias = int | Fraction
+Bounds: TypeAlias = tuple[Number, Number]
 Test: TypeAlias = Callable[[Facts], bool | None]
 Measure: TypeAlias = Callable[[Facts], Number | None]
+
+UNBOUNDED = 10 ** (DIGITS_MAX + 10)
+"""Stands for the upper bound of an unknown number; larger than anything that facts can add up to."""
 
 COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
     "is": operator.eq,
@@ -30,23 +34,75 @@ SYMBOLS = {"is": "=", "in": "in", "lt": "<", "le": "<=", "gt": ">", "ge": ">="}
 OPPOSITES = {"is": "!=", "in": "not in", "lt": ">=", "le": ">", "gt": "<=", "ge": "<"}
 
 
+class Quantity:
+    """A number of at least zero, made of facts.
+
+    `bounds` are the least and the most it can still be; `value` is the number once both agree, None before. `parts`,
+    `name` and `conditions` say what it is made of.
+    """
+
+    __slots__ = ("bounds", "conditions", "name", "parts", "value")
+
+    def __init__(
+        self,
+        quick: Measure,
+        bounds: Callable[[Facts], Bounds],
+        parts: Sequence[Quantity] = (),
+        name: str | None = None,
+        conditions: Sequence[Condition] = (),
+    ) -> None:
+        def value(facts: Facts) -> Number | None:
+            number = quick(facts)
+            if number is None:
+                low, high = bounds(facts)
+                number = low if low == high else None
+            return number
+
+        self.value: Measure = value if parts or conditions else quick  # bounds add nothing to a single fact
+        self.bounds = bounds
+        self.parts = tuple(parts)
+        self.name = name
+        self.conditions = tuple(conditions)
+
+    def unknown(self, facts: Facts) -> Iterator[str]:
+        """Names of the unknown facts that can still change the value."""
+        if self.value(facts) is not None:
+            return
+        if self.name is not None and not self.parts:
+            yield self.name
+        for part in self.parts:
+            yield from part.unknown(facts)
+        for condition in self.conditions:
+            yield from condition.unknown(facts)
+            if condition.test(facts):
+                break  # the rows of a tier table below the first that certainly holds never count
+
+
 class Compare:
-    """One fact against a fixed value, a set of words (`in`) or a quantity."""
+    """One fact against a fixed value, a set of words (`in`) or a quantity.
 
-    __slots__ = ("name", "operand", "operator", "test")
+    `of` is the quantity that `name` stands for, if it is none of the facts.
+    """
 
-    def __init__(self, name: str, op: str, operand: Value | Quantity) -> None:
+    __slots__ = ("name", "of", "operand", "operator", "test")
+
+    def __init__(self, name: str, op: str, operand: Value | Quantity, of: Quantity | None = None) -> None:
         self.name = name
         self.operator = op
         self.operand = operand
-        self.test: Test = _compare_quantity(name, op, operand) if isinstance(operand, Quantity) else _compare(name, op, operand)
+        self.of = of
+        if of is None and not isinstance(operand, Quantity):
+            self.test: Test = _compare_fixed(name, op, operand)
+        else:
+            limit = operand if isinstance(operand, Quantity) else constant(cast("int", operand))
+            self.test = _compare_numbers(of or named(name), op, limit)
 
-    def unknown(self, facts: Facts, derived: Derived) -> Iterator[str]:
+    def unknown(self, facts: Facts) -> Iterator[str]:
         """Names of the unknown facts that can still change the verdict."""
         if self.test(facts) is None:
-            yield from unknown_names(self.name, facts, derived)
+            yield from named(self.name, self.of).unknown(facts)
             if isinstance(self.operand, Quantity):
-                yield from self.operand.unknown(facts, derived)
+                yield from self.operand.unknown(facts)
 
 
 class Count:
@@ -67,7 +123,7 @@ class Count:
 
         self.test: Test = test
 
-    def unknown(self, facts: Facts, _derived: Derived) -> Iterator[str]:
+    def unknown(self, facts: Facts) -> Iterator[str]:
         """Names of the unknown facts that can still change the verdict."""
         if self.name not in facts:
             yield self.name
@@ -95,11 +151,11 @@ class Junction:
 
         self.test: Test = test
 
-    def unknown(self, facts: Facts, derived: Derived) -> Iterator[str]:
+    def unknown(self, facts: Facts) -> Iterator[str]:
         """Names of the unknown facts that can still change the verdict."""
         if self.test(facts) is None:
             for part in self.parts:
-                yield from part.unknown(facts, derived)
+                yield from part.unknown(facts)
 
 
 class Not:
@@ -117,100 +173,82 @@ class Not:
 
         self.test: Test = test
 
-    def unknown(self, facts: Facts, derived: Derived) -> Iterator[str]:
+    def unknown(self, facts: Facts) -> Iterator[str]:
         """Names of the unknown facts that can still change the verdict."""
-        yield from self.part.unknown(facts, derived)
+        yield from self.part.unknown(facts)
 
 
 Condition: TypeAlias = Compare | Count | Junction | Not
 
 
-class Quantity:
-    """A number made of facts: its value (None while unknown), and which unknown facts keep it so."""
-
-    __slots__ = ("conditions", "names", "parts", "value")
-
-    def __init__(
-        self,
-        value: Measure,
-        parts: Sequence[Quantity] = (),
-        names: Sequence[str] = (),
-        conditions: Sequence[Condition] = (),
-    ) -> None:
-        self.value = value
-        self.parts = tuple(parts)
-        self.names = tuple(names)
-        self.conditions = tuple(conditions)
-
-    def unknown(self, facts: Facts, derived: Derived) -> Iterator[str]:
-        """Names of the unknown facts that can still change the value."""
-        if self.value(facts) is not None:
-            return
-        for name in self.names:
-            yield from unknown_names(name, facts, derived)
-        for part in self.parts:
-            yield from part.unknown(facts, derived)
-        for condition in self.conditions:
-            yield from condition.unknown(facts, derived)
-            if condition.test(facts):
-                break  # the rows of a tier table below the first that certainly holds never count
-
-
-Derived: TypeAlias = Mapping[str, Quantity]
-"""Quantities that have a name; their values stand among the facts while a clause is evaluated."""
-
-
-def unknown_names(name: str, facts: Facts, derived: Derived) -> Iterator[str]:
-    """`name` itself if it is an unknown fact; if it names a quantity, the unknown facts that this is made of."""
-    if name in derived:
-        yield from derived[name].unknown(facts, derived)
-    elif name not in facts:
-        yield name
-
-
 def names_read(node: Condition | Quantity) -> Iterator[str]:
-    """Every fact and named quantity that `node` reads, some of them more than once."""
+    """Every fact and named quantity that `node` reads, quantities before what they are made of, some names repeatedly."""
+    name = getattr(node, "name", None)
+    if name is not None:
+        yield name
+    for inner in _inner(node):
+        yield from names_read(inner)
+
+
+def _inner(node: Condition | Quantity) -> tuple[Condition | Quantity, ...]:
     match node:
         case Compare():
-            yield node.name
-            if isinstance(node.operand, Quantity):
-                yield from names_read(node.operand)
-        case Count():
-            yield node.name
+            return tuple(inner for inner in (node.of, node.operand) if isinstance(inner, Quantity))
         case Junction():
-            for part in node.parts:
-                yield from names_read(part)
+            return node.parts
         case Not():
-            yield from names_read(node.part)
+            return (node.part,)
         case Quantity():
-            yield from node.names
-            for inner in (*node.parts, *node.conditions):
-                yield from names_read(inner)
+            return (*node.parts, *node.conditions)
+    return ()
 
 
 def constant(number: Number) -> Quantity:
     """A fixed number."""
-    return Quantity(lambda _facts: number)
+    return Quantity(lambda _facts: number, lambda _facts: (number, number))
 
 
-def named(name: str) -> Quantity:
-    """The value of a fact or of a named quantity."""
-    return Quantity(lambda facts: cast("Number | None", facts.get(name)), names=(name,))
+def named(name: str, of: Quantity | None = None) -> Quantity:
+    """The value of a fact, or of the named quantity `of`, whose value stands among the facts once it is known."""
+
+    def quick(facts: Facts) -> Number | None:
+        return cast("Number | None", facts.get(name))
+
+    def bounds(facts: Facts) -> Bounds:
+        number = quick(facts)
+        return (0, UNBOUNDED) if number is None else (number, number)
+
+    return Quantity(quick, of.bounds if of else bounds, parts=(of,) if of else (), name=name)
 
 
 def total(parts: Sequence[Quantity]) -> Quantity:
     """`sum`: all parts together."""
-    return Quantity(_known(parts, lambda values: sum(values, 0)), parts)
+
+    def bounds(facts: Facts) -> Bounds:
+        ends = [part.bounds(facts) for part in parts]
+        return sum((low for low, _ in ends), 0), sum((high for _, high in ends), 0)
+
+    return Quantity(_known(parts, lambda values: sum(values, 0)), bounds, parts)
 
 
 def minus(left: Quantity, right: Quantity) -> Quantity:
     """`minus`: what remains of `left`, never below zero."""
-    return Quantity(_known((left, right), lambda values: max(values[0] - values[1], 0)), (left, right))
+
+    def bounds(facts: Facts) -> Bounds:
+        (left_low, left_high), (right_low, right_high) = left.bounds(facts), right.bounds(facts)
+        return max(left_low - right_high, 0), max(left_high - right_low, 0)
+
+    return Quantity(_known((left, right), lambda values: max(values[0] - values[1], 0)), bounds, (left, right))
 
 
 def times(rate: Fraction, of: Quantity) -> Quantity:
     """`times`: an exact share of a quantity."""
-    return Quantity(_known((of,), lambda values: share(rate, values[0])), (of,))
+
+    def bounds(facts: Facts) -> Bounds:
+        low, high = of.bounds(facts)
+        return share(rate, low), share(rate, high)
+
+    return Quantity(_known((of,), lambda values: share(rate, values[0])), bounds, (of,))
 
 
 def share(rate: Fraction, of: Number) -> Number:
@@ -223,14 +261,19 @@ def share(rate: Fraction, of: Number) -> Number:
 
 def least(parts: Sequence[Quantity]) -> Quantity:
     """`min`: the smallest part."""
-    return Quantity(_known(parts, min), parts)
+
+    def bounds(facts: Facts) -> Bounds:
+        ends = [part.bounds(facts) for part in parts]
+        return min(low for low, _ in ends), min(high for _, high in ends)
+
+    return Quantity(_known(parts, min), bounds, parts)
 
 
 def tiers(rows: Sequence[tuple[Condition, int]]) -> Quantity:
-    """`tiers`: the amount of the first row whose condition holds, zero if none does; unknown if a row above is."""
+    """`tiers`: the amount of the first row whose condition holds, zero if none does."""
     tests = tuple((condition.test, amount) for condition, amount in rows)
 
-    def value(facts: Facts) -> Number | None:
+    def quick(facts: Facts) -> Number | None:
         for test, amount in tests:
             verdict = test(facts)
             if verdict is None:
@@ -239,10 +282,23 @@ def tiers(rows: Sequence[tuple[Condition, int]]) -> Quantity:
                 return amount
         return 0
 
-    return Quantity(value, conditions=[condition for condition, _ in rows])
+    def bounds(facts: Facts) -> Bounds:
+        possible = []
+        for test, amount in tests:
+            verdict = test(facts)
+            if verdict is not False:
+                possible.append(amount)
+            if verdict:
+                break
+        else:
+            possible.append(0)
+        return min(possible), max(possible)
+
+    return Quantity(quick, bounds, conditions=[condition for condition, _ in rows])
 
 
 def _known(parts: Sequence[Quantity], combine: Callable[[list[Number]], Number]) -> Measure:
+    """The quick way, taken when every part is known."""
     measures = tuple(part.value for part in parts)
 
     def value(facts: Facts) -> Number | None:
@@ -257,7 +313,7 @@ def _known(parts: Sequence[Quantity], combine: Callable[[list[Number]], Number])
     return value
 
 
-def _compare(name: str, op: str, operand: Value) -> Test:
+def _compare_fixed(name: str, op: str, operand: Value) -> Test:
     compare = COMPARISONS[op]
 
     def test(facts: Facts) -> bool | None:
@@ -267,11 +323,16 @@ def _compare(name: str, op: str, operand: Value) -> Test:
     return test
 
 
-def _compare_quantity(name: str, op: str, operand: Quantity) -> Test:
-    compare, measure = COMPARISONS[op], operand.value
+def _compare_numbers(left: Quantity, op: str, right: Quantity) -> Test:
+    """Certain as soon as the bounds of both sides leave one verdict; `op` is one of lt, le, gt, ge."""
+    compare, left_value, right_value = COMPARISONS[op], left.value, right.value
 
     def test(facts: Facts) -> bool | None:
-        value, limit = facts.get(name), measure(facts)
-        return None if value is None or limit is None else compare(value, limit)
+        value, limit = left_value(facts), right_value(facts)
+        if value is not None and limit is not None:
+            return compare(value, limit)
+        (left_low, left_high), (right_low, right_high) = left.bounds(facts), right.bounds(facts)
+        verdict = compare(left_low, right_high)
+        return verdict if verdict == compare(left_high, right_low) else None
 
     return test

@@ -31,7 +31,7 @@ _ORDERED = ("lt", "le", "gt", "ge")
 _ALLOWED: dict[FactType, Sequence[str]] = {
     FactType.FLAG: ("is",),
     FactType.CHOICE: ("is", "in"),
-    FactType.INTEGER: ("is", *_ORDERED),
+    FactType.INTEGER: _ORDERED,
     FactType.DECIMAL: _ORDERED,
     FactType.DAY: _ORDERED,
     FactType.SET: ("count",),
@@ -47,6 +47,10 @@ class Scope:
 
     facts: Dictionary
     derived: dict[str, Quantity] = field(default_factory=dict)
+
+    def knows(self, written: object) -> bool:
+        """Whether `written` is a name in scope."""
+        return isinstance(written, str) and (written in self.derived or written in self.facts)
 
     def fact(self, fields: Fields, key: str, name: str) -> Fact | None:
         """The entry of `name`; a named quantity counts as an integer fact."""
@@ -64,7 +68,9 @@ def read_rate(fields: Fields, key: str, written: object) -> Fraction:
     match = _RATE.fullmatch(written) if isinstance(written, str) else None
     if match is None:
         fields.fault(
-            key, f"“{key}”应写成带引号的分数，如 \"1/2\"", f'`{key}` must be a fraction in quotes such as "1/2", not {written!r}'
+            key,
+            f'“{key}”应写成带引号的分数，如 "1/2"',
+            f'`{key}` must be a fraction in quotes such as "1/2", not {written!r}',
         )
         return Fraction(1)
     return Fraction(int(match[1]), int(match[2] or "1"))
@@ -106,11 +112,10 @@ def _comparison(fields: Fields, scope: Scope, name: str, fact: Fact) -> Conditio
     if used[0] == "in":
         return Compare(name, "in", frozenset(str(_value(fields, "in", fact, word)) for word in fields.texts("in")))
     written = fields.take(used[0])
-    if isinstance(written, Mapping):
-        return Compare(name, used[0], read_quantity(fields, used[0], written, scope))
-    if isinstance(written, str) and (written in scope.derived or written in scope.facts):
-        return Compare(name, used[0], read_quantity(fields, used[0], written, scope))
-    return Compare(name, used[0], _value(fields, used[0], fact, written))
+    of = scope.derived.get(name)
+    if used[0] in _ORDERED and (isinstance(written, Mapping) or scope.knows(written)):
+        return Compare(name, used[0], read_quantity(fields, used[0], written, scope), of)
+    return Compare(name, used[0], _value(fields, used[0], fact, written), of)
 
 
 def _value(fields: Fields, key: str, fact: Fact, written: object) -> Value:
@@ -145,11 +150,15 @@ def read_quantity(fields: Fields, key: str, written: object, scope: Scope) -> Qu
     if isinstance(written, str):
         fact = scope.fact(fields, key, written)
         if fact is not None and fact.type is not FactType.INTEGER:
-            fields.fault(key, f"“{written}”不是整数，不能计算", f"`{written}` is not an integer fact and cannot be calculated with")
-        return named(written)
+            fields.fault(
+                key,
+                f"“{written}”不是整数，不能计算",
+                f"`{written}` is not an integer fact and cannot be calculated with",
+            )
+        return named(written, scope.derived.get(written))
     if isinstance(written, Mapping) and len(written) == 1:
         ((name, inner),) = written.items()
-        nested = Fields(fields.faults, written, key)
+        nested = fields.inner(key, written)
         if name == "tiers":
             return tiers([_tier(row, scope) for row in nested.tables("tiers", required=True)])
         if isinstance(inner, list):
@@ -178,5 +187,7 @@ def _arithmetic(fields: Fields, name: str, inner: list[object], scope: Scope) ->
         return total(parts)
     if name == "min" and parts:
         return least(parts)
-    fields.fault(name, f"没有“{name}”这种算法，或项数不对", f"`{name}` is no operator, or has the wrong number of parts")
+    fields.fault(
+        name, f"没有“{name}”这种算法，或项数不对", f"`{name}` is no operator, or has the wrong number of parts"
+    )
     return constant(0)

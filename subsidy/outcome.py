@@ -11,6 +11,8 @@ from subsidy.facts import Facts
 from subsidy.policies import Closed, Rule
 from subsidy.policy import AmountKind, Gift, Question, Requirement
 
+FEN_PER_YUAN = 100
+
 
 class Status(enum.Enum):
     """Where an application stands under one clause."""
@@ -61,3 +63,22 @@ class Outcome:
         """Each requirement that was judged, with its verdict."""
         if isinstance(self.rule, Rule):
             yield from zip(self.rule.requirements, self.verdicts, strict=False)
+
+    def bounds_fen(self) -> tuple[int, int | None]:
+        """The least that is sure and the most that may be paid, in fen; None for the most where the text names no sum.
+
+        Sure is what nothing missing and no question for a person can still take away.
+        """
+        amount = self.amount
+        if self.eligible is False or not isinstance(self.rule, Rule):
+            return 0, 0
+        if amount.fen is not None:
+            sure = self.status is Status.ELIGIBLE and not self.needs_human
+            return (amount.fen if sure else 0), amount.fen
+        benefit = self.rule.benefit
+        if benefit.range_yuan is not None:
+            low, high = benefit.range_yuan
+            return (low * FEN_PER_YUAN if self.status is Status.ELIGIBLE else 0), high * FEN_PER_YUAN
+        if benefit.cap is not None:
+            return 0, int(benefit.cap.bounds(self.known or {})[1]) * FEN_PER_YUAN
+        return 0, None if benefit.kind is AmountKind.UNDETERMINED else 0

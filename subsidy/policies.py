@@ -11,7 +11,7 @@ from pathlib import Path
 from subsidy.errors import SubsidyError
 from subsidy.facts import Dictionary, Fact, Facts
 from subsidy.fields import Faults, nearest
-from subsidy.operators import Condition, Derived, Measure, Quantity, Test, names_read
+from subsidy.operators import Condition, Measure, Quantity, Test, names_read
 from subsidy.policy import Benefit, Clause, Document, Question, Requirement, Review
 from subsidy.policy_check import check_together
 from subsidy.policy_reader import read_document
@@ -23,7 +23,8 @@ class Rule:
     """What decides a clause on a day: its conditions and, while both live, those of the clause it carries out or that carries it out.
 
     The benefit is that of the most specific clause: implementing rules narrow, and loading refuses any that widen.
-    `steps` compute the named quantities that are read, in order; `tests` are those of `requirements`, `asks` of `questions`.
+    `steps` compute the named quantities that are read, in order; `tests` are those of `requirements`, `asks` of `questions`,
+    of which those at `withholding` leave no figure while they stand.
     """
 
     clause: Clause
@@ -34,6 +35,7 @@ class Rule:
     tests: tuple[Test, ...]
     questions: tuple[Question, ...]
     asks: tuple[Test, ...]
+    withholding: tuple[int, ...]
     benefit: Benefit
 
 
@@ -65,7 +67,7 @@ class Policies:
     def __init__(self, documents: tuple[Document, ...]) -> None:
         self.documents = {document.id: document for document in documents}
         self.facts: Dictionary = {name: fact for document in documents for name, fact in document.facts.items()}
-        self.derived: Derived = {
+        self.quantities = {
             name: entry.quantity for document in documents for name, entry in document.quantities.items()
         }
         self.clauses = {clause.id: clause for document in documents for clause in document.clauses}
@@ -134,32 +136,20 @@ class Policies:
             tests=tuple(requirement.condition.test for requirement in requirements),
             questions=questions,
             asks=tuple(_always if question.when is None else question.when.test for question in questions),
+            withholding=tuple(at for at, question in enumerate(questions) if question.withholds_amount),
             benefit=benefit,
         )
         return replace(rule, steps=self._steps(_nodes(rule)))
 
     def _steps(self, nodes: Sequence[Condition | Quantity]) -> tuple[tuple[str, Measure], ...]:
         """The named quantities that `nodes` read, directly or through one another; a file defines them in order of use."""
-        needed: set[str] = set()
-        waiting = [name for node in nodes for name in names_read(node)]
-        while waiting:
-            name = waiting.pop()
-            if name in self.derived and name not in needed:
-                needed.add(name)
-                waiting.extend(names_read(self.derived[name]))
-        return tuple((name, quantity.value) for name, quantity in self.derived.items() if name in needed)
+        read = {name for node in nodes for name in names_read(node)}
+        return tuple((name, quantity.value) for name, quantity in self.quantities.items() if name in read)
 
     def facts_read(self, rule: Rule) -> dict[str, Fact]:
         """The facts that a rule reads, in the order in which its conditions first name them."""
-        names = [name for node in _nodes(rule) for name in self._plain(node)]
-        return {name: self.facts[name] for name in dict.fromkeys(names)}
-
-    def _plain(self, node: Condition | Quantity) -> Iterator[str]:
-        for name in names_read(node):
-            if name in self.derived:
-                yield from self._plain(self.derived[name])
-            else:
-                yield name
+        names = [name for node in _nodes(rule) for name in names_read(node)]
+        return {name: self.facts[name] for name in dict.fromkeys(names) if name in self.facts}
 
 
 def _nodes(rule: Rule) -> list[Condition | Quantity]:
@@ -184,7 +174,9 @@ def load_policies(directory: Path) -> Policies:
     """
     texts = {path.name: path.read_text(encoding="utf-8") for path in sorted(directory.glob("*.yaml"))}
     if not texts:
-        raise SubsidyError("policies-missing", f"{directory} 中没有政策文件", f"there are no policy documents in {directory}")
+        raise SubsidyError(
+            "policies-missing", f"{directory} 中没有政策文件", f"there are no policy documents in {directory}"
+        )
     return read_policies(texts)
 
 
@@ -212,15 +204,23 @@ def assemble(tables: Mapping[str, Table], digests: Mapping[str, str]) -> Policie
         ready = [name for name, table in waiting.items() if _higher(table) in {None, *documents}]
         for name in ready:
             document = read_document(waiting.pop(name), name, digests[name], documents)
+            if document.id in documents:
+                _refuse(name, f"已另有文件 {document.id}", f"there is another document {document.id}")
             documents[document.id] = document
         if not ready:
-            faults = Faults(next(iter(waiting)))
-            faults.add(faults.source, "implements 所指的文件不存在", "`implements` names no document that is present")
-            faults.raise_any()
+            zh, en = "implements 所指的文件不存在", "`implements` names no document that is present"
+            _refuse(next(iter(waiting)), zh, en)
     check_together(documents)
     return Policies(tuple(documents.values()))
 
 
-def _higher(table: Table) -> object:
+def _refuse(source: str, zh: str, en: str) -> None:
+    faults = Faults(source)
+    faults.add(source, zh, en)
+    faults.raise_any()
+
+
+def _higher(table: Table) -> str | None:
     header = table.get("document")
-    return header.get("implements") if isinstance(header, Table) else None
+    implements = header.get("implements") if isinstance(header, Table) else None
+    return None if implements is None else str(implements)

@@ -39,7 +39,11 @@ def check_together(documents: Mapping[str, Document]) -> None:
 def _check_document(faults: Faults, document: Document, documents: Mapping[str, Document]) -> None:
     higher = documents.get(document.implements or "")
     if higher is not None and document.precedence <= higher.precedence:
-        faults.add(document.id, "precedence 应大于上位文件", "`precedence` must be larger than that of the document it implements")
+        faults.add(
+            document.id,
+            "precedence 应大于上位文件",
+            "`precedence` must be larger than that of the document it implements",
+        )
 
 
 def _check_implementing(
@@ -47,7 +51,11 @@ def _check_implementing(
 ) -> None:
     higher = clauses.get(clause.implements or "")
     if higher is None or higher.document != documents[clause.document].implements:
-        faults.add(clause.id, "implements 应是上位文件的条款", "`implements` must name a clause of the document that this one implements")
+        faults.add(
+            clause.id,
+            "implements 应是上位文件的条款",
+            "`implements` must name a clause of the document that this one implements",
+        )
         return
     if clause.benefit.rate > higher.benefit.rate:
         faults.add(clause.id, "比例高于上位条款", f"`rate` widens {higher.id}; it may be at most {higher.benefit.rate}")

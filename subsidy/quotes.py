@@ -19,7 +19,10 @@ def check_text(document: Document, text: bytes) -> list[Finding]:
     findings = []
     digest = sha256(text).hexdigest()
     if digest != document.source_sha256:
-        zh, en = f"原文哈希为 {digest}，规则记的是 {document.source_sha256}", f"the text's sha256 is {digest}, the rules name {document.source_sha256}"
+        zh, en = (
+            f"原文哈希为 {digest}，规则记的是 {document.source_sha256}",
+            f"the text's sha256 is {digest}, the rules name {document.source_sha256}",
+        )
         findings.append(Finding("text-changed", zh, en, where=document.id))
     source = SourceText(text.decode("utf-8", errors="replace"))
     places: dict[Quote, str] = {}
@@ -31,7 +34,9 @@ def check_text(document: Document, text: bytes) -> list[Finding]:
             if line not in found:
                 lines = ", ".join(map(str, found))
                 zh = f"原文第 {line} 行没有“{quote.text}”" + (f"，它在第 {lines} 行" if found else "")
-                en = f"line {line} of the text does not say {quote.text!r}" + (f"; it stands on line {lines}" if found else "")
+                en = f"line {line} of the text does not say {quote.text!r}" + (
+                    f"; it stands on line {lines}" if found else ""
+                )
                 findings.append(Finding("quote-not-found", zh, en, where=place))
     return findings
 

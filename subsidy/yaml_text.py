@@ -7,6 +7,7 @@ replaces the first. Whatever it could guess wrong is refused here, with the line
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 import yaml
 
@@ -51,19 +52,19 @@ def read_yaml(text: str, source: str) -> Table:
     """
     findings: list[Finding] = []
     value: object = None
-    if len(text) > TEXT_CHARACTERS_MAX:
-        findings.append(_finding(source, 1, "文件过大，请分成几个文件", "the file is too large; split it"))
-    else:
-        try:
-            _refuse_depth_and_anchors(text)
+    try:
+        findings.extend(_refuse_shape(text, source))
+        if not findings:
             value = _Reader(source, findings).value(yaml.compose(text, Loader=_LOADER))
-        except yaml.MarkedYAMLError as error:
-            line = error.problem_mark.line + 1 if error.problem_mark else 1
-            findings.append(_finding(source, line, f"YAML 语法有误：{error.problem}", f"YAML syntax: {error.problem}"))
-        except yaml.YAMLError as error:
-            findings.append(_finding(source, 1, f"YAML 无法读取：{error}", f"unreadable YAML: {error}"))
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        findings.append(_finding(source, line, f"YAML 语法有误：{error.problem}", f"YAML syntax: {error.problem}"))
+    except yaml.YAMLError as error:
+        findings.append(_finding(source, 1, f"YAML 无法读取：{error}", f"unreadable YAML: {error}"))
     if not findings and not isinstance(value, Table):
-        findings.append(_finding(source, 1, "文件顶层应为“键: 值”", "the top of the file must be a mapping `key: value`"))
+        findings.append(
+            _finding(source, 1, "文件顶层应为“键: 值”", "the top of the file must be a mapping `key: value`")
+        )
     if findings or not isinstance(value, Table):
         raise SubsidyError(
             "yaml-refused", f"{source} 无法读取", f"{source} cannot be read: {findings[0].en}", findings=findings
@@ -75,21 +76,28 @@ def _finding(source: str, line: int, zh: str, en: str) -> Finding:
     return Finding("yaml-refused", zh, en, where=f"{source}:{line}")
 
 
-def _refuse_depth_and_anchors(text: str) -> None:
-    """Stop before the composer, which recurses, meets a file nested thousands deep or one that repeats itself."""
+def _refuse_shape(text: str, source: str) -> Iterator[Finding]:
+    """A file too large, nested so deep that the composer, which recurses, would fail, or one that refers to itself."""
+    if len(text) > TEXT_CHARACTERS_MAX:
+        yield _finding(source, 1, "文件过大，请分成几个文件", "the file is too large; split it")
+        return
     depth = 0
     for event in yaml.parse(text, Loader=_LOADER):
+        line = event.start_mark.line + 1 if event.start_mark else 1
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
         if depth > DEPTH_MAX:
-            problem = f"nested deeper than {DEPTH_MAX} levels"
-        elif getattr(event, "anchor", None) is not None:
-            problem = "anchors and aliases (& and *) are refused; write the value out"
-        else:
-            continue
-        raise yaml.MarkedYAMLError(problem=problem, problem_mark=event.start_mark)
+            yield _finding(source, line, f"嵌套超过 {DEPTH_MAX} 层", f"nested deeper than {DEPTH_MAX} levels")
+            return
+        if getattr(event, "anchor", None) is not None:
+            yield _finding(
+                source,
+                line,
+                "不用 & 和 * 引用，请写出全文",
+                "anchors and aliases (& and *) are refused; write the value out",
+            )
 
 
 class _Reader:
@@ -139,7 +147,7 @@ class _Reader:
         written = node.value if isinstance(node, yaml.ScalarNode) else "…"
         self._fault(
             node,
-            f"键应为文字，请写成 \"{written}\"",
+            f'键应为文字，请写成 "{written}"',
             f'a key must be text; write "{written}" in quotes (no merge keys `<<`)',
         )
         return str(written)
@@ -156,13 +164,22 @@ class _Reader:
             case "int" if _INTEGER.fullmatch(written):
                 return int(written.replace("_", ""))
             case "bool":
-                zh, en = f"“{written}”会被读成真假，请写 true、false 或加引号", f"{written} reads as true or false; write true, false or quote it"
+                zh, en = (
+                    f"“{written}”会被读成真假，请写 true、false 或加引号",
+                    f"{written} reads as true or false; write true, false or quote it",
+                )
             case "float":
                 zh, en = f'不收浮点数 {written}，请写成 "{written}"', f'floats are refused; write "{written}" in quotes'
             case "int" if ":" in written:
-                zh, en = f'“{written}”会被读成六十进制数，请写成 "{written}"', f'{written} reads as a base-60 number; write "{written}" in quotes'
+                zh, en = (
+                    f'“{written}”会被读成六十进制数，请写成 "{written}"',
+                    f'{written} reads as a base-60 number; write "{written}" in quotes',
+                )
             case "int":
-                zh, en = f'“{written}”不是十进制整数，请写成 "{written}" 或普通整数', f'{written} is not a plain decimal integer; write it so, or "{written}" in quotes'
+                zh, en = (
+                    f'“{written}”不是十进制整数，请写成 "{written}" 或普通整数',
+                    f'{written} is not a plain decimal integer; write it so, or "{written}" in quotes',
+                )
             case tag:
                 zh, en = f"不收类型标记 {tag}", f"the tag {tag} is refused; write a plain value"
         self._fault(node, zh, en)

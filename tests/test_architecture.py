@@ -30,6 +30,9 @@ DOMAIN = ("ledger/", "metering/", "subsidy/", "voucher/")
 DEFERRED_IMPORTS = ("suanquan/cli/", "suanquan/optional.py")
 """The CLI loads heavy modules when a command runs; one loader is kept for optional back ends."""
 
+INTEGER_COLUMNS = {"metering/rating.py": {"numpy"}}
+"""Rating works on whole columns of int64 (or of Python integers); a test of its own looks at their types."""
+
 OUTER_WORLD = (
     *("time", "random", "secrets", "uuid", "os", "platform", "getpass", "tempfile", "signal", "cryptography.fernet"),
     *(
@@ -162,7 +165,8 @@ def no_float(module: Module) -> Places:
         return
     for line, target in imports(module):
         package, _, name = target.partition(".")
-        if package in {"cmath", "statistics", "numpy"} or (package == "math" and name and name not in EXACT_MATH):
+        floats = {"cmath", "statistics"} | ({"numpy"} - INTEGER_COLUMNS.get(module.path, set()))
+        if package in floats or (package == "math" and name and name not in EXACT_MATH):
             yield line, f"imports {target}"
     for node in ast.walk(module.tree):
         if found := float_in(node):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from ledger.amount import CNY, INT64_MAX, Asset
+from ledger.amount import CNY, Asset
+from metering.rating import AccountUsage
 
 
 class Charge(NamedTuple):
@@ -17,31 +18,6 @@ class Charge(NamedTuple):
     compute: int
     models: tuple[str, ...]
     voucher: str | None = None
-
-
-@dataclass(slots=True)
-class Sum:
-    """An account's charges together: enough to draw them as one while every voucher may pay for every one of them."""
-
-    records: int = 0
-    gpu_ms: int = 0
-    yuan: int = 0
-    first_us: int = INT64_MAX
-    last_us: int = -INT64_MAX
-    models: set[tuple[str, ...]] = field(default_factory=set)
-    named: bool = False
-
-    def add(self, gpu_ms: int, yuan: int, start_us: int, models: tuple[str, ...], *, named: bool) -> None:
-        """Count one more charge; `named` when it names the voucher that shall pay."""
-        self.records += 1
-        self.gpu_ms += gpu_ms
-        self.yuan += yuan
-        self.models.add(models)
-        self.named = self.named or named
-        if start_us < self.first_us:
-            self.first_us = start_us
-        if start_us > self.last_us:
-            self.last_us = start_us
 
 
 @dataclass(slots=True)
@@ -64,12 +40,12 @@ class Purse:
             return False
         return self.from_us <= charge.start_us < self.until_us and self._admits(charge.models)
 
-    def covers_all(self, total: Sum) -> bool:
+    def covers_all(self, total: AccountUsage) -> bool:
         """True when this voucher holds yuan and may pay for each of the charges."""
         in_time = self.from_us <= total.first_us and total.last_us < self.until_us
-        return self.asset is CNY and in_time and not total.named and all(map(self._admits, total.models))
+        return self.asset is CNY and in_time and not total.named and self._admits(total.models)
 
-    def _admits(self, models: tuple[str, ...]) -> bool:
+    def _admits(self, models: Iterable[str]) -> bool:
         return self.models is None or self.models.issuperset(models)
 
 
@@ -92,7 +68,7 @@ def burn_down_order(purses: Sequence[Purse]) -> list[Purse]:
     return sorted(purses, key=lambda purse: (purse.priority, purse.until_us, purse.jti))
 
 
-def allocate(total: Sum, charges: Callable[[], Sequence[Charge]], purses: Sequence[Purse]) -> Cover:
+def allocate(total: AccountUsage, charges: Callable[[], Sequence[Charge]], purses: Sequence[Purse]) -> Cover:
     """Draw an account's charges, in the order given, on its purses; lowers `available` of those it draws on.
 
     `charges` are asked for only when their sum does not decide.

@@ -126,6 +126,12 @@ async def list_vouchers(conn: Connection, *, after: str = "", limit: int = 100) 
     return [_stored(row) for row in (await conn.execute(query)).mappings()]
 
 
+async def newest_vouchers(conn: Connection, limit: int) -> list[StoredVoucher]:
+    """The vouchers issued last, newest first."""
+    query = _WITH_TOTALS.order_by(tables.voucher.c.jti.desc()).limit(limit)
+    return [_stored(row) for row in (await conn.execute(query)).mappings()]
+
+
 async def scheme_totals(conn: Connection) -> list[dict[str, Any]]:
     """Per scheme and asset: vouchers, holders, units issued, redeemed and held."""
     table = tables.voucher.c

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Column, Index, Table
+from sqlalchemy import Column, Index
 
-from ledger.tables import BYTES, CLUSTERED, INT, STRICT, TEXT, metadata
+from ledger.tables import BYTES, INT, TEXT, table
 
-voucher = Table(
+voucher = table(
     "voucher",
-    metadata,
     Column("jti", TEXT, primary_key=True),
     Column("scheme", TEXT, nullable=False),
     Column("scheme_digest", TEXT, nullable=False),
@@ -26,35 +25,29 @@ voucher = Table(
     Column("cwt_input", BYTES, nullable=False),
     Column("event_id", BYTES, nullable=False, unique=True),
     Column("request_digest", BYTES, nullable=False),
-    **STRICT,
 )
 Index("voucher_holder", voucher.c.holder, voucher.c.scheme, voucher.c.year)
 
-released = Table(
+released = table(
     "released",
-    metadata,
     Column("jti", TEXT, primary_key=True),
     Column("token", TEXT, nullable=False),
     Column("cwt", TEXT, nullable=False),
-    **STRICT,
 )
 
-binding = Table(
+binding = table(
     "binding",
-    metadata,
     Column("centre", TEXT, primary_key=True),
     Column("account", TEXT, primary_key=True),
     Column("holder", TEXT, nullable=False),
-    **CLUSTERED,
+    clustered=True,
 )
 
-redeemed = Table(
+redeemed = table(
     "redeemed",
-    metadata,
     Column("scheme", TEXT, primary_key=True),
     Column("centre", TEXT, primary_key=True),
     Column("units", INT, nullable=False),
-    **STRICT,
 )
 
 APPEND_ONLY = ("voucher", "released")

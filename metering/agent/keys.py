@@ -43,7 +43,11 @@ def create_key(path: Path) -> dict[str, str]:
             kind=Kind.CONFLICT,
         ) from None
     except OSError as error:
-        raise _unusable(path, str(error)) from error
+        raise MeteringError(
+            "agent-key-unwritable",
+            f"无法写入 {path}（{error.strerror}）；请先建好文件夹",
+            f"cannot write {path} ({error.strerror}): make its folder first",
+        ) from error
     with os.fdopen(descriptor, "wb") as file:
         file.write(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
         file.flush()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from metering.sources.faults import columns_missing
-from metering.sources.options import SourceOptions
+from metering.sources.options import CONSTANT, SourceOptions
 from metering.sources.rows import Table
 
 
@@ -12,6 +12,7 @@ class Columns:
 
     def __init__(self, table: Table, options: SourceOptions) -> None:
         self._table = table
+        self._source = options.source
         self._mapping = options.mapping
         self.constants = tuple(value.strip() for value in options.constants.values())
         self._constant_at = {field: len(table.columns) + i for i, field in enumerate(options.constants)}
@@ -35,10 +36,16 @@ class Columns:
         place = self.optional(field)
         if place is None:
             names = ", ".join(self._table.columns)
+            settable = field in CONSTANT[self._source]
+            zh, en = (
+                (f"，或用 --set {field}=值 给出常量", f", or give a constant with --set {field}=VALUE")
+                if settable
+                else ("", "")
+            )
             raise columns_missing(
                 self._table.file,
                 [field],
-                f"请用 --map {field}=列名 指定（文件中的列：{names}），或用 --set {field}=值 给出常量",
-                f"Name it with --map {field}=COLUMN (the file has: {names}), or give a constant with --set {field}=VALUE",
+                f"请用 --map {field}=列名 指定（文件中的列：{names}）{zh}",
+                f"Name it with --map {field}=COLUMN (the file has: {names}){en}",
             )
         return place

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ledger.errors import DomainError
 from suanquan.cli.options import JsonOption
 from suanquan.cli.output import emit, note
 from suanquan.cli.sources import source_options
@@ -14,12 +15,14 @@ from suanquan.cli.sources import source_options
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    from ledger.ed25519 import PublicKey
     from metering.agent.config import AgentConfig
     from metering.model import UsageRecord
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
-ConfigOption = Annotated[Path, typer.Option("--config", help="代理设置（TOML）/ the agent's settings", exists=True)]
+ConfigOption = Annotated[Path, typer.Option("--config", help="代理设置（TOML）/ the agent's settings")]
+UsageFile = Annotated[Path, typer.Argument(help="用量文件，可为 .gz / usage file")]
 Source = Annotated[str, typer.Option(help="sacct、csv 或/or gauge-csv")]
 Mapped = Annotated[list[str] | None, typer.Option("--map", help="字段=列 / field=column")]
 Constants = Annotated[list[str] | None, typer.Option("--set", help="字段=值 / field=value")]
@@ -27,12 +30,15 @@ Zone = Annotated[str | None, typer.Option(help="无时区时间的时区 / zone 
 Delimiter = Annotated[str | None, typer.Option(help="分隔符 / delimiter")]
 Columns = Annotated[str | None, typer.Option("--format", help="无表头文件的列 / columns of a file without header")]
 Step = Annotated[str | None, typer.Option(help="gauge-csv 每行时长，如 60s / how long a level holds")]
-RETRIES = 8
+RECEIPT_TYPE = "usage-receipt+jwt"
+JWKS_BYTES_MAX = 1 << 20
+RETRIES = 5
+"""Half a minute at most: whoever sends by hand is waiting, and what was not delivered stays in the spool."""
 
 
 @app.command()
 def collect(
-    path: Annotated[Path, typer.Argument(help="用量文件，可为 .gz / usage file", exists=True, dir_okay=False)],
+    path: UsageFile,
     source: Source,
     map_: Mapped = None,
     set_: Constants = None,
@@ -57,19 +63,19 @@ def collect(
 @app.command()
 def keygen(
     file: Annotated[Path, typer.Argument(help="私钥文件，新建，0600 / private key file, created")],
-    json: JsonOption = False,
+    json: JsonOption = False,  # noqa: ARG001 -- taken like everywhere; a JWK is JSON in any case
 ) -> None:
     """生成代理密钥，输出公钥。Make the agent's key; print its public half."""
     from metering.agent.keys import create_key
 
-    emit(create_key(file), as_json=json)
+    emit(create_key(file), as_json=True)
     note("请把以上公钥交给主管部门登记。Have this public key registered: suanquan centre key CENTRE FILE")
 
 
 @app.command()
 def send(
     config: ConfigOption,
-    path: Annotated[Path, typer.Argument(exists=True, dir_okay=False)],
+    path: UsageFile,
     source: Source,
     map_: Mapped = None,
     set_: Constants = None,
@@ -112,29 +118,42 @@ def _send(config: AgentConfig, records: Iterable[UsageRecord]) -> dict[str, Any]
         status = spool.status()
         others = Counter(outcome.status for outcome in spool.outcomes()) - before
     if reply is not None:
-        note(f"未能送达：{reply.detail} / not delivered: {reply.detail}")
+        note(f"未能送达：{reply.detail}；记录已在暂存中，请稍后再次运行")
+        note(f"not delivered: {reply.detail}; the records are in the spool, run this again later")
     return {"spooled": stored, "unsent": status.unsent, "parked": status.parked_batches, "not_accepted": dict(others)}
 
 
 def _receipts(config: AgentConfig) -> Callable[[str], Mapping[str, object]]:
-    """Verifier of receipts under the keys that the service publishes, fetched when a first receipt comes."""
-    import json
-    import urllib.request
-
-    from ledger.ed25519 import PublicKey
+    """Verifier of receipts under the keys that the service publishes; they are fetched anew for one under another key."""
     from ledger.jws import verify
 
     keys: dict[str, PublicKey] = {}
 
     def check(token: str) -> Mapping[str, object]:
-        if not keys:
-            address = f"{config.base_url.rstrip('/')}/.well-known/jwks.json"
-            with urllib.request.urlopen(address, timeout=30) as response:  # noqa: S310 -- the configured http(s) address
-                found = [PublicKey.from_jwk(jwk) for jwk in json.load(response)["keys"]]
-            keys.update((key.kid, key) for key in found)
-        return verify(token, keys, "usage-receipt+jwt")
+        try:
+            return verify(token, keys, RECEIPT_TYPE)
+        except DomainError:
+            keys.update(_published_keys(f"{config.base_url.rstrip('/')}/.well-known/jwks.json"))
+        return verify(token, keys, RECEIPT_TYPE)
 
     return check
+
+
+def _published_keys(address: str) -> dict[str, PublicKey]:
+    import http.client
+    import urllib.request
+
+    from suanquan.use_cases.public_keys import parse_jwks
+
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # reports take no proxy either
+    try:
+        with direct.open(address, timeout=30) as response:
+            data = response.read(JWKS_BYTES_MAX)
+    except (OSError, http.client.HTTPException) as fault:
+        raise DomainError(
+            "keys-unreachable", f"读不到 {address}：{fault}", f"cannot read {address}: {fault}"
+        ) from fault
+    return parse_jwks(data, address)
 
 
 @app.command()

@@ -13,7 +13,7 @@ from suanquan.cli.centre import app as centre_app
 from suanquan.cli.ledger import app as ledger_app
 from suanquan.cli.ledger import db_app
 from suanquan.cli.options import DEFAULT_HOME, HomeOption, JsonOption, PassphraseOption
-from suanquan.cli.output import emit, note
+from suanquan.cli.output import emit, emit_summary, note
 from suanquan.cli.scheme import app as scheme_app
 from suanquan.cli.subsidy import app as subsidy_app
 from suanquan.cli.voucher import app as voucher_app
@@ -48,10 +48,10 @@ def init(
 ) -> None:
     """新建数据目录、密钥、数据库与管理令牌。Make a home with keys, database and an administrator's token."""
     from suanquan.home import Home, read_passphrase
-    from suanquan.settings import Settings
+    from suanquan.settings import new_settings
     from suanquan.use_cases.setup import initialise
 
-    token = initialise(Home(home), Settings(issuer=issuer, sandbox=sandbox), read_passphrase(passphrase_file))
+    token = initialise(Home(home), new_settings(issuer=issuer, sandbox=sandbox), read_passphrase(passphrase_file))
     emit({"home": str(home), "token": token}, as_json=json)
     note("令牌只显示这一次，请妥善保存。The token is shown only this once; keep it.")
 
@@ -80,7 +80,10 @@ def doctor(home: HomeOption = DEFAULT_HOME, passphrase_file: PassphraseOption = 
 
     checks = examine(Home(home), passphrase_file)
     if json:
-        emit([{"check": check.name, "ok": check.ok, "found": check.found, "fix": check.fix} for check in checks], as_json=True)
+        emit(
+            [{"check": check.name, "ok": check.ok, "found": check.found, "fix": check.fix} for check in checks],
+            as_json=True,
+        )
     else:
         for check in checks:
             print(f"{'正常 ok ' if check.ok else '问题 BAD'}  {check.name}: {check.found}")
@@ -100,7 +103,9 @@ def demo(
     set_: Annotated[list[str] | None, typer.Option("--set", help="字段=值 / field=value")] = None,
     timezone: Annotated[str | None, typer.Option(help="无时区时间的时区 / zone of naive times")] = None,
     delimiter: Annotated[str | None, typer.Option(help="分隔符 / delimiter")] = None,
-    format_: Annotated[str | None, typer.Option("--format", help="无表头文件的列 / columns of a file without header")] = None,
+    format_: Annotated[
+        str | None, typer.Option("--format", help="无表头文件的列 / columns of a file without header")
+    ] = None,
     step: Annotated[str | None, typer.Option(help="gauge-csv 每行时长 / how long a level holds")] = None,
     json: JsonOption = False,
 ) -> None:
@@ -110,7 +115,9 @@ def demo(
     from suanquan.home import Home
 
     options = source_options(source, map_, set_, timezone, delimiter, format_, step) if trace else None
-    summary = run(Demo(Home(home), port, trace, options), stay=not once, announce=lambda text: note(text))
-    if summary is not None:
-        emit(summary, as_json=json)
-
+    run(
+        Demo(Home(home), port, trace, options),
+        stay=not once,
+        announce=note,
+        show=lambda s: emit_summary(s, as_json=json),
+    )

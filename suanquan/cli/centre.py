@@ -52,11 +52,10 @@ def key(
     json: JsonOption = False,
 ) -> None:
     """登记代理的公钥。Let an agent's key report for a centre."""
-    from ledger.ed25519 import PublicKey
-    from ledger.jws import parse_object
+    from suanquan.use_cases.public_keys import parse_jwk
     from suanquan.use_cases.setup import register_agent_key
 
-    public = PublicKey.from_jwk(parse_object(jwk.read_bytes()))
+    public = parse_jwk(jwk.read_bytes(), str(jwk))
 
     async def use(service: Service) -> None:
         await register_agent_key(service.journal, centre, public)

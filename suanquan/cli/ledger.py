@@ -58,11 +58,12 @@ def head(home: HomeOption = DEFAULT_HOME, json: JsonOption = False) -> None:
 @db_app.command()
 def upgrade(home: HomeOption = DEFAULT_HOME) -> None:
     """把数据库升级到本版结构。Bring the database to this version's schema."""
-    from suanquan.db.schema import revision
+    from suanquan.db.schema import require_file, revision
     from suanquan.db.schema import upgrade as migrate
     from suanquan.home import Home
 
     database = Home(home).require().database
+    require_file(database)
     before = revision(database)
     migrate(database)
     note(f"{before} → {revision(database)}")

@@ -22,7 +22,9 @@ HomeOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="输出一个 JSON 文档 / print one JSON document")]
 PassphraseOption = Annotated[
     Path | None,
-    typer.Option("--passphrase-file", envvar="SUANQUAN_PASSPHRASE_FILE", help="私钥口令文件（0600）/ passphrase of the keys"),
+    typer.Option(
+        "--passphrase-file", envvar="SUANQUAN_PASSPHRASE_FILE", help="私钥口令文件（0600）/ passphrase of the keys"
+    ),
 ]
 DEFAULT_HOME = Path("suanquan-home")
 

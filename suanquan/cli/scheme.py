@@ -33,7 +33,9 @@ def list_(home: HomeOption = DEFAULT_HOME, json: JsonOption = False) -> None:
 
 
 @app.command()
-def show(scheme_id: Annotated[str, typer.Argument()], home: HomeOption = DEFAULT_HOME, json: JsonOption = False) -> None:
+def show(
+    scheme_id: Annotated[str, typer.Argument()], home: HomeOption = DEFAULT_HOME, json: JsonOption = False
+) -> None:
     """显示一个方案。Show one scheme."""
     from suanquan.use_cases.catalogue import find_scheme, scheme_terms
 
@@ -41,7 +43,9 @@ def show(scheme_id: Annotated[str, typer.Argument()], home: HomeOption = DEFAULT
 
 
 @app.command()
-def check(file: Annotated[Path, typer.Argument(exists=True, dir_okay=False)], json: JsonOption = False) -> None:
+def check(
+    file: Annotated[Path, typer.Argument(help="方案文件（TOML）/ scheme file")], json: JsonOption = False
+) -> None:
     """检查方案文件。Check a scheme file."""
     from suanquan.use_cases.catalogue import scheme_object
     from voucher.scheme import parse_scheme

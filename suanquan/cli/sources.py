@@ -38,6 +38,8 @@ def _pairs(option: str, items: list[str] | None) -> dict[str, str]:
     for item in items or []:
         name, equals, value = item.partition("=")
         if not equals or not name or name in pairs:
-            raise typer.BadParameter(f"{item!r}: 应为 字段=值，且不重复 / must be FIELD=VALUE, each field once", param_hint=option)
+            raise typer.BadParameter(
+                f"{item!r}: 应为 字段=值，且不重复 / must be FIELD=VALUE, each field once", param_hint=option
+            )
         pairs[name] = value
     return pairs

@@ -2,178 +2,132 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-import suanquan
-from ledger.errors import DomainError, Finding, Kind
+from ledger.errors import Finding
+from suanquan.cli.options import DEFAULT_HOME, HomeOption, JsonOption
+from suanquan.cli.output import emit, note
 
 if TYPE_CHECKING:
     from subsidy.policies import Policies
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="政策条款：评估、公示期、引文核对 / policy clauses: evaluate, notice periods, quotes")
-
-_EXIT = {
-    Kind.NOT_FOUND: 3,
-    Kind.CONFLICT: 4,
-    Kind.NOT_ALLOWED: 5,
-    Kind.INSUFFICIENT: 6,
-    Kind.UNAVAILABLE: 7,
-    Kind.PROOF: 8,
-}
-
-Json = Annotated[bool, typer.Option("--json", help="输出一个 JSON 文档 / print one JSON document")]
-
-
-def config_dir() -> Path:
-    """The reviewed configuration: inside an installed package, beside it in the source tree."""
-    package = Path(suanquan.__file__).parent
-    return package / "config" if (package / "config").is_dir() else package.parent / "config"
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
 
 @app.command()
 def evaluate(
-    cases: Annotated[Path, typer.Option("--cases", help="案例文件（YAML 或 JSON） / file of cases")], as_json: Json = False
+    cases: Annotated[Path, typer.Option(help="案例文件（YAML 或 JSON）/ file of cases")],
+    home: HomeOption = DEFAULT_HOME,
+    json: JsonOption = False,
 ) -> None:
-    """Evaluate a file of cases: one clause, one day and one set of facts each."""
+    """逐案评估：一条、一日、一组事实。Evaluate cases: one clause, one day and one set of facts each."""
     from subsidy.cases import evaluate_case, read_cases
     from subsidy.explain import Explainer
 
-    with _reported():
-        policies = _policies()
-        read = read_cases(policies, _text(cases), cases.name)
-        explainer = Explainer(policies)
-        answers = []
-        for case in read:
-            outcome = evaluate_case(policies, case)
-            answer = _refused(case.findings) if outcome is None else explainer.answer(outcome)
-            answers.append({"id": case.id, **answer})
-    _print_json(answers) if as_json else _print_answers(answers)
+    policies = _policies(home)
+    explainer = Explainer(policies)
+    read = read_cases(policies, _text(cases), cases.name)
+    answers = []
+    for case in read:
+        outcome = evaluate_case(policies, case)
+        answer = {"status": None, "errors": _plain(case.findings)} if outcome is None else explainer.answer(outcome)
+        answers.append({"id": case.id, **answer})
+    if json:
+        emit(answers, as_json=True)
+    else:
+        print("\n".join(map(_line, answers)))
     findings = [finding for case in read for finding in case.findings]
-    if findings:
-        _say(findings)
-        raise typer.Exit(1)
+    _say(findings)
+    raise typer.Exit(1 if findings else 0)
 
 
 @app.command()
 def publicity(
     posted_on: Annotated[str, typer.Option(help="公示发布日，如 2025-09-26 / day of posting")],
     working_days: Annotated[int, typer.Option(help="至少公示几个工作日 / complete working days")] = 5,
-    as_json: Json = False,
+    home: HomeOption = DEFAULT_HOME,
+    json: JsonOption = False,
 ) -> None:
-    """Give the last day of a public notice and the first day on which the next step may be taken."""
-    from subsidy.calendar import load_calendar
-    from subsidy.calendar import publicity as notice
+    """公示截止日与最早的下一步。The last day of a public notice and the first day of the next step."""
+    from subsidy.calendar import load_calendar, publicity
     from subsidy.fields import parse_day
 
     day = parse_day(posted_on)
     if day is None:
         raise typer.BadParameter("日期应写成 2025-09-26 的形式 / write the day as 2025-09-26", param_hint="--posted-on")
-    with _reported():
-        period = notice(load_calendar(config_dir() / "calendars"), day, working_days)
-    last, following = period.last_publicity_day, period.earliest_next_step
-    if as_json:
-        answer = {"last_publicity_day": last, "earliest_next_step": following, "needs_human": period.needs_human}
-        _print_json({key: str(value) if key != "needs_human" and value else value for key, value in answer.items()})
-    elif period.needs_human:
-        typer.echo("该年度的放假通知尚未载入，请人工确定 / the calendar of that year is not known; a person must decide")
-    else:
-        typer.echo(f"公示截止 {last}，最早下一步 {following} / notice ends {last}, next step from {following}")
+    period = publicity(load_calendar(_config(home, "calendars")), day, working_days)
+    answer = {
+        "last_publicity_day": period.last_publicity_day and period.last_publicity_day.isoformat(),
+        "earliest_next_step": period.earliest_next_step and period.earliest_next_step.isoformat(),
+        "needs_human": period.needs_human,
+    }
+    emit(answer, as_json=json)
+    if period.needs_human:
+        note("该年度的放假通知尚未载入，请人工确定。The calendar of that year is not known; a person must decide.")
 
 
 @app.command()
 def check(
     text: Annotated[list[Path] | None, typer.Option(help="政策原文 / source text of a document")] = None,
     document: Annotated[str | None, typer.Option(help="原文属于哪份文件 / which document the text is of")] = None,
-    as_json: Json = False,
+    home: HomeOption = DEFAULT_HOME,
+    json: JsonOption = False,
 ) -> None:
-    """Check the policy documents, and their quotes against the source texts that are given."""
+    """检查政策文件，并与所给原文核对引文。Check the policy documents, and their quotes against the texts given."""
     from subsidy.quotes import check_text, document_of
 
-    with _reported():
-        policies = _policies()
-        results = []
-        for path in text or []:
-            content = _read(path)
-            chosen = document_of(policies.documents, content, document)
-            findings = check_text(chosen, content)
-            results.append({"file": path.name, "document": chosen.id, "findings": [_finding(finding) for finding in findings]})
-            _say(findings)
-    if as_json:
-        _print_json({"documents": list(policies.documents), "clauses": len(policies.clauses), "texts": results})
-    else:
-        typer.echo(f"{len(policies.documents)} 份文件，{len(policies.clauses)} 条，格式无误 / documents and clauses are well-formed")
-        for result in results:
-            agrees = "引文与原文一致 / quotes agree" if not result["findings"] else "引文与原文不一致 / quotes differ"
-            typer.echo(f"{result['file']} ({result['document']})：{agrees}")
-    if any(result["findings"] for result in results):
-        raise typer.Exit(1)
+    policies = _policies(home)
+    results = []
+    for path in text or []:
+        content = path.read_bytes()
+        chosen = document_of(policies.documents, content, document)
+        findings = check_text(chosen, content)
+        _say(findings)
+        results.append({"file": path.name, "document": chosen.id, "agrees": not findings, "findings": _plain(findings)})
+    emit({"documents": list(policies.documents), "clauses": len(policies.clauses), "texts": results}, as_json=json)
+    raise typer.Exit(0 if all(result["agrees"] for result in results) else 1)
 
 
-def _policies() -> Policies:
+def _config(home: Path, name: str) -> Path:
+    """The home's own folder of that configuration, or the one that ships with suanquan."""
+    from suanquan.home import Home, packaged_config
+
+    own = Home(home).config / name
+    return own if own.is_dir() else packaged_config() / name
+
+
+def _policies(home: Path) -> Policies:
     from subsidy.policies import load_policies
 
-    return load_policies(config_dir() / "policies")
-
-
-def _read(path: Path) -> bytes:
-    if not path.is_file():
-        raise DomainError("file-missing", f"没有文件 {path}", f"there is no file {path}", kind=Kind.NOT_FOUND)
-    return path.read_bytes()
+    return load_policies(_config(home, "policies"))
 
 
 def _text(path: Path) -> str:
+    from subsidy.errors import SubsidyError
+
     try:
-        return _read(path).decode("utf-8")
+        return path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
-        raise DomainError("file-not-utf8", f"{path} 不是 UTF-8 文本", f"{path} is not UTF-8 text") from error
+        raise SubsidyError("file-not-utf8", f"{path} 不是 UTF-8 文本", f"{path} is not UTF-8 text") from error
 
 
-@contextmanager
-def _reported() -> Iterator[None]:
-    """Print an error of the domain with every place at fault, and exit with the status of its kind."""
-    try:
-        yield
-    except DomainError as error:
-        typer.echo(f"{error.zh} / {error.en}", err=True)
-        _say(error.findings)
-        raise typer.Exit(_EXIT.get(error.kind, 1)) from None
+def _plain(findings: Any) -> list[dict[str, str]]:
+    return [{"code": finding.code, "where": finding.where, "zh": finding.zh, "en": finding.en} for finding in findings]
 
 
-def _say(findings: Any) -> None:
+def _say(findings: list[Finding]) -> None:
     for finding in findings:
-        typer.echo(f"{finding.where}: {finding.zh} / {finding.en}", err=True)
+        note(f"{finding.where}: {finding.zh} / {finding.en}")
 
 
-def _finding(finding: Finding) -> dict[str, str]:
-    return {"code": finding.code, "where": finding.where, "zh": finding.zh, "en": finding.en}
-
-
-def _refused(findings: tuple[Finding, ...]) -> dict[str, Any]:
-    return {"status": None, "errors": [_finding(finding) for finding in findings]}
-
-
-def _print_json(document: Any) -> None:
-    typer.echo(json.dumps(document, ensure_ascii=False))
-
-
-def _print_answers(answers: list[dict[str, Any]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table("id", "状态 status", "元 yuan", "需人工 person", "缺 missing / 原因 reasons")
-    for answer in answers:
-        amount = answer.get("amount_yuan")
-        table.add_row(
-            answer["id"],
-            answer["status"] or "error",
-            "" if amount is None else f"{amount:,}",
-            "是 yes" if answer.get("needs_human") else "",
-            ", ".join(answer.get("reasons", [error["en"] for error in answer.get("errors", [])])),
-        )
-    Console().print(table)
+def _line(answer: dict[str, Any]) -> str:
+    """One case on one line: what it came to, and why."""
+    if answer["status"] is None:
+        return f"{answer['id']}: 有误 error"
+    figure = "" if answer["amount_yuan"] is None else f" {answer['amount_yuan']:,} 元"
+    person = " 需人工 person" if answer["needs_human"] else ""
+    reasons = f" ({', '.join(answer['reasons'])})" if answer["reasons"] else ""
+    return f"{answer['id']}: {answer['status']}{figure}{person}{reasons}"

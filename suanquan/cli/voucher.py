@@ -89,7 +89,9 @@ def list_(
 @app.command()
 def verify(
     token: Annotated[str, typer.Argument(help="JWT 或 SQ1: 文本 / JWT or SQ1: text")],
-    jwks: Annotated[Path | None, typer.Option(help="公钥集文件；省略则用本目录的 / JWK set, default: this home's")] = None,
+    jwks: Annotated[
+        Path | None, typer.Option(help="公钥集文件；省略则用本目录的 / JWK set, default: this home's")
+    ] = None,
     issuer: Annotated[str | None, typer.Option(help="签发方 URI，与 --jwks 同用 / issuer URI, with --jwks")] = None,
     home: HomeOption = DEFAULT_HOME,
     json: JsonOption = False,
@@ -106,12 +108,18 @@ def list_keys(home: HomeOption = DEFAULT_HOME, json: JsonOption = False) -> None
     from suanquan.home import Home
 
     registry = Home(home).require().load_registry()
-    emit([{"kid": key.kid, "state": key.state.value, "revoked_at": key.revoked_at_s} for key in registry.keys], as_json=json)
+    emit(
+        [{"kid": key.kid, "state": key.state.value, "revoked_at": key.revoked_at_s} for key in registry.keys],
+        as_json=json,
+    )
 
 
 @keys_app.command()
-def jwks(home: HomeOption = DEFAULT_HOME, json: JsonOption = False) -> None:
+def jwks(
+    home: HomeOption = DEFAULT_HOME,
+    json: JsonOption = False,  # noqa: ARG001 -- taken like everywhere; a JWK set is JSON in any case
+) -> None:
     """核验用的公钥集。JWK set that verifies tokens."""
     from suanquan.home import Home
 
-    emit(Home(home).require().load_registry().jwks(), as_json=json)
+    emit(Home(home).require().load_registry().jwks(), as_json=True)

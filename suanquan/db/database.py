@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import event
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from ledger.errors import Kind
+from suanquan.errors import ServiceError
 
 BUSY_MS = 10_000
 """How long a writer waits for another process (a command beside the service) before it gives up."""
@@ -25,19 +29,35 @@ class Database:
     @contextlib.asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncConnection]:
         """Exclusive transaction, durable once the block is left; rolled back when it raises."""
-        async with self._writer.begin() as connection:
-            yield connection
+        with reported():
+            async with self._writer.begin() as connection:
+                yield connection
 
     @contextlib.asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
         """Read-only snapshot."""
-        async with self._readers.connect() as connection:
-            yield connection
+        with reported():
+            async with self._readers.connect() as connection:
+                yield connection
 
     async def close(self) -> None:
         """Close every connection."""
         await self._writer.dispose()
         await self._readers.dispose()
+
+
+@contextlib.contextmanager
+def reported() -> Iterator[None]:
+    """Turn what the database complains about (disk, lock, damage, permissions) into one error; its words are the cause."""
+    try:
+        yield
+    except DBAPIError as fault:
+        raise ServiceError(
+            "storage-unavailable",
+            "数据库暂不可用；请运行 suanquan doctor",
+            "the database is unavailable; run suanquan doctor",
+            kind=Kind.UNAVAILABLE,
+        ) from fault
 
 
 def _engine(path: Path, begin: str, *, pool_size: int) -> AsyncEngine:

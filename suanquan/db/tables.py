@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Column, Table
+from sqlalchemy import Column
 
 from ledger import tables as ledger_tables
-from ledger.tables import BYTES, INT, STRICT, TEXT, metadata
+from ledger.tables import BYTES, INT, TEXT, table
 from metering import tables as metering_tables
 from voucher import tables as voucher_tables
 
-api_token = Table(
+api_token = table(
     "api_token",
-    metadata,
     Column("digest", BYTES, primary_key=True),
     Column("role", TEXT, nullable=False),
     Column("label", TEXT, nullable=False),
     Column("created_us", INT, nullable=False),
     Column("revoked_us", INT),
-    **STRICT,
 )
 
 APPEND_ONLY = (*ledger_tables.APPEND_ONLY, *metering_tables.APPEND_ONLY, *voucher_tables.APPEND_ONLY)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from importlib import resources
 
 from fastapi import FastAPI
@@ -10,6 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
+from starlette.routing import Route
 from starlette.types import ASGIApp, Scope
 
 import suanquan
@@ -40,6 +40,12 @@ def create_app(service: Service) -> ASGIApp:
     app.include_router(routes.public)
     app.include_router(routes.officer)
     app.include_router(page.router, include_in_schema=False)
+    app.state.routes = [
+        *(route for route in app.routes if isinstance(route, Route)),
+        *routes.public.routes,
+        *routes.officer.routes,
+        *page.router.routes,
+    ]
     app.mount("/static", StaticFiles(directory=str(resources.files("suanquan.portal") / "static")))
     app.add_exception_handler(DomainError, problem.on_domain_error)
     app.add_exception_handler(HTTPException, problem.on_http_error)
@@ -55,5 +61,3 @@ def _refuse(scope: Scope, error: ServiceError) -> ASGIApp:
         await response(scope, receive, send)  # type: ignore[arg-type]
 
     return answer
-
-

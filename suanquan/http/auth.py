@@ -26,7 +26,9 @@ async def role(request: Request) -> str | None:
         token = request.cookies.get(COOKIE, "")
     found = await _lookup(request.app.state.service, token) if header is None or scheme.lower() == "bearer" else None
     if header is not None and found is None:
-        raise ServiceError("token-unknown", "令牌无效或已吊销", "the token is unknown or revoked", kind=Kind.NOT_ALLOWED)
+        raise ServiceError(
+            "token-unknown", "令牌无效或已吊销", "the token is unknown or revoked", kind=Kind.NOT_ALLOWED
+        )
     return found
 
 

@@ -1,6 +1,7 @@
 """Our own limits at the edge: body size and time, concurrency, request ids. uvicorn has none of them.
 
-Headers that dribble never reach the application, so their deadline is in `GuardedProtocol`.
+Headers that dribble never reach the application, nor does what is no HTTP, so `GuardedProtocol` sees to both.
+A request counts as under way once its body is here: stalled ones cost what they have sent, and hold nobody up.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any
 
 import structlog
@@ -18,15 +20,18 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from ledger.errors import Kind
 from metering.batch import BODY_BYTES_MAX
 from suanquan.errors import ServiceError
+from suanquan.http.problem import problem
 
 OTHER_BODY_BYTES_MAX = 256 * 1024
 BODY_SECONDS = 10
 HEADER_SECONDS = 10
+WRITE_SECONDS = 10
+"""How long a client may leave a full buffer of an answer unread."""
 HEADERS_MAX = 64
 HEADER_BYTES_MAX = 16 * 1024
 CONCURRENCY_MAX = 256
-USAGE_CONCURRENCY_MAX = 16
-"""Usage batches held in memory at once: 16 × 8 MiB; an agent beyond that is told to come back."""
+BODIES_BYTES_MAX = 16 * BODY_BYTES_MAX
+"""Bodies held in memory at once, complete or not; an agent beyond that is told to come back."""
 USAGE_PATH = "/v1/usage"
 
 log = structlog.get_logger("suanquan.http")
@@ -38,7 +43,8 @@ class Limits:
     def __init__(self, app: ASGIApp, refuse: Callable[[Scope, ServiceError], ASGIApp]) -> None:
         self._app = app
         self._refuse = refuse
-        self._active = {True: 0, False: 0}
+        self._active = 0
+        self._held = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -47,20 +53,20 @@ class Limits:
             return
         scope["suanquan.request_id"] = secrets.token_hex(8)
         started, status = time.perf_counter_ns(), 0
-        usage = scope["path"] == USAGE_PATH
 
         async def send_marked(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message["headers"], (b"x-request-id", scope["suanquan.request_id"].encode()), *_SAFE]
+                own = {name.lower() for name, _ in message["headers"]}
+                safe = (header for header in _SAFE if header[0] not in own)
+                identity = (b"x-request-id", scope["suanquan.request_id"].encode())
+                message["headers"] = [*message["headers"], identity, *safe]
             await send(message)
 
-        self._active[usage] += 1
         try:
-            await self._serve(scope, receive, send_marked, usage=usage)
+            await self._serve(scope, receive, send_marked)
         finally:
-            self._active[usage] -= 1
             log.info(
                 "request",
                 id=scope["suanquan.request_id"],
@@ -70,59 +76,80 @@ class Limits:
                 ms=(time.perf_counter_ns() - started) // 1_000_000,
             )
 
-    async def _serve(self, scope: Scope, receive: Receive, send: Send, *, usage: bool) -> None:
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        limit = BODY_BYTES_MAX if scope["path"] == USAGE_PATH else OTHER_BODY_BYTES_MAX
+        parts: list[bytes] = []
         try:
-            self._check(scope, usage=usage)
-            body = await _read(receive, BODY_BYTES_MAX if usage else OTHER_BODY_BYTES_MAX)
-        except ServiceError as error:
-            await self._refuse(scope, error)(scope, receive, send)
-            return
-        await self._app(scope, _replay(body, receive), send)
+            try:
+                _check(scope, limit)
+                await self._read(receive, limit, parts)
+                if self._active >= CONCURRENCY_MAX:
+                    raise _busy()
+            except ServiceError as error:
+                await self._refuse(scope, error)(scope, receive, send)
+                return
+            self._active += 1
+            try:
+                await self._app(scope, _replay(b"".join(parts), receive), send)
+            finally:
+                self._active -= 1
+        finally:
+            self._held -= sum(map(len, parts))
 
-    def _check(self, scope: Scope, *, usage: bool) -> None:
-        if self._active[usage] > (USAGE_CONCURRENCY_MAX if usage else CONCURRENCY_MAX):
-            raise ServiceError("busy", "系统繁忙，请稍后重试", "too many requests at once; retry later", kind=Kind.UNAVAILABLE)
-        if len(scope["headers"]) > HEADERS_MAX:
-            raise ServiceError("headers-too-many", "请求头过多", f"at most {HEADERS_MAX} header fields")
-        if b"%00" in scope.get("raw_path", b"") or "\x00" in scope["path"]:
-            raise ServiceError("path-invalid", "地址无效", "the path holds a NUL", kind=Kind.NOT_FOUND)
-        length = dict(scope["headers"]).get(b"content-length", b"0")
-        if length.isdigit() and int(length) > (BODY_BYTES_MAX if usage else OTHER_BODY_BYTES_MAX):
-            raise _too_large(BODY_BYTES_MAX if usage else OTHER_BODY_BYTES_MAX)
+    async def _read(self, receive: Receive, limit: int, parts: list[bytes]) -> None:
+        """Add the whole body to `parts`, in time and within its limit."""
+        size, more = 0, True
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                while more:
+                    message = await receive()
+                    part = message.get("body", b"")
+                    parts.append(part)
+                    size += len(part)
+                    self._held += len(part)
+                    if size > limit:
+                        raise _too_large(limit)
+                    if self._held > BODIES_BYTES_MAX:
+                        raise _busy()
+                    more = message.get("more_body", False)
+        except TimeoutError:
+            raise ServiceError(
+                "body-timeout", "请求体发送过慢", f"the body did not arrive within {BODY_SECONDS} s"
+            ) from None
 
 
+def _check(scope: Scope, limit: int) -> None:
+    """What can be said before the body has come."""
+    headers = scope["headers"]
+    size = len(scope["query_string"]) + sum(len(name) + len(value) for name, value in headers)
+    if len(headers) > HEADERS_MAX or size > HEADER_BYTES_MAX:
+        raise ServiceError(
+            "headers-too-large",
+            "请求头过多或过长",
+            f"at most {HEADERS_MAX} header fields and {HEADER_BYTES_MAX} bytes are accepted",
+        )
+    if b"%00" in scope.get("raw_path", b"") or "\x00" in scope["path"]:
+        raise ServiceError("path-invalid", "地址无效", "the path holds a NUL", kind=Kind.NOT_FOUND)
+    length = dict(headers).get(b"content-length", b"0")
+    if length.isdigit() and int(length) > limit:
+        raise _too_large(limit)
+
+
+def _busy() -> ServiceError:
+    return ServiceError("busy", "系统繁忙，请稍后重试", "too many requests at once; retry later", kind=Kind.UNAVAILABLE)
+
+
+CSP = (
+    "default-src 'none'; style-src 'self'; img-src 'self' data:; script-src 'self'; connect-src 'self'; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
 _SAFE = (
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"same-origin"),
     (b"x-frame-options", b"DENY"),
     (b"cache-control", b"no-store"),
-    (b"content-security-policy", b"default-src 'none'; style-src 'self'; img-src 'self' data:; script-src 'self'; "
-     b"connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"),
+    (b"content-security-policy", CSP.encode()),
 )  # fmt: skip
-
-
-async def _read(receive: Receive, limit: int) -> bytes:
-    """The whole body, in time and within its limit."""
-    parts: list[bytes] = []
-    size = 0
-    try:
-        async with asyncio.timeout(BODY_SECONDS):
-            while True:
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    break
-                part = message.get("body", b"")
-                size += len(part)
-                if size > limit:
-                    raise _too_large(limit)
-                parts.append(part)
-                if not message.get("more_body", False):
-                    break
-    except TimeoutError:
-        raise ServiceError(
-            "body-timeout", "请求体发送过慢", f"the body did not arrive within {BODY_SECONDS} s"
-        ) from None
-    return b"".join(parts)
 
 
 def _too_large(limit: int) -> ServiceError:
@@ -144,9 +171,10 @@ def _replay(body: bytes, receive: Receive) -> Receive:
 
 
 class GuardedProtocol(HttpToolsProtocol):
-    """uvicorn's protocol with a deadline for complete headers and a bound on their size."""
+    """uvicorn's protocol with deadlines for complete headers and for reading answers, and a bound on the headers' size."""
 
     _deadline: asyncio.TimerHandle | None = None
+    _write_deadline: asyncio.TimerHandle | None = None
     _header_bytes = 0
 
     def connection_made(self, transport: Any) -> None:
@@ -156,13 +184,13 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Count bytes while headers are incomplete."""
-        if self._deadline is None and self.cycle is not None and self.cycle.response_complete:
+        if self._deadline is None and getattr(self.cycle, "response_complete", False):
             self._arm()
         if self._deadline is not None:
             self._header_bytes += len(data)
         super().data_received(data)
-        if self._deadline is not None and self._header_bytes > HEADER_BYTES_MAX:
-            self.transport.close()
+        if self._deadline is not None and self._header_bytes > HEADER_BYTES_MAX and not self.transport.is_closing():
+            self._answer(431, "headers-too-large", "请求头过长", f"at most {HEADER_BYTES_MAX} bytes are accepted")
 
     def on_headers_complete(self) -> None:
         """Headers are here: the body has its own deadline."""
@@ -170,9 +198,33 @@ class GuardedProtocol(HttpToolsProtocol):
         super().on_headers_complete()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the clock."""
+        """Forget the clocks."""
         self._disarm()
+        self._disarm_write()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """Start the clock of a client that does not read."""
+        super().pause_writing()
+        self._write_deadline = self.loop.call_later(WRITE_SECONDS, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """Stop that clock: the client reads."""
+        self._disarm_write()
+        super().resume_writing()
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is no HTTP in the one form of errors, and close."""
+        self._answer(400, "http-malformed", "不是有效的 HTTP 请求", msg)
+
+    def _answer(self, status: int, code: str, zh: str, en: str) -> None:
+        identity = secrets.token_hex(8)
+        answer = problem(status, code, zh, en, headers={"connection": "close"}, request_id=identity)
+        lines = [b"HTTP/1.1 %d %b" % (status, HTTPStatus(status).phrase.encode())]
+        lines += [b"%b: %b" % header for header in (*answer.raw_headers, (b"x-request-id", identity.encode()), *_SAFE)]
+        self.transport.write(b"\r\n".join(lines) + b"\r\n\r\n" + bytes(answer.body))
+        self.transport.close()
+        log.info("request", id=identity, status=status)
 
     def _arm(self) -> None:
         self._disarm()
@@ -183,6 +235,11 @@ class GuardedProtocol(HttpToolsProtocol):
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
+
+    def _disarm_write(self) -> None:
+        if self._write_deadline is not None:
+            self._write_deadline.cancel()
+            self._write_deadline = None
 
     def _expire(self) -> None:
         self._deadline = None

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import Any
 
 import msgspec
+import structlog
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Match
 
 from ledger.errors import DomainError, Finding, Kind
 from metering.signature import SignatureError
+from suanquan.errors import cause_of
+
+log = structlog.get_logger("suanquan.http")
 
 STATUS = {
     Kind.INVALID: 422,
@@ -23,15 +29,16 @@ STATUS = {
     Kind.PROOF: 422,
 }
 _STATUS_OF_CODE = {
-    "nonce-replayed": 401,
     "body-unreadable": 400,
     "batch-too-large": 413,
     "token-required": 401,
     "token-unknown": 401,
     "body-too-large": 413,
     "body-timeout": 408,
+    "headers-too-large": 431,
     "content-type-unsupported": 415,
     "idempotency-key-missing": 400,
+    "idempotency-key-reused": 422,
 }
 _TITLES = {400: "请求有误", 404: "没有这个地址", 405: "不支持的方法", 413: "请求过大", 422: "请求内容有误"}
 TYPE = "application/problem+json"
@@ -64,6 +71,8 @@ async def on_domain_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, DomainError)
     status = 401 if isinstance(error, SignatureError) else _STATUS_OF_CODE.get(error.code, STATUS[error.kind])
     headers = {"Retry-After": "1"} if status == 503 else {}
+    if status >= 500 and (cause := cause_of(error)):
+        log.error("unavailable", id=_id(request), code=error.code, cause=cause)
     if status == 401:
         headers["WWW-Authenticate"] = "Signature" if isinstance(error, SignatureError) else "Bearer"
     return problem(
@@ -75,8 +84,18 @@ async def on_http_error(request: Request, error: Exception) -> Response:
     """What the router refused."""
     assert isinstance(error, HTTPException)
     title = _TITLES.get(error.status_code, "请求被拒绝")
-    headers = dict(error.headers or {})
-    return problem(error.status_code, f"http-{error.status_code}", title, error.detail, headers=headers, request_id=_id(request))
+    headers = {name.lower(): value for name, value in (error.headers or {}).items()}
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["allow"] = _allowed(request) or headers["allow"]
+    return problem(
+        error.status_code, f"http-{error.status_code}", title, error.detail, headers=headers, request_id=_id(request)
+    )
+
+
+def _allowed(request: Request) -> str:
+    """Methods of all routes of an address; the router itself names those of the first alone."""
+    matching = (route for route in request.app.state.routes if route.matches(request.scope)[0] is not Match.NONE)
+    return ", ".join(sorted({method for route in matching for method in route.methods}))
 
 
 async def on_invalid_request(request: Request, error: Exception) -> Response:

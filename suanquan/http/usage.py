@@ -11,13 +11,12 @@ from starlette.responses import Response
 
 from ledger.ed25519 import PublicKey
 from metering import signature
-from metering.batch import decode_cloudevents
 from metering.store import load_agent_keys
 from suanquan.errors import ServiceError
 from suanquan.service import Service
 from suanquan.use_cases.ingest import Request, ingest
 
-CLOUDEVENTS = ("application/cloudevents-batch+json", "application/cloudevents+json")
+CLOUDEVENTS = "application/cloudevents-batch+json"
 KEYS_NS = 2_000_000_000
 """How long agent keys are kept in memory: a revoked key is refused at most this much later."""
 KEYS_PAUSE_NS = 50_000_000
@@ -62,11 +61,11 @@ async def post_usage(request: HttpRequest) -> Response:
     service: Service = request.app.state.service
     keys: AgentKeys = request.app.state.agent_keys
     content_type = request.headers.get("content-type", "").partition(";")[0].strip()
-    if content_type not in CLOUDEVENTS:
+    if content_type != CLOUDEVENTS:
         raise ServiceError(
             "content-type-unsupported",
-            f"Content-Type 应为 {CLOUDEVENTS[0]}",
-            f"the content type must be {CLOUDEVENTS[0]}",
+            f"Content-Type 应为 {CLOUDEVENTS}",
+            f"the content type must be {CLOUDEVENTS}",
         )
     body = await request.body()
     digest = sha256(body).digest()
@@ -79,7 +78,7 @@ async def post_usage(request: HttpRequest) -> Response:
         now_s=service.now_us // 1_000_000,
         key_of=keys.key,
     )
-    batch = decode_cloudevents(body, service.now_us)
+    batch = await service.decoder.decode(body, service.now_us)
     about = Request(
         keys.centre(signed.keyid),
         signed.keyid,
@@ -89,5 +88,5 @@ async def post_usage(request: HttpRequest) -> Response:
         digest,
     )
     rules, issuer = service.rules, service.issuer
-    answer = await service.journal.transact(lambda tx: ingest(tx, about, batch, rules, issuer))
+    answer = await service.journal.transact(lambda tx: ingest(tx, about, batch, rules, issuer), keeps_memo=True)
     return Response(msgspec.json.encode(answer), media_type="application/json")

@@ -127,7 +127,7 @@ async def _home(request: Request, problem: str = "", status: int = 200) -> Respo
         found = await role(request)
         async with service.database.read() as connection:
             read = await overview(connection, service.catalog)
-            vouchers = await voucher_store.list_vouchers(connection, limit=VOUCHERS_MAX) if found else []
+            vouchers = await voucher_store.newest_vouchers(connection, VOUCHERS_MAX) if found else []
     revoked = found is None and COOKIE in request.cookies and not problem
     response = _render(
         request,
@@ -153,7 +153,7 @@ async def _login(request: Request) -> Response:
             known = await role_of(connection, token)
     if known is None:
         return await _home(request, "token_unknown" if token else "token_missing", 401)
-    response = RedirectResponse(f"/{_query(request)}", 303)
+    response = RedirectResponse(f"/{_query(request)}#list", 303)
     secure = service.settings.url.startswith("https:")
     response.set_cookie(COOKIE, token, path="/", secure=secure, httponly=True, samesite="strict")
     return response
@@ -164,7 +164,7 @@ def _from_here(request: Request) -> bool:
     site = request.headers.get("sec-fetch-site")
     if site is not None:
         return site == "same-origin"
-    origin = urlsplit(request.headers.get("origin", "")).netloc
+    origin = request.headers.get("origin", "").partition("://")[2]
     return bool(origin) and origin in {request.headers.get("host"), urlsplit(_service(request).settings.url).netloc}
 
 

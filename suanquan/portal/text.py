@@ -47,6 +47,7 @@ _TABLE = {
     "self_paid": ("自付（元）", "Self-paid (CNY)"),
     "utilisation": ("利用率", "Utilisation"),
     "utilisation_none": ("没有登记容量或尚未上报", "no registered capacity, or nothing reported"),
+    "over": ("超过登记容量", "Over registered capacity"),
     "last_report": ("最近上报", "Last report"),
     "never": ("尚未上报", "Nothing reported yet"),
     "late": ("滞后", "Late"),
@@ -79,7 +80,7 @@ _TABLE = {
     "no_entries": ("尚无分录", "No entry yet"),
     # vouchers, with a token
     "list": ("券明细", "Vouchers one by one"),
-    "list_note": ("按发放先后列出，至多 {count} 张。", "In order of issue, {count} at most."),
+    "list_note": ("最近发放的 {count} 张。", "The {count} issued last."),
     "jti": ("券号", "Voucher no."),
     "holder": ("持有单位代码", "Holder"),
     "face": ("面额", "Face value"),
@@ -102,7 +103,7 @@ _TABLE = {
     # API page and footer
     "docs_title": ("算券 · 接口文档", "suanquan · API"),
     "docs_plain": ("本页需要 JavaScript。接口描述文件：", "This page needs JavaScript. The description of the API:"),
-    "keys": ("验证公钥", "Public keys"),
+    "public_keys": ("验证公钥", "Public keys"),
     "metrics": ("监控指标", "Metrics"),
 }  # fmt: skip
 

@@ -5,28 +5,32 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from hashlib import sha256
+from itertools import islice
+from operator import lt
 from typing import NamedTuple
 
 import cbor2
 import msgspec
 
 from ledger import jws
-from ledger.amount import ASSETS_BY_NUMBER, CNY, COMPUTE
+from ledger.amount import ASSETS_BY_NUMBER, CNY, COMPUTE, INT64_MAX
 from ledger.apply import Account
 from ledger.entry import EntryKind, Event, Leg, credit, debit
 from ledger.errors import Kind
 from ledger.journal import Transaction
-from ledger.tree import root_of
 from metering import segment
 from metering import store as metering_store
 from metering.batch import Batch
 from metering.errors import MeteringError
 from metering.rating import Rated, Tariffs, rate
+from metering.signature import SignatureError
 from metering.store import Source, StoredBatch
 from voucher import store as voucher_store
-from voucher.allocation import Charge, Cover, Purse, Sum, allocate
+from voucher.allocation import Charge, Cover, Purse, allocate
 from voucher.scheme import Scheme
+from voucher.store import BoundVoucher
 
 RECEIPT_TYPE = "usage-receipt+jwt"
 LEGS_PER_ENTRY = 60
@@ -98,7 +102,7 @@ async def ingest(tx: Transaction, request: Request, batch: Batch, rules: Rules, 
     """
     conn, now_us = tx.connection, tx.now_ns // 1000
     if not await metering_store.use_nonce(conn, request.kid, request.nonce, request.nonce_until_us):
-        raise MeteringError("nonce-replayed", "该签名请求已被使用", "this signed request was used before", kind=Kind.NOT_ALLOWED)
+        raise SignatureError("nonce-replayed", "该签名请求已被使用", "this signed request was used before")
     _check_source(batch.source, request.centre)
     source = await metering_store.open_source(conn, batch.source, request.centre)
     earlier = await metering_store.load_batch(conn, source.number, request.key)
@@ -107,10 +111,11 @@ async def ingest(tx: Transaction, request: Request, batch: Batch, rules: Rules, 
     others = {fault.position: Result(fault.id, "rejected", fault.code, fault.detail) for fault in batch.faults}
     new = await _new(tx, source, batch, others)
     rated = rate(batch, rules.tariffs(request.centre), new)
+    _check_range(rated)
     for index, code in rated.held.items():
         others[batch.position[index]] = Result(batch.id[index], "held", code)
     number = await metering_store.next_batch_number(conn)
-    log_first, root = tx.size, root_of([batch.digest[index] for index in new])
+    log_first, root = tx.size, batch.root_over(new)
     await _post(tx, request, batch, rated, rules, _Batch(number, batch.source, root))
     receipt = jws.sign(
         {
@@ -129,7 +134,7 @@ async def ingest(tx: Transaction, request: Request, batch: Batch, rules: Rules, 
     )
     stored = StoredBatch(
         number, request.key, request.body_digest, now_us, batch.count, root, log_first, tx.size,
-        segment.pack(batch.leaf[index] for index in new), msgspec.msgpack.encode(_Stored(others, receipt)),
+        segment.pack([batch.leaf[index] for index in new]), msgspec.msgpack.encode(_Stored(others, receipt)),
     )  # fmt: skip
     answer = _answer(stored, (batch.id[index] for index in new if index not in rated.held))
     await _write(tx, source, batch, rated, stored, answer)
@@ -139,7 +144,8 @@ async def ingest(tx: Transaction, request: Request, batch: Batch, rules: Rules, 
 def _check_source(urn: str, centre: str) -> None:
     """`urn:centre:<id>:agent:<name>`: whose centre it is comes from the key, never from the body."""
     parts = urn.split(":")
-    if urn and (len(parts) != 5 or parts[:4] != ["urn", "centre", centre, "agent"] or not parts[4]):
+    ours = len(parts) == 5 and parts[:4] == ["urn", "centre", centre, "agent"] and parts[4]
+    if not (ours and urn.isprintable()):
         raise MeteringError(
             "foreign-source",
             f"该密钥只能上报 urn:centre:{centre}:agent:… 的用量",
@@ -148,30 +154,41 @@ def _check_source(urn: str, centre: str) -> None:
         )
 
 
+def _check_range(rated: Rated) -> None:
+    if any(max(line.gpu_ms, line.yuan, line.compute) > INT64_MAX for line in rated.lines.values()):
+        raise MeteringError("amount-range", "用量之和过大", "the sum of this usage is beyond all measure")
+
+
+def _ascends(source: Source, ids: list[str]) -> bool:
+    return not ids or (ids[0] > source.last_id and all(map(lt, ids, islice(ids, 1, None))))
+
+
 async def _new(tx: Transaction, source: Source, batch: Batch, others: dict[int, Result]) -> list[int]:
     """Column indices of records not reported before; the rest are duplicates or conflicts, noted in `others`.
 
     Ids that ascend above every id the source has sent need no look-up.
     """
     ids = batch.id
-    ascending = not ids or (ids[0] > source.last_id and all(map(str.__lt__, ids, ids[1:])))
-    if ascending:
+    if _ascends(source, ids):
         return list(range(len(ids)))
+    await metering_store.index_ranges(tx.connection, source.number, min(ids), max(ids))
     known = await metering_store.known_ids(tx.connection, source.number, ids)
     new: list[int] = []
     for index, (name, digest) in enumerate(zip(ids, batch.digest, strict=True)):
         earlier = known.get(name)
         if earlier is None:
-            known[name] = digest
+            known[name] = digest[: metering_store.DIGEST_BYTES]
             new.append(index)
-        elif earlier == digest:
+        elif digest.startswith(earlier):
             others[batch.position[index]] = Result(name, "duplicate")
         else:
             others[batch.position[index]] = Result(name, "conflict", "id-reused", _CONFLICT)
     return new
 
 
-_CONFLICT = "同一编号此前上报了不同内容，原记录不变 / this id was reported before with other content; that record stands"
+_CONFLICT = (
+    "同一编号此前上报了不同内容，原记录不变 / this id was reported before with other content; that record stands"
+)
 
 
 class _Batch(NamedTuple):
@@ -182,12 +199,11 @@ class _Batch(NamedTuple):
 
 async def _post(tx: Transaction, request: Request, batch: Batch, rated: Rated, rules: Rules, about: _Batch) -> None:
     """One entry per account: its vouchers and self-pay against the centre's receivable."""
-    sums = _sums(batch, rated)
-    purses = await _purses(tx, request.centre, sums, rules.schemes)
+    purses = await _purses(tx, request.centre, rated.accounts, rules.schemes)
     places = _places(batch, rated)
     covers = {
-        account: allocate(total, lambda account=account: _charges(batch, rated, places()[account]), purses[account])
-        for account, total in sums.items()
+        account: allocate(total, partial(_charges, batch, rated, places, account), purses[account])
+        for account, total in rated.accounts.items()
     }
     accounts = await _open_accounts(tx, request.centre, covers)
     postings = [
@@ -197,26 +213,33 @@ async def _post(tx: Transaction, request: Request, batch: Batch, rated: Rated, r
     ]
     if not postings and rated.index:  # all held, or worth nothing: what was reported is in the log all the same
         postings = [("", ())]
+    await tx.append(_events(tx, request, postings, rules.ruleset, about), fresh=True)
+    await voucher_store.add_redeemed(tx.connection, request.centre, _redeemed(covers.values(), purses.values()))
+
+
+def _events(
+    tx: Transaction, request: Request, postings: list[tuple[str, tuple[Leg, ...]]], ruleset: bytes, about: _Batch
+) -> list[Event]:
+    """Events of a batch: what they share is encoded once, for a batch may post to thousands of accounts."""
     salts = tx.entropy(32 * len(postings))
     prefix = (tx.now_ns // 1_000_000).to_bytes(6)
     actor = sha256(request.kid.encode()).digest()[:8]
-    events: list[Event] = []
-    for at, (account, legs) in enumerate(postings):
-        payload = {"account": account, "batch": about.number, "root": about.root, "source": about.source}
-        events.append(
-            Event(
-                EntryKind.POST if legs else EntryKind.NOTE,
-                prefix + sha256(f"{about.number}\x00{at}\x00{account}".encode()).digest()[:10],
-                request.body_digest,
-                legs,
-                ruleset=rules.ruleset,
-                actor=actor,
-                salt=salts[32 * at : 32 * at + 32],
-                payload=cbor2.dumps({"type": "usage", **payload}, canonical=True),
-            )
+    shared = {"batch": about.number, "root": about.root, "source": about.source, "type": "usage"}
+    # Deterministic CBOR (RFC 8949 §4.2.1) sorts keys by length first, so that the account stands last.
+    payload = cbor2.dumps(shared | {"account": ""}, canonical=True).removesuffix(cbor2.dumps(""))
+    return [
+        Event(
+            EntryKind.POST if legs else EntryKind.NOTE,
+            prefix + sha256(b"%d %d %s" % (about.number, at, account.encode())).digest()[:10],
+            request.body_digest,
+            legs,
+            ruleset=ruleset,
+            actor=actor,
+            salt=salts[32 * at : 32 * at + 32],
+            payload=payload + cbor2.dumps(account),
         )
-    await tx.append(events, fresh=True)
-    await voucher_store.add_redeemed(tx.connection, request.centre, _redeemed(covers.values(), purses.values()))
+        for at, (account, legs) in enumerate(postings)
+    ]
 
 
 def _redeemed(covers: Iterable[Cover], purses: Iterable[Iterable[Purse]]) -> Counter[str]:
@@ -228,22 +251,6 @@ def _redeemed(covers: Iterable[Cover], purses: Iterable[Iterable[Purse]]) -> Cou
         for account, units in cover.yuan.items():
             paid[scheme_of[account]] += units
     return paid
-
-
-def _sums(batch: Batch, rated: Rated) -> dict[str, Sum]:
-    """Totals per account of what was rated, and what decides whether they can be drawn as one."""
-    sums: dict[str, Sum] = {}
-    rows = zip(
-        rated.index, rated.gpu_ms.tolist(), rated.yuan.tolist(), rated.models, strict=True
-    )  # fmt: skip
-    for index, gpu_ms, yuan, models in rows:
-        if models and index not in rated.held:
-            account = batch.account[index]
-            total = sums.get(account)
-            if total is None:
-                total = sums[account] = Sum()
-            total.add(gpu_ms, yuan, batch.start_us[index], models, named=batch.voucher[index] is not None)
-    return sums
 
 
 def _places(batch: Batch, rated: Rated) -> Callable[[], dict[str, list[int]]]:
@@ -260,7 +267,7 @@ def _places(batch: Batch, rated: Rated) -> Callable[[], dict[str, list[int]]]:
     return places
 
 
-def _charges(batch: Batch, rated: Rated, places: Iterable[int]) -> list[Charge]:
+def _charges(batch: Batch, rated: Rated, places: Callable[[], dict[str, list[int]]], account: str) -> list[Charge]:
     return [
         Charge(
             batch.start_us[index := rated.index[place]],
@@ -269,15 +276,26 @@ def _charges(batch: Batch, rated: Rated, places: Iterable[int]) -> list[Charge]:
             rated.models[place],
             batch.voucher[index],
         )
-        for place in places
+        for place in places()[account]
     ]
+
+
+async def _bound(tx: Transaction, centre: str, accounts: Iterable[str]) -> list[BoundVoucher]:
+    """Vouchers bound to accounts, read once and kept until anything but usage is recorded."""
+    memo: dict[str, list[BoundVoucher]] = tx.memo.setdefault(f"bound/{centre}", {})
+    missing = [account for account in accounts if account not in memo]
+    if missing:
+        memo.update((account, []) for account in missing)
+        for row in await voucher_store.bound_vouchers(tx.connection, centre, missing):
+            memo[row.bound_account].append(row)
+    return [row for account in accounts for row in memo[account]]
 
 
 async def _purses(
     tx: Transaction, centre: str, accounts: Iterable[str], schemes: Mapping[str, Scheme]
 ) -> dict[str, list[Purse]]:
     """Vouchers that may pay, by account, with what they still hold."""
-    bound = await voucher_store.bound_vouchers(tx.connection, centre, accounts)
+    bound = await _bound(tx, centre, accounts)
     balances = await tx.accounts_by_number(row.account for row in bound)
     purses: dict[str, list[Purse]] = {account: [] for account in accounts}
     shared: dict[int, Purse] = {}
@@ -346,7 +364,11 @@ async def _write(
     conn, new = tx.connection, rated.index
     await metering_store.write_batch(conn, source.number, stored)
     ids = [batch.id[index] for index in new]
-    await metering_store.write_ids(conn, source.number, stored.number, ids, [batch.digest[index] for index in new])
+    if ids and _ascends(source, ids):
+        await metering_store.write_range(conn, source.number, stored.number, ids)
+    else:
+        digests = [batch.digest[index] for index in new]
+        await metering_store.write_ids(conn, source.number, stored.number, ids, digests)
     await metering_store.add_usage(conn, source.centre, rated.lines)
     accounts = sorted({batch.account[index] for index in new})
     await metering_store.write_batch_accounts(conn, [(source.centre, name, stored.number) for name in accounts])
@@ -388,6 +410,7 @@ def _again(earlier: StoredBatch, request: Request) -> Answer:
             "idempotency-key-reused",
             "该 Idempotency-Key 已用于内容不同的请求",
             "this Idempotency-Key was used for a request with another body",
+            kind=Kind.CONFLICT,
         )
     others = msgspec.msgpack.decode(earlier.answer, type=_Stored).others
     held = {result.id for result in others.values() if result.status == "held"}
@@ -398,11 +421,10 @@ def _again(earlier: StoredBatch, request: Request) -> Answer:
 def _answer(stored: StoredBatch, accepted: Iterable[str]) -> Answer:
     """The answer that a stored batch gets, now and whenever it is sent again."""
     kept = msgspec.msgpack.decode(stored.answer, type=_Stored)
-    rest = iter(accepted)
-    results = [
-        kept.others[position] if position in kept.others else Result(next(rest), "accepted")
-        for position in range(stored.records)
-    ]
+    rest = (Result(name, "accepted") for name in accepted)
+    results = (
+        [kept.others.get(position) or next(rest) for position in range(stored.records)] if kept.others else [*rest]
+    )
     counts = Counter(result.status for result in kept.others.values())
     counts["accepted"] = stored.records - len(kept.others)
     return Answer(

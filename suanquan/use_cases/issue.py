@@ -63,6 +63,7 @@ async def issue(journal: Journal, order: Order, keys: KeyRegistry, signer: Signe
                 "idempotency-key-reused",
                 "该 Idempotency-Key 已用于内容不同的请求",
                 "this Idempotency-Key was used for a different request",
+                kind=Kind.CONFLICT,
             )
         return jti
 

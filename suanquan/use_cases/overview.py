@@ -78,7 +78,9 @@ async def overview(conn: Connection, catalog: Catalog) -> Overview:
         )
         for row in await voucher_store.scheme_totals(conn)
     ]  # fmt: skip
-    centres = [await _centre(conn, catalog, centre, name) for centre, name in (await metering_store.load_centres(conn)).items()]
+    centres = [
+        await _centre(conn, catalog, centre, name) for centre, name in (await metering_store.load_centres(conn)).items()
+    ]
     redeemed = await voucher_store.load_redeemed(conn)
     return Overview(schemes, centres, redeemed, await metering_store.count_quarantine(conn), head)
 
@@ -86,7 +88,9 @@ async def overview(conn: Connection, catalog: Catalog) -> Overview:
 async def _centre(conn: Connection, catalog: Catalog, centre: str, name: str) -> CentreSum:
     rows = await metering_store.usage_by(conn, "model", centre=centre)
     capacity = (await metering_store.load_capacity(conn)).get(centre, {})
-    sources = [source for source in await metering_store.load_sources(conn) if source.centre == centre and source.last_us]
+    sources = [
+        source for source in await metering_store.load_sources(conn) if source.centre == centre and source.last_us
+    ]
     span_us = max((s.last_us for s in sources), default=0) - min((s.first_us for s in sources), default=0)
     gflops = catalog.capacity_gflops
     self_paid = await ledger_store.accounts_under(conn, f"self-pay/{centre}/")

@@ -26,6 +26,8 @@ from voucher import store as voucher_store
 from voucher.holder import check_uscc
 
 CENTRE_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
+TEXT_MAX = 255
+CARDS_MAX = 1_000_000
 ADMINISTRATOR = "administrator"
 
 
@@ -34,8 +36,11 @@ def initialise(home: Home, settings: Settings, passphrase: bytes) -> str:
 
     An initialisation that was cut short is taken up again; a finished one is refused and left alone.
     """
+    home.require_new()
+    home.create_folder()
+    token = asyncio.run(_first_token(home, settings.issuer))
     create_home(home, settings, passphrase)
-    return asyncio.run(_first_token(home, settings.issuer))
+    return token
 
 
 async def _first_token(home: Home, issuer: str) -> str:
@@ -54,7 +59,7 @@ async def register_centre(
     """Register a centre with its card inventory: whole cards by model, in the centre's or the register's words.
 
     Raises:
-        ServiceError: `centre-id-invalid` or `model-unknown`.
+        ServiceError: `centre-id-invalid`, `text-invalid`, `capacity-invalid` or `model-unknown`.
 
     """
     if not CENTRE_ID.fullmatch(centre):
@@ -63,12 +68,22 @@ async def register_centre(
             f"中心编号“{centre[:40]}”应为小写字母、数字与连字符，至多 32 个",
             f"the centre id {centre[:40]!r} must be lower-case letters, digits and hyphens, at most 32",
         )
+    _check_text("名称", "name", name)
     cards: dict[str, int] = {}
     for word, count in capacity.items():
+        if not 0 < count <= CARDS_MAX:
+            raise ServiceError(
+                "capacity-invalid",
+                f"型号“{word}”的卡数应为 1 至 {CARDS_MAX}",
+                f"cards of {word!r} must be 1 to {CARDS_MAX}",
+            )
         card = catalog.accelerators.resolve(word, time.time_ns() // 1000)
         if card is None:
             raise ServiceError(
-                "model-unknown", f"登记表中没有型号“{word}”", f"the register knows no card {word!r}", kind=Kind.NOT_FOUND
+                "model-unknown",
+                f"登记表中没有型号“{word}”",
+                f"the register knows no card {word!r}",
+                kind=Kind.NOT_FOUND,
             )
         cards[card.model] = cards.get(card.model, 0) + count * 1000
 
@@ -109,10 +124,11 @@ async def bind_account(journal: Journal, centre: str, account: str, holder: str)
     """Say whose vouchers pay for an account of a centre's scheduler.
 
     Raises:
-        DomainError: `centre-unknown`, or no valid unified social credit code.
+        DomainError: `centre-unknown`, `text-invalid`, or no valid unified social credit code.
 
     """
     check_uscc(holder)
+    _check_text("账户", "account", account)
 
     async def write(tx: Transaction) -> None:
         if centre not in await metering_store.load_centres(tx.connection):
@@ -122,6 +138,15 @@ async def bind_account(journal: Journal, centre: str, account: str, holder: str)
             await _log(tx, {"type": "binding", "centre": centre, "account": account, "holder": holder})
 
     await journal.transact(write)
+
+
+def _check_text(zh: str, en: str, text: str) -> None:
+    if not 0 < len(text) <= TEXT_MAX or not text.isprintable():
+        raise ServiceError(
+            "text-invalid",
+            f"{zh}应为 1 至 {TEXT_MAX} 个可见字符",
+            f"the {en} must be 1 to {TEXT_MAX} printable characters",
+        )
 
 
 def _unknown_centre(centre: str) -> ServiceError:

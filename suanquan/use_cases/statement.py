@@ -8,9 +8,9 @@ from ledger.amount import CNY, format_units
 from ledger.store import Connection
 from metering import segment
 from metering import store as metering_store
-from metering.zones import rfc3339
 from metering.model import UsageRecord
 from metering.rating import Tariffs, rate_one
+from metering.zones import rfc3339
 from suanquan.catalog import Catalog
 
 BATCHES_PER_PAGE = 5

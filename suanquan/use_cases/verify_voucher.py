@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 from ledger.amount import format_units
 from ledger.ed25519 import PublicKey
 from ledger.errors import Kind
-from ledger.jws import parse_object
 from metering.zones import rfc3339
 from suanquan.errors import ServiceError
 from suanquan.home import Home
+from suanquan.use_cases.public_keys import parse_jwks
 from voucher.document import programme_urn, read_voucher, verify_voucher
 
 
@@ -28,20 +28,23 @@ def trusted_keys(home: Path, jwks: Path | None, issuer: str | None) -> Trusted:
     """Keys of a JWK set file with the issuer it belongs to, else those of a home.
 
     Raises:
-        ServiceError: a JWK set without an issuer, or one that cannot be read.
+        ServiceError: neither is there, a JWK set without an issuer, or one that is none.
+        OSError: the file cannot be read.
 
     """
     if jwks is None:
-        registry = Home(home).require().load_registry()
+        if not Home(home).settings_file.is_file():
+            raise ServiceError(
+                "keys-missing",
+                "没有可信的公钥：请用 --jwks 与 --issuer 给出，或用 --home 指明数据目录",
+                "no keys to trust: give --jwks and --issuer, or name a home with --home",
+                kind=Kind.NOT_FOUND,
+            )
+        registry = Home(home).load_registry()
         return Trusted(registry.issuer, registry.verifying_keys(), registry.revocations())
     if issuer is None:
         raise ServiceError("issuer-missing", "--jwks 须与 --issuer 同用", "--jwks needs --issuer: whose keys they are")
-    try:
-        listed = parse_object(jwks.read_bytes()).get("keys")
-    except OSError as fault:
-        raise ServiceError("jwks-unreadable", f"读不到 {jwks}", f"cannot read {jwks}", kind=Kind.NOT_FOUND) from fault
-    found = [PublicKey.from_jwk(jwk) for jwk in listed or () if isinstance(jwk, dict)] if isinstance(listed, list) else []
-    return Trusted(issuer, {key.kid: key for key in found}, {})
+    return Trusted(issuer, parse_jwks(jwks.read_bytes(), str(jwks)), {})
 
 
 def verify_text(token: str, trusted: Trusted) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import httpx2
 import pytest
+import structlog.testing
 
 from ledger.amount import CNY, COMPUTE
 from metering.batch import decode_cloudevents
@@ -190,6 +191,7 @@ def test_every_text_stands_in_both_languages():
     assert TEXTS["zh"].keys() == TEXTS["en"].keys()
     used = "".join(path.read_text("utf-8") for path in [*PORTAL.glob("templates/*"), *PORTAL.glob("[fp]*.py")])
     for key, chinese in TEXTS["zh"].items():
+        assert not hasattr(dict, key), f"a template would find dict.{key}"
         english = TEXTS["en"][key]
         assert chinese, key
         assert english, key
@@ -214,7 +216,7 @@ async def test_a_token_opens_the_list_until_one_signs_out(filled):
     home, token = filled
     async with visiting(home) as client:
         answer = await client.post("/login?lang=en", data={"token": f" {token}\n"}, headers=FROM_HERE)
-        assert (answer.status_code, answer.headers["location"]) == (303, "/?lang=en")
+        assert (answer.status_code, answer.headers["location"]) == (303, "/?lang=en#list")
         cookie = answer.headers["set-cookie"]
         assert {"HttpOnly", "SameSite=strict", "Path=/"} <= set(cookie.split("; "))
         assert "Secure" not in cookie
@@ -263,6 +265,7 @@ async def test_a_revoked_token_is_said_and_forgotten(filled):
         {},
         {"Origin": "https://evil.example"},
         {"Origin": "null"},
+        {"Origin": "http://["},
         {"Sec-Fetch-Site": "cross-site"},
         {"Sec-Fetch-Site": "same-site", "Origin": "http://127.0.0.1:8080"},
     ],
@@ -308,12 +311,14 @@ async def test_a_failing_database_is_said_and_not_shown_as_zero(filled, tmp_path
             for table in ("log_state", "api_token"):
                 connection.execute(f"ALTER TABLE {table} RENAME TO {table}_gone")
             connection.commit()
-        answer = await client.get("/", params={"lang": language}, headers=headers)
-        form = await client.post("/login", data={"token": "sqt_any"}, headers=FROM_HERE)
+        with structlog.testing.capture_logs() as logged:
+            answer = await client.get("/", params={"lang": language}, headers=headers)
+            form = await client.post("/login", data={"token": "sqt_any"}, headers=FROM_HERE)
     assert (answer.status_code, form.status_code) == (503, 503)
     page = words(answer.text)
     assert TEXTS[language]["failed_effect"] in page
     assert answer.headers["x-request-id"] in answer.text
+    assert {"event": "page not read", "id": answer.headers["x-request-id"]}.items() <= logged[0].items()
     assert TEXTS[language]["sandbox"] in page
     assert not re.search(r"\d[\d,]*\.\d|<table|\b0\b", answer.text)
     assert TEXTS[language]["no_vouchers"] not in page
@@ -367,3 +372,26 @@ def test_times_are_of_shanghai_and_complete():
     assert figures.instant(at_us + 1_000_000, TEXTS["en"]) == "22 Nov 2026, 00:00:00"
     ages = [figures.age(minutes * 60_000_000, TEXTS["en"]) for minutes in (0, 59, 60, 1439, 1440, 4000)]
     assert ages == ["0 min ago", "59 min ago", "1 h ago", "23 h ago", "1 d ago", "2 d ago"]
+
+
+def luminance(colour):
+    """Relative luminance of `#rgb` or `#rrggbb` (WCAG 2.2)."""
+    digits = colour[1:] if len(colour) == 7 else "".join(2 * digit for digit in colour[1:])
+    channels = [int(digits[at : at + 2], 16) / 255 for at in (0, 2, 4)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return sum(weight * c for weight, c in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+def test_colours_can_be_told_apart_in_both_themes():
+    """Text has a contrast of 4.5 to what it stands on, lines of controls have 3 (WCAG 2.2 AA), light and dark."""
+    style = (PORTAL / "static/page.css").read_text("utf-8")
+    themes = [
+        dict(re.findall(r"--([\w-]+): (#\w+);", block)) for block in re.findall(r":root {(.*?)}", style, re.DOTALL)
+    ]
+    for theme in themes:
+        pairs = [(name, on, 4.5) for name in ("text", "quiet", "accent", "alert") for on in ("ground", "panel")]
+        for name, on, least in [*pairs, ("line", "ground", 3), ("on-accent", "accent", 4.5)]:
+            if {name, on} <= theme.keys():
+                low, high = sorted((luminance(theme[name]), luminance(theme[on])))
+                assert (high + 0.05) / (low + 0.05) >= least, (name, on, theme)
+    assert len(themes) == 3

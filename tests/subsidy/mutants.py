@@ -10,7 +10,16 @@ from subsidy.yaml_text import Table
 Change = Callable[[dict], None]
 LOOSENED = {"lt": "le", "le": "lt", "gt": "ge", "ge": "gt"}
 DROPPED_PARTS = {"requires", "ask", "all", "any", "tiers", "gives", "include", "in", "sum", "min"}
-DROPPED_KEYS = {"if_failed", "unless_known", "opens_when", "implements", "withholds_amount", "regardless", "person", "when"}
+DROPPED_KEYS = {
+    "if_failed",
+    "unless_known",
+    "opens_when",
+    "implements",
+    "withholds_amount",
+    "regardless",
+    "person",
+    "when",
+}
 
 
 def mutants(table: Table) -> Iterator[tuple[str, Table]]:
@@ -56,7 +65,11 @@ def _at(step, value, here, parent):
     parent_key = here[-2] if len(here) > 1 else None
     if step in LOOSENED:
         yield here, _renamed(LOOSENED[step])
-    if step in LOOSENED and type(value) is int or step in {"cap", "yuan"} and type(value) is int or parent_key == "range_yuan":
+    if (
+        (step in LOOSENED and type(value) is int)
+        or (step in {"cap", "yuan"} and type(value) is int)
+        or parent_key == "range_yuan"
+    ):
         yield here, _added(-1)
         yield here, _added(1)
     if step == "of" and type(value) is int:
@@ -64,7 +77,7 @@ def _at(step, value, here, parent):
     if step in LOOSENED and isinstance(value, str) and value[0].isdigit():
         yield here, _nudged(-1)
         yield here, _nudged(1)
-    if step in {"rate"} or parent_key == "times" and step == 0:
+    if step == "rate" or (parent_key == "times" and step == 0):
         for numerator, denominator in ((1, 0), (-1, 0), (0, 1), (0, -1)):
             yield here, _rerated(numerator, denominator)
     if step == "is" and isinstance(value, bool):

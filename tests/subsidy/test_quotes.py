@@ -63,7 +63,9 @@ def unquoted(benefit):
     fixed = [quantity.value({}) for quantity in (benefit.of, benefit.cap) if quantity is not None]
     fixed += benefit.range_yuan or ()
     missing = [number for number in fixed if number is not None and number not in sums]
-    if percents and benefit.rate * 100 not in percents or benefit.kind is AmountKind.EXACT and benefit.rate not in sums:
+    if (percents and benefit.rate * 100 not in percents) or (
+        benefit.kind is AmountKind.EXACT and benefit.rate not in sums
+    ):
         missing.append(benefit.rate)
     return missing
 
@@ -71,4 +73,6 @@ def unquoted(benefit):
 def numbers(quote):
     """The sums in yuan and the percentages that a quote names."""
     found = re.findall(r"(\d+) ?(亿元|万元|元|%)", quote.text)
-    return {int(number) * SCALES[unit] for number, unit in found if unit != "%"}, {int(number) for number, unit in found if unit == "%"}
+    return {int(number) * SCALES[unit] for number, unit in found if unit != "%"}, {
+        int(number) for number, unit in found if unit == "%"
+    }

@@ -2,7 +2,8 @@
 
 from alembic import context
 
-from suanquan.db.tables import metadata
+import suanquan.db.tables  # noqa: F401 -- makes every table known
+from ledger.tables import metadata
 
 context.configure(connection=context.config.attributes["connection"], target_metadata=metadata)
 context.run_migrations()

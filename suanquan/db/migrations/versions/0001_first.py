@@ -5,6 +5,8 @@ Frozen: later changes are migrations of their own.
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -13,17 +15,112 @@ down_revision = None
 branch_labels = None
 depends_on = None
 
-INT = sa.BigInteger().with_variant(sa.INTEGER(), "sqlite")
-SMALL = sa.SmallInteger().with_variant(sa.INTEGER(), "sqlite")
-BYTES = sa.LargeBinary().with_variant(sa.BLOB(), "sqlite")
-TEXT = sa.Text()
+TYPES: dict[str, Any] = {
+    "int": sa.BigInteger().with_variant(sa.INTEGER(), "sqlite"),
+    "small": sa.SmallInteger().with_variant(sa.INTEGER(), "sqlite"),
+    "bytes": sa.LargeBinary().with_variant(sa.BLOB(), "sqlite"),
+    "text": sa.Text(),
+}
+
+
+class Spec(NamedTuple):
+    """A table: its columns as `name type` (`?` may be empty), its key, unique sets; `clustered` rows lie in key order."""
+
+    name: str
+    columns: str
+    key: str
+    unique: tuple[tuple[str, str], ...] = ()
+    clustered: bool = False
+
+
+TABLES = (
+    Spec(
+        "account",
+        "number int, name text, public_id bytes, asset int, floor int?",
+        "number",
+        unique=(
+            ("", "name"),
+            ("", "public_id"),
+        ),
+    ),
+    Spec("agent_key", "kid text, public bytes, centre text, revoked_us int?", "kid"),
+    Spec("api_token", "digest bytes, role text, label text, created_us int, revoked_us int?", "digest"),
+    Spec(
+        "balance",
+        "account int, debits_posted int, credits_posted int, debits_held int, credits_held int, last_seq int",
+        "account",
+    ),
+    Spec("batch_account", "centre text, account text, batch int", "centre account batch", clustered=True),
+    Spec("binding", "centre text, account text, holder text", "centre account", clustered=True),
+    Spec("capacity", "centre text, model text, count_milli int", "centre model"),
+    Spec("centre", "id text, name text", "id"),
+    Spec(
+        "entry",
+        "shard int, seq int, event_id bytes, kind small, recorded_ns int, leaf bytes",
+        "shard seq",
+        unique=(("entry_event_id", "event_id"),),
+    ),
+    Spec("hold", "seq int, debit int, credit int, amount int, remaining int, expires_ns int?, status small", "seq"),
+    Spec(
+        "id_range", "source int, first_id text, last_id text, batch int, indexed int", "source first_id", clustered=True
+    ),
+    Spec(
+        "log_state",
+        "shard int, origin text, size int, root bytes, frontier bytes, last_ns int, next_account int, pseudonym_key bytes",
+        "shard",
+    ),
+    Spec("nonce", "kid text, nonce text, until_us int", "kid nonce", clustered=True),
+    Spec("payload", "shard int, seq int, salt bytes, body bytes", "shard seq"),
+    Spec(
+        "quarantine",
+        "batch int, position int, centre text, id text, status text, code text, record bytes",
+        "batch position",
+    ),
+    Spec("redeemed", "scheme text, centre text, units int", "scheme centre"),
+    Spec("released", "jti text, token text, cwt text", "jti"),
+    Spec(
+        "source",
+        "number int, urn text, centre text, last_sequence int, last_id text, first_us int, last_us int, received_us int",
+        "number",
+        unique=(("", "urn"),),
+    ),
+    Spec("status_count", "centre text, status text, records int", "centre status"),
+    Spec("touched", "account int, shard int, seq int", "account shard seq", clustered=True),
+    Spec(
+        "usage_batch",
+        "number int, source int, key text, body_digest bytes, received_us int, records int, root bytes, log_first int, log_size int, segment bytes, answer bytes",
+        "number",
+        unique=(("usage_batch_key", "source key"),),
+    ),
+    Spec("usage_id", "source int, id text, place int, digest bytes", "source id", clustered=True),
+    Spec(
+        "usage_month",
+        "centre text, account text, model text, month int, records int, gpu_ms int, compute_units int, rated_units int",
+        "centre account model month",
+    ),
+    Spec(
+        "voucher",
+        "jti text, scheme text, scheme_digest text, holder text, asset int, units int, account int, year int, issued_us int, from_us int, until_us int, priority int, kid text, jwt_input bytes, cwt_input bytes, event_id bytes, request_digest bytes",
+        "jti",
+        unique=(("", "event_id"),),
+    ),
+)
 
 APPEND_ONLY = ("account", "entry", "touched", "usage_batch", "usage_id", "batch_account", "voucher", "released")
 
 
 def upgrade() -> None:
-    """Create every table, then the triggers."""
-    _create_tables()
+    """Create every table and index, then the triggers."""
+    for spec in TABLES:
+        _create(spec)
+    op.create_index(
+        "hold_due",
+        "hold",
+        ["expires_ns", "seq"],
+        sqlite_where=sa.text("status = 0"),
+        postgresql_where=sa.text("status = 0"),
+    )
+    op.create_index("voucher_holder", "voucher", ["holder", "scheme", "year"])
     for table in APPEND_ONLY:
         for verb in ("UPDATE", "DELETE"):
             op.execute(
@@ -32,266 +129,16 @@ def upgrade() -> None:
             )
 
 
-def _create_tables() -> None:
+def _create(spec: Spec) -> None:
+    columns = [column.split(" ") for column in spec.columns.split(", ")]
     op.create_table(
-        "account",
-        sa.Column("number", INT, autoincrement=False, nullable=False),
-        sa.Column("name", TEXT, nullable=False),
-        sa.Column("public_id", BYTES, nullable=False),
-        sa.Column("asset", INT, nullable=False),
-        sa.Column("floor", INT, nullable=True),
-        sa.PrimaryKeyConstraint("number"),
-        sa.UniqueConstraint("name"),
-        sa.UniqueConstraint("public_id"),
+        spec.name,
+        *(
+            sa.Column(name, TYPES[kind.rstrip("?")], nullable=kind.endswith("?"), autoincrement=False)
+            for name, kind in columns
+        ),
+        sa.PrimaryKeyConstraint(*spec.key.split(" ")),
+        *(sa.UniqueConstraint(*names.split(" "), name=name or None) for name, names in spec.unique),
         sqlite_strict=True,
+        sqlite_with_rowid=not spec.clustered,
     )
-    op.create_table(
-        "agent_key",
-        sa.Column("kid", TEXT, nullable=False),
-        sa.Column("public", BYTES, nullable=False),
-        sa.Column("centre", TEXT, nullable=False),
-        sa.Column("revoked_us", INT, nullable=True),
-        sa.PrimaryKeyConstraint("kid"),
-        sqlite_strict=True,
-    )
-    op.create_table(
-        "api_token",
-        sa.Column("digest", BYTES, nullable=False),
-        sa.Column("role", TEXT, nullable=False),
-        sa.Column("label", TEXT, nullable=False),
-        sa.Column("created_us", INT, nullable=False),
-        sa.Column("revoked_us", INT, nullable=True),
-        sa.PrimaryKeyConstraint("digest"),
-        sqlite_strict=True,
-    )
-    op.create_table(
-        "balance",
-        sa.Column("account", INT, autoincrement=False, nullable=False),
-        sa.Column("debits_posted", INT, nullable=False),
-        sa.Column("credits_posted", INT, nullable=False),
-        sa.Column("debits_held", INT, nullable=False),
-        sa.Column("credits_held", INT, nullable=False),
-        sa.Column("last_seq", INT, nullable=False),
-        sa.PrimaryKeyConstraint("account"),
-        sqlite_strict=True,
-    )
-    op.create_table(
-        "batch_account",
-        sa.Column("centre", TEXT, nullable=False),
-        sa.Column("account", TEXT, nullable=False),
-        sa.Column("batch", INT, nullable=False),
-        sa.PrimaryKeyConstraint("centre", "account", "batch"),
-        sqlite_strict=True,
-        sqlite_with_rowid=False,
-    )
-    op.create_table(
-        "binding",
-        sa.Column("centre", TEXT, nullable=False),
-        sa.Column("account", TEXT, nullable=False),
-        sa.Column("holder", TEXT, nullable=False),
-        sa.PrimaryKeyConstraint("centre", "account"),
-        sqlite_strict=True,
-        sqlite_with_rowid=False,
-    )
-    op.create_table(
-        "capacity",
-        sa.Column("centre", TEXT, nullable=False),
-        sa.Column("model", TEXT, nullable=False),
-        sa.Column("count_milli", INT, nullable=False),
-        sa.PrimaryKeyConstraint("centre", "model"),
-        sqlite_strict=True,
-    )
-    op.create_table(
-        "centre",
-        sa.Column("id", TEXT, nullable=False),
-        sa.Column("name", TEXT, nullable=False),
-        sa.PrimaryKeyConstraint("id"),
-        sqlite_strict=True,
-    )
-    op.create_table(
-        "entry",
-        sa.Column("shard", INT, nullable=False),
-        sa.Column("seq", INT, nullable=False),
-        sa.Column("event_id", BYTES, nullable=False),
-        sa.Column("kind", SMALL, nullable=False),
-        sa.Column("recorded_ns", INT, nullable=False),
-        sa.Column("leaf", BYTES, nullable=False),
-        sa.PrimaryKeyConstraint("shard", "seq"),
-        sa.UniqueConstraint("event_id", name="entry_event_id"),
-        sqlite_strict=True,
-    )
-    op.create_table(
-        "hold",
-        sa.Column("seq", INT, autoincrement=False, nullable=False),
-        sa.Column("debit", INT, nullable=False),
-        sa.Column("credit", INT, nullable=False),
-        sa.Column("amount", INT, nullable=False),
-        sa.Column("remaining", INT, nullable=False),
-        sa.Column("expires_ns", INT, nullable=True),
-        sa.Column("status", SMALL, nullable=False),
-        sa.PrimaryKeyConstraint("seq"),
-        sqlite_strict=True,
-    )
-    op.create_index(
-        "hold_due",
-        "hold",
-        ["expires_ns", "seq"],
-        unique=False,
-        sqlite_where=sa.text("status = 0"),
-        postgresql_where=sa.text("status = 0"),
-    )
-    op.create_table(
-        "log_state",
-        sa.Column("shard", INT, autoincrement=False, nullable=False),
-        sa.Column("origin", TEXT, nullable=False),
-        sa.Column("size", INT, nullable=False),
-        sa.Column("root", BYTES, nullable=False),
-        sa.Column("frontier", BYTES, nullable=False),
-        sa.Column("last_ns", INT, nullable=False),
-        sa.Column("next_account", INT, nullable=False),
-        sa.Column("pseudonym_key", BYTES, nullable=False),
-        sa.PrimaryKeyConstraint("shard"),
-        sqlite_strict=True,
-    )
-    op.create_table(
-        "nonce",
-        sa.Column("kid", TEXT, nullable=False),
-        sa.Column("nonce", TEXT, nullable=False),
-        sa.Column("until_us", INT, nullable=False),
-        sa.PrimaryKeyConstraint("kid", "nonce"),
-        sqlite_strict=True,
-        sqlite_with_rowid=False,
-    )
-    op.create_table(
-        "payload",
-        sa.Column("shard", INT, nullable=False),
-        sa.Column("seq", INT, nullable=False),
-        sa.Column("salt", BYTES, nullable=False),
-        sa.Column("body", BYTES, nullable=False),
-        sa.PrimaryKeyConstraint("shard", "seq"),
-        sqlite_strict=True,
-    )
-    op.create_table(
-        "quarantine",
-        sa.Column("batch", INT, nullable=False),
-        sa.Column("position", INT, nullable=False),
-        sa.Column("centre", TEXT, nullable=False),
-        sa.Column("id", TEXT, nullable=False),
-        sa.Column("status", TEXT, nullable=False),
-        sa.Column("code", TEXT, nullable=False),
-        sa.Column("record", BYTES, nullable=False),
-        sa.PrimaryKeyConstraint("batch", "position"),
-        sqlite_strict=True,
-    )
-    op.create_table(
-        "redeemed",
-        sa.Column("scheme", TEXT, nullable=False),
-        sa.Column("centre", TEXT, nullable=False),
-        sa.Column("units", INT, nullable=False),
-        sa.PrimaryKeyConstraint("scheme", "centre"),
-        sqlite_strict=True,
-    )
-    op.create_table(
-        "released",
-        sa.Column("jti", TEXT, nullable=False),
-        sa.Column("token", TEXT, nullable=False),
-        sa.Column("cwt", TEXT, nullable=False),
-        sa.PrimaryKeyConstraint("jti"),
-        sqlite_strict=True,
-    )
-    op.create_table(
-        "source",
-        sa.Column("number", INT, autoincrement=False, nullable=False),
-        sa.Column("urn", TEXT, nullable=False),
-        sa.Column("centre", TEXT, nullable=False),
-        sa.Column("last_sequence", INT, nullable=False),
-        sa.Column("last_id", TEXT, nullable=False),
-        sa.Column("first_us", INT, nullable=False),
-        sa.Column("last_us", INT, nullable=False),
-        sa.Column("received_us", INT, nullable=False),
-        sa.PrimaryKeyConstraint("number"),
-        sa.UniqueConstraint("urn"),
-        sqlite_strict=True,
-    )
-    op.create_table(
-        "status_count",
-        sa.Column("centre", TEXT, nullable=False),
-        sa.Column("status", TEXT, nullable=False),
-        sa.Column("records", INT, nullable=False),
-        sa.PrimaryKeyConstraint("centre", "status"),
-        sqlite_strict=True,
-    )
-    op.create_table(
-        "touched",
-        sa.Column("account", INT, nullable=False),
-        sa.Column("shard", INT, nullable=False),
-        sa.Column("seq", INT, nullable=False),
-        sa.PrimaryKeyConstraint("account", "shard", "seq"),
-        sqlite_strict=True,
-        sqlite_with_rowid=False,
-    )
-    op.create_table(
-        "usage_batch",
-        sa.Column("number", INT, autoincrement=False, nullable=False),
-        sa.Column("source", INT, nullable=False),
-        sa.Column("key", TEXT, nullable=False),
-        sa.Column("body_digest", BYTES, nullable=False),
-        sa.Column("received_us", INT, nullable=False),
-        sa.Column("records", INT, nullable=False),
-        sa.Column("root", BYTES, nullable=False),
-        sa.Column("log_first", INT, nullable=False),
-        sa.Column("log_size", INT, nullable=False),
-        sa.Column("segment", BYTES, nullable=False),
-        sa.Column("answer", BYTES, nullable=False),
-        sa.PrimaryKeyConstraint("number"),
-        sa.UniqueConstraint("source", "key", name="usage_batch_key"),
-        sqlite_strict=True,
-    )
-    op.create_table(
-        "usage_id",
-        sa.Column("source", INT, nullable=False),
-        sa.Column("id", TEXT, nullable=False),
-        sa.Column("batch", INT, nullable=False),
-        sa.Column("position", INT, nullable=False),
-        sa.Column("digest", BYTES, nullable=False),
-        sa.PrimaryKeyConstraint("source", "id"),
-        sqlite_strict=True,
-        sqlite_with_rowid=False,
-    )
-    op.create_table(
-        "usage_month",
-        sa.Column("centre", TEXT, nullable=False),
-        sa.Column("account", TEXT, nullable=False),
-        sa.Column("model", TEXT, nullable=False),
-        sa.Column("month", INT, nullable=False),
-        sa.Column("records", INT, nullable=False),
-        sa.Column("gpu_ms", INT, nullable=False),
-        sa.Column("compute_units", INT, nullable=False),
-        sa.Column("rated_units", INT, nullable=False),
-        sa.PrimaryKeyConstraint("centre", "account", "model", "month"),
-        sqlite_strict=True,
-    )
-    op.create_table(
-        "voucher",
-        sa.Column("jti", TEXT, nullable=False),
-        sa.Column("scheme", TEXT, nullable=False),
-        sa.Column("scheme_digest", TEXT, nullable=False),
-        sa.Column("holder", TEXT, nullable=False),
-        sa.Column("asset", INT, nullable=False),
-        sa.Column("units", INT, nullable=False),
-        sa.Column("account", INT, nullable=False),
-        sa.Column("year", INT, nullable=False),
-        sa.Column("issued_us", INT, nullable=False),
-        sa.Column("from_us", INT, nullable=False),
-        sa.Column("until_us", INT, nullable=False),
-        sa.Column("priority", INT, nullable=False),
-        sa.Column("kid", TEXT, nullable=False),
-        sa.Column("jwt_input", BYTES, nullable=False),
-        sa.Column("cwt_input", BYTES, nullable=False),
-        sa.Column("event_id", BYTES, nullable=False),
-        sa.Column("request_digest", BYTES, nullable=False),
-        sa.PrimaryKeyConstraint("jti"),
-        sa.UniqueConstraint("event_id"),
-        sqlite_strict=True,
-    )
-    op.create_index("voucher_holder", "voucher", ["holder", "scheme", "year"], unique=False)

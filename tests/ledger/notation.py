@@ -1,0 +1,154 @@
+"""Ledgers as text that an auditor can read, played against the pure state or a journal on a real database.
+
+One step a line; `# …` is a comment, and a step that must be refused ends with `! code`:
+
+    open programme floor 0                 an account of yuan; `open flops PFLOPS.h` counts compute
+    fund → programme 100                   a posting of two legs
+    v1 30 + self-pay 12 → centre 42        a posting of several
+    hold h1: v1 → centre 25 until 99       reserves; without `until` it never expires
+    capture h1 10 / capture h1 10 final / release h1 / expire h1
+    note                                   an entry without legs
+    at 50                                  the clock shows 50 ns from here on
+    v1 has 40, 15 available                a check: balance and what can still be spent
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import astuple, dataclass, field
+from hashlib import sha256
+
+from ledger.amount import ASSETS
+from ledger.apply import Account, Refusal, State, apply
+from ledger.entry import NO_SEQ, Entry, EntryKind, Event, Leg, Opening, Side
+from ledger.journal import Journal
+
+OPEN = re.compile(r"open (\S+)(?: (CNY|PFLOPS\.h))?(?: floor (-?\d+))?")
+HOLD = re.compile(r"hold (\S+): (.+?)(?: until (\d+))?")
+CAPTURE = re.compile(r"capture (\S+) (-?\d+)( final)?")
+UNHOLD = re.compile(r"(release|expire) (\S+)")
+AT = re.compile(r"at (\d+)")
+HAS = re.compile(r"(\S+) has (-?\d+)(?:, (-?\d+) available)?")
+SIDE = re.compile(r"(\S+?)(?: (-?\d+))?")
+
+
+def digest(text: str) -> bytes:
+    return sha256(text.encode()).digest()
+
+
+def event(text: str, kind: EntryKind = EntryKind.NOTE, legs: tuple[Leg, ...] = (), **fields) -> Event:
+    """An event whose id and digest derive from a text, so that the same text is the same request."""
+    return Event(kind, digest(text)[:16], digest(text), legs, **fields)
+
+
+def post(text: str, *legs: Leg, **fields) -> Event:
+    return event(text, EntryKind.POST, legs, **fields)
+
+
+def seen(state: State) -> tuple:
+    """Everything an event can change."""
+    accounts = {number: astuple(account) for number, account in state.accounts.items()}
+    holds = {seq: astuple(hold) for seq, hold in state.holds.items()}
+    return state.size, state.last_ns, state.next_account, dict(state.numbers), accounts, holds
+
+
+def lines(text: str) -> Iterator[tuple[str, str]]:
+    """Steps and the refusals they expect."""
+    for line in text.splitlines():
+        step, _, refusal = line.partition("#")[0].partition("!")
+        if step.strip():
+            yield " ".join(step.split()), refusal.strip()
+
+
+@dataclass
+class Book:
+    """What the names in a text stand for, and what has been recorded."""
+
+    state: State = field(default_factory=State)
+    now_ns: int = 1
+    numbers: dict[str, int] = field(default_factory=dict)
+    holds: dict[str, tuple[int, str]] = field(default_factory=dict)
+    entries: list[Entry] = field(default_factory=list)
+
+    def play(self, text: str) -> Book:
+        """Play a text against the pure state machine; every step must turn out as written."""
+        for step, refusal in lines(text):
+            if not self.look(step):
+                asked = self.event(step)
+                outcome = apply(self.state, asked, self.now_ns)
+                assert (outcome.value if isinstance(outcome, Refusal) else "") == refusal, step
+                if isinstance(outcome, Entry):
+                    self.note(step, outcome)
+        return self
+
+    def look(self, step: str) -> bool:
+        """Whether a step records nothing: it moves the clock, or says what an account must have."""
+        if match := AT.fullmatch(step):
+            self.now_ns = int(match[1])
+        elif match := HAS.fullmatch(step):
+            account = self.account(match[1])
+            assert account.balance == int(match[2]), f"{step}: {account}"
+            assert match[3] is None or account.available == int(match[3]), f"{step}: {account}"
+        return match is not None
+
+    def account(self, name: str) -> Account:
+        return self.state.accounts[self.numbers[name]]
+
+    def event(self, step: str) -> Event:
+        """The event a step asks for; its id is new, whatever was asked before."""
+        key = f"{self.now_ns} {len(self.entries)} {step}"
+        if match := OPEN.fullmatch(step):
+            name, asset, floor = match.groups()
+            opening = Opening(name, digest(name)[:16], ASSETS[asset or "CNY"], floor and int(floor))
+            return event(key, EntryKind.OPEN, opening=opening)
+        if match := HOLD.fullmatch(step):
+            expires = match[3] and int(match[3])
+            return event(key, EntryKind.HOLD, self.legs(match[2]), expires_ns=expires)
+        if match := CAPTURE.fullmatch(step):
+            seq, debited = self.holds.get(match[1], (NO_SEQ, ""))
+            leg = Leg(self.numbers.get(debited, 0), Side.DEBIT, int(match[2]))
+            return event(key, EntryKind.CAPTURE, (leg,), ref_seq=seq, final=bool(match[3]))
+        if match := UNHOLD.fullmatch(step):
+            seq, _ = self.holds.get(match[2], (NO_SEQ, ""))
+            return event(key, EntryKind[match[1].upper()], ref_seq=seq)
+        if step in {"genesis", "note"}:
+            return event(key, EntryKind[step.upper()])
+        return post(key, *self.legs(step))
+
+    def legs(self, text: str) -> tuple[Leg, ...]:
+        """`a → b 5`, or amounts on both sides: `a 3 + b 2 → c 5`."""
+        debits, _, credits_ = text.partition("→")
+        total = text.rsplit(maxsplit=1)[-1]
+        found = []
+        for side, part in ((Side.DEBIT, debits), (Side.CREDIT, credits_)):
+            for item in filter(None, map(str.strip, part.split("+"))):
+                match = SIDE.fullmatch(item)
+                assert match, f"not an account and its amount: {item!r}"
+                found.append(Leg(self.numbers.get(match[1], 0), side, int(match[2] or total)))
+        return tuple(found)
+
+    def note(self, step: str, entry: Entry) -> None:
+        """Remember what a step recorded and named."""
+        self.entries.append(entry)
+        if match := OPEN.fullmatch(step):
+            self.numbers[match[1]] = entry.legs[0].account
+        elif match := HOLD.fullmatch(step):
+            self.holds[match[1]] = (entry.seq, match[2].split()[0])
+
+
+async def play(journal: Journal, text: str, book: Book | None = None) -> Book:
+    """Play a text through a journal, one request a step; refusals are for the pure state to show."""
+    book = book or Book()
+    for step, _ in lines(text):
+        if match := OPEN.fullmatch(step):
+            wanted = (match[1], ASSETS[match[2] or "CNY"], match[3] and int(match[3]))
+            opened = await journal.transact(lambda tx, wanted=wanted: tx.open([wanted]))
+            book.numbers[match[1]] = opened[match[1]].number
+            continue
+        if match := HAS.fullmatch(step):
+            found = await journal.transact(lambda tx, name=match[1]: tx.accounts([name]))
+            book.state.add(found[match[1]])
+        if not book.look(step):
+            book.note(step, *(await journal.submit(book.event(step))))
+    return book

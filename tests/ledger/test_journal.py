@@ -1,0 +1,428 @@
+"""The single writer on a real database: what an answer promises, who is told what when something fails."""
+
+import asyncio
+import shutil
+import sqlite3
+from dataclasses import replace
+
+import pytest
+
+from ledger import journal as journal_module
+from ledger.amount import CNY
+from ledger.entry import EntryKind, credit, debit
+from ledger.errors import Kind, LedgerError
+from ledger.journal import EXPIRIES_MAX
+from ledger.store import load_entries
+from suanquan.db.tables import APPEND_ONLY
+from tests.ledger.conftest import Desk
+from tests.ledger.notation import event, post, seen
+
+FUNDED = """
+    open treasury
+    open v1 floor 0
+    open centre
+    treasury → v1 40
+"""
+NONCE = "INSERT INTO nonce VALUES (?, ?, ?)"
+
+
+async def gathered(*tasks) -> list:
+    return await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def codes(outcomes: list) -> list[str]:
+    """What each caller was told: an error's code, or nothing."""
+    return [getattr(outcome, "code", "") for outcome in outcomes]
+
+
+async def test_many_callers_share_a_commit(desk):
+    """Three hundred requests that arrive while one commits are committed together, in the order they came."""
+    before = desk.database.transactions
+    entries = await asyncio.gather(*(desk.submit(event(f"note {at}")) for at in range(300)))
+    assert [entry.seq for entry in entries] == list(range(1, 301))
+    assert desk.database.transactions - before <= 2
+    assert desk.size() == 301
+
+
+async def test_an_idle_writer_commits_at_once(desk):
+    """A single request waits for nobody: one request, one transaction."""
+    before = desk.database.transactions
+    for at in range(3):
+        await desk.submit(event(f"note {at}"))
+    assert desk.database.transactions - before == 3
+
+
+async def test_an_answer_means_that_the_entry_is_on_disk(desk, tmp_path):
+    """At the moment of the answer another process sees the entry, and so does one that finds the files after a crash."""
+
+    async def ask(at: int) -> None:
+        entry = await desk.submit(event(f"note {at}"))
+        assert desk.rows(f"SELECT leaf FROM entry WHERE seq = {entry.seq}") == [(entry.leaf,)]
+        if at % 10 == 0:
+            crashed = tmp_path / f"crashed-{at}.db"
+            for suffix in ("", "-wal"):
+                shutil.copy(f"{desk.path}{suffix}", f"{crashed}{suffix}")
+            async with Desk(crashed) as after:
+                assert after.rows(f"SELECT leaf FROM entry WHERE seq = {entry.seq}") == [(entry.leaf,)]
+                assert (await after.submit(event(f"note {at}"))).replayed
+
+    await asyncio.gather(*map(ask, range(30)))
+
+
+async def test_the_same_request_is_recorded_once(desk):
+    """A repeated event gets its first entry: later, at the same time, within one chain, and after a restart."""
+    book = await desk.play(FUNDED)
+    asked = post("pay", debit(book.numbers["v1"], 3), credit(book.numbers["centre"], 3))
+    first = await desk.submit(asked)
+    again = await asyncio.gather(*(desk.submit(asked) for _ in range(20)))
+    once, twice = await desk.journal.submit(event("twice"), event("twice"))
+    async with Desk(desk.path) as restarted:
+        again.append(await restarted.submit(asked))
+    assert not first.replayed
+    assert {(entry.seq, entry.leaf, entry.replayed) for entry in again} == {(first.seq, first.leaf, True)}
+    assert (once.seq, once.replayed, twice.seq, twice.replayed) == (first.seq + 1, False, first.seq + 1, True)
+    await desk.play("v1 has 37", book)
+
+
+async def test_the_same_request_at_the_same_time_is_recorded_once(desk):
+    """Twenty callers with one event share one group: one is recorded, nineteen are told of it."""
+    async with desk.held_up():
+        callers = [asyncio.create_task(desk.submit(event("same"))) for _ in range(20)]
+    entries = [await caller for caller in callers]
+    assert [entry.replayed for entry in entries] == [False] + [True] * 19
+    assert {entry.seq for entry in entries} == {1}
+
+
+async def test_the_same_id_for_another_request_is_a_conflict(desk):
+    """Whichever request came first stands; the other is told so, at once or after a restart."""
+    mine, other = event("mine"), replace(event("other"), event_id=event("mine").event_id)
+    async with desk.held_up():
+        both = asyncio.create_task(gathered(desk.submit(mine), desk.submit(other)))
+    assert codes(await both) == ["", "event-conflict"]
+    async with Desk(desk.path) as restarted:
+        with pytest.raises(LedgerError, match="different request") as refused:
+            await restarted.submit(other)
+    assert refused.value.kind is Kind.CONFLICT
+    assert desk.size() == 2
+
+
+async def test_a_refused_request_may_be_tried_again(desk):
+    """A refusal is not remembered: the same event is recorded once there is enough to pay it."""
+    book = await desk.play("open treasury\nopen v1 floor 0")
+    treasury, v1 = book.numbers["treasury"], book.numbers["v1"]
+    asked = post("pay", debit(v1, 3), credit(treasury, 3))
+    with pytest.raises(LedgerError) as refused:
+        await desk.submit(asked)
+    assert (refused.value.code, refused.value.kind) == ("insufficient", Kind.INSUFFICIENT)
+    await desk.play("treasury → v1 3", book)
+    assert not (await desk.submit(asked)).replayed
+
+
+@pytest.mark.parametrize("own_sql", [False, True])
+async def test_work_that_fails_is_taken_back_alone(desk, own_sql):
+    """Of five works in one group the fourth raises: its entries and rows are gone, the others' are recorded, densely."""
+
+    async def work(tx, at: int) -> int:
+        await tx.append([event(f"note {at}")])
+        await tx.open([(f"account {at}", CNY, None)])
+        if own_sql:
+            await tx.connection.exec_driver_sql(NONCE, ("key", str(at), 1))
+        if at == 3:
+            raise ZeroDivisionError
+        return tx.size
+
+    before = desk.database.transactions
+    async with desk.held_up():
+        works = [desk.journal.transact(lambda tx, at=at: work(tx, at), own_sql=own_sql) for at in range(5)]
+        group = asyncio.create_task(gathered(*works))
+    outcomes = await group
+    assert isinstance(outcomes.pop(3), ZeroDivisionError)
+    assert outcomes == [3, 5, 7, 9]
+    assert desk.database.transactions - before == 2
+    kept = ["0", "1", "2", "4"]
+    assert desk.rows("SELECT nonce FROM nonce ORDER BY nonce") == ([(at,) for at in kept] if own_sql else [])
+    assert desk.rows("SELECT name FROM account ORDER BY number") == [(f"account {at}",) for at in kept]
+    assert [(await desk.submit(event(f"note {at}"))).replayed for at in range(5)] == [True, True, True, False, True]
+
+
+async def test_a_chain_is_recorded_whole_or_not_at_all(desk):
+    """A chain whose last event is refused, or in conflict, leaves nothing; its neighbours in the group do not notice."""
+    book = await desk.play(FUNDED)
+    v1, centre = book.numbers["v1"], book.numbers["centre"]
+
+    def pay(name: str, amount: int):
+        return post(name, debit(v1, amount), credit(centre, amount))
+
+    conflict = replace(event("other"), event_id=pay("third", 1).event_id)
+    async with desk.held_up():
+        group = asyncio.create_task(
+            gathered(
+                desk.submit(pay("first", 10), pay("second", 31)),
+                desk.submit(pay("third", 20)),
+                desk.submit(pay("fourth", 5), conflict),
+                desk.submit(pay("first", 10), pay("fifth", 10)),
+            )
+        )
+    assert codes(await group) == ["insufficient", "", "event-conflict", ""]
+    await desk.play("v1 has 0\ncentre has 40", book)
+    assert desk.size() == 8
+
+
+async def test_a_hundred_callers_cannot_capture_more_than_was_held(desk):
+    """Of a hundred captures of one unit, as many succeed as the hold had; of six holds on funds for five, five."""
+    book = await desk.play(FUNDED + "hold h1: v1 → centre 10")
+    v1, centre, (seq, _) = book.numbers["v1"], book.numbers["centre"], book.holds["h1"]
+    captures = [event(f"capture {at}", EntryKind.CAPTURE, (debit(v1, 1),), ref_seq=seq) for at in range(100)]
+    outcomes = codes(await gathered(*map(desk.submit, captures)))
+    assert (outcomes.count(""), outcomes.count("hold-closed")) == (10, 90)
+    holds = [event(f"hold {at}", EntryKind.HOLD, (debit(v1, 6), credit(centre, 6))) for at in range(6)]
+    assert codes(await gathered(*map(desk.submit, holds))) == [""] * 5 + ["insufficient"]
+
+
+async def test_two_writers_keep_one_log(desk):
+    """Two processes that write in turn, or at once, see each other's balances, holds and ids: the log stays dense."""
+    book = await desk.play(FUNDED + "hold h1: v1 → centre 10 until 99999999")
+    v1, centre, (seq, _) = book.numbers["v1"], book.numbers["centre"], book.holds["h1"]
+    async with Desk(desk.path) as other:
+        desks = [desk, other]
+        for at in range(10):
+            part = event(f"capture {at}", EntryKind.CAPTURE, (debit(v1, 1),), ref_seq=seq)
+            assert [(await one.submit(part)).replayed for one in (desks[at % 2], desks[1 - at % 2])] == [False, True]
+        assert codes([*await gathered(desk.journal.submit(replace(part, event_id=bytes(16))))]) == ["hold-closed"]
+        payments = [post(f"pay {at}", debit(v1, 2), credit(centre, 2)) for at in range(20)]
+        outcomes = await gathered(*(desks[at % 2].submit(asked) for at, asked in enumerate(payments)))
+        assert codes(outcomes).count("insufficient") == 5
+        await other.journal.transact(lambda tx: tx.open([("opened elsewhere", CNY, 0)]))
+        opened = await desk.journal.transact(lambda tx: tx.open([("opened elsewhere", CNY, 0), ("here", CNY, 0)]))
+        assert [account.number for account in opened.values()] == [4, 5]
+    assert desk.rows("SELECT debits_posted, credits_posted FROM balance WHERE account = 2") == [(40, 40)]
+    desk.size()
+
+
+async def test_accounts_are_opened_once(desk):
+    """Twenty callers that need the same two accounts get the same two."""
+    wanted = [("a", CNY, 0), ("b", CNY, None)]
+    opened = await asyncio.gather(*(desk.journal.transact(lambda tx: tx.open(wanted)) for _ in range(20)))
+    assert {(found["a"].number, found["b"].number) for found in opened} == {(1, 2)}
+    assert desk.size() == 3
+
+
+@pytest.mark.parametrize("table", APPEND_ONLY)
+async def test_recorded_rows_cannot_be_changed(desk, table):
+    """Triggers refuse UPDATE and DELETE on every table of facts, whoever asks."""
+    with sqlite3.connect(desk.path) as connection:
+        types = {"INTEGER": 1, "TEXT": "x", "BLOB": b"x"}
+        columns = connection.execute("SELECT name, type FROM pragma_table_info(?)", (table,)).fetchall()
+        values = [types[kind] for _, kind in columns]
+        connection.execute(f"INSERT INTO {table} VALUES ({', '.join('?' * len(values))})", values)
+        for change in (f"UPDATE {table} SET {columns[0][0]} = 7", f"DELETE FROM {table}"):
+            with pytest.raises(sqlite3.IntegrityError, match=f"{table} is append-only"):
+                connection.execute(change)
+        connection.rollback()
+    connection.close()
+
+
+async def fill(desk: Desk, pages: int) -> None:
+    """Let the database grow by so many pages and no more, as on a disk that is full."""
+    async with desk.database.write() as connection:
+        used = (await connection.exec_driver_sql("PRAGMA page_count")).scalar_one()
+        await connection.exec_driver_sql(f"PRAGMA max_page_count = {used + pages}")
+
+
+async def test_when_the_disk_is_full_nothing_is_recorded(desk):
+    """Every caller of the group hears that nothing was written; with space again, the same requests are recorded."""
+    book = await desk.play(FUNDED)
+    await fill(desk, 1)
+    events = [
+        post(
+            f"pay {at}", debit(book.numbers["v1"], 1), credit(book.numbers["centre"], 1), salt=b"s", payload=bytes(999)
+        )
+        for at in range(40)
+    ]
+    for _ in range(2):
+        outcomes = await gathered(*map(desk.submit, events))
+        assert codes(outcomes) == ["storage-unavailable"] * 40
+        assert {outcome.kind for outcome in outcomes} == {Kind.UNAVAILABLE}
+        assert desk.size() == 5
+        assert desk.rows("SELECT count(*) FROM payload WHERE seq > 4") == [(0,)]
+    await fill(desk, 10_000)
+    assert not any([(await desk.submit(asked)).replayed for asked in events])
+    await desk.play("v1 has 0\ncentre has 40", book)
+
+
+async def test_when_one_work_fills_the_disk_no_other_is_told_it_is_recorded(desk):
+    """SQLite may take back the whole transaction, not only the statement that failed: then nobody's work is recorded."""
+    await fill(desk, 1)
+
+    async def work(tx, nonce: str) -> None:
+        await tx.append([event(nonce)])
+        await tx.connection.exec_driver_sql(NONCE, ("key", nonce, 1))
+
+    names = ["before", "x" * 40_000, "after"]
+    async with desk.held_up():
+        group = asyncio.create_task(gathered(*(desk.journal.transact(lambda tx, n=n: work(tx, n)) for n in names)))
+    assert codes(await group) == ["storage-unavailable"] * 3
+    assert (desk.size(), desk.rows("SELECT * FROM nonce")) == (1, [])
+    await fill(desk, 10_000)
+    await asyncio.gather(*(desk.journal.transact(lambda tx, n=n: work(tx, n)) for n in names))
+    assert (desk.size(), desk.rows("SELECT count(*) FROM nonce")) == (4, [(3,)])
+
+
+async def test_a_caller_who_goes_away_does_not_stop_the_writer(desk):
+    """What was asked is recorded although nobody waits for it, and the others get their answers."""
+    async with desk.held_up():
+        callers = [asyncio.create_task(desk.submit(event(f"note {at}"))) for at in range(10)]
+        await asyncio.sleep(0)
+        for caller in callers[::2]:
+            caller.cancel()
+    outcomes = await gathered(*callers)
+    assert [isinstance(outcome, asyncio.CancelledError) for outcome in outcomes] == [True, False] * 5
+    assert [(await desk.submit(event(f"note {at}"))).replayed for at in range(10)] == [True] * 10
+
+
+async def test_more_than_the_queue_holds_is_sent_away(desk, monkeypatch):
+    """Beyond the bound callers are told to come back; those within it are recorded."""
+    monkeypatch.setattr(journal_module, "QUEUE_MAX", 50)
+    async with Desk(desk.path) as small:
+        async with small.held_up():
+            callers = [asyncio.create_task(small.submit(event(f"note {at}"))) for at in range(55)]
+        outcomes = await gathered(*callers)
+    assert codes(outcomes) == [""] * 50 + ["busy"] * 5
+    assert outcomes[-1].kind is Kind.UNAVAILABLE
+    assert desk.size() == 51
+
+
+async def test_expired_holds_are_logged_before_anything_else(desk):
+    """Whatever wakes the writer, it first records what has expired, in order of expiry: late captures find it closed."""
+    book = await desk.play(
+        FUNDED
+        + """
+        hold h1: v1 → centre 10 until 3000
+        hold h2: v1 → centre 10 until 2000
+        hold h3: v1 → centre 10 until 4000
+        hold h4: v1 → centre 10
+        v1 has 40, 0 available
+        """
+    )
+    v1, centre = book.numbers["v1"], book.numbers["centre"]
+    seqs = {name: seq for name, (seq, _) in book.holds.items()}
+    late = event("late", EntryKind.CAPTURE, (debit(v1, 5),), ref_seq=seqs["h1"])
+    desk.now_ns = 2_500
+    assert (await desk.submit(late)).kind == EntryKind.CAPTURE
+    desk.now_ns = 3_000
+    async with Desk(desk.path) as other:
+        other.now_ns = 3_500
+        paid = await other.submit(post("pay", debit(v1, 15), credit(centre, 15)))
+        assert paid.seq == 12
+    assert codes(await gathered(desk.submit(replace(late, event_id=bytes(16))))) == ["hold-closed"]
+    await desk.play("v1 has 20, 0 available", book)
+    async with desk.database.read() as connection:
+        expired = await load_entries(connection, [row[0] for row in desk.rows("SELECT event_id FROM entry")])
+    ends = [(e.seq, e.ref_seq, e.legs[0].amount) for e in expired.values() if e.kind == EntryKind.EXPIRE]
+    assert sorted(ends) == [(9, seqs["h2"], 10), (11, seqs["h1"], 5)]
+
+
+async def test_more_expiries_than_one_group_takes_are_spread_over_several(desk):
+    """A flood of expiries holds nobody up for long: each turn of the writer records a bounded number."""
+    book = await desk.play(FUNDED)
+    legs = (debit(book.numbers["treasury"], 1), credit(book.numbers["centre"], 1))
+    holds = [event(f"hold {at}", EntryKind.HOLD, legs, expires_ns=5_000) for at in range(EXPIRIES_MAX + 1)]
+    await desk.journal.submit(*holds)
+    desk.now_ns = 6_000
+    turns = [await desk.submit(event(f"turn {at}")) for at in range(3)]
+    assert [turn.seq for turn in turns] == [
+        5 + 2 * EXPIRIES_MAX + 1,
+        5 + 2 * EXPIRIES_MAX + 3,
+        5 + 2 * EXPIRIES_MAX + 4,
+    ]
+
+
+async def test_a_stop_finishes_what_is_queued(tmp_path, blank_ledger):
+    """Everybody who asked before the stop gets an answer that holds; who asks later is told that nobody writes."""
+    path = tmp_path / "ledger.db"
+    path.write_bytes(blank_ledger)
+    stopped = Desk(path)
+    async with stopped:
+        callers = [asyncio.create_task(stopped.submit(event(f"note {at}"))) for at in range(700)]
+        await asyncio.sleep(0)
+    assert [caller.result().seq for caller in callers] == list(range(1, 701))
+    assert stopped.size() == 701
+    with pytest.raises(LedgerError) as refused:
+        await stopped.submit(event("too late"))
+    assert (refused.value.code, refused.value.kind) == ("stopped", Kind.UNAVAILABLE)
+
+
+async def test_a_restart_finds_the_same_state(desk):
+    """Accounts, totals, open holds, size and time read back from disk are those the writer had in memory."""
+    book = await desk.play(
+        FUNDED
+        + """
+        hold h1: v1 → centre 10 until 9000
+        hold h2: v1 → centre 10
+        capture h1 4
+        capture h2 3 final
+        hold h3: v1 → centre 1
+        """
+    )
+    async with Desk(desk.path) as restarted:
+
+        async def load(tx) -> None:
+            await tx.accounts(book.numbers)
+            asked = [event(name, EntryKind.RELEASE, ref_seq=seq) for name, (seq, _) in book.holds.items()]
+            await tx._load_named([asked[0], asked[2]])
+
+        await restarted.journal.transact(load)
+        assert seen(restarted.journal.state) == seen(desk.journal.state)
+
+
+async def test_a_journal_that_forgets_its_accounts_goes_on(desk, monkeypatch):
+    """With more accounts than are kept in memory, balances and holds are read again when they are needed."""
+    book = await desk.play(FUNDED + "hold h1: v1 → centre 10")
+    monkeypatch.setattr(journal_module, "ACCOUNTS_CACHED_MAX", 0)
+    v1, centre = book.numbers["v1"], book.numbers["centre"]
+
+    async def pay(tx) -> None:
+        await tx.accounts(["v1", "centre"])
+        await tx.append([post("pay", debit(v1, 30), credit(centre, 30))])
+
+    await desk.journal.transact(pay)
+    await desk.play("capture h1 10", book)
+    assert desk.rows("SELECT debits_posted, debits_held FROM balance WHERE account = 2") == [(40, 0)]
+
+
+async def test_what_work_remembers_is_dropped_as_soon_as_it_may_be_wrong(desk):
+    """A memo lives through work that promises not to touch it, not through other work, another process or a failure."""
+
+    async def remembers(**how) -> bool:
+        return await desk.journal.transact(note, **how)
+
+    async def note(tx) -> bool:
+        known = "rate" in tx.memo
+        tx.memo["rate"] = 1
+        return known
+
+    assert [await remembers(keeps_memo=True) for _ in range(2)] == [False, True]
+    await desk.submit(event("a posting changes no register"))
+    assert await remembers(keeps_memo=True)
+    await remembers()
+    assert not await remembers(keeps_memo=True)
+    async with Desk(desk.path) as other:
+        await other.submit(event("elsewhere"))
+    assert not await remembers(keeps_memo=True)
+    await fill(desk, 0)
+    assert codes(await gathered(desk.submit(event("x" * 50_000, payload=bytes(50_000))))) == ["storage-unavailable"]
+    await fill(desk, 10_000)
+    assert not await remembers(keeps_memo=True)
+
+
+async def test_a_database_without_a_ledger_takes_nothing(tmp_path, blank_ledger):
+    """Where there is no log there is nothing to write to, and callers hear why."""
+    path = tmp_path / "empty.db"
+    path.write_bytes(blank_ledger)
+    with sqlite3.connect(path) as connection:
+        connection.execute("DELETE FROM log_state")
+    connection.close()
+    async with Desk(path) as empty:
+        with pytest.raises(LedgerError) as refused:
+            await empty.submit(event("note"))
+    assert (refused.value.code, refused.value.kind) == ("no-ledger", Kind.UNAVAILABLE)

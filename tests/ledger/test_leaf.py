@@ -1,0 +1,229 @@
+"""Leaves: one binary form of an entry, the commitment to its payload, and the vectors published in docs/ledger.md."""
+
+import contextlib
+import hmac
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from hashlib import sha256
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ledger.apply import apply
+from ledger.entry import (
+    LEGS_MAX,
+    NO_SEQ,
+    ZERO32,
+    Entry,
+    EntryKind,
+    Event,
+    Layer,
+    PostedLeg,
+    Side,
+    genesis_payload,
+    opening_payload,
+    public_id_of,
+)
+from ledger.errors import Kind, LedgerError
+from ledger.leaf import commitment, decode, encode, hash_leaf
+from ledger.tree import root_of
+from ledger.verify import Replay
+from metering import segment
+from metering.model import Accelerator
+from tests.ledger.notation import Book, digest
+from tests.shared_data import ROOT
+
+U64, I64 = st.integers(0, 2**64 - 1), st.integers(-(2**63), 2**63 - 1)
+BYTES16, BYTES32 = st.binary(min_size=16, max_size=16), st.binary(min_size=32, max_size=32)
+
+legs = st.builds(
+    PostedLeg,
+    st.just(-1), BYTES16, st.integers(0, 2**32 - 1), st.sampled_from(Side), st.sampled_from(Layer),
+    U64, U64, U64, U64, U64, U64,
+)  # fmt: skip
+entries = st.builds(
+    Entry,
+    U64, st.sampled_from(EntryKind), BYTES16, BYTES32, U64, I64, U64, BYTES32, st.binary(min_size=8, max_size=8),
+    st.lists(legs, max_size=3).map(tuple), BYTES32, st.just(b""), st.just(False),
+)  # fmt: skip
+
+
+def leaf_of(entry: Entry) -> bytes:
+    return encode(*entry[:11])
+
+
+SAMPLE = leaf_of(
+    Entry(
+        7, EntryKind.POST, bytes(range(16)), sha256(b"request").digest(), 1_767_225_600_000_000_000, -1, NO_SEQ,
+        sha256(b"rules").digest(), b"actor-id",
+        (
+            PostedLeg(1, b"a" * 16, 1, Side.DEBIT, Layer.POSTED, 40, 3, 40, 100, 0, 0),
+            PostedLeg(2, b"b" * 16, 1, Side.CREDIT, Layer.POSTED, 40, NO_SEQ, 0, 40, 0, 0),
+        ),
+        ZERO32,
+    )
+)  # fmt: skip
+
+
+@given(entries, st.integers(0, 2**32 - 1))
+def test_a_leaf_says_what_the_entry_says(entry, shard):
+    """Decoding an encoded entry gives the entry, for every value a field can have."""
+    leaf = encode(*entry[:11], shard=shard)
+    assert len(leaf) == 134 + 110 * len(entry.legs) + 32
+    assert decode(leaf) == (entry._replace(leaf=leaf), shard)
+
+
+@given(entries, st.data())
+def test_two_entries_never_encode_alike(entry, data):
+    """Changing any one field changes the leaf: nothing is left out, and no two fields run into each other."""
+    field = data.draw(st.sampled_from(Entry._fields[:11]))
+    other = entry._replace(**{field: getattr(data.draw(entries), field)})
+    assert (leaf_of(other) == leaf_of(entry)) == (other == entry)
+
+
+@given(st.binary(max_size=500) | st.binary(max_size=400).map(lambda tail: b"CVL1" + tail))
+def test_random_bytes_are_refused_as_such(data):
+    """A reader of other people's logs gets the ledger's own error, or the one entry that these bytes encode."""
+    with contextlib.suppress(LedgerError):
+        entry, shard = decode(data)
+        assert encode(*entry[:11], shard=shard) == data
+
+
+@given(entries, st.data())
+def test_a_changed_leaf_is_refused_or_another_entry(entry, data):
+    """Whatever bit flips or bytes go missing, there is no second form of the same entry."""
+    leaf = bytearray(leaf_of(entry))
+    if data.draw(st.booleans()):
+        at = data.draw(st.integers(0, 8 * len(leaf) - 1))
+        leaf[at // 8] ^= 1 << at % 8
+    else:
+        at = data.draw(st.integers(0, len(leaf)))
+        leaf[at:] = leaf[at + 1 :] if at < len(leaf) else b"\0"
+    with contextlib.suppress(LedgerError):
+        changed, shard = decode(bytes(leaf))
+        assert encode(*changed[:11], shard=shard) == bytes(leaf) != leaf_of(entry)
+
+
+LEG = 134
+MALFORMED = [
+    ("nothing at all", lambda leaf: b""),
+    ("another magic", lambda leaf: b"CVL2" + leaf[4:]),
+    ("an unknown kind", lambda leaf: leaf[:4] + b"\x63" + leaf[5:]),
+    ("flags", lambda leaf: leaf[:5] + b"\x01" + leaf[6:]),
+    ("a later schema", lambda leaf: leaf[:6] + b"\x00\x02" + leaf[8:]),
+    ("half a leg", lambda leaf: leaf[: LEG - 2] + b"\x00\x6f" + leaf[LEG:-110] + bytes(1)),
+    ("a length that its legs do not have", lambda leaf: leaf[: LEG - 2] + b"\x00\x6e" + leaf[LEG:]),
+    ("65 legs", lambda leaf: leaf[: LEG - 2] + (110 * 65).to_bytes(2) + leaf[LEG : LEG + 110] * 65 + bytes(32)),
+    ("a third side", lambda leaf: leaf[: LEG + 20] + b"\x02" + leaf[LEG + 21 :]),
+    ("a third layer", lambda leaf: leaf[: LEG + 21] + b"\x02" + leaf[LEG + 22 :]),
+    ("an amount beyond 64 bits", lambda leaf: leaf[: LEG + 22] + b"\x01" + leaf[LEG + 23 :]),
+    ("a total beyond 64 bits", lambda leaf: leaf[: LEG + 46] + b"\x01" + leaf[LEG + 47 :]),
+    ("a cut tail", lambda leaf: leaf[:-1]),
+    ("something after the end", lambda leaf: leaf + b"\0"),
+]
+
+
+@pytest.mark.parametrize(("_what", "spoil"), MALFORMED, ids=[what for what, _ in MALFORMED])
+def test_a_malformed_leaf_is_refused(_what, spoil):
+    """Unknown versions, kinds and flags, wrong lengths and values out of range are refused, not guessed at."""
+    assert decode(SAMPLE)
+    with pytest.raises(LedgerError) as refused:
+        decode(spoil(SAMPLE))
+    assert (refused.value.code, refused.value.kind) == ("leaf-malformed", Kind.PROOF)
+
+
+def test_a_leaf_takes_64_legs():
+    """The largest entry is 7,206 bytes, far below the 65,535 that an entry bundle allows."""
+    entry, _ = decode(SAMPLE)
+    assert len(leaf_of(entry._replace(legs=entry.legs[:1] * LEGS_MAX))) == 7206
+
+
+@pytest.mark.parametrize("field", ["event_id", "digest", "ruleset", "actor"])
+def test_an_event_with_an_id_of_another_length_cannot_be_made(field):
+    """A short id would be padded and a long one cut, and two events could then look alike."""
+    fields = {"event_id": bytes(16), "digest": ZERO32, "ruleset": ZERO32, "actor": bytes(8)}
+    assert Event(EntryKind.NOTE, **fields)
+    with pytest.raises(AssertionError):
+        Event(EntryKind.NOTE, **(fields | {field: fields[field] + b"\0"}))
+
+
+@given(BYTES32, st.binary(min_size=1, max_size=100))
+def test_a_commitment_is_the_hmac_of_the_payload_under_its_salt(salt, payload):
+    """Any HMAC-SHA256 checks it; without the salt it says nothing, and another salt gives another commitment."""
+    assert commitment(salt, payload) == hmac.new(salt, payload, "sha256").digest()
+    assert commitment(salt, payload) != commitment(bytes(reversed(salt)) + b"\1", payload)
+
+
+def test_no_payload_commits_to_zeros():
+    """An entry without payload has 32 zero bytes in its place, whatever the salt."""
+    assert commitment(b"salt", b"") == ZERO32
+
+
+STORY = """
+0 genesis
+1 open treasury
+2 open v1 floor 0
+3 treasury → v1 40000000
+4 hold h1: v1 → treasury 15000000 until 1767225600000000600
+5 capture h1 10000000 final
+"""
+PSEUDONYM_KEY = bytes(range(32))
+DOCUMENT = ROOT.joinpath("docs/ledger.md").read_text("utf-8")
+PUBLISHED = re.findall(r"^(\d) (.+)\n((?:[0-9a-f]+\n)+)hash (.+)\nhead (.+)$", DOCUMENT, re.MULTILINE)
+
+
+def story() -> Iterator[tuple[str, Entry]]:
+    """The published log, recorded anew."""
+    book = Book()
+    for line in STORY.strip().splitlines():
+        at, step = line.split(" ", 1)
+        asked, request = book.event(step), digest(at)
+        payload = b""
+        if asked.opening:
+            name = asked.opening.name
+            asked = replace(asked, opening=replace(asked.opening, public_id=public_id_of(name, PSEUDONYM_KEY)))
+            payload = opening_payload(name, asked.opening.floor)
+        elif asked.kind is EntryKind.GENESIS:
+            payload = genesis_payload("example.cn/ledger/0")
+        asked = replace(asked, event_id=request[:16], digest=request, salt=bytes([int(at)]) * 32, payload=payload)
+        entry = apply(book.state, asked, 1_767_225_600_000_000_000 + int(at))
+        assert isinstance(entry, Entry)
+        book.note(step, entry)
+        yield line, entry
+
+
+def test_published_leaves_are_frozen():
+    """The log in docs/ledger.md is what we write today, bit for bit, and for ever; so are its hashes and heads."""
+    hashes = []
+    for (line, entry), (at, step, leaf, leaf_hash, head) in zip(story(), PUBLISHED, strict=True):
+        hashes.append(hash_leaf(entry.leaf))
+        assert (f"{at} {step}", leaf.replace("\n", "")) == (line, entry.leaf.hex())
+        assert (leaf_hash, head) == (hashes[-1].hex(), root_of(hashes).hex())
+
+
+def test_published_leaves_verify():
+    """The verifier takes the published log from its bytes alone."""
+    replay = Replay()
+    for *_, leaf, _, head in PUBLISHED:
+        assert isinstance(replay.add(bytes.fromhex(leaf)), Entry)
+        assert replay.frontier.root().hex() == head
+    assert [totals.as_tuple() for totals in replay.accounts.values()] == [
+        (40_000_000, 10_000_000, 0, 0, 5),
+        (10_000_000, 40_000_000, 0, 0, 5),
+    ]
+
+
+RECORDS = re.findall(r"^(\{.+\})\n((?:[0-9a-f]+\n)+)hash (.+)$", DOCUMENT, re.MULTILINE)
+
+
+@pytest.mark.parametrize(("fields", "data", "record_hash"), RECORDS, ids=["ordinary", "two models and an extension"])
+def test_published_usage_records_are_frozen(fields, data, record_hash):
+    """The usage records in docs/ledger.md are what we hash today, bit for bit, and for ever."""
+    record = json.loads(fields)
+    cards = tuple(Accelerator(*card) for card in record.pop("accelerators"))
+    encoded = segment.encode(record.pop("id"), **record, accelerators=cards)
+    assert (encoded.hex(), hash_leaf(encoded).hex()) == (data.replace("\n", ""), record_hash)
+    assert segment.decode(encoded).accelerators == cards
