@@ -52,11 +52,6 @@ class Account:
     last_seq: int = NO_SEQ
 
     @property
-    def totals(self) -> tuple[int, int, int, int]:
-        """Debits and credits posted, debits and credits held."""
-        return self.debits_posted, self.credits_posted, self.debits_held, self.credits_held
-
-    @property
     def balance(self) -> int:
         """Posted credits minus posted debits."""
         return self.credits_posted - self.debits_posted
@@ -274,7 +269,7 @@ def _check_legs(state: State, legs: tuple[Leg, ...], legs_max: int) -> Refusal |
         if account is None:
             return Refusal.ACCOUNT_UNKNOWN
         in_range = in_range and 0 < amount <= INT64_MAX
-        sums[account.asset] = sums.get(account.asset, 0) + (amount if side == Side.CREDIT else -amount)
+        sums[account.asset] = sums.get(account.asset, 0) + (amount if side else -amount)
     if not 2 <= len(legs) <= legs_max:
         return Refusal.LEGS_COUNT
     if not in_range:
@@ -283,6 +278,7 @@ def _check_legs(state: State, legs: tuple[Leg, ...], legs_max: int) -> Refusal |
 
 
 def _move(state: State, legs: tuple[Leg, ...], layer: Layer, seq: int) -> tuple[PostedLeg, ...]:
+    """Change the totals of each leg's account; a side is true for credit (`Side` names the numbers, and costs time)."""
     posted: list[PostedLeg] = []
     for number, side, amount in legs:
         account = state.accounts[number]
@@ -290,11 +286,11 @@ def _move(state: State, legs: tuple[Leg, ...], layer: Layer, seq: int) -> tuple[
         dh, ch, last = account.debits_held, account.credits_held, account.last_seq
         state.undo.append((account, dp, cp, dh, ch, last))
         if layer is Layer.POSTED:
-            if side == Side.DEBIT:
+            if not side:
                 account.debits_posted = dp = dp + amount
             else:
                 account.credits_posted = cp = cp + amount
-        elif side == Side.DEBIT:
+        elif not side:
             account.debits_held = dh = dh + amount
         else:
             account.credits_held = ch = ch + amount

@@ -19,8 +19,7 @@ from ledger.amount import Asset
 from ledger.apply import Account, HoldStatus, Refusal, State, apply
 from ledger.entry import NO_SEQ, Entry, EntryKind, Event, Opening, genesis_payload, opening_payload, public_id_of
 from ledger.errors import Kind, LedgerError
-from ledger.leaf import hash_leaf
-from ledger.tree import Frontier
+from ledger.tree import Frontier, hash_leaf
 
 QUEUE_MAX = 4096
 """Work waiting for the writer; beyond it callers are told to come back."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hmac
 import struct
-from hashlib import sha256
 
 from ledger.entry import LEGS_MAX, ZERO32, Entry, EntryKind, PostedLeg
 from ledger.errors import Kind, LedgerError
@@ -93,8 +92,3 @@ def commitment(salt: bytes, payload: bytes) -> bytes:
     if not payload:
         return ZERO32
     return hmac.digest(salt, payload, "sha256")
-
-
-def hash_leaf(data: bytes) -> bytes:
-    """RFC 6962 §2.1: SHA-256(0x00 ‖ data)."""
-    return sha256(b"\x00" + data).digest()

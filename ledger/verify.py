@@ -8,8 +8,8 @@ from hashlib import sha256
 
 from ledger.entry import NO_SEQ, ZERO32, Entry, EntryKind, Layer, PostedLeg, Side
 from ledger.errors import LedgerError
-from ledger.leaf import commitment, decode, hash_leaf
-from ledger.tree import Frontier
+from ledger.leaf import commitment, decode
+from ledger.tree import Frontier, hash_leaf
 
 _ENDS = {EntryKind.CAPTURE: 1, EntryKind.RELEASE: 2, EntryKind.EXPIRE: 3}
 """Status of a hold that such an entry leaves with nothing; 0 is open."""
@@ -35,7 +35,7 @@ class Trail:
     def add(self, seq: int) -> None:
         """One more entry."""
         self.count += 1
-        self.digest = sha256(self.digest + seq.to_bytes(8)).digest()
+        self.digest = sha256(self.digest + seq.to_bytes(8, signed=True)).digest()
 
 
 @dataclass(slots=True)

@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from hashlib import sha256
 from itertools import chain
 from typing import Annotated, Any, Literal
 
@@ -14,10 +13,10 @@ import msgspec
 from msgspec import Meta
 
 from ledger.errors import Kind
-from ledger.tree import root_of
+from ledger.tree import hash_leaf, root_of
 from metering.errors import MeteringError
 from metering.instants import parse_instant, parse_instants
-from metering.segment import TEXT_MAX, encode, encode_ascii
+from metering.segment import TEXT_MAX, Columns, encode, encode_columns
 
 RECORDS_MAX = 10_000
 BODY_BYTES_MAX = 8 * 1024 * 1024
@@ -202,14 +201,10 @@ def _ordinary(events: list[CloudEvent], now_us: int) -> Batch | None:
     digits = "".join(sequences)
     if not (everything.isascii() and everything.isprintable() and _is_number(digits)):
         return None
-    leaves = list(
-        map(
-            encode_ascii,
-            ids, accounts, jobs, [d.attempt for d in data], starts, ends, active, models,
-            [count for _, count in parts], states, vouchers,
-        )
-    )  # fmt: skip
-    digests = [sha256(b"\x00" + leaf).digest() for leaf in leaves]
+    named = [voucher or "" for voucher in vouchers]
+    attempts, counts = [d.attempt for d in data], [count for _, count in parts]
+    leaves = encode_columns(Columns(ids, accounts, jobs, states, named, models, attempts, starts, ends, active, counts))
+    digests = [hash_leaf(leaf) for leaf in leaves]
     return Batch(
         sources.pop(), len(events), max(map(int, sequences)), list(range(len(events))), ids, accounts, starts, ends,
         active, [(part,) for part in parts], vouchers, leaves, digests, root=root_of(digests),
@@ -377,5 +372,5 @@ def _append(batch: Batch, position: int, event: CloudEvent, extensions: str, lat
     batch.accelerators.append(tuple((part.model, part.count_milli) for part in data.accelerators))
     batch.voucher.append(data.voucher)
     batch.leaf.append(leaf)
-    batch.digest.append(sha256(b"\x00" + leaf).digest())
+    batch.digest.append(hash_leaf(leaf))
     return None

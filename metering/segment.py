@@ -15,7 +15,9 @@ import struct
 import sys
 from array import array
 from collections.abc import Iterator, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
+
+import numpy as np
 
 from ledger.errors import Kind
 from metering.errors import MeteringError
@@ -67,28 +69,43 @@ def encode(
     return head + body + b"".join(_PART.pack(p.count_milli, len(m := p.model.encode())) + m for p in accelerators[1:])
 
 
-def encode_ascii(
-    record_id: str,
-    account: str,
-    job: str,
-    attempt: int,
-    start_us: int,
-    end_us: int,
-    active_ms: int,
-    model: str,
-    count_milli: int,
-    state: str,
-    voucher: str | None,
-) -> bytes:
-    """`encode` for the ordinary record: closed, one card model, no extensions, ASCII texts."""
-    named = voucher or ""
-    return (
-        _HEAD.pack(
-            MAGIC, 1, 1, start_us, end_us, active_ms, attempt, count_milli,
-            len(record_id), len(account), len(job), len(state), len(named), len(model), 0,
-        )
-        + f"{record_id}{account}{job}{state}{named}{model}".encode()
-    )  # fmt: skip
+_HEADS = np.dtype(
+    [
+        *(("magic", "S4"), ("flags", "u1"), ("parts", "u1"), ("start_us", ">i8"), ("end_us", ">i8")),
+        *(("active_ms", ">u8"), ("attempt", ">i8"), ("count_milli", ">u8"), ("lengths", ">u2", (7,))),
+    ]
+)
+assert _HEADS.itemsize == _HEAD.size, "the columns below write the head above"
+
+
+class Columns(NamedTuple):
+    """Records of the ordinary kind as columns: closed, one card model, no extensions, ASCII texts."""
+
+    id: Sequence[str]
+    account: Sequence[str]
+    job: Sequence[str]
+    state: Sequence[str]
+    voucher: Sequence[str]
+    model: Sequence[str]
+    attempt: Sequence[int]
+    start_us: Sequence[int]
+    end_us: Sequence[int]
+    active_ms: Sequence[int]
+    count_milli: Sequence[int]
+
+
+def encode_columns(columns: Columns) -> list[bytes]:
+    """`encode` of each record, half the time of one by one."""
+    texts = columns[:6]
+    heads = np.zeros(len(columns.id), _HEADS)
+    heads["magic"], heads["flags"], heads["parts"] = MAGIC, 1, 1
+    for name in Columns._fields[6:]:
+        heads[name] = getattr(columns, name)
+    for place, column in enumerate(texts):
+        heads["lengths"][:, place] = list(map(len, column))
+    data, size = heads.tobytes(), _HEAD.size
+    joined = map("".join, zip(*texts, strict=True))
+    return [data[at : at + size] + text.encode() for at, text in zip(range(0, len(data), size), joined, strict=True)]
 
 
 def decode(data: bytes) -> UsageRecord:

@@ -9,8 +9,8 @@ from typing import Any
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
-from ledger.leaf import hash_leaf
 from ledger.store import Conflict, Connection, chunks, insert_rows
+from ledger.tree import hash_leaf
 from metering import segment, tables
 from metering.rating import Line, LineKey
 

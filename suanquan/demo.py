@@ -53,7 +53,6 @@ from voucher import store as voucher_store
 from voucher.holder import sandbox_uscc
 from voucher.issuance import IssueRequest
 
-RECEIPT_BYTES_MAX = 8192
 COVERED_PERCENT = 60
 """How much of each account's usage the demo's vouchers cover, so that self-pay shows, too."""
 FEN = 10_000
@@ -200,7 +199,9 @@ def _addresses(service: Service, home: Home) -> str:
 
 async def _play_centre(service: Service, centre: Centre, stop: threading.Event) -> None:
     """Register the centre, give its accounts vouchers, and let its agent report over HTTP."""
-    await setup.register_centre(service.journal, service.catalog, centre.id, centre.name, _capacity(centre.records))
+    known = service.catalog.accelerators  # cards it does not know are no capacity; their usage is held
+    cards = {word: n for word, n in _capacity(centre.records).items() if known.resolve(word, service.now_us)}
+    await setup.register_centre(service.journal, service.catalog, centre.id, centre.name, cards)
     key = _agent_key(service.home, centre.id)
     await setup.register_agent_key(service.journal, centre.id, PublicKey.of(key.private))
     await _issue(service, centre)
@@ -224,7 +225,7 @@ def _capacity(records: list[UsageRecord]) -> dict[str, int]:
             level += change
             peak = max(peak, level)
         peaks[model] = -(-peak // 1000)
-    return {model: peak for model, peak in peaks.items() if peak and model != "unknown"}
+    return {model: peak for model, peak in peaks.items() if peak}
 
 
 def _agent_key(home: Home, centre: str) -> AgentKey:

@@ -30,7 +30,7 @@ DOMAIN = ("ledger/", "metering/", "subsidy/", "voucher/")
 DEFERRED_IMPORTS = ("suanquan/cli/", "suanquan/optional.py")
 """The CLI loads heavy modules when a command runs; one loader is kept for optional back ends."""
 
-INTEGER_COLUMNS = {"metering/rating.py": {"numpy"}}
+INTEGER_COLUMNS = {"metering/rating.py": {"numpy"}, "metering/segment.py": {"numpy"}}
 """Rating works on whole columns of int64 (or of Python integers); a test of its own looks at their types."""
 
 OUTER_WORLD = (

@@ -235,7 +235,7 @@ def decode_private_key(pem: bytes, passphrase: bytes) -> Ed25519PrivateKey:
             "key-unreadable",
             "无法读取私钥：口令不对，或文件不是加密的 PKCS#8 PEM",
             "the private key cannot be read: a wrong passphrase, or not an encrypted PKCS#8 PEM",
-            kind=Kind.UNAVAILABLE,
+            kind=Kind.NOT_ALLOWED,
         ) from error
     if not isinstance(key, Ed25519PrivateKey):
         raise VoucherError(

@@ -37,8 +37,8 @@ CENTRE = "bench"
 SOURCE = f"urn:centre:{CENTRE}:agent:bench"
 START_US = 1_788_192_000_000_000
 """2026-09-01T00:00:00+08:00."""
-CLIENTS = 2
-"""Batches under way at once: one is decoded while another is being committed."""
+CLIENTS = 4
+"""Batches under way at once: one arrives, one is decoded, one is being committed."""
 
 
 def measure(*, batch: int, batches: int, vouchers: int, runs: int) -> dict[str, Any]:

@@ -34,7 +34,9 @@ def list_(home: HomeOption = DEFAULT_HOME, json: JsonOption = False) -> None:
 
 @app.command()
 def show(
-    scheme_id: Annotated[str, typer.Argument()], home: HomeOption = DEFAULT_HOME, json: JsonOption = False
+    scheme_id: Annotated[str, typer.Argument(help="方案编号 / scheme id")],
+    home: HomeOption = DEFAULT_HOME,
+    json: JsonOption = False,
 ) -> None:
     """显示一个方案。Show one scheme."""
     from suanquan.use_cases.catalogue import find_scheme, scheme_terms

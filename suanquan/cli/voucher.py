@@ -57,7 +57,11 @@ def _jwk(text: str | None) -> dict[str, object] | None:
 
 
 @app.command()
-def show(jti: Annotated[str, typer.Argument()], home: HomeOption = DEFAULT_HOME, json: JsonOption = False) -> None:
+def show(
+    jti: Annotated[str, typer.Argument(help="券编号 / voucher id")],
+    home: HomeOption = DEFAULT_HOME,
+    json: JsonOption = False,
+) -> None:
     """显示一张券及其余额。Show a voucher and what it still holds."""
     from suanquan.use_cases.issue import load, with_tokens
 
@@ -72,7 +76,7 @@ def show(jti: Annotated[str, typer.Argument()], home: HomeOption = DEFAULT_HOME,
 def list_(
     home: HomeOption = DEFAULT_HOME,
     after: Annotated[str, typer.Option(help="从此券之后 / after this voucher")] = "",
-    limit: Annotated[int, typer.Option(min=1, max=10_000)] = 100,
+    limit: Annotated[int, typer.Option(help="至多几张 / at most so many", min=1, max=10_000)] = 100,
     json: JsonOption = False,
 ) -> None:
     """列出算力券。List vouchers."""

@@ -17,7 +17,7 @@ import msgspec
 from ledger import jws
 from ledger.amount import ASSETS_BY_NUMBER, CNY, COMPUTE, INT64_MAX
 from ledger.apply import Account
-from ledger.entry import EntryKind, Event, Leg, credit, debit
+from ledger.entry import EntryKind, Event, Leg, Side, credit, debit
 from ledger.errors import Kind
 from ledger.journal import Transaction
 from metering import segment
@@ -342,7 +342,7 @@ async def _open_accounts(tx: Transaction, centre: str, covers: Mapping[str, Cove
 
 def _entries(centre: str, account: str, cover: Cover, accounts: Mapping[str, Account]) -> list[tuple[Leg, ...]]:
     """Legs of an account's entry; more than one entry only when more vouchers pay than an entry has legs."""
-    yuan = [debit(number, units) for number, units in cover.yuan.items()]
+    yuan = [Leg(number, Side.DEBIT, units) for number, units in cover.yuan.items()]
     if cover.self_pay:
         yuan.append(debit(accounts[_self_pay(centre, account)].number, cover.self_pay))
     yuan.extend(debit(accounts[_in_kind(scheme)].number, units) for scheme, units in cover.in_kind.items() if units)

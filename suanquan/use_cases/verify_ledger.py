@@ -13,9 +13,8 @@ from ledger import store as ledger_store
 from ledger.apply import Account
 from ledger.entry import Entry, EntryKind, genesis_payload, opening_payload, public_id_of
 from ledger.errors import DomainError
-from ledger.leaf import hash_leaf
 from ledger.store import Connection
-from ledger.tree import root_of
+from ledger.tree import hash_leaf, root_of
 from ledger.verify import Fault, Replay, Trail, check_payload
 from metering import segment
 from metering import store as metering_store

@@ -1,11 +1,14 @@
 """The state machine, told as small ledgers."""
 
+import re
+
 import pytest
 
 from ledger.amount import CNY, INT64_MAX
-from ledger.apply import Refusal, apply
+from ledger.apply import HoldStatus, Refusal, apply
 from ledger.entry import EntryKind, Layer, Opening, Side, credit, debit
 from tests.ledger.notation import Book, event, seen
+from tests.shared_data import ROOT
 
 PROGRAMME = """
     open treasury
@@ -240,6 +243,12 @@ def test_legs_that_do_not_belong_to_the_kind_are_refused(kind, legs, fields):
     assert apply(book.state, event("odd", kind, legs, **fields), 50) is Refusal.LEGS_COUNT
 
 
+def test_the_documented_refusals_are_these_in_this_order():
+    """docs/ledger.md lists every refusal, first come first."""
+    listed = ROOT.joinpath("docs/ledger.md").read_text("utf-8").split("refused for the first of these:")[1]
+    assert re.findall("`([a-z-]+)`", listed.split("\n\n")[0]) == [refusal.value for refusal in Refusal]
+
+
 @pytest.mark.parametrize("step", [line.partition("!")[0].strip() for line in REFUSALS.strip().splitlines()])
 def test_a_refused_event_changes_nothing(step):
     """Accounts, holds, size, time and even the undo list are as before."""
@@ -323,3 +332,25 @@ def test_the_log_says_until_when_a_hold_lasts():
     assert [entry.effective_ns for entry in book.entries[-3:]] == [999, INT64_MAX, book.entries[-1].recorded_ns]
     dated = apply(book.state, event("back-dated", effective_ns=-5), 100)
     assert (dated.effective_ns, dated.recorded_ns) == (-5, 100)
+
+
+def test_numbers_that_are_stored_never_change():
+    """Kinds, sides, layers and states stand as numbers in leaves and rows."""
+    stored = {
+        enum.__name__: [(member.name, member.value) for member in enum] for enum in (EntryKind, Side, Layer, HoldStatus)
+    }
+    assert stored == {
+        "EntryKind": [
+            ("GENESIS", 0),
+            ("OPEN", 1),
+            ("NOTE", 2),
+            ("POST", 3),
+            ("HOLD", 4),
+            ("CAPTURE", 5),
+            ("RELEASE", 6),
+            ("EXPIRE", 7),
+        ],
+        "Side": [("DEBIT", 0), ("CREDIT", 1)],
+        "Layer": [("POSTED", 0), ("HELD", 1)],
+        "HoldStatus": [("OPEN", 0), ("CAPTURED", 1), ("RELEASED", 2), ("EXPIRED", 3)],
+    }

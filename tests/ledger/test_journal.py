@@ -13,6 +13,7 @@ from ledger.entry import EntryKind, credit, debit
 from ledger.errors import Kind, LedgerError
 from ledger.journal import EXPIRIES_MAX
 from ledger.store import load_entries
+from suanquan.db import database as database_module
 from suanquan.db.tables import APPEND_ONLY
 from tests.ledger.conftest import Desk
 from tests.ledger.notation import event, post, seen
@@ -266,6 +267,16 @@ async def test_when_one_work_fills_the_disk_no_other_is_told_it_is_recorded(desk
     await fill(desk, 10_000)
     await asyncio.gather(*(desk.journal.transact(lambda tx, n=n: work(tx, n)) for n in names))
     assert (desk.size(), desk.rows("SELECT count(*) FROM nonce")) == (4, [(3,)])
+
+
+async def test_when_another_process_keeps_the_database_nothing_is_recorded(desk, monkeypatch):
+    """After a bounded wait callers hear that nothing was written; when the other is done, they are served again."""
+    monkeypatch.setattr(database_module, "BUSY_MS", 20)
+    async with Desk(desk.path) as hasty:
+        async with desk.database.write():
+            outcomes = await gathered(*(hasty.submit(event(f"note {at}")) for at in range(3)))
+        assert codes(outcomes) == ["storage-unavailable"] * 3
+        assert [(await hasty.submit(event(f"note {at}"))).seq for at in range(3)] == [1, 2, 3]
 
 
 async def test_a_caller_who_goes_away_does_not_stop_the_writer(desk):

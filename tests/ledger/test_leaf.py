@@ -28,8 +28,8 @@ from ledger.entry import (
     public_id_of,
 )
 from ledger.errors import Kind, LedgerError
-from ledger.leaf import commitment, decode, encode, hash_leaf
-from ledger.tree import root_of
+from ledger.leaf import commitment, decode, encode
+from ledger.tree import hash_leaf, root_of
 from ledger.verify import Replay
 from metering import segment
 from metering.model import Accelerator
@@ -227,3 +227,6 @@ def test_published_usage_records_are_frozen(fields, data, record_hash):
     encoded = segment.encode(record.pop("id"), **record, accelerators=cards)
     assert (encoded.hex(), hash_leaf(encoded).hex()) == (data.replace("\n", ""), record_hash)
     assert segment.decode(encoded).accelerators == cards
+    packed = b"".join([(2).to_bytes(4), len(encoded).to_bytes(4), (0).to_bytes(4), encoded])
+    assert segment.pack([encoded, b""]) == packed
+    assert list(segment.unpack(packed)) == [encoded, b""]

@@ -7,8 +7,7 @@ from random import Random
 import pytest
 from pymerkle import InmemoryTree
 
-from ledger.leaf import hash_leaf
-from ledger.tree import EMPTY_ROOT, Frontier, root_of
+from ledger.tree import EMPTY_ROOT, Frontier, hash_leaf, root_of
 from tests.shared_data import SHARED, needs_shared
 
 SIZE = 300

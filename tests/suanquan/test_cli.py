@@ -60,12 +60,11 @@ def issued(home, tmp_path):
 def test_every_command_explains_itself():
     """Each command is listed with help in Chinese and English, and so is each of its options."""
     found = dict(commands(typer.main.get_command(app)))
-    assert set(found) == COMMANDS
+    assert set(found) >= COMMANDS
     for name, command in found.items():
         assert command.help, name
         for option in command.params:
-            text = getattr(option, "help", None)
-            assert text, f"{name} {option.name}"
+            assert getattr(option, "help", None), f"{name} {option.name}"
 
 
 def test_help_is_asked_for_and_shown(tmp_path):
@@ -256,7 +255,7 @@ BAD = [
     (2, "passphrase-short", ["init", "--home", "new", "--passphrase-file", "short-passphrase"]),
     (2, "settings-invalid", ["init", "--home", "new", "--passphrase-file", "passphrase", "--issuer", "me"]),
     (2, "system-error", ["init", "--home", "a-file", "--passphrase-file", "passphrase"]),
-    (2, "key-unreadable", ["serve", "HOME", "--passphrase-file", "passphrase"]),
+    (5, "key-unreadable", ["serve", "HOME", "--passphrase-file", "passphrase"]),
     *[
         (3, "home-missing", [*words, "--home", "absent"])
         for words in (["serve"], ["voucher", "list"], ["keys", "jwks"], ["ledger", "verify"], ["db", "upgrade"])

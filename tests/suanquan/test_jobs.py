@@ -1,0 +1,74 @@
+"""What runs by the clock: expiries of holds are logged without anybody asking, and used nonces are forgotten in time."""
+
+import asyncio
+import time
+
+from ledger.amount import CNY
+from ledger.entry import EntryKind, Event, credit, debit
+from ledger.store import load_page
+from metering import store as metering_store
+from suanquan.jobs import running_jobs, tidy
+from suanquan.service import open_service
+
+HOUR_US = 3_600_000_000
+
+
+async def kinds(service):
+    async with service.database.read() as connection:
+        return [row.kind for row in await load_page(connection, -1, 1000)]
+
+
+async def hold(service, expires_ns):
+    async def write(tx):
+        accounts = await tx.open([("payer", CNY, None), ("payee", CNY, None)])
+        legs = (debit(accounts["payer"].number, 5), credit(accounts["payee"].number, 5))
+        await tx.append([Event(EntryKind.HOLD, b"h" * 16, b"d" * 32, legs, expires_ns=expires_ns)])
+
+    await service.journal.transact(write)
+
+
+def test_a_due_hold_expires_without_a_request(installation):
+    """`tidy` logs the expiry of a hold whose time has come, and of no other."""
+
+    async def run():
+        async with open_service(installation.home) as service:
+            await hold(service, time.time_ns() + 50_000_000)
+            await tidy(service)
+            assert EntryKind.EXPIRE not in await kinds(service)
+            await asyncio.sleep(0.06)
+            await tidy(service)
+            return await kinds(service)
+
+    assert asyncio.run(run()).count(EntryKind.EXPIRE) == 1
+
+
+def test_nonces_are_forgotten_when_no_signature_can_use_them(installation):
+    """A nonce past its time goes; one that a signature could still carry stays."""
+
+    async def run():
+        async with open_service(installation.home) as service:
+            now = service.now_us
+
+            async def use(tx):
+                return [
+                    await metering_store.use_nonce(tx.connection, "kid", name, until)
+                    for name, until in (("old", now - 1), ("new", now + HOUR_US))
+                ]
+
+            assert await service.journal.transact(use) == [True, True]
+            await tidy(service)
+            return await service.journal.transact(use)
+
+    assert asyncio.run(run()) == [True, False]
+
+
+def test_jobs_start_and_stop_with_the_service(installation):
+    """The scheduler runs in the service's loop and leaves nothing behind."""
+
+    async def run():
+        async with open_service(installation.home) as service, running_jobs(service):
+            before = len(asyncio.all_tasks())
+        return before, len(asyncio.all_tasks())
+
+    before, after = asyncio.run(run())
+    assert after == 1 < before
