@@ -55,9 +55,9 @@ class BatchDecoder:
         self._ready = not started.cancelled() and started.exception() is None
 
     def close(self) -> None:
-        """End the processes."""
+        """End the processes, those that are only starting among them: what they need to start is gone once we are."""
         if self._pool is not None:
-            self._pool.shutdown(wait=False, cancel_futures=True)
+            self._pool.shutdown(wait=True, cancel_futures=True)
             self._pool, self._ready = None, False
 
 

@@ -25,4 +25,3 @@ def test_workload_runs_at_its_smoke_size(name, tmp_path):
     assert found["workload"] == name
     assert all(found[figure] > 0 for figure in workload["figures"]), found
     assert not list(tmp_path.iterdir()), "a measurement leaves nothing in the current folder"
-

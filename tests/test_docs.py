@@ -177,7 +177,7 @@ def test_every_command_runs(page, tmp_path):
             if not illustrative:
                 shell.run(line)
     shell.close()
-    for promise in PROMISES.get(page.name, lambda _: ())(text):
+    for promise in PROMISES.get(str(page.relative_to(ROOT)), lambda _: ())(text):
         assert promise in shell.printed
 
 
@@ -188,8 +188,8 @@ def demo_lines(text):
 
 PROMISES = {
     "README.md": demo_lines,
-    "start.md": lambda _: ("redeemed: 96.000000", "available: 4.000000", "accepted: 2", "ok: True"),
-    "centre.md": lambda _: ("records: 2\ngpu_ms: 30300000", "running: 1", "gpu_ms: 29400000", "gpu_ms: 2220000"),
+    "docs/start.md": lambda _: ("redeemed: 96.000000", "available: 4.000000", "accepted: 2", "ok: True"),
+    "docs/centre.md": lambda _: ("records: 2\ngpu_ms: 30300000", "running: 1", "gpu_ms: 29400000", "gpu_ms: 2220000"),
 }
 
 

@@ -351,8 +351,11 @@ def test_a_taken_port_is_said_so(installation, tmp_path):
     assert "--port" in done.err
 
 
-def test_what_exceeds_the_budget_is_insufficient(home, tmp_path):
-    """A holder's yearly cap ends the issuing with status 6."""
-    arguments = (*ISSUE, "100000000", *home)
-    statuses = [suanquan(*arguments, cwd=tmp_path).status for _ in range(11)]
-    assert statuses == [0] * 10 + [6]
+def test_what_exceeds_the_cap_is_insufficient(home, installation, tmp_path):
+    """A holder's yearly cap ends the issuing with status 6 and says what is left."""
+    scheme = installation.home.config / "schemes/sandbox.toml"
+    caps = "(per_beneficiary_calendar_year_fen|max_voucher_fen) = [0-9_]+"
+    scheme.write_text(re.sub(caps, r"\1 = 10_000", scheme.read_text("utf-8")), encoding="utf-8")
+    first, second = (suanquan(*ISSUE, "60", *home, cwd=tmp_path) for _ in range(2))
+    assert (first.status, second.status) == (0, 6)
+    assert "40.000000 CNY" in second.err

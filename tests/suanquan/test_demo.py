@@ -127,9 +127,7 @@ def test_it_stays_up_until_it_is_stopped(tmp_path):
     assert not list((tmp_path / "home").glob("*.db-wal"))
 
 
-@pytest.mark.parametrize(
-    "moment", ["demo-passphrase", "suanquan.db", "keys/registry.json", "suanquan.toml", "agent/sj01.spool"]
-)
+@pytest.mark.parametrize("moment", ["demo-passphrase", "suanquan.db", "suanquan.toml", "agent/sj01.spool"])
 def test_killed_at_any_moment_it_starts_again(moment, tmp_path):
     """A home that was cut short is completed by the next run, which comes to the same sums."""
     running = Command("demo", "--once", cwd=tmp_path, environment=OFFICE)

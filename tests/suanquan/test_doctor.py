@@ -6,7 +6,7 @@ import sqlite3
 import pytest
 
 from suanquan.doctor import examine
-from suanquan.home import Home, write_secret
+from suanquan.home import write_secret
 from tests.suanquan.command import suanquan
 from tests.suanquan.harness import PASSPHRASE
 
@@ -102,10 +102,7 @@ def test_the_command_prints_a_line_a_check(installation, tmp_path):
     assert lines[at + 1].strip().startswith("→")
 
 
-def test_a_demo_home_has_its_passphrase_within(tmp_path):
+def test_a_demo_home_has_its_passphrase_within(installation):
     """The demo's own passphrase file is used where no other is named."""
-    home = Home(tmp_path / "home")
-    home.path.mkdir(mode=0o700)
-    write_secret(home.path / "demo-passphrase", PASSPHRASE)
-    assert suanquan("demo", "--once", "--home", home.path, cwd=tmp_path).status == 0
-    assert all(check.ok for check in examine(home, None))
+    write_secret(installation.home.path / "demo-passphrase", PASSPHRASE)
+    assert all(check.ok for check in examine(installation.home, None))

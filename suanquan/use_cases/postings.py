@@ -1,0 +1,194 @@
+"""What a rated batch posts: per account, its vouchers and self-pay against the centre's receivable."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from hashlib import sha256
+from typing import NamedTuple
+
+import cbor2
+
+from ledger.amount import ASSETS_BY_NUMBER, CNY, COMPUTE
+from ledger.apply import Account
+from ledger.entry import EntryKind, Event, Leg, Side, credit, debit
+from ledger.journal import Transaction
+from metering.batch import Batch
+from metering.rating import Rated
+from voucher import store as voucher_store
+from voucher.allocation import Charge, Cover, Purse, allocate
+from voucher.scheme import Scheme
+from voucher.store import BoundVoucher
+
+LEGS_PER_ENTRY = 60
+
+
+class About(NamedTuple):
+    """What every entry of a batch says: whose usage, the key and digest of the request, the batch and its Merkle root."""
+
+    centre: str
+    kid: str
+    body_digest: bytes
+    number: int
+    source: str
+    root: bytes
+    ruleset: bytes
+
+
+async def post_batch(tx: Transaction, about: About, batch: Batch, rated: Rated, schemes: Mapping[str, Scheme]) -> None:
+    """One entry per account: its vouchers and self-pay against the centre's receivable."""
+    purses = await _purses(tx, about.centre, rated.accounts, schemes)
+    places = _places(batch, rated)
+    covers = {
+        account: allocate(total, partial(_charges, batch, rated, places, account), purses[account])
+        for account, total in rated.accounts.items()
+    }
+    accounts = await _open_accounts(tx, about.centre, covers)
+    postings = [
+        (account, legs)
+        for account, cover in covers.items()
+        for legs in _entries(about.centre, account, cover, accounts)
+    ]
+    if not postings and rated.index:  # all held, or worth nothing: what was reported is in the log all the same
+        postings = [("", ())]
+    await tx.append(_events(tx, about, postings), fresh=True)
+    await voucher_store.add_redeemed(tx.connection, about.centre, _redeemed(covers.values(), purses.values()))
+
+
+def _events(tx: Transaction, about: About, postings: list[tuple[str, tuple[Leg, ...]]]) -> list[Event]:
+    """Events of a batch: what they share is encoded once, for a batch may post to thousands of accounts."""
+    salts = tx.entropy(32 * len(postings))
+    prefix = (tx.now_ns // 1_000_000).to_bytes(6)
+    actor = sha256(about.kid.encode()).digest()[:8]
+    shared = {"batch": about.number, "root": about.root, "source": about.source, "type": "usage"}
+    # Deterministic CBOR (RFC 8949 §4.2.1) sorts keys by length first, so that the account stands last.
+    payload = cbor2.dumps(shared | {"account": ""}, canonical=True).removesuffix(cbor2.dumps(""))
+    return [
+        Event(
+            EntryKind.POST if legs else EntryKind.NOTE,
+            prefix + sha256(b"%d %d %s" % (about.number, at, account.encode())).digest()[:10],
+            about.body_digest,
+            legs,
+            ruleset=about.ruleset,
+            actor=actor,
+            salt=salts[32 * at : 32 * at + 32],
+            payload=payload + cbor2.dumps(account),
+        )
+        for at, (account, legs) in enumerate(postings)
+    ]
+
+
+def _redeemed(covers: Iterable[Cover], purses: Iterable[Iterable[Purse]]) -> Counter[str]:
+    """Yuan paid by vouchers, by scheme."""
+    scheme_of = {purse.account: purse.scheme for some in purses for purse in some}
+    paid: Counter[str] = Counter()
+    for cover in covers:
+        paid.update(cover.in_kind)
+        for account, units in cover.yuan.items():
+            paid[scheme_of[account]] += units
+    return paid
+
+
+def _places(batch: Batch, rated: Rated) -> Callable[[], dict[str, list[int]]]:
+    """Places of each account's records in the rated columns; only asked for when an account's sum does not decide."""
+    found: dict[str, list[int]] = {}
+
+    def places() -> dict[str, list[int]]:
+        if not found:
+            for place, index in enumerate(rated.index):
+                if index not in rated.held:
+                    found.setdefault(batch.account[index], []).append(place)
+        return found
+
+    return places
+
+
+def _charges(batch: Batch, rated: Rated, places: Callable[[], dict[str, list[int]]], account: str) -> list[Charge]:
+    return [
+        Charge(
+            batch.start_us[index := rated.index[place]],
+            int(rated.yuan[place]),
+            int(rated.compute[place]),
+            rated.models[place],
+            batch.voucher[index],
+        )
+        for place in places()[account]
+    ]
+
+
+async def _bound(tx: Transaction, centre: str, accounts: Iterable[str]) -> list[BoundVoucher]:
+    """Vouchers bound to accounts, read once and kept until anything but usage is recorded."""
+    memo: dict[str, list[BoundVoucher]] = tx.memo.setdefault(f"bound/{centre}", {})
+    missing = [account for account in accounts if account not in memo]
+    if missing:
+        memo.update((account, []) for account in missing)
+        for row in await voucher_store.bound_vouchers(tx.connection, centre, missing):
+            memo[row.bound_account].append(row)
+    return [row for account in accounts for row in memo[account]]
+
+
+async def _purses(
+    tx: Transaction, centre: str, accounts: Iterable[str], schemes: Mapping[str, Scheme]
+) -> dict[str, list[Purse]]:
+    """Vouchers that may pay, by account, with what they still hold."""
+    bound = await _bound(tx, centre, accounts)
+    balances = await tx.accounts_by_number(row.account for row in bound)
+    purses: dict[str, list[Purse]] = {account: [] for account in accounts}
+    shared: dict[int, Purse] = {}
+    for row in bound:
+        scheme = schemes.get(row.scheme)
+        available = balances[row.account].available
+        if scheme is None or available <= 0 or (scheme.centres is not None and centre not in scheme.centres):
+            continue
+        if row.account not in shared:  # two accounts of one holder draw on the same purse
+            shared[row.account] = Purse(
+                row.jti, row.scheme, row.account, ASSETS_BY_NUMBER[row.asset], available, row.from_us, row.until_us,
+                row.priority, scheme.accelerators,
+            )  # fmt: skip
+        purses[row.bound_account].append(shared[row.account])
+    return purses
+
+
+def _receivable(centre: str) -> str:
+    return f"centre/{centre}/receivable"
+
+
+def _compute_received(centre: str) -> str:
+    return f"centre/{centre}/compute"
+
+
+def _self_pay(centre: str, account: str) -> str:
+    return f"self-pay/{centre}/{account}"
+
+
+def _in_kind(scheme: str) -> str:
+    return f"scheme/{scheme}/in-kind"
+
+
+async def _open_accounts(tx: Transaction, centre: str, covers: Mapping[str, Cover]) -> dict[str, Account]:
+    wanted = [(_receivable(centre), CNY, None)]
+    if any(cover.compute for cover in covers.values()):
+        wanted.append((_compute_received(centre), COMPUTE, None))
+    for account, cover in covers.items():
+        if cover.self_pay:
+            wanted.append((_self_pay(centre, account), CNY, None))
+        wanted.extend((_in_kind(scheme), CNY, None) for scheme in cover.in_kind)
+    return await tx.open(list(dict.fromkeys(wanted)))
+
+
+def _entries(centre: str, account: str, cover: Cover, accounts: Mapping[str, Account]) -> list[tuple[Leg, ...]]:
+    """Legs of an account's entry; more than one entry only when more vouchers pay than an entry has legs."""
+    yuan = [Leg(number, Side.DEBIT, units) for number, units in cover.yuan.items()]
+    if cover.self_pay:
+        yuan.append(debit(accounts[_self_pay(centre, account)].number, cover.self_pay))
+    yuan.extend(debit(accounts[_in_kind(scheme)].number, units) for scheme, units in cover.in_kind.items() if units)
+    compute = [debit(number, units) for number, units in cover.compute.items()]
+    parts: list[tuple[Leg, ...]] = []
+    for legs, name in ((yuan, _receivable(centre)), (compute, _compute_received(centre))):
+        for at in range(0, len(legs), LEGS_PER_ENTRY):
+            part = legs[at : at + LEGS_PER_ENTRY]
+            parts.append((*part, credit(accounts[name].number, sum(leg.amount for leg in part))))
+    if len(parts) == 2 and len(parts[0]) + len(parts[1]) <= LEGS_PER_ENTRY:
+        return [parts[0] + parts[1]]
+    return parts
