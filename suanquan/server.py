@@ -27,6 +27,7 @@ if sys.platform != "win32":
     import uvloop
 
 SWITCH_SECONDS = 0.0005
+BACKLOG = 512
 STOP_SECONDS = 20
 """How long a stop waits for requests under way; batches take at most a second."""
 
@@ -80,6 +81,7 @@ def listen(service: Service, host: str | None, port: int | None) -> socket.socke
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((settings.host, settings.port))
+        listener.listen(BACKLOG)  # from here on nobody is turned away; the first request waits for the application
     except OSError as fault:
         listener.close()
         raise ServiceError(
@@ -112,7 +114,7 @@ def server(service: Service) -> uvicorn.Server:
             access_log=False,
             log_config=None,
             server_header=False,
-            backlog=512,
+            backlog=BACKLOG,
             limit_concurrency=4 * CONCURRENCY_MAX,
             timeout_keep_alive=10,
             timeout_graceful_shutdown=STOP_SECONDS,

@@ -35,7 +35,7 @@ OPERATIONS = (ROOT / "docs/operations.md").read_text("utf-8")
 CODE = re.compile(r"[a-z][a-z0-9]*(?:-[a-z0-9]+)+|busy|stopped|internal")
 PROBLEMS_RISE_IN = [
     *(ROOT / "suanquan/http").glob("*.py"),
-    *(ROOT / "suanquan/use_cases" / name for name in ("catalogue.py", "ingest.py", "issue.py", "statement.py")),
+    *(ROOT / "suanquan/use_cases" / f"{name}.py" for name in ("catalogue", "ingest", "issue", "postings", "statement")),
     *(
         ROOT / name
         for name in ("metering/batch.py", "metering/signature.py", "metering/rating.py", "ledger/journal.py")

@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from ledger.amount import ASSETS_BY_NUMBER
-from ledger.errors import DomainError
+from ledger.errors import DomainError, Kind
 from suanquan.catalog import Catalog
 from suanquan.db.tokens import role_of
 from suanquan.http.auth import COOKIE, role
@@ -105,8 +105,10 @@ def _reading() -> Iterator[None]:
     """Tell a fault of reading apart from any other, which is no business of the reader's."""
     try:
         yield
-    except DomainError:
-        raise
+    except DomainError as fault:
+        if fault.kind is not Kind.UNAVAILABLE:
+            raise
+        raise _UnreadableError from fault
     except Exception as fault:
         raise _UnreadableError from fault
 

@@ -14,13 +14,11 @@ import pytest
 from ledger.tables import metadata
 from metering.batch import decode_cloudevents
 from suanquan.catalog import load_catalog
-from suanquan.db.database import Database
 from suanquan.db.tables import APPEND_ONLY
 from suanquan.use_cases.ingest import Issuer, Request, Rules, ingest
 from suanquan.use_cases.issue import Order, issue
 from suanquan.use_cases.setup import bind_account, register_centre
-from suanquan.use_cases.verify_ledger import verify_ledger
-from tests.ledger.conftest import Desk
+from tests.ledger.desk import Desk, audit
 from tests.shared_data import ROOT
 from tests.voucher.samples import ISSUER, KEY, PRIVATE
 from voucher.holder import sandbox_uscc
@@ -117,15 +115,6 @@ def filled(tmp_path_factory, blank_ledger) -> bytes:
             connection.execute(f"DROP TRIGGER {name}")
         connection.execute("PRAGMA journal_mode = DELETE")
     return path.read_bytes()
-
-
-async def audit(path: Path) -> dict:
-    database = Database(path)
-    try:
-        async with database.read() as connection:
-            return await verify_ledger(connection, lambda done, size: None)
-    finally:
-        await database.close()
 
 
 def test_a_sound_ledger_passes(filled, tmp_path):

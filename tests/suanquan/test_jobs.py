@@ -11,6 +11,7 @@ from suanquan.jobs import running_jobs, tidy
 from suanquan.service import open_service
 
 HOUR_US = 3_600_000_000
+S = 1_000_000_000
 
 
 async def kinds(service):
@@ -18,11 +19,11 @@ async def kinds(service):
         return [row.kind for row in await load_page(connection, -1, 1000)]
 
 
-async def hold(service, expires_ns):
+async def hold(service, name, expires_ns):
     async def write(tx):
         accounts = await tx.open([("payer", CNY, None), ("payee", CNY, None)])
         legs = (debit(accounts["payer"].number, 5), credit(accounts["payee"].number, 5))
-        await tx.append([Event(EntryKind.HOLD, b"h" * 16, b"d" * 32, legs, expires_ns=expires_ns)])
+        await tx.append([Event(EntryKind.HOLD, name.ljust(16), bytes(32), legs, expires_ns=expires_ns)])
 
     await service.journal.transact(write)
 
@@ -32,10 +33,9 @@ def test_a_due_hold_expires_without_a_request(installation):
 
     async def run():
         async with open_service(installation.home) as service:
-            await hold(service, time.time_ns() + 50_000_000)
-            await tidy(service)
-            assert EntryKind.EXPIRE not in await kinds(service)
-            await asyncio.sleep(0.06)
+            await hold(service, b"long", time.time_ns() + 3600 * S)
+            await hold(service, b"brief", (due := time.time_ns() + S))
+            await asyncio.sleep(max(0, due - time.time_ns()) / S + 0.01)
             await tidy(service)
             return await kinds(service)
 

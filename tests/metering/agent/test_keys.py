@@ -35,7 +35,7 @@ def test_a_key_is_never_overwritten(tmp_path):
     path.write_bytes(b"old")
     assert code_of(create_key, path) == "agent-key-exists"
     assert path.read_bytes() == b"old"
-    assert code_of(create_key, tmp_path / "nowhere" / "agent.pem") == "agent-key-unusable"
+    assert code_of(create_key, tmp_path / "nowhere" / "agent.pem") == "agent-key-unwritable"
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o660, 0o611])

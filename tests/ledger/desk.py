@@ -1,0 +1,122 @@
+"""A journal at work on a real database file, with a clock that tests set and transactions that they count."""
+
+import asyncio
+import contextlib
+import sqlite3
+from pathlib import Path
+from random import Random
+from typing import Any, Self
+
+from ledger.entry import Entry
+from ledger.journal import Journal
+from ledger.store import create_log
+from suanquan.db.database import Database
+from suanquan.db.schema import upgrade
+from suanquan.service import _genesis
+from suanquan.use_cases.verify_ledger import verify_ledger
+from tests.ledger.notation import Book, play
+
+FUNDED = """
+    open treasury
+    open v1 floor 0
+    open centre
+    treasury → v1 40
+"""
+NONCE = "INSERT INTO nonce VALUES (?, ?, ?)"
+
+
+async def gathered(*tasks) -> list:
+    return await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def codes(outcomes: list) -> list[str]:
+    """What each caller was told: an error's code, or nothing."""
+    return [getattr(outcome, "code", "") for outcome in outcomes]
+
+
+class CountedDatabase(Database):
+    """A database that counts the transactions it was asked for."""
+
+    transactions = 0
+
+    @contextlib.asynccontextmanager
+    async def write(self):
+        self.transactions += 1
+        async with super().write() as connection:
+            yield connection
+
+
+class Desk:
+    """One process's worth of ledger: a database, a journal and its running writer."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.now_ns = 1_000
+        self.database = CountedDatabase(path)
+        self.journal = Journal(self.database, lambda: self.now_ns, Random(0).randbytes)
+        self.stack = contextlib.AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        await self.stack.enter_async_context(self.journal.running())
+        return self
+
+    async def __aexit__(self, *_) -> None:
+        await self.stack.aclose()
+        await self.database.close()
+
+    async def play(self, text: str, book: Book | None = None) -> Book:
+        return await play(self.journal, text, book)
+
+    async def submit(self, *events) -> Entry:
+        """The last entry of a chain."""
+        return (await self.journal.submit(*events))[-1]
+
+    def rows(self, sql: str) -> list[tuple]:
+        """What another process sees in the file."""
+        with contextlib.closing(sqlite3.connect(self.path)) as connection:
+            return connection.execute(sql).fetchall()
+
+    def size(self) -> int:
+        """Number of entries on disk, as the head says; the rows must agree."""
+        [(size, rows, last)] = self.rows("SELECT size, count(*), max(seq) + 1 FROM log_state, entry")
+        assert size == rows == last
+        return size
+
+    @contextlib.asynccontextmanager
+    async def held_up(self):
+        """Keep the writer busy: what is asked meanwhile lands in one group."""
+        go, begun = asyncio.Event(), asyncio.Event()
+
+        async def wait(_tx) -> None:
+            begun.set()
+            await go.wait()
+
+        blocked = asyncio.create_task(self.journal.transact(wait, own_sql=False))
+        await begun.wait()
+        try:
+            yield
+        finally:
+            await asyncio.sleep(0)  # what was asked has been queued
+            go.set()
+            await blocked
+
+
+async def make_ledger(path: Path) -> None:
+    """A new ledger whose genesis is recorded at one nanosecond."""
+    upgrade(path)
+    desk = Desk(path)
+    desk.now_ns = 1
+    async with desk.database.write() as connection:
+        await create_log(connection, "test.example/ledger/0", bytes(32))
+    async with desk:
+        await desk.journal.transact(_genesis)
+
+
+async def audit(path: Path) -> dict[str, Any]:
+    """What `ledger verify` says about a database file."""
+    database = Database(path)
+    try:
+        async with database.read() as connection:
+            return await verify_ledger(connection, lambda done, size: None)
+    finally:
+        await database.close()
