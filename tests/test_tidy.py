@@ -24,7 +24,6 @@ MODULE_LINES_MAX = 400
 FILE_BYTES_MAX = 1_500_000
 
 LONG_MODULES = {
-    "tests/ledger/test_journal.py": 439,
     "tests/metering/sources/test_sacct.py": 440,
     "tests/suanquan/harness.py": 403,
     "tests/suanquan/test_usage_http.py": 449,

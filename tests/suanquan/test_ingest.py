@@ -1,0 +1,351 @@
+"""Taking usage in: however records are ordered, batched, repeated and raced, the books say the same, to the last unit."""
+
+import asyncio
+import json
+import shutil
+import threading
+from collections import Counter
+from dataclasses import replace
+
+import httpx2
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ledger.amount import CNY, COMPUTE
+from ledger.jws import verify as verify_jws
+from metering.agent.client import UsageClient
+from metering.agent.daemon import Sender
+from metering.agent.events import batch_body, encode_event, number_event
+from metering.agent.spool import Spool
+from metering.model import Accelerator
+from suanquan.home import Home
+from suanquan.http.app import create_app
+from suanquan.service import open_service
+from suanquan.use_cases.ingest import RECEIPT_TYPE
+from tests.conftest import ALL
+from tests.suanquan.harness import (
+    A100_HOUR,
+    HOUR_MS,
+    NOON_US,
+    PASSPHRASE,
+    SCHEME,
+    Agent,
+    ThreadedService,
+    figures,
+    give,
+    usage,
+)
+from voucher.holder import sandbox_uscc
+
+CARDS = {"A100": (312_000, 12_000_000), "H100-SXM": (989_000, 24_000_000)}
+"""Dense GFLOPS and millionths of a yuan per hour in the sandbox."""
+EXAMPLES = 200 if ALL else 20
+
+
+@pytest.fixture(scope="module")
+def stocked(template, tmp_path_factory):
+    """Vouchers that run out in the middle of a record: one account has its own, two share a holder, one has none."""
+    installation = template.copy_to(tmp_path_factory.mktemp("stocked") / "home")
+
+    async def issue(service):
+        await give(service, sandbox_uscc(1), "1000.123457", accounts=["covered"])
+        await give(service, sandbox_uscc(2), "500", accounts=["left", "right"])
+        await give(service, sandbox_uscc(2), "77.777777")
+
+    with ThreadedService(installation.home) as running:
+        running.call(issue(running.service))
+    return installation.home
+
+
+class Desk:
+    """A service without sockets: the application itself, asked as over HTTP."""
+
+    def __init__(self, service, client):
+        self.service, self._client = service, client
+        self.agent = Agent(service.settings.url)
+
+    async def report(self, records, **changes):
+        """Statuses that the service gives a batch of records."""
+        source = self.agent.source
+        body = batch_body(number_event(encode_event(record, source), n) for n, record in enumerate(records, 1))
+        answer = await self._client.post("/v1/usage", content=body, headers=self.agent.sign(body, **changes))
+        assert answer.status_code == 200, answer.text
+        return [result["status"] for result in answer.json()["results"]]
+
+    async def figures(self):
+        found = await figures(self.service.database, self.service.catalog)
+        found.assert_conserved()
+        return found
+
+
+def at_desk(home, work):
+    """Do some work at the desk of a copy of a home."""
+
+    async def run(path):
+        async with open_service(Home(path), PASSPHRASE) as service:
+            transport = httpx2.ASGITransport(create_app(service))
+            async with httpx2.AsyncClient(transport=transport, base_url=service.settings.url) as client:
+                return await work(Desk(service, client))
+
+    path = home.path.with_name("copy")
+    shutil.copytree(home.path, path)
+    try:
+        return asyncio.run(run(path))
+    finally:
+        shutil.rmtree(path)
+
+
+@st.composite
+def drawn_records(draw):
+    """Records of four accounts over three months; a few name a card that nobody knows."""
+    hours = draw(st.integers(-60 * 24, 0))
+    seconds = draw(st.integers(0, 15 * 86_400) | st.sampled_from([0, 1, 3600]))
+    start = NOON_US + hours * HOUR_MS * 1000
+    cards = draw(
+        st.lists(
+            st.builds(Accelerator, st.sampled_from([*CARDS] * 5 + ["unheard-of"]), st.integers(1, 8000)),
+            min_size=1,
+            max_size=draw(st.sampled_from([1, 1, 3])),
+        )
+    )
+    return usage(
+        0,
+        account=draw(st.sampled_from(["covered", "left", "right", "alone"])),
+        start_us=start,
+        end_us=start + seconds * 1_000_000,
+        active_ms=draw(st.integers(0, seconds * 1000)),
+        accelerators=tuple(cards),
+    )
+
+
+@st.composite
+def plans(draw):
+    """The same records twice: as one batch in order of their ids, and shuffled, cut and partly repeated."""
+    records = [
+        replace(one, id=f"{place:03d}")
+        for place, one in enumerate(draw(st.lists(drawn_records(), min_size=1, max_size=30)))
+    ]
+    shuffled = draw(st.permutations(records))
+    cuts = sorted(draw(st.lists(st.integers(0, len(records)), max_size=5)))
+    batches = [shuffled[a:b] for a, b in zip([0, *cuts], [*cuts, len(records)], strict=True) if a < b]
+    repeated = draw(st.lists(st.lists(st.sampled_from(records), min_size=1, max_size=8), max_size=3))
+    return records, draw(st.permutations(batches + repeated))
+
+
+def worth(record):
+    """GPU-milliseconds, units of yuan and of PFLOPS.h, by hand; nothing while a card is unknown."""
+    if any(part.model not in CARDS for part in record.accelerators):
+        return Counter()
+    parts = [(part.count_milli * record.active_ms // 1000, *CARDS[part.model]) for part in record.accelerators]
+    return Counter(
+        records=1,
+        gpu_ms=sum(ms for ms, _, _ in parts),
+        rated_units=sum(ms * price for ms, _, price in parts) // 3_600_000,
+        compute_units=sum(ms * gflops for ms, gflops, _ in parts) // 3_600,
+    )
+
+
+def amounts(usage_rows):
+    return Counter() + sum((Counter(row) for row in usage_rows), Counter())
+
+
+@settings(max_examples=EXAMPLES)
+@given(plans(), st.booleans())
+def test_neither_order_nor_batches_nor_repeats_change_a_sum(stocked, plan, at_once):
+    """Whatever the plan, one after the other or all at once, sums per account and month, debits and self-pay are the same."""
+    records, batches = plan
+
+    async def in_order(desk):
+        await desk.report(records)
+        return await desk.figures()
+
+    async def otherwise(desk):
+        if at_once:
+            await asyncio.gather(*(desk.report(batch) for batch in batches))
+        else:
+            for batch in batches:
+                await desk.report(batch)
+        return await desk.figures()
+
+    one, other = at_desk(stocked, in_order), at_desk(stocked, otherwise)
+    assert one.records == other.records == len(records)
+    assert one.usage == other.usage
+    assert amounts(one.usage.values()) == amounts(map(worth, records))
+    assert one.debited == other.debited
+    assert shared(one.balances) == shared(other.balances)
+    counts = one.statuses["sj01"]
+    assert {name: other.statuses["sj01"].get(name, 0) for name in counts} == counts
+
+
+def shared(balances):
+    """Balances, those of the two accounts that share a purse taken together: who comes first draws first."""
+    found = Counter(balances)
+    found["both"] = found.pop("self-pay/sj01/left", 0) + found.pop("self-pay/sj01/right", 0)
+    return found
+
+
+@settings(max_examples=EXAMPLES)
+@given(
+    st.lists(
+        st.lists(st.tuples(st.integers(0, 12), st.sampled_from([1, 1, 1, 2])), min_size=1, max_size=8),
+        min_size=1,
+        max_size=8,
+    ),
+    st.booleans(),
+)
+def test_an_id_means_what_it_meant_first(stocked, batches, in_order):
+    """Ids that ascend, fall, return, and return with other content get the status that a simple table of ids gives them."""
+    if in_order:  # batches that begin where the last one ended are the ordinary case
+        batches = sorted(sorted(batch) for batch in batches)
+
+    async def play(desk):
+        known = {}
+        for batch in batches:
+            expected = []
+            for number, hours in batch:
+                first = known.setdefault(number, hours)
+                expected.append(
+                    "accepted"
+                    if first is hours and number not in seen
+                    else "duplicate"
+                    if first == hours
+                    else "conflict"
+                )
+                seen.add(number)
+            records = [usage(number, active_ms=HOUR_MS // hours) for number, hours in batch]
+            assert await desk.report(records) == expected
+        found = await desk.figures()
+        assert found.records == len(known)
+        assert found.gpu_ms == sum(HOUR_MS // hours for hours in known.values())
+
+    seen = set()
+    at_desk(stocked, play)
+
+
+def test_several_agents_may_send_the_same_records_at_once(stocked, tmp_path, seed):
+    """Real agents with spools and connections of their own, in batches of different sizes: every record counts once."""
+    home = Home(tmp_path / "home")
+    shutil.copytree(stocked.path, home.path)
+    records = [usage(number, account=("covered", "alone")[number % 2]) for number in range(600)]
+    with ThreadedService(home) as running:
+        keys = running.service.keys.verifying_keys()
+
+        def send(number, size):
+            agent = Agent(running.url)
+            with (
+                Spool(tmp_path / f"{number}.db", agent.source, batch_records_max=size) as spool,
+                UsageClient(
+                    running.url, agent.source, agent.key, lambda text: verify_jws(text, keys, RECEIPT_TYPE)
+                ) as client,
+            ):
+                spool.append(records[:: 1 - 2 * (number % 2)])
+                sent.append(Sender(spool, client).send_all(threading.Event(), failures_max=3))
+
+        sent = []
+        clients = [threading.Thread(target=send, args=item) for item in enumerate((7, 60, 113, 600))]
+        for client in clients:
+            client.start()
+        for client in clients:
+            client.join()
+        assert sent == [None] * 4
+        found = running.figures()
+    assert found.statuses == {"sj01": {"accepted": 600, "duplicate": 1800}}
+    assert (found.records, found.gpu_ms, found.rated) == (600, 600 * HOUR_MS, 600 * A100_HOUR)
+    assert found.debited == 1_000_123_457
+    found.assert_conserved()
+
+
+@pytest.fixture(scope="module")
+def strict(template, tmp_path_factory):
+    """Vouchers that may not pay for everything: in October alone, for H100 alone, in kind."""
+    home = template.copy_to(tmp_path_factory.mktemp("strict") / "home").home
+    text = (home.config / "schemes/sandbox.toml").read_text(encoding="utf-8")
+    for name, old, new in (
+        ("october", "valid_from = 2015-01-01\nvalid_to = 2034-12-31", "valid_from = 2026-10-01\nvalid_to = 2026-10-31"),
+        ("h100", 'accelerators = "*"', 'accelerators = ["H100-SXM"]'),
+        ("first", "priority = 100", "priority = 1"),
+    ):
+        changed = text.replace(SCHEME, name).replace(old, new)
+        assert changed != text.replace(SCHEME, name)
+        (home.config / f"schemes/{name}.toml").write_text(changed, encoding="utf-8")
+
+    async def issue(service):
+        await give(service, sandbox_uscc(1), "1000", accounts=["october"], scheme="october")
+        await give(service, sandbox_uscc(2), "1000", accounts=["h100"], scheme="h100")
+        await give(service, sandbox_uscc(3), "0.5", accounts=["kind"], unit="PFLOPS.h", scheme="first")
+        await give(service, sandbox_uscc(3), "5")
+        await give(service, sandbox_uscc(4), "10", accounts=["mixed"], scheme="october")
+        await give(service, sandbox_uscc(4), "0.25", unit="PFLOPS.h", scheme="h100")
+        await give(service, sandbox_uscc(4), "30")
+
+    with ThreadedService(home) as running:
+        running.call(issue(running.service))
+    return home
+
+
+def took(home, *records):
+    """Figures after a batch."""
+
+    async def report(desk):
+        await desk.report(records)
+        return await desk.figures()
+
+    return at_desk(home, report)
+
+
+DAY_US = 24 * HOUR_MS * 1000
+
+
+def test_a_voucher_pays_for_the_days_it_is_valid(strict):
+    """The start of a record decides, by days in Shanghai: an hour that began in October is paid, one of November is not."""
+    end_us = 1_793_462_400_000_000  # 2026-11-01T00:00+08:00
+    begins = [end_us - 31 * DAY_US - 1_000_000, end_us - 31 * DAY_US, end_us - 1_000_000, end_us]
+    hour = {"account": "october"}
+    records = [usage(n, start_us=at, end_us=at + HOUR_MS * 1000, **hour) for n, at in enumerate(begins)]
+    found = took(strict, *records)
+    assert (found.debited, found.self_pay) == (2 * A100_HOUR, {"sj01/october": 2 * A100_HOUR})
+
+
+def test_a_voucher_pays_for_the_cards_it_admits(strict):
+    """A scheme may name its cards; a record that used another one besides is not half paid."""
+    both = (Accelerator("H100", 1000), Accelerator("A100", 1000))
+    found = took(
+        strict,
+        usage(1, account="h100", model="H100"),
+        usage(2, account="h100"),
+        usage(3, account="h100", accelerators=both),
+    )
+    assert (found.debited, found.self_pay) == (2 * A100_HOUR, {"sj01/h100": 4 * A100_HOUR})
+
+
+def test_a_compute_voucher_is_spent_in_pflops_hours(strict):
+    """0.5 PFLOPS.h pay for 0.5/0.624 of an hour of two A100; yuan pay for 5 of the rest, the account for what is left."""
+    found = took(strict, usage(1, account="kind", cards_milli=2000))
+    in_kind = 24 * 10**CNY.scale * 500 // 624
+    assert found.debited == in_kind + 5 * 10**CNY.scale
+    assert found.self_pay == {"sj01/kind": 2 * A100_HOUR - found.debited}
+    assert found.balances["centre/sj01/compute"] == 10**COMPUTE.scale // 2
+
+
+@settings(max_examples=EXAMPLES)
+@given(plans())
+def test_money_is_conserved_whatever_may_pay(strict, plan):
+    """With vouchers of every kind at once the books still close: rated is debited plus self-pay, no voucher below zero."""
+
+    async def play(desk):
+        for batch in plan[1]:
+            await desk.report([replace(record, account="mixed") for record in batch])
+        return await desk.figures()
+
+    found = at_desk(strict, play)
+    assert amounts(found.usage.values()) == amounts(worth(record) for record in plan[0])
+    assert all(balance >= 0 for name, balance in found.balances.items() if name.startswith("voucher/"))
+
+
+def test_a_held_record_is_nobodys_debt(stocked):
+    """A batch of nothing but unknown cards is in the log, and no account has moved."""
+    found = took(stocked, usage(1, model="unheard-of"), usage(2, account="covered", model="unheard-of"))
+    assert (found.records, found.usage, found.owed, found.debited) == (2, {}, 0, 0)
+    assert [row["code"] for row in found.quarantine] == ["model-unknown"] * 2
+    assert json.dumps(found.statuses) == '{"sj01": {"held": 2}}'
