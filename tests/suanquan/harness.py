@@ -172,7 +172,7 @@ class ThreadedService:
     def __init__(self, home):
         self._home = home
         self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever)
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._stack = contextlib.AsyncExitStack()
 
     def __enter__(self):

@@ -227,7 +227,7 @@ def test_several_agents_may_send_the_same_records_at_once(stocked, tmp_path, see
     """Real agents with spools and connections of their own, in batches of different sizes: every record counts once."""
     home = Home(tmp_path / "home")
     shutil.copytree(stocked.path, home.path)
-    records = [usage(number, account=("covered", "alone")[number % 2]) for number in range(600)]
+    records = [usage(number, account=("covered", "alone")[number % 2]) for number in range(300)]
     with ThreadedService(home) as running:
         keys = running.service.keys.verifying_keys()
 
@@ -243,15 +243,15 @@ def test_several_agents_may_send_the_same_records_at_once(stocked, tmp_path, see
                 sent.append(Sender(spool, client).send_all(threading.Event(), failures_max=3))
 
         sent = []
-        clients = [threading.Thread(target=send, args=item) for item in enumerate((7, 60, 113, 600))]
+        clients = [threading.Thread(target=send, args=item) for item in enumerate((7, 30, 113, 300))]
         for client in clients:
             client.start()
         for client in clients:
             client.join()
         assert sent == [None] * 4
         found = running.figures()
-    assert found.statuses == {"sj01": {"accepted": 600, "duplicate": 1800}}
-    assert (found.records, found.gpu_ms, found.rated) == (600, 600 * HOUR_MS, 600 * A100_HOUR)
+    assert found.statuses == {"sj01": {"accepted": 300, "duplicate": 900}}
+    assert (found.records, found.gpu_ms, found.rated) == (300, 300 * HOUR_MS, 300 * A100_HOUR)
     assert found.debited == 1_000_123_457
     found.assert_conserved()
 
@@ -266,17 +266,17 @@ def strict(template, tmp_path_factory):
         ("h100", 'accelerators = "*"', 'accelerators = ["H100-SXM"]'),
         ("first", "priority = 100", "priority = 1"),
     ):
-        changed = text.replace(SCHEME, name).replace(old, new)
-        assert changed != text.replace(SCHEME, name)
+        changed = text.replace(SCHEME, f"sandbox-{name}").replace(old, new)
+        assert changed != text.replace(SCHEME, f"sandbox-{name}")
         (home.config / f"schemes/{name}.toml").write_text(changed, encoding="utf-8")
 
     async def issue(service):
-        await give(service, sandbox_uscc(1), "1000", accounts=["october"], scheme="october")
-        await give(service, sandbox_uscc(2), "1000", accounts=["h100"], scheme="h100")
-        await give(service, sandbox_uscc(3), "0.5", accounts=["kind"], unit="PFLOPS.h", scheme="first")
+        await give(service, sandbox_uscc(1), "1000", accounts=["october"], scheme="sandbox-october")
+        await give(service, sandbox_uscc(2), "1000", accounts=["h100"], scheme="sandbox-h100")
+        await give(service, sandbox_uscc(3), "0.5", accounts=["kind"], unit="PFLOPS.h", scheme="sandbox-first")
         await give(service, sandbox_uscc(3), "5")
-        await give(service, sandbox_uscc(4), "10", accounts=["mixed"], scheme="october")
-        await give(service, sandbox_uscc(4), "0.25", unit="PFLOPS.h", scheme="h100")
+        await give(service, sandbox_uscc(4), "10", accounts=["mixed"], scheme="sandbox-october")
+        await give(service, sandbox_uscc(4), "0.25", unit="PFLOPS.h", scheme="sandbox-h100")
         await give(service, sandbox_uscc(4), "30")
 
     with ThreadedService(home) as running:
