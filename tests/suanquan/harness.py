@@ -46,8 +46,8 @@ SCHEME = "cn-sh-songjiang-sandbox"
 BATCH = "application/cloudevents-batch+json"
 CENTRES = ("sj01", "sj02")
 KEYS = {centre: Ed25519PrivateKey.from_private_bytes(centre.encode().ljust(32)) for centre in (*CENTRES, "stranger")}
-NOON_US = 1_793_534_400_000_000
-"""2026-11-01T12:00:00Z, when every record of these tests begins unless it says otherwise."""
+NOON_US = 1_740_830_400_000_000
+"""2025-03-01T12:00:00Z, when every record of these tests begins unless it says otherwise."""
 HOUR_MS = 3_600_000
 CHINESE = re.compile(r"[\u4e00-\u9fff]")
 
@@ -335,8 +335,8 @@ class Agent:
         data = {
             "job": str(number),
             "attempt": 0,
-            "start": "2026-11-01T12:00:00Z",
-            "end": "2026-11-01T13:00:00Z",
+            "start": "2025-03-01T12:00:00Z",
+            "end": "2025-03-01T13:00:00Z",
             "active_s": 3600,
             "accelerators": [{"model": "A100", "count_milli": 1000}],
             "state": "COMPLETED",
@@ -347,7 +347,7 @@ class Agent:
             "type": "cn.suanquan.usage.interval.v1",
             "source": self.source,
             "id": f"{self.centre}:{number:06d}",
-            "time": "2026-11-01T13:00:02Z",
+            "time": "2025-03-01T13:00:02Z",
             "subject": "alone",
             "sequence": f"{number:018d}",
         }

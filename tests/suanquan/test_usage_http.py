@@ -257,10 +257,10 @@ FAULTY = {
     "cards in words": ({"accelerators": [{"model": "A100", "count_milli": "1000"}]}, "count-invalid"),
     "true cards": ({"accelerators": [{"model": "A100", "count_milli": True}]}, "count-invalid"),
     "no accelerator": ({"accelerators": []}, "member-invalid"),
-    "end before start": ({"end": "2026-11-01T11:59:59Z", "active_s": 0}, "end-before-start"),
-    "a naive time": ({"start": "2026-11-01T12:00:00"}, "time-invalid"),
-    "a day that is none": ({"end": "2026-11-31T12:00:00Z"}, "time-invalid"),
-    "epoch seconds": ({"start": "1793534400"}, "time-invalid"),
+    "end before start": ({"end": "2025-03-01T11:59:59Z", "active_s": 0}, "end-before-start"),
+    "a naive time": ({"start": "2025-03-01T12:00:00"}, "time-invalid"),
+    "a day that is none": ({"end": "2025-02-29T12:00:00Z"}, "time-invalid"),
+    "epoch seconds": ({"start": "1740830400"}, "time-invalid"),
     "before all metering": ({"start": "1999-12-31T23:59:59Z"}, "time-invalid"),
     "not ended yet": ({"end": "2099-01-01T00:00:00Z"}, "in-the-future"),
     "still open": ({"final": False}, "not-final"),
@@ -357,7 +357,7 @@ def test_the_first_word_about_an_id_stands(service, agent):
                 "accepted",
             ]
     with adding(service, duplicate=1):
-        assert agent.report(agent.event(1, sequence="9", time="2026-11-02T00:00:00Z")).statuses == ["duplicate"]
+        assert agent.report(agent.event(1, sequence="9", time="2025-03-02T00:00:00Z")).statuses == ["duplicate"]
 
 
 def test_of_repeated_member_names_the_last_counts(service, agent):
@@ -396,8 +396,8 @@ def test_nonsense_beyond_all_measure_closes_nobodys_page(service, agent):
     """A hundred thousand cards for ten years, again and again, are refused at the latest where the ledger's integers end."""
     cards = [{"model": "A100", "count_milli": 100_000_000}]
     ages = {
-        "start": "2016-01-01T00:00:00Z",
-        "end": "2026-01-01T00:00:00Z",
+        "start": "2015-01-01T00:00:00Z",
+        "end": "2025-01-01T00:00:00Z",
         "active_s": 315_360_000,
         "accelerators": cards,
     }
