@@ -326,16 +326,3 @@ async def stream_touched(conn: Connection) -> AsyncIterator[tuple[bytes | None, 
     )
     async for public, seq in await conn.stream(query):
         yield public, seq
-
-
-async def load_account_entries(conn: Connection, number: int, before_seq: int, limit: int) -> list[Entry]:
-    """Entries that touched an account, newest first, from just below `before_seq`: one range read of the index."""
-    touched, entry = tables.touched, tables.entry
-    query = (
-        select(entry.c.leaf)
-        .join_from(touched, entry, (entry.c.shard == touched.c.shard) & (entry.c.seq == touched.c.seq))
-        .where(touched.c.account == number, touched.c.shard == 0, touched.c.seq < before_seq)
-        .order_by(touched.c.seq.desc())
-        .limit(limit)
-    )
-    return [decode(leaf)[0] for (leaf,) in await conn.execute(query)]

@@ -1,4 +1,4 @@
-"""Price lists: yuan for an hour of one card, dated data per centre and model; and what usage costs and counts.
+"""Price lists: yuan for an hour of one card, dated data per centre and model.
 
 A record is rated by the price of its time. A centre's own price goes before the general one. No price means that the
 usage is held, never that it is free.
@@ -114,13 +114,3 @@ def _price_of(entry: Entry, models: Collection[str]) -> Price:
     if price.from_us >= price.to_us:
         entry.refuse("to 应晚于 from", "to must be later than from")
     return price
-
-
-def rate(gpu_ms: int, price: Price) -> int:
-    """Millionths of a yuan for GPU-milliseconds at a price, rounded down once."""
-    return gpu_ms * price.micro_yuan_per_gpu_hour // MS_PER_HOUR
-
-
-def compute_units(gpu_ms: int, gflops: int) -> int:
-    """Units of `ledger.amount.COMPUTE` (billionths of a dense FP16 PFLOPS·h) in GPU-milliseconds, rounded down once."""
-    return gpu_ms * gflops // GFLOPS_MS_PER_COMPUTE_UNIT

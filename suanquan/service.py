@@ -38,7 +38,6 @@ class Service:
     journal: Journal
     sign: Callable[[bytes], bytes] | None = None
     decoder: BatchDecoder = field(default_factory=BatchDecoder)
-    started_us: int = field(default_factory=lambda: time.time_ns() // 1000)
 
     @property
     def now_us(self) -> int:

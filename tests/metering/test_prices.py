@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from datetime import date, timedelta
-from decimal import ROUND_DOWN, Decimal
 from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger.amount import COMPUTE, INT64_MAX, format_units
+from ledger.amount import INT64_MAX
 from metering.accelerators import load_accelerators
 from metering.errors import MeteringError
-from metering.prices import Price, PriceList, compute_units, load_prices, rate
+from metering.prices import Price, PriceList, load_prices
 from metering.zones import shanghai_day_us
 from tests.shared_data import ROOT
 
@@ -139,33 +138,6 @@ def test_a_faulty_list_is_refused_by_entry(entries, message):
 def test_prices_that_touch_or_differ_in_model_or_centre_do_not_overlap():
     """One ends on the day on which the next begins."""
     prices({"to": "2026-01-01"}, {"from": "2026-01-01"}, {"model": '"H100-SXM"'}, {"centre": '"sj01"'})
-
-
-def test_an_hour_of_a_card_costs_its_price():
-    """3,600,000 GPU-milliseconds; one millisecond less is rounded down to the millionth of a yuan."""
-    assert rate(3_600_000, price(12_000_000)) == 12_000_000
-    assert rate(3_599_999, price(12_000_000)) == 11_999_996
-    assert rate(3_521_082_502_000, price(4_000_000)) == 3_912_313_891_111
-
-
-@given(st.integers(0, 10**15), st.integers(0, 10**9))
-def test_costs_are_rounded_down_once(gpu_ms, micro_yuan):
-    """Decimal arithmetic with plenty of digits, floored, says the same."""
-    exact = Decimal(gpu_ms) * Decimal(micro_yuan) / Decimal(3_600_000)
-    assert rate(gpu_ms, price(micro_yuan)) == int(exact.to_integral_value(ROUND_DOWN))
-
-
-def test_an_hour_of_a_card_counts_its_peak():
-    """An H800 for an hour is 0.989 PFLOPS·h, eight A100 for a day are 59.904; units are billionths of a PFLOPS·h."""
-    assert format_units(compute_units(3_600_000, 989_000), COMPUTE) == "0.989000000"
-    assert format_units(compute_units(8 * 86_400_000, 312_000), COMPUTE) == "59.904000000"
-    assert compute_units(1, 312_000) == 86, "one GPU-millisecond, rounded down from 86.67"
-
-
-@given(st.integers(0, 10**9), st.integers(0, 10**7))
-def test_compute_is_the_definition(seconds, gflops):
-    """PFLOPS·h = cards x seconds x GFLOPS / 3.6e9, in units of 1e-9."""
-    assert compute_units(seconds * 1000, gflops) == seconds * gflops * 10**9 // (3_600 * 10**6)
 
 
 def test_days_are_shanghais():
