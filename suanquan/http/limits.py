@@ -215,7 +215,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """Refuse what is no HTTP in the one form of errors, and close."""
-        self._answer(400, "http-malformed", "不是有效的 HTTP 请求", msg)
+        self._answer(400, "http-400", "不是有效的 HTTP 请求", msg)
 
     def _answer(self, status: int, code: str, zh: str, en: str) -> None:
         identity = secrets.token_hex(8)

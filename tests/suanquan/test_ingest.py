@@ -1,6 +1,7 @@
 """Taking usage in: however records are ordered, batched, repeated and raced, the books say the same, to the last unit."""
 
 import asyncio
+import contextlib
 import itertools
 import json
 import shutil
@@ -225,23 +226,32 @@ def copied(home, path):
     return Home(path)
 
 
-def test_several_agents_may_send_the_same_records_at_once(stocked, tmp_path, seed):
+@contextlib.contextmanager
+def agent_at(running, spool_file, size):
+    """A real agent's spool, with batches of a size, and its sender."""
+    keys = running.service.keys.verifying_keys()
+    agent = Agent(running.url)
+    with (
+        Spool(spool_file, agent.source, batch_records_max=size) as spool,
+        UsageClient(running.url, agent.source, agent.key, lambda text: verify_jws(text, keys, RECEIPT_TYPE)) as client,
+    ):
+        yield spool, Sender(spool, client)
+
+
+def send_all(sender):
+    return sender.send_all(threading.Event(), failures_max=3)
+
+
+def test_several_agents_may_send_the_same_records_at_once(stocked, tmp_path):
     """Real agents with spools and connections of their own, in batches of different sizes: every record counts once."""
     home = copied(stocked, tmp_path / "home")
     records = [usage(number, account=("covered", "alone")[number % 2]) for number in range(300)]
     with ThreadedService(home) as running:
-        keys = running.service.keys.verifying_keys()
 
         def send(number, size):
-            agent = Agent(running.url)
-            with (
-                Spool(tmp_path / f"{number}.db", agent.source, batch_records_max=size) as spool,
-                UsageClient(
-                    running.url, agent.source, agent.key, lambda text: verify_jws(text, keys, RECEIPT_TYPE)
-                ) as client,
-            ):
+            with agent_at(running, tmp_path / f"{number}.db", size) as (spool, sender):
                 spool.append(records[:: 1 - 2 * (number % 2)])
-                sent.append(Sender(spool, client).send_all(threading.Event(), failures_max=3))
+                sent.append(send_all(sender))
 
         sent = []
         clients = [threading.Thread(target=send, args=item) for item in enumerate((7, 30, 113, 300))]
@@ -255,6 +265,19 @@ def test_several_agents_may_send_the_same_records_at_once(stocked, tmp_path, see
     assert (found.records, found.gpu_ms, found.rated) == (300, 300 * HOUR_MS, 300 * A100_HOUR)
     assert found.debited == 1_000_123_457
     found.assert_conserved()
+
+
+def test_an_agent_gets_past_what_is_refused(stocked, tmp_path):
+    """Batches that end with, or consist of, refused records are delivered like others: the agent knows and goes on."""
+    fates = ["accepted", "rejected", "rejected", "rejected", "accepted", "held"]
+    changes = {"accepted": {}, "rejected": {"end_us": 4_000_000_000_000_000}, "held": {"model": "unheard-of"}}
+    home = copied(stocked, tmp_path / "home")
+    with ThreadedService(home) as running, agent_at(running, tmp_path / "spool.db", 2) as (spool, sender):
+        spool.append(usage(number, **changes[fate]) for number, fate in enumerate(fates))
+        assert send_all(sender) is None
+        assert [outcome.status for outcome in spool.outcomes()] == ["rejected"] * 3 + ["held"]
+        assert spool.status().unsent == 0
+        assert running.figures().statuses == {"sj01": Counter(fates)}
 
 
 @pytest.fixture(scope="module")

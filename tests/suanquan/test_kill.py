@@ -5,6 +5,7 @@ import http.client
 import json
 import os
 import random
+import resource
 import signal
 import threading
 import time
@@ -29,6 +30,7 @@ from tests.suanquan.harness import (
     Agent,
     ProcessService,
     ThreadedService,
+    assert_problem,
     command,
     figures_of,
     give,
@@ -181,6 +183,54 @@ def test_a_stop_answers_what_it_has_begun(installation, seed):
         figures.assert_conserved()
     assert answered
     assert set().union(*answered) == {"accepted"}
+
+
+def test_a_replay_is_known_after_a_crash(installation):
+    """The nonces that were used are as durable as the books: a request that was taken once is not taken after a kill."""
+    service = ProcessService(installation)
+    agent = Agent(service.url)
+    body = json.dumps([agent.event(1)]).encode()
+    headers = agent.sign(body)
+    service.start()
+    assert agent.send(body, headers).statuses == ["accepted"]
+    service.kill()
+    service.start()
+    assert_problem(agent.send(body, headers), 401, "nonce-replayed")
+    again = agent.send(body, agent.sign(body, idempotency_key=headers["idempotency-key"]))
+    assert again.statuses == ["accepted"], "the same answer, not a second debit"
+    service.stop()
+    assert figures_of(installation.home).records == 1
+
+
+def test_a_full_disk_is_said_and_survived(installation):
+    """While no file can grow reports are told to come back; with room again the same reports arrive, once."""
+    with ProcessService(installation) as service:
+        agent = Agent(service.url)
+
+        def report(number):
+            records = [usage(500 * number + k, account=f"account {k % 50}") for k in range(500)]
+            return agent.report_records(records, idempotency_key=str(number))
+
+        for room in (0, 20_000, 150_000):
+            size = max(path.stat().st_size for path in installation.home.path.glob("suanquan.db*"))
+            limit_files(service, size + room)
+            refused = [answer for number in range(8) if (answer := report(number)).status != 200]
+            assert refused
+            for answer in refused:
+                assert_problem(answer, 503, "storage-unavailable")
+                assert answer.headers["retry-after"] == "1"
+            limit_files(service, resource.RLIM_INFINITY)
+            assert report(0).status == 200
+        assert {report(number).status for number in range(8)} == {200}
+    figures = figures_of(installation.home)
+    assert figures.statuses == {"sj01": {"accepted": 4000}}
+    assert figures.rated == 4000 * A100_HOUR
+    figures.assert_conserved()
+
+
+def limit_files(service, size):
+    """Let no file that the service writes grow beyond a size."""
+    resource.prlimit(service.process.pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
 
 
 DEMO = ["demo", "--once", "--json", "--home"]
