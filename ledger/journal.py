@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Protocol, TypeVar
 
-from ledger import store
+from ledger import sql, store
 from ledger.amount import Asset
 from ledger.apply import Account, HoldStatus, Refusal, State, apply
 from ledger.entry import NO_SEQ, Entry, EntryKind, Event, Opening, genesis_payload, opening_payload, public_id_of
@@ -35,7 +35,7 @@ Work = Callable[["Transaction"], Awaitable[T]]
 class Database(Protocol):
     """What the journal needs of a database: one exclusive writing transaction at a time."""
 
-    def write(self) -> contextlib.AbstractAsyncContextManager[store.Connection]:
+    def write(self) -> contextlib.AbstractAsyncContextManager[sql.Connection]:
         """Begin an exclusive transaction; commit on leaving, roll back on an exception."""
 
 
@@ -55,7 +55,7 @@ class Transaction:
     Work runs alone and sees everything committed before it. If it raises, its events and its SQL are taken back.
     """
 
-    def __init__(self, journal: Journal, connection: store.Connection, now_ns: int) -> None:
+    def __init__(self, journal: Journal, connection: sql.Connection, now_ns: int) -> None:
         self.connection = connection
         self.now_ns = now_ns
         self._journal = journal
@@ -278,14 +278,14 @@ class Journal:
             else:
                 job.done.set_exception(error)
 
-    async def _perform(self, job: _Job, connection: store.Connection) -> tuple[Any, Exception | None]:
+    async def _perform(self, job: _Job, connection: sql.Connection) -> tuple[Any, Exception | None]:
         tx = Transaction(self, connection, self._clock_ns())
         mark = len(self.state.undo)
         try:
-            async with store.savepoint(connection) if job.own_sql else contextlib.nullcontext():
+            async with sql.savepoint(connection) if job.own_sql else contextlib.nullcontext():
                 result = await job.work(tx)
         except Exception as error:
-            if store.is_storage_fault(error):
+            if sql.is_storage_fault(error):
                 raise
             self.state.rollback(mark)
             return None, error
@@ -298,7 +298,7 @@ class Journal:
         self._recorded.extend(tx.recorded)
         self.unwritten.update((entry.event_id, entry) for entry, _ in tx.recorded)
 
-    async def _expire_due(self, connection: store.Connection) -> None:
+    async def _expire_due(self, connection: sql.Connection) -> None:
         """Log the expiry of holds whose time has come before anything else, so that none can be captured late."""
         now = self._clock_ns()
         if now < self._next_due_ns:
@@ -309,7 +309,7 @@ class Journal:
         self._keep(tx)
         self._next_due_ns = now if len(due) == EXPIRIES_MAX else await store.next_due(connection, now)
 
-    async def _refresh(self, connection: store.Connection) -> None:
+    async def _refresh(self, connection: sql.Connection) -> None:
         """Start from what is committed: caches go when another process has written, or a commit failed."""
         if not self._stale and await store.load_size(connection) == self.state.size:
             if len(self.state.accounts) > ACCOUNTS_CACHED_MAX:
@@ -330,7 +330,7 @@ class Journal:
         self.state.numbers.clear()
         self.state.holds.clear()
 
-    async def _flush(self, connection: store.Connection) -> None:
+    async def _flush(self, connection: sql.Connection) -> None:
         """Write what was applied, then the head; a failed commit leaves the frontier as it was."""
         state, recorded = self.state, self._recorded
         state.undo.clear()

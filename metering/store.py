@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
-from ledger.store import Conflict, Connection, chunks, insert_rows
+from ledger.sql import Conflict, Connection, chunks, insert_rows
 from ledger.tree import hash_leaf
 from metering import segment, tables
 from metering.rating import Line, LineKey

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Select, func, select
 
-from ledger.store import Conflict, Connection, chunks, insert_rows
+from ledger.sql import Conflict, Connection, chunks, insert_rows
 from ledger.tables import balance
 from voucher import tables
 from voucher.issuance import Prepared, Tokens, YearToDate

@@ -7,7 +7,7 @@ from hashlib import sha256
 
 from sqlalchemy import insert, select
 
-from ledger.store import Connection
+from ledger.sql import Connection
 from suanquan.db.tables import api_token
 
 PREFIX = "sqt_"

@@ -12,7 +12,7 @@ from ledger.amount import ASSETS_BY_NUMBER, CNY, Asset, format_units
 from ledger.entry import EntryKind, Event, credit, debit
 from ledger.errors import Kind
 from ledger.journal import Journal, Transaction
-from ledger.store import Connection
+from ledger.sql import Connection
 from metering.zones import rfc3339
 from voucher import store
 from voucher.document import make_jti

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from ledger import store as ledger_store
 from ledger.amount import ASSETS_BY_NUMBER, Asset
-from ledger.store import Connection, LogHead
+from ledger.sql import Connection
+from ledger.store import LogHead
 from metering import store as metering_store
 from suanquan.catalog import Catalog
 from voucher import store as voucher_store

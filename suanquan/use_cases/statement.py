@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ledger.amount import CNY, format_units
-from ledger.store import Connection
+from ledger.sql import Connection
 from metering import segment
 from metering import store as metering_store
 from metering.model import UsageRecord

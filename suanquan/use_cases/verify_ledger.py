@@ -13,7 +13,7 @@ from ledger import store as ledger_store
 from ledger.apply import Account
 from ledger.entry import Entry, EntryKind, genesis_payload, opening_payload, public_id_of
 from ledger.errors import DomainError
-from ledger.store import Connection
+from ledger.sql import Connection
 from ledger.tree import hash_leaf, root_of
 from ledger.verify import Fault, Replay, Trail, check_payload
 from metering import segment
