@@ -28,8 +28,33 @@ CNY = Asset("CNY", 1, 6)
 COMPUTE = Asset("PFLOPS.h", 2, 9)
 """Dense FP16 PFLOPS·h in billionths (3.6e9 FLOP): int64 holds 52,000 years of a 20,000 PFLOPS district."""
 
-ASSETS = {asset.code: asset for asset in (CNY, COMPUTE)}
-ASSETS_BY_NUMBER = {asset.number: asset for asset in (CNY, COMPUTE)}
+BASE_ASSETS = (CNY, COMPUTE)
+"""What every log knows from its first entry on; further assets are registered by entries of their own."""
+ASSETS = {asset.code: asset for asset in BASE_ASSETS}
+ASSETS_BY_NUMBER = {asset.number: asset for asset in BASE_ASSETS}
+FIRST_NUMBER = 16
+"""Number of the first asset that a log registers itself."""
+CARD_SECONDS_SCALE = 3
+"""GPU time is counted in card-milliseconds, which an hour holds exactly: 3,600,000."""
+
+_CODE = re.compile(r"(GPU\.s|TOKEN):[A-Za-z0-9][A-Za-z0-9._-]{0,59}")
+
+
+def asset_scale(code: str) -> int:
+    """Decimals of an asset that a log may register: `GPU.s:<model>` card-seconds, `TOKEN:<model>` whole tokens.
+
+    Raises:
+        LedgerError: `asset-unknown`.
+
+    """
+    match = _CODE.fullmatch(code)
+    if match is None:
+        raise LedgerError(
+            "asset-unknown",
+            f"没有资产“{code[:80]}”；可用 CNY、PFLOPS.h、GPU.s:型号、TOKEN:型号",
+            f"no asset {code[:80]!r}; use CNY, PFLOPS.h, GPU.s:<model> or TOKEN:<model>",
+        )
+    return CARD_SECONDS_SCALE if match[1] == "GPU.s" else 0
 
 
 def parse_units(text: str, asset: Asset) -> int:

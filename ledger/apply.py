@@ -3,115 +3,64 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, field
 
 from ledger.amount import INT64_MAX
-from ledger.entry import LEGS_MAX, NO_SEQ, Entry, EntryKind, Event, Layer, Leg, PostedLeg, Side
+from ledger.entry import (
+    HOLD_LINES_MAX,
+    LEGS_MAX,
+    NO_SEQ,
+    ZERO32,
+    Entry,
+    EntryKind,
+    Event,
+    Layer,
+    Leg,
+    PostedLeg,
+    Restriction,
+)
 from ledger.leaf import commitment, encode
+from ledger.state import Account, Hold, HoldLine, HoldStatus, State
 
 
 class Refusal(enum.Enum):
     """Why an event changes nothing, in order of precedence."""
 
+    MALFORMED = "event-malformed"
+    PERIOD_CLOSED = "period-closed"
     HOLD_UNKNOWN = "hold-unknown"
     HOLD_CLOSED = "hold-closed"
     HOLD_EXPIRED = "hold-expired"
     HOLD_NOT_DUE = "hold-not-due"
+    ORIGINAL_UNKNOWN = "original-unknown"
+    PERIOD_NOT_OVER = "period-not-over"
     ACCOUNT_EXISTS = "account-exists"
+    ASSET_EXISTS = "asset-exists"
     ACCOUNT_UNKNOWN = "account-unknown"
     LEGS_COUNT = "legs-count"
     AMOUNT_RANGE = "amount-range"
     UNBALANCED = "unbalanced"
+    ACCOUNT_CLOSED = "account-closed"
+    ACCOUNT_LEGAL_HOLD = "account-legal-hold"
+    ACCOUNT_FROZEN = "account-frozen"
+    ACCOUNT_NOT_EMPTY = "account-not-empty"
     HOLD_EXCEEDED = "hold-exceeded"
+    REVERSAL_EXCEEDED = "reversal-exceeded"
     INSUFFICIENT = "insufficient"
+    OVER_CEILING = "over-ceiling"
     TOTAL_RANGE = "total-range"
 
-
-class HoldStatus(enum.IntEnum):
-    """Life of a hold; every status but OPEN is final."""
-
-    OPEN = 0
-    CAPTURED = 1
-    RELEASED = 2
-    EXPIRED = 3
-
-
-@dataclass(slots=True)
-class Account:
-    """One account and its totals in units of its asset. `last_seq` is the last entry that touched it."""
-
-    number: int
-    name: str
-    public_id: bytes
-    asset: int
-    floor: int | None
-    debits_posted: int = 0
-    credits_posted: int = 0
-    debits_held: int = 0
-    credits_held: int = 0
-    last_seq: int = NO_SEQ
-
     @property
-    def balance(self) -> int:
-        """Posted credits minus posted debits."""
-        return self.credits_posted - self.debits_posted
-
-    @property
-    def available(self) -> int:
-        """What can still be spent: the balance less open holds."""
-        return self.credits_posted - self.debits_posted - self.debits_held
+    def is_of_form(self) -> bool:
+        """Whether the event itself is at fault, whatever the state: its id is not burnt, and may be used when corrected."""
+        return self in _OF_FORM
 
 
-@dataclass(slots=True)
-class Hold:
-    """Money reserved from one account for another; `remaining` is neither captured nor given back yet."""
+_OF_FORM = {Refusal.MALFORMED, Refusal.LEGS_COUNT, Refusal.AMOUNT_RANGE, Refusal.UNBALANCED}
+_DEBIT_BLOCKED = Restriction.FROZEN | Restriction.LEGAL_HOLD | Restriction.CLOSED
+_new = tuple.__new__
+"""Makes named tuples in a third of the time of their constructor; the fields stand in order."""
 
-    seq: int
-    debit: int
-    credit: int
-    amount: int
-    remaining: int
-    expires_ns: int | None
-    status: HoldStatus = HoldStatus.OPEN
-
-
-@dataclass(slots=True)
-class State:
-    """What the next event is judged by: accounts and holds it may touch, the size of the log and the last time given.
-
-    `undo` remembers every total before it changed, so that a refused chain leaves no trace.
-    """
-
-    size: int = 0
-    last_ns: int = 0
-    next_account: int = 1
-    accounts: dict[int, Account] = field(default_factory=dict)
-    numbers: dict[str, int] = field(default_factory=dict)
-    holds: dict[int, Hold] = field(default_factory=dict)
-    undo: list[tuple[object, ...]] = field(default_factory=list)
-
-    def add(self, account: Account) -> None:
-        """Make a stored account known."""
-        self.accounts[account.number] = account
-        self.numbers[account.name] = account.number
-
-    def rollback(self, mark: int) -> None:
-        """Take back everything applied since the undo list had `mark` items."""
-        while len(self.undo) > mark:
-            item = self.undo.pop()
-            match item:
-                case (Account() as account, int(dp), int(cp), int(dh), int(ch), int(last)):
-                    account.debits_posted, account.credits_posted = dp, cp
-                    account.debits_held, account.credits_held, account.last_seq = dh, ch, last
-                case (Hold() as hold, int(remaining), HoldStatus() as status):
-                    hold.remaining, hold.status = remaining, status
-                case ("opened", int(number)):
-                    del self.numbers[self.accounts.pop(number).name]
-                    self.next_account = number
-                case ("held", int(seq)):
-                    del self.holds[seq]
-                case ("entry", int(size), int(last_ns)):
-                    self.size, self.last_ns = size, last_ns
+Legs = tuple[PostedLeg, ...]
 
 
 def apply(state: State, event: Event, recorded_ns: int) -> Entry | Refusal:
@@ -119,102 +68,238 @@ def apply(state: State, event: Event, recorded_ns: int) -> Entry | Refusal:
 
     `recorded_ns` is the writer's clock; the entry gets max(clock, last + 1), so that recorded time strictly increases.
     """
-    mark = len(state.undo)
-    recorded = max(recorded_ns, state.last_ns + 1)
-    outcome = _HANDLERS[event.kind](state, event, recorded)
-    if isinstance(outcome, Refusal):
+    (
+        kind, event_id, digest, _, effective, ref_seq, ruleset, actor, salt, payload, _, _, flags, expires, _, late, _
+    ) = event  # fmt: skip
+    if len(event_id) != 16 or len(digest) != 32 or len(ruleset) != 32 or len(actor) != 8 or (flags and kind != _STATUS):
+        return Refusal.MALFORMED
+    mark, last_ns, seq = len(state.undo), state.last_ns, state.size
+    recorded = recorded_ns if recorded_ns > last_ns else last_ns + 1
+    effective = effective or recorded
+    if effective < state.closed_ns and kind in _DATED:
+        if not late:
+            return Refusal.PERIOD_CLOSED
+        effective, ref_seq = recorded, state.closed_seq if ref_seq == NO_SEQ else ref_seq
+    elif kind == _HOLD:  # the log alone then says what came too late; the largest number is never
+        effective = INT64_MAX if expires is None else expires
+    legs = _HANDLERS[kind](state, event, recorded)
+    if isinstance(legs, Refusal):
         state.rollback(mark)
-        return outcome
-    seq = state.size
-    fields = (
-        seq,
-        event.kind,
-        event.event_id,
-        event.digest,
-        recorded,
-        _effective(event, recorded),
-        event.ref_seq,
-        event.ruleset,
-        event.actor,
-        outcome,
-        commitment(event.salt, event.payload),
+        return legs
+    committed = commitment(salt, payload) if payload else ZERO32
+    leaf = encode(seq, kind, event_id, digest, recorded, effective, ref_seq, ruleset, actor, legs, committed, flags)
+    state.undo.append((state.take_back_entry, seq, last_ns))
+    state.size, state.last_ns = seq + 1, recorded
+    return _new(
+        Entry,
+        (
+            seq,
+            kind,
+            event_id,
+            digest,
+            recorded,
+            effective,
+            ref_seq,
+            ruleset,
+            actor,
+            legs,
+            committed,
+            flags,
+            leaf,
+            False,
+        ),
     )
-    state.undo.append(("entry", seq, state.last_ns))
-    state.size = seq + 1
-    state.last_ns = recorded
-    return Entry(*fields, encode(*fields))
 
 
-def _effective(event: Event, recorded: int) -> int:
-    """A hold lasts until its expiry, INT64_MAX being never: the log alone then says what came too late."""
-    if event.kind is EntryKind.HOLD:
-        return INT64_MAX if event.expires_ns is None else event.expires_ns
-    return event.effective_ns or recorded
+_STATUS, _HOLD = int(EntryKind.STATUS), int(EntryKind.HOLD)
+_DATED = (EntryKind.POST, EntryKind.REVERSE, EntryKind.CAPTURE)
+"""Kinds that belong to the period of their effective time."""
 
 
-def _note(_state: State, event: Event, _now: int) -> tuple[PostedLeg, ...] | Refusal:
+def _note(_state: State, event: Event, _now: int) -> Legs | Refusal:
     return Refusal.LEGS_COUNT if event.legs else ()
 
 
-def _open(state: State, event: Event, _now: int) -> tuple[PostedLeg, ...] | Refusal:
+def _open(state: State, event: Event, _now: int) -> Legs | Refusal:
     opening = event.opening
     if opening is not None and opening.name in state.numbers:
         return Refusal.ACCOUNT_EXISTS
     if opening is None or event.legs:
         return Refusal.LEGS_COUNT
     number = state.next_account
-    state.add(Account(number, opening.name, opening.public_id, opening.asset.number, opening.floor))
+    state.add(Account(number, opening.name, opening.public_id, opening.asset.number, opening.limits))
     state.next_account = number + 1
-    state.undo.append(("opened", number))
-    return _within_limits(state, _move(state, (Leg(number, Side.CREDIT, 0),), Layer.POSTED, state.size))
+    state.undo.append((state.take_back_account, number))
+    return _mark_account(state, number)
 
 
-def _post(state: State, event: Event, _now: int) -> tuple[PostedLeg, ...] | Refusal:
-    fault = _check_legs(state, event.legs, LEGS_MAX)
-    if fault is not None:
-        return fault
-    return _within_limits(state, _move(state, event.legs, Layer.POSTED, state.size))
+def _asset(state: State, event: Event, _now: int) -> Legs | Refusal:
+    asset = event.asset
+    if asset is None or event.legs:
+        return Refusal.LEGS_COUNT
+    if asset.code in state.assets or asset.number in state.assets.values():
+        return Refusal.ASSET_EXISTS
+    state.assets[asset.code] = asset.number
+    state.undo.append((state.assets.pop, asset.code))
+    return ()
 
 
-def _hold(state: State, event: Event, now: int) -> tuple[PostedLeg, ...] | Refusal:
+def _close_period(state: State, event: Event, now: int) -> Legs | Refusal:
+    """End the periods before `effective_ns`; that moment must be past, and later than the last close."""
+    if event.legs:
+        return Refusal.LEGS_COUNT
+    if event.effective_ns <= state.closed_ns:
+        return Refusal.PERIOD_CLOSED
+    if event.effective_ns > now:
+        return Refusal.PERIOD_NOT_OVER
+    state.undo.append((state.take_back_period, state.closed_ns, state.closed_seq))
+    state.closed_ns, state.closed_seq = event.effective_ns, state.size
+    return ()
+
+
+def _mark(state: State, event: Event, _now: int) -> Legs | Refusal:
+    """A line without an amount: it closes a statement, for its totals and chain cover everything before."""
+    account = _named_account(state, event)
+    return account if isinstance(account, Refusal) else _mark_account(state, account.number)
+
+
+def _limit(state: State, event: Event, _now: int) -> Legs | Refusal:
+    account = _named_account(state, event)
+    if isinstance(account, Refusal):
+        return account
+    if account.restriction & Restriction.CLOSED:
+        return Refusal.ACCOUNT_CLOSED
+    state.undo.append((account.restore_rules, account.limits, account.restriction))
+    account.limits = event.limits
+    return _mark_account(state, account.number)
+
+
+def _status(state: State, event: Event, _now: int) -> Legs | Refusal:
+    account = _named_account(state, event)
+    if isinstance(account, Refusal):
+        return account
+    if not 0 <= event.restriction <= _DEBIT_BLOCKED:
+        return Refusal.AMOUNT_RANGE
+    if account.restriction & Restriction.CLOSED:
+        return Refusal.ACCOUNT_CLOSED
+    if event.restriction & Restriction.CLOSED and not account.is_empty:
+        return Refusal.ACCOUNT_NOT_EMPTY
+    state.undo.append((account.restore_rules, account.limits, account.restriction))
+    account.restriction = event.restriction
+    return _mark_account(state, account.number)
+
+
+def _named_account(state: State, event: Event) -> Account | Refusal:
+    """The account of an event whose one leg only names it."""
+    account = state.accounts.get(event.legs[0].account) if event.legs else None
+    if account is None:
+        return Refusal.ACCOUNT_UNKNOWN
+    if len(event.legs) != 1:
+        return Refusal.LEGS_COUNT
+    return account if event.legs[0].amount == 0 else Refusal.AMOUNT_RANGE
+
+
+def _mark_account(state: State, number: int) -> Legs | Refusal:
+    return _within_limits(state, _move(state, (Leg(number, 1, 0),), Layer.POSTED))
+
+
+def _post(state: State, event: Event, _now: int) -> Legs | Refusal:
+    legs = event[3]
+    if len(legs) == 2 and (moved := _transfer(state, *legs)) is not None:
+        return moved
+    fault = _check_legs(state, legs, LEGS_MAX)
+    return fault or _within_limits(state, _move(state, legs, Layer.POSTED))
+
+
+def _transfer(state: State, taken: Leg, given: Leg) -> Legs | None:
+    """The common posting, a debit and a credit, in half the time; None where the general way must decide.
+
+    A debit cannot break a ceiling nor a credit a floor: limits hold before every event.
+    """
+    number, side, amount = taken
+    other, other_side, other_amount = given
+    accounts, seq = state.accounts, state.size
+    source, goal = accounts.get(number), accounts.get(other)
+    if (
+        source is None or goal is None or source is goal or side or not other_side or amount != other_amount
+        or amount <= 0 or source.restriction or goal.restriction or source.asset != goal.asset
+    ):  # fmt: skip
+        return None
+    dp, cp, dh, ch, last = (
+        source.debits_posted, source.credits_posted, source.debits_held, source.credits_held, source.last_seq
+    )  # fmt: skip
+    dp2, cp2, dh2, ch2, last2 = (
+        goal.debits_posted, goal.credits_posted, goal.debits_held, goal.credits_held, goal.last_seq
+    )  # fmt: skip
+    floor, ceiling = source.limits.floor, goal.limits.ceiling
+    new_dp, new_cp = dp + amount, cp2 + amount
+    if (
+        new_dp > INT64_MAX or new_cp > INT64_MAX
+        or (floor is not None and cp - new_dp - dh < floor)
+        or (ceiling is not None and new_cp + ch2 - dp2 > ceiling)
+    ):  # fmt: skip
+        return None
+    state.undo += ((source, dp, cp, dh, ch, last), (goal, dp2, cp2, dh2, ch2, last2))
+    source.debits_posted, source.last_seq = new_dp, seq
+    goal.credits_posted, goal.last_seq = new_cp, seq
+    return (
+        _new(PostedLeg, (number, source.public_id, source.asset, 0, 0, amount, last, new_dp, cp, dh, ch)),
+        _new(PostedLeg, (other, goal.public_id, goal.asset, 1, 0, amount, last2, dp2, new_cp, dh2, ch2)),
+    )
+
+
+def _hold(state: State, event: Event, now: int) -> Legs | Refusal:
+    """Reserve line by line: legs come in pairs of a debit and a credit of the same amount and asset."""
     if event.expires_ns is not None and event.expires_ns <= now:
         return Refusal.HOLD_EXPIRED
-    fault = _check_legs(state, event.legs, 2)
-    if fault is not None:
+    legs, accounts = event.legs, state.accounts
+    if any(leg.account not in accounts for leg in legs):
+        return Refusal.ACCOUNT_UNKNOWN
+    lines = list(zip(legs[::2], legs[1::2], strict=False))
+    pairs = {(one.account, two.account) for one, two in lines}
+    if [leg.side for leg in legs] != [0, 1] * len(lines) or not 0 < len(lines) == len(pairs) <= HOLD_LINES_MAX:
+        return Refusal.LEGS_COUNT
+    fault = _check_legs(state, legs, LEGS_MAX)
+    if fault in _OF_FORM:
         return fault
-    sides = {leg.side: leg for leg in event.legs}  # one of each: two equal sides would not balance
-    taken = sides[Side.DEBIT]
-    state.holds[state.size] = Hold(
-        state.size, taken.account, sides[Side.CREDIT].account, taken.amount, taken.amount, event.expires_ns
-    )
-    state.undo.append(("held", state.size))
-    return _within_limits(state, _move(state, event.legs, Layer.HELD, state.size))
+    if any(
+        one.amount != two.amount or accounts[one.account].asset != accounts[two.account].asset for one, two in lines
+    ):
+        return Refusal.UNBALANCED
+    if fault:
+        return fault
+    held = [HoldLine(one.account, two.account, one.amount, one.amount) for one, two in lines]
+    state.holds[state.size] = Hold(state.size, held, event.expires_ns)
+    state.undo.append((state.holds.pop, state.size))
+    return _within_limits(state, _move(state, legs, Layer.HELD))
 
 
-def _capture(state: State, event: Event, now: int) -> tuple[PostedLeg, ...] | Refusal:
-    """Turn part of a hold into a posting. `legs` is one debit leg with the amount; `final` gives the rest back."""
+def _capture(state: State, event: Event, now: int) -> Legs | Refusal:
+    """Turn part of a hold into postings. `legs` is one debit leg a line; `final` gives the rest of every line back."""
     hold = _open_hold(state, event, now)
     if isinstance(hold, Refusal):
         return hold
-    if len(event.legs) != 1 or event.legs[0].account != hold.debit or event.legs[0].side != Side.DEBIT:
+    if [(leg.account, leg.side) for leg in event.legs] != [(line.debit, 0) for line in hold.lines]:
         return Refusal.LEGS_COUNT
-    amount = event.legs[0].amount
-    if amount <= 0:
+    amounts = [leg.amount for leg in event.legs]
+    if min(amounts) < 0 or max(amounts) == 0:
         return Refusal.AMOUNT_RANGE
-    if amount > hold.remaining:
+    accounts = state.accounts
+    if any(accounts[line.debit].restriction & Restriction.LEGAL_HOLD for line in hold.lines):
+        return Refusal.ACCOUNT_LEGAL_HOLD
+    if any(amount > line.remaining for amount, line in zip(amounts, hold.lines, strict=True)):
         return Refusal.HOLD_EXCEEDED
-    rest = hold.remaining - amount
-    given_back = rest if event.final else 0
-    _close_hold(state, hold, rest - given_back, HoldStatus.CAPTURED)
-    return _unhold(state, hold, amount, given_back)
+    return _unhold(state, hold, amounts, final=event.final, status=HoldStatus.CAPTURED)
 
 
-def _release(state: State, event: Event, now: int) -> tuple[PostedLeg, ...] | Refusal:
+def _release(state: State, event: Event, now: int) -> Legs | Refusal:
     hold = _open_hold(state, event, now)
-    return hold if isinstance(hold, Refusal) else _give_back(state, hold, HoldStatus.RELEASED)
+    if isinstance(hold, Refusal):
+        return hold
+    return _unhold(state, hold, [0] * len(hold.lines), final=True, status=HoldStatus.RELEASED)
 
 
-def _expire(state: State, event: Event, now: int) -> tuple[PostedLeg, ...] | Refusal:
+def _expire(state: State, event: Event, now: int) -> Legs | Refusal:
     hold = state.holds.get(event.ref_seq)
     if hold is None:
         return Refusal.HOLD_UNKNOWN
@@ -222,13 +307,7 @@ def _expire(state: State, event: Event, now: int) -> tuple[PostedLeg, ...] | Ref
         return Refusal.HOLD_CLOSED
     if hold.expires_ns is None or now < hold.expires_ns:
         return Refusal.HOLD_NOT_DUE
-    return _give_back(state, hold, HoldStatus.EXPIRED)
-
-
-def _give_back(state: State, hold: Hold, status: HoldStatus) -> tuple[PostedLeg, ...] | Refusal:
-    rest = hold.remaining
-    _close_hold(state, hold, 0, status)
-    return _unhold(state, hold, 0, rest)
+    return _unhold(state, hold, [0] * len(hold.lines), final=True, status=HoldStatus.EXPIRED)
 
 
 def _open_hold(state: State, event: Event, now: int) -> Hold | Refusal:
@@ -242,83 +321,127 @@ def _open_hold(state: State, event: Event, now: int) -> Hold | Refusal:
     return hold
 
 
-def _close_hold(state: State, hold: Hold, remaining: int, status: HoldStatus) -> None:
-    state.undo.append((hold, hold.remaining, hold.status))
-    hold.remaining = remaining
-    if remaining == 0:
+def _unhold(state: State, hold: Hold, captured: list[int], *, final: bool, status: HoldStatus) -> Legs | Refusal:
+    """Lower the held totals of both accounts of each line and, for what was captured, raise the posted ones."""
+    state.undo.append((hold.restore, tuple(line.remaining for line in hold.lines), hold.status))
+    freed: list[Leg] = []
+    moved: list[Leg] = []
+    for line, amount in zip(hold.lines, captured, strict=True):
+        taken = line.remaining if final else amount
+        line.remaining -= taken
+        freed += [Leg(line.debit, 0, -taken), Leg(line.credit, 1, -taken)] if taken else []
+        moved += [Leg(line.debit, 0, amount), Leg(line.credit, 1, amount)] if amount else []
+    if not any(line.remaining for line in hold.lines):
         hold.status = status
+    lowered = tuple(leg._replace(amount=-leg.amount) for leg in _move(state, tuple(freed), Layer.HELD))
+    if not moved:
+        return lowered
+    return _within_limits(state, lowered + _move(state, tuple(moved), Layer.POSTED))
 
 
-def _unhold(state: State, hold: Hold, captured: int, given_back: int) -> tuple[PostedLeg, ...] | Refusal:
-    """Lower the held totals of both accounts and, for what was captured, raise the posted ones."""
-    both = (Leg(hold.debit, Side.DEBIT, 0), Leg(hold.credit, Side.CREDIT, 0))
-    lowered = _move(state, tuple(leg._replace(amount=-(captured + given_back)) for leg in both), Layer.HELD, state.size)
-    freed = tuple(leg._replace(amount=-leg.amount) for leg in lowered)
-    if not captured:
-        return freed
-    posted = _move(state, tuple(leg._replace(amount=captured) for leg in both), Layer.POSTED, state.size)
-    return _within_limits(state, freed + posted)
+def _reverse(state: State, event: Event, _now: int) -> Legs | Refusal:
+    """Take back a posting, whole (no legs: whatever is left of it) or in part, never more than it moved."""
+    original = state.originals.get(event.ref_seq)
+    if original is None:
+        return Refusal.ORIGINAL_UNKNOWN
+    left = {key: amount - original.reversed.get(key, 0) for key, amount in original.moved.items()}
+    legs = event.legs or tuple(Leg(account, 1 - side, amount) for (account, side), amount in left.items() if amount)
+    if not legs:
+        return Refusal.REVERSAL_EXCEEDED
+    fault = _check_legs(state, legs, LEGS_MAX)
+    if fault:
+        return fault
+    for leg in legs:
+        key = leg.account, 1 - leg.side
+        if leg.amount > left.get(key, 0):
+            return Refusal.REVERSAL_EXCEEDED
+        before = original.reversed.get(key, 0)
+        state.undo.append((original.reversed.__setitem__, key, before))
+        original.reversed[key] = before + leg.amount
+        left[key] -= leg.amount
+    return _within_limits(state, _move(state, legs, Layer.POSTED))
 
 
 def _check_legs(state: State, legs: tuple[Leg, ...], legs_max: int) -> Refusal | None:
-    """Two legs or more of known accounts, positive int64 amounts, debits equal credits per asset."""
-    accounts, in_range = state.accounts, True
+    """Two legs or more of known accounts that may move, positive int64 amounts, debits equal credits per asset."""
+    accounts, in_range, blocked = state.accounts, True, 0
     sums: dict[int, int] = {}
     for number, side, amount in legs:
         account = accounts.get(number)
         if account is None:
             return Refusal.ACCOUNT_UNKNOWN
-        in_range = in_range and 0 < amount <= INT64_MAX
-        sums[account.asset] = sums.get(account.asset, 0) + (amount if side else -amount)
+        if amount <= 0 or amount > INT64_MAX:
+            in_range = False
+        if account.restriction:
+            blocked |= account.restriction & (Restriction.CLOSED if side else _DEBIT_BLOCKED)
+        asset = account.asset
+        sums[asset] = sums.get(asset, 0) + (amount if side else -amount)
     if not 2 <= len(legs) <= legs_max:
         return Refusal.LEGS_COUNT
     if not in_range:
         return Refusal.AMOUNT_RANGE
-    return Refusal.UNBALANCED if any(sums.values()) else None
+    if any(sums.values()):
+        return Refusal.UNBALANCED
+    return _blocked(blocked) if blocked else None
 
 
-def _move(state: State, legs: tuple[Leg, ...], layer: Layer, seq: int) -> tuple[PostedLeg, ...]:
+def _blocked(restriction: int) -> Refusal:
+    if restriction & Restriction.CLOSED:
+        return Refusal.ACCOUNT_CLOSED
+    return Refusal.ACCOUNT_LEGAL_HOLD if restriction & Restriction.LEGAL_HOLD else Refusal.ACCOUNT_FROZEN
+
+
+def _move(state: State, legs: tuple[Leg, ...], layer: Layer) -> Legs:
     """Change the totals of each leg's account; a side is true for credit (`Side` names the numbers, and costs time)."""
     posted: list[PostedLeg] = []
+    accounts, undo, seq = state.accounts, state.undo, state.size
+    held = layer is Layer.HELD
     for number, side, amount in legs:
-        account = state.accounts[number]
+        account = accounts[number]
         dp, cp = account.debits_posted, account.credits_posted
         dh, ch, last = account.debits_held, account.credits_held, account.last_seq
-        state.undo.append((account, dp, cp, dh, ch, last))
-        if layer is Layer.POSTED:
-            if not side:
-                account.debits_posted = dp = dp + amount
-            else:
+        undo.append((account, dp, cp, dh, ch, last))
+        if not held:
+            if side:
                 account.credits_posted = cp = cp + amount
-        elif not side:
-            account.debits_held = dh = dh + amount
-        else:
+            else:
+                account.debits_posted = dp = dp + amount
+        elif side:
             account.credits_held = ch = ch + amount
+        else:
+            account.debits_held = dh = dh + amount
         account.last_seq = seq
-        posted.append(PostedLeg(number, account.public_id, account.asset, side, layer, amount, last, dp, cp, dh, ch))
+        fields = (number, account.public_id, account.asset, side, layer, amount, last, dp, cp, dh, ch)
+        posted.append(_new(PostedLeg, fields))
     return tuple(posted)
 
 
-def _within_limits(state: State, legs: tuple[PostedLeg, ...]) -> tuple[PostedLeg, ...] | Refusal:
-    """Every account touched is above its floor, and its totals can be stored."""
-    outcome: tuple[PostedLeg, ...] | Refusal = legs
+def _within_limits(state: State, legs: Legs) -> Legs | Refusal:
+    """Every account touched is within its limits, and its totals can be stored."""
+    worst: Refusal | None = None
+    accounts = state.accounts
     for leg in legs:
-        account = state.accounts[leg[0]]
+        account = accounts[leg[0]]
+        floor, ceiling = account.limits
         dp, cp, dh, ch = account.debits_posted, account.credits_posted, account.debits_held, account.credits_held
-        if account.floor is not None and cp - dp - dh < account.floor:
+        if floor is not None and cp - dp - dh < floor:
             return Refusal.INSUFFICIENT
-        if dp > INT64_MAX or cp > INT64_MAX or dh > INT64_MAX or ch > INT64_MAX:
-            outcome = Refusal.TOTAL_RANGE
-    return outcome
+        if ceiling is not None and cp + ch - dp > ceiling:
+            worst = Refusal.OVER_CEILING
+        elif dp > INT64_MAX or cp > INT64_MAX or dh > INT64_MAX or ch > INT64_MAX:
+            worst = worst or Refusal.TOTAL_RANGE
+    return worst or legs
 
 
-_HANDLERS = {
-    EntryKind.GENESIS: _note,
-    EntryKind.NOTE: _note,
-    EntryKind.OPEN: _open,
-    EntryKind.POST: _post,
-    EntryKind.HOLD: _hold,
-    EntryKind.CAPTURE: _capture,
-    EntryKind.RELEASE: _release,
-    EntryKind.EXPIRE: _expire,
-}
+def _erase(state: State, event: Event, _now: int) -> Legs | Refusal:
+    """Say that the payload of an earlier entry is dropped: its commitment stays, and the tree with it."""
+    if event.legs:
+        return Refusal.LEGS_COUNT
+    return () if event.ref_seq < state.size else Refusal.ORIGINAL_UNKNOWN
+
+
+_HANDLERS = (
+    _note, _open, _note, _post, _hold, _capture, _release, _expire, _reverse, _limit, _status, _close_period, _asset,
+    _erase, _mark,
+)  # fmt: skip
+"""By number of the kind: an index costs a third of a look-up by enumeration member."""

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import enum
 import hmac
-from dataclasses import dataclass
 from typing import NamedTuple
 
-from ledger.amount import ASSETS, Asset
+from ledger.amount import BASE_ASSETS, Asset
 
 NO_SEQ = 2**64 - 1
 """Leaf value of an absent reference or of the first leg of an account."""
 
 LEGS_MAX = 64
+HOLD_LINES_MAX = LEGS_MAX // 4
+"""A capture may need four legs a line: what is freed and what is posted."""
 ZERO32 = bytes(32)
 
 
@@ -27,6 +28,13 @@ class EntryKind(enum.IntEnum):
     CAPTURE = 5
     RELEASE = 6
     EXPIRE = 7
+    REVERSE = 8
+    LIMIT = 9
+    STATUS = 10
+    CLOSE_PERIOD = 11
+    ASSET = 12
+    ERASE = 13
+    MARK = 14
 
 
 class Side(enum.IntEnum):
@@ -41,6 +49,19 @@ class Layer(enum.IntEnum):
 
     POSTED = 0
     HELD = 1
+
+
+class Restriction(enum.IntFlag):
+    """What an account may not do. The bits stand in the flags of STATUS leaves and never change.
+
+    FROZEN (冻结) stops new debits and holds; what was held before may still be captured. LEGAL_HOLD (司法冻结) stops
+    every debit, captures included. CLOSED (销户) is for ever and only for an account that has nothing.
+    """
+
+    NONE = 0
+    FROZEN = 1
+    LEGAL_HOLD = 2
+    CLOSED = 4
 
 
 class Leg(NamedTuple):
@@ -77,15 +98,52 @@ class PostedLeg(NamedTuple):
     credits_held: int
 
 
+class Limits(NamedTuple):
+    """Bounds of an account that count its open holds; None leaves a side unbounded.
+
+    `floor` bounds what is available (credits − debits − held debits) from below, `ceiling` what may come to be there
+    (credits + held credits − debits) from above.
+    """
+
+    floor: int | None = None
+    ceiling: int | None = None
+
+    def __str__(self) -> str:
+        floor = "" if self.floor is None else str(self.floor)
+        return floor if self.ceiling is None else f"{floor}..{self.ceiling}"
+
+
+UNLIMITED = Limits()
+
+
+def parse_limits(text: str) -> Limits:
+    """Limits from their text, as OPEN and LIMIT entries commit to them.
+
+    Raises:
+        ValueError: not such a text.
+
+    """
+    floor, dots, ceiling = text.partition("..")
+    limits = Limits(int(floor) if floor else None, int(ceiling) if dots else None)
+    if str(limits) != text:
+        raise ValueError(text)
+    return limits
+
+
 def genesis_payload(origin: str) -> bytes:
     """What the first entry commits to: the format, the log's name, the assets and their scales."""
-    assets = ",".join(f"{asset.code}={asset.number}/{asset.scale}" for asset in ASSETS.values())
+    assets = ",".join(f"{asset.code}={asset.number}/{asset.scale}" for asset in BASE_ASSETS)
     return f"CVL1\n{origin}\n{assets}\n".encode()
 
 
-def opening_payload(name: str, floor: int | None) -> bytes:
-    """What an OPEN entry commits to, so that neither name nor floor can change unseen."""
-    return f"{'' if floor is None else floor}\n{name}".encode()
+def opening_payload(name: str, limits: Limits) -> bytes:
+    """What an OPEN entry commits to, so that neither name nor limits can change unseen."""
+    return f"{limits}\n{name}".encode()
+
+
+def asset_payload(asset: Asset) -> bytes:
+    """What an ASSET entry commits to."""
+    return f"{asset.code}={asset.number}/{asset.scale}".encode()
 
 
 def public_id_of(name: str, pseudonym_key: bytes) -> bytes:
@@ -93,23 +151,22 @@ def public_id_of(name: str, pseudonym_key: bytes) -> bytes:
     return hmac.digest(pseudonym_key, name.encode(), "sha256")[:16]
 
 
-@dataclass(frozen=True, slots=True)
-class Opening:
-    """The account an OPEN event creates. `floor` bounds posted minus held from below, None leaves it unbounded."""
+class Opening(NamedTuple):
+    """The account an OPEN event creates."""
 
     name: str
     public_id: bytes
     asset: Asset
-    floor: int | None
+    limits: Limits = UNLIMITED
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """One thing to record, complete before the writer sees it.
 
     `event_id` (16 bytes) is the idempotency key, kept for ever; `digest` is the SHA-256 of the request it came from, so
     that the same id with another request is told apart. `ref_seq` names the hold that a capture, release or expiry is
-    about. `payload` is public only as a salted commitment.
+    about, the entry that a reversal takes back, or the one whose payload is erased. `payload` is public only as a salted
+    commitment. `late` lets a posting that belongs to a closed period land in the open one, with a reference to the close.
     """
 
     kind: EntryKind
@@ -123,12 +180,12 @@ class Event:
     salt: bytes = b""
     payload: bytes = b""
     opening: Opening | None = None
+    limits: Limits = UNLIMITED
+    restriction: int = 0
     expires_ns: int | None = None
     final: bool = False
-
-    def __post_init__(self) -> None:
-        # A leaf has room for exactly these lengths: a longer id would be cut, and two events could look alike.
-        assert len(self.event_id) == 16 and len(self.digest) == len(self.ruleset) == 32 and len(self.actor) == 8  # noqa: PT018
+    late: bool = False
+    asset: Asset | None = None
 
 
 class Entry(NamedTuple):
@@ -145,5 +202,6 @@ class Entry(NamedTuple):
     actor: bytes
     legs: tuple[PostedLeg, ...]
     commitment: bytes
+    flags: int = 0
     leaf: bytes = b""
     replayed: bool = False

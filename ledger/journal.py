@@ -8,25 +8,30 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hmac
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Protocol, TypeVar
 
 from ledger import sql, store
-from ledger.amount import Asset
-from ledger.apply import Account, HoldStatus, Refusal, State, apply
-from ledger.entry import NO_SEQ, Entry, EntryKind, Event, Opening, genesis_payload, opening_payload, public_id_of
+from ledger.edge import Edge
+from ledger.entry import Entry, EntryKind, Event
 from ledger.errors import Kind, LedgerError
-from ledger.tree import Frontier, hash_leaf
+from ledger.state import HoldStatus
+from ledger.transaction import Chain, Outcome, RefusedError, Transaction, Writer
+from ledger.tree import hash_leaf
 
 QUEUE_MAX = 4096
 """Work waiting for the writer; beyond it callers are told to come back."""
 GROUP_MAX = 512
 """Work committed together."""
+CHAINS_TOGETHER_MAX = 4_096
+"""Chains after which no further job joins a group: larger ones gain nothing, and keep the next from being applied."""
+CHAINS_MAX = 16_384
+"""Chains of one bulk request."""
 ACCOUNTS_CACHED_MAX = 200_000
 EXPIRIES_MAX = 1000
+_HALVED = 16
 
 T = TypeVar("T")
 Work = Callable[["Transaction"], Awaitable[T]]
@@ -38,176 +43,63 @@ class Database(Protocol):
     def write(self) -> contextlib.AbstractAsyncContextManager[sql.Connection]:
         """Begin an exclusive transaction; commit on leaving, roll back on an exception."""
 
+    def peek(self) -> contextlib.AbstractAsyncContextManager[sql.Connection]:
+        """A connection that sees what is committed, statement by statement."""
+
+    async def write_rows(self, expected: Sequence[tuple[str, int]], rows: Sequence[sql.Rows]) -> bool:
+        """Write rows in one transaction unless a query finds another number than it should."""
+
 
 @dataclass(slots=True)
 class _Job:
-    """Queued work. `own_sql` work writes rows of its own and so needs a savepoint to be taken back alone."""
+    """Queued work: chains of events, looked up together with those of other jobs, or what a caller wants to do himself.
 
-    work: Work[Any]
-    done: asyncio.Future[Any]
-    own_sql: bool
-    keeps_memo: bool
-
-
-class Transaction:
-    """What one piece of work may do inside the writer's transaction: append events, and run SQL of its own.
-
-    Work runs alone and sees everything committed before it. If it raises, its events and its SQL are taken back.
+    Work that writes rows of its own gets a savepoint, so that it can be taken back alone.
     """
 
-    def __init__(self, journal: Journal, connection: sql.Connection, now_ns: int) -> None:
-        self.connection = connection
-        self.now_ns = now_ns
-        self._journal = journal
-        self._state = journal.state
-        self.recorded: list[tuple[Entry, Event]] = []
-
-    @property
-    def size(self) -> int:
-        """Number of log entries including this transaction's."""
-        return self._state.size
-
-    @property
-    def entropy(self) -> Callable[[int], bytes]:
-        """Source of random bytes, for salts."""
-        return self._journal.entropy
-
-    @property
-    def memo(self) -> dict[str, Any]:
-        """What work has read and may use again, until other work or another process writes."""
-        return self._journal.memo
-
-    @property
-    def genesis(self) -> bytes:
-        """Payload of the first entry."""
-        return genesis_payload(self._journal.origin)
-
-    async def accounts(self, names: Iterable[str]) -> dict[str, Account]:
-        """The accounts of these names that exist."""
-        wanted = list(dict.fromkeys(names))
-        missing = [name for name in wanted if name not in self._state.numbers]
-        if missing:
-            for account in await store.load_accounts_by_name(self.connection, missing):
-                self._state.add(account)
-        numbers, known = self._state.numbers, self._state.accounts
-        return {name: known[numbers[name]] for name in wanted if name in numbers}
-
-    async def accounts_by_number(self, numbers: Iterable[int]) -> dict[int, Account]:
-        """The accounts of these numbers that exist."""
-        known = self._state.accounts
-        wanted = list(numbers)
-        missing = [number for number in wanted if number not in known]
-        if missing:
-            for account in await store.load_accounts(self.connection, missing):
-                self._state.add(account)
-        return {number: known[number] for number in wanted if number in known}
-
-    async def open(self, openings: Sequence[tuple[str, Asset, int | None]]) -> dict[str, Account]:
-        """Accounts by name, opened first where they do not exist: (name, asset, floor)."""
-        found = await self.accounts(name for name, _, _ in openings)
-        for name, asset, floor in openings:
-            if name not in found:
-                public = public_id_of(name, self._journal.pseudonym_key)
-                digest = hmac.digest(self._journal.pseudonym_key, b"open\x00" + name.encode(), "sha256")
-                self._apply(
-                    Event(
-                        EntryKind.OPEN,
-                        digest[:16],
-                        digest,
-                        salt=self.entropy(32),
-                        payload=opening_payload(name, floor),
-                        opening=Opening(name, public, asset, floor),
-                    )
-                )
-                found[name] = self._state.accounts[self._state.numbers[name]]
-        return found
-
-    async def append(self, events: Sequence[Event], *, fresh: bool = False) -> list[Entry]:
-        """Record events as one atomic chain.
-
-        A repeated event id with the same digest answers with the original entry. `fresh` says that the caller made the
-        ids and knows them to be new, which saves looking them up.
-
-        Raises:
-            LedgerError: an event is refused, or its id was used for another request; nothing of the work remains.
-
-        """
-        known = {} if fresh else await self._known([event.event_id for event in events])
-        await self._load_named(events)
-        entries: list[Entry] = []
-        for event in events:
-            earlier = known.get(event.event_id)
-            if earlier is None:
-                entry = self._apply(event)
-                known[event.event_id] = entry
-                entries.append(entry)
-            elif earlier.digest == event.digest:
-                entries.append(earlier._replace(replayed=True))
-            else:
-                raise LedgerError(
-                    "event-conflict",
-                    "同一事件编号已用于内容不同的请求",
-                    "this event id was already used for a different request",
-                    kind=Kind.CONFLICT,
-                )
-        return entries
-
-    async def _known(self, event_ids: Sequence[bytes]) -> dict[bytes, Entry]:
-        """Entries already recorded under these ids, in this transaction or before."""
-        unwritten = {entry.event_id: entry for entry, _ in self.recorded} | self._journal.unwritten
-        known = {event_id: unwritten[event_id] for event_id in event_ids if event_id in unwritten}
-        return known | await store.load_entries(self.connection, event_ids)
-
-    async def _load_named(self, events: Sequence[Event]) -> None:
-        """Make the accounts and holds that events name known."""
-        numbers = {leg.account for event in events for leg in event.legs}
-        seqs = {event.ref_seq for event in events} - self._state.holds.keys() - {NO_SEQ}
-        if seqs:
-            holds = await store.load_holds(self.connection, seqs)
-            self._state.holds.update({hold.seq: hold for hold in holds})
-            numbers.update(number for hold in holds for number in (hold.debit, hold.credit))
-        await self.accounts_by_number(numbers)
-
-    def _apply(self, event: Event) -> Entry:
-        outcome = apply(self._state, event, self.now_ns)
-        if isinstance(outcome, Refusal):
-            raise _refused(outcome)
-        self.recorded.append((outcome, event))
-        return outcome
+    work: Work[Any] | None
+    done: asyncio.Future[Any]
+    chains: Sequence[Chain] = ()
+    all_or_nothing: bool = True
+    own_sql: bool = False
+    keeps_memo: bool = True
 
 
-_REFUSALS = {
-    Refusal.INSUFFICIENT: (Kind.INSUFFICIENT, "余额不足", "insufficient balance"),
-    Refusal.HOLD_UNKNOWN: (Kind.NOT_FOUND, "没有这笔冻结", "no such hold"),
-    Refusal.HOLD_CLOSED: (Kind.CONFLICT, "冻结已结束", "the hold is closed"),
-    Refusal.HOLD_EXPIRED: (Kind.CONFLICT, "冻结已到期", "the hold has expired"),
-    Refusal.HOLD_EXCEEDED: (Kind.INSUFFICIENT, "超出冻结余额", "more than the hold has left"),
-}
+_Answers = list[tuple[_Job, Any, BaseException | None]]
 
 
-def _refused(refusal: Refusal) -> LedgerError:
-    kind, zh, en = _REFUSALS.get(
-        refusal, (Kind.INVALID, f"账务请求无效（{refusal.value}）", f"refused: {refusal.value}")
-    )
-    return LedgerError(refusal.value, zh, en, kind=kind)
+@dataclass(slots=True)
+class _Flight:
+    """A group of events on its way to the disk, while the next group is applied."""
+
+    answers: _Answers
+    changes: store.Changes
+    known: dict[bytes, Entry]
+    failed: store.Failures
+    task: asyncio.Task[bool] | None = None
 
 
-class Journal:
-    """The writer of one log. `clock_ns` and `entropy` are injected; `database` gives exclusive transactions."""
+class Journal(Writer):
+    """The writer of one log. `clock_ns` and `entropy` are injected; `database` gives exclusive transactions.
 
-    def __init__(self, database: Database, clock_ns: Callable[[], int], entropy: Callable[[int], bytes]) -> None:
-        self.state = State()
-        self.entropy = entropy
-        self.pseudonym_key = b""
-        self.unwritten: dict[bytes, Entry] = {}
-        self.memo: dict[str, Any] = {}
-        self.origin = ""
+    `fences` are queries and the numbers that each transaction must find: a writer that lost its lease writes nothing.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        clock_ns: Callable[[], int],
+        entropy: Callable[[int], bytes],
+        fences: Sequence[tuple[str, int]] = (),
+    ) -> None:
+        super().__init__(entropy)
+        self.fences = fences
         self._database = database
         self._clock_ns = clock_ns
-        self._frontier = Frontier()
-        self._recorded: list[tuple[Entry, Event]] = []
-        self._queue: asyncio.Queue[_Job] = asyncio.Queue(QUEUE_MAX)
+        self._edge = Edge()
+        self._queue: asyncio.Queue[_Job | None] = asyncio.Queue(QUEUE_MAX)
         self._task: asyncio.Task[None] | None = None
+        self._flight: _Flight | None = None
         self._next_due_ns = 0
         self._stale = True
 
@@ -221,6 +113,7 @@ class Journal:
             await self._queue.join()
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
+            await self._land()
 
     async def transact(self, work: Work[T], *, own_sql: bool = True, keeps_memo: bool = False) -> T:
         """Run `work` in the writer's next transaction and return its result once that is durable.
@@ -232,81 +125,182 @@ class Journal:
                 was recorded.
 
         """
+        done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._enqueue(_Job(work, done, own_sql=own_sql, keeps_memo=keeps_memo))
+        return await done
+
+    async def submit(self, *events: Event) -> list[Entry]:
+        """Record events as one atomic chain (see `Transaction.append`)."""
+        done: asyncio.Future[list[Outcome]] = asyncio.get_running_loop().create_future()
+        self._enqueue(_Job(None, done, (events,)))
+        (outcome,) = await done
+        return outcome.entries_or_raise()
+
+    async def bulk(self, chains: Sequence[Chain], *, all_or_nothing: bool = False) -> list[Outcome]:
+        """Record many chains in one transaction and say of each what became of it (see `Transaction.bulk`)."""
+        if len(chains) > CHAINS_MAX:
+            raise LedgerError("bulk-too-large", f"一次最多 {CHAINS_MAX} 组", f"at most {CHAINS_MAX} chains at a time")
+        done: asyncio.Future[list[Outcome]] = asyncio.get_running_loop().create_future()
+        self._enqueue(_Job(None, done, chains, all_or_nothing))
+        return await done
+
+    def _enqueue(self, job: _Job) -> None:
         if self._task is None or self._task.done():
             raise LedgerError("stopped", "服务未在运行", "the writer is not running", kind=Kind.UNAVAILABLE)
-        done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         try:
-            self._queue.put_nowait(_Job(work, done, own_sql, keeps_memo))
+            self._queue.put_nowait(job)
         except asyncio.QueueFull:
             raise LedgerError(
                 "busy", "系统繁忙，请稍后重试", "too much work is queued; retry later", kind=Kind.UNAVAILABLE
             ) from None
-        return await asyncio.shield(done)
-
-    async def submit(self, *events: Event) -> list[Entry]:
-        """Record events as one atomic chain (see `Transaction.append`)."""
-        return await self.transact(lambda tx: tx.append(events), own_sql=False, keeps_memo=True)
 
     async def _run(self) -> None:
         while True:
-            group = [await self._queue.get()]
-            while len(group) < GROUP_MAX and not self._queue.empty():
-                group.append(self._queue.get_nowait())
+            taken = [await self._queue.get()]
+            waiting = self._queue.qsize()
+            # Half of those who wait: while they are on their way to the disk the other half is applied.
+            share = waiting if self._flight or waiting < _HALVED else waiting // 2
+            chains = _chains(taken[0])
+            while len(taken) <= min(share, GROUP_MAX - 1) and chains < CHAINS_TOGETHER_MAX:
+                taken.append(self._queue.get_nowait())
+                chains += _chains(taken[-1])
             try:
-                await self._commit(group)
+                await self._handle([job for job in taken if job is not None])
             finally:
-                for _ in group:
+                for _ in taken:
                     self._queue.task_done()
 
+    async def _handle(self, group: list[_Job]) -> None:
+        """Events alone go to the disk while the next group is looked up and applied; all else waits for its turn."""
+        if not group or not self._may_fly(group):
+            await self._land()
+            if group:
+                await self._commit(group)
+            return
+        try:
+            flight = await self._apply(group)
+        except Exception:  # noqa: BLE001 -- the group is tried again from what is committed
+            self._stale, flight = True, None
+        landed = await self._land(flight)
+        if flight is None or not landed:
+            await self._commit(group)
+            return
+        self._flight = flight
+        flight.task = asyncio.create_task(self._fly(flight), name="ledger-commit")
+
+    def _may_fly(self, group: list[_Job]) -> bool:
+        return (
+            not self._stale
+            and len(self.state.accounts) <= ACCOUNTS_CACHED_MAX
+            and self._clock_ns() < self._next_due_ns
+            and all(job.work is None for job in group)
+            and not any(event[0] == EntryKind.ERASE for job in group for chain in job.chains for event in chain)
+        )
+
+    async def _apply(self, group: list[_Job]) -> _Flight:
+        """Look up and apply a group while the one before may still be on its way: what that one recorded is known."""
+        if self._flight is not None:
+            self.known, self.failed_before = dict(self._flight.known), dict(self._flight.failed)
+        async with self._database.peek() as connection:
+            await self._look_up(connection, group)
+        now = self._clock_ns()
+        tx = Transaction(self, None, now)
+        answers: _Answers = [(job, tx.record(job.chains, all_or_nothing=job.all_or_nothing), None) for job in group]
+        known = {entry.event_id: entry for entry, _ in self.recorded}
+        flight = _Flight(answers, self._changes(), known, self.failed)
+        self.drop_unwritten()
+        return flight
+
+    async def _fly(self, flight: _Flight) -> bool:
+        """Commit a flight and answer it; False, with nobody answered, when it must be done again."""
+        try:
+            rows, size = flight.changes.rows, flight.changes.size
+            written = not any(part for _, part, _ in rows) or await self._database.write_rows(
+                [(store.SIZE, size), *self.fences], rows
+            )
+        except Exception:  # noqa: BLE001 -- whatever the database said, the group is tried again from what is committed
+            written = False
+        if written:
+            _answer(flight.answers)
+            return True
+        self._stale = True
+        with contextlib.suppress(asyncio.QueueFull):
+            self._queue.put_nowait(None)  # somebody must land it, also when nothing else is asked
+        return False
+
+    async def _land(self, following: _Flight | None = None) -> bool:
+        """Wait for the group on its way, if any; one that failed is done again, and what was applied since is void."""
+        flight, self._flight = self._flight, None
+        if flight is None or flight.task is None:
+            return True
+        landed = await flight.task
+        if landed:
+            self._let_go(flight.changes, following.changes if following else None)
+        else:
+            await self._commit([job for job, _, _ in flight.answers])
+        return landed
+
     async def _commit(self, group: list[_Job]) -> None:
-        outcomes: list[tuple[_Job, Any, BaseException | None]] = []
+        answers: _Answers = []
         try:
             async with self._database.write() as connection:
+                await self._check_fences(connection)
                 await self._refresh(connection)
                 await self._expire_due(connection)
-                outcomes.extend([(job, *(await self._perform(job, connection))) for job in group])
-                await self._flush(connection)
+                await self._look_up(connection, group)
+                answers.extend([(job, *(await self._perform(job, connection))) for job in group])
+                changes = self._changes()
+                await store.write(connection, changes)
+            self.drop_unwritten()
+            self._let_go(changes, None)
         except Exception as fault:  # noqa: BLE001 -- whatever the database said, callers must hear and caches must go
             self._stale = True
-            self._recorded, self.unwritten = [], {}
-            outcomes = [(job, None, _unavailable(fault)) for job in group]
-        for job, result, error in outcomes:
-            if job.done.done():
-                continue
-            if error is None:
-                job.done.set_result(result)
-            else:
-                job.done.set_exception(error)
+            self.drop_unwritten()
+            answers = [(job, None, _unavailable(fault)) for job in group]
+        _answer(answers)
+
+    async def _check_fences(self, connection: sql.Connection) -> None:
+        found = await sql.execute_all(connection, [(query, ()) for query, _ in self.fences])
+        if found != [[(number,)] for _, number in self.fences]:
+            raise LedgerError(
+                "writer-fenced",
+                "写入权已移交另一进程，本次请求未写入任何内容",
+                "another process has taken over writing; nothing of this request was written",
+                kind=Kind.UNAVAILABLE,
+            )
+
+    async def _look_up(self, connection: sql.Connection, group: list[_Job]) -> None:
+        """Read what the events of all jobs name, at once."""
+        events = [event for job in group for chain in job.chains for event in chain]
+        if events:
+            await self.load(connection, events)
 
     async def _perform(self, job: _Job, connection: sql.Connection) -> tuple[Any, Exception | None]:
         tx = Transaction(self, connection, self._clock_ns())
-        mark = len(self.state.undo)
+        if job.work is None:
+            return tx.record(job.chains, all_or_nothing=job.all_or_nothing), None
+        mark, recorded, failed = len(self.state.undo), len(self.recorded), len(self.failed)
         try:
             async with sql.savepoint(connection) if job.own_sql else contextlib.nullcontext():
                 result = await job.work(tx)
         except Exception as error:
             if sql.is_storage_fault(error):
                 raise
-            self.state.rollback(mark)
+            self.take_back(mark, recorded, failed)
+            if isinstance(error, RefusedError):
+                self.burn(error.event, error.refusal)
             return None, error
-        self._keep(tx)
         if not job.keeps_memo:
             self.memo.clear()
         return result, None
-
-    def _keep(self, tx: Transaction) -> None:
-        self._recorded.extend(tx.recorded)
-        self.unwritten.update((entry.event_id, entry) for entry, _ in tx.recorded)
 
     async def _expire_due(self, connection: sql.Connection) -> None:
         """Log the expiry of holds whose time has come before anything else, so that none can be captured late."""
         now = self._clock_ns()
         if now < self._next_due_ns:
             return
-        tx = Transaction(self, connection, now)
         due = await store.due_holds(connection, now, EXPIRIES_MAX)
-        await tx.append([_expiry(hold.seq) for hold in due], fresh=True)
-        self._keep(tx)
+        await Transaction(self, connection, now).append([_expiry(hold.seq) for hold in due], fresh=True)
         self._next_due_ns = now if len(due) == EXPIRIES_MAX else await store.next_due(connection, now)
 
     async def _refresh(self, connection: sql.Connection) -> None:
@@ -318,40 +312,58 @@ class Journal:
         head = await store.load_head(connection)
         if head is None:
             raise LedgerError("no-ledger", "数据库中没有账本", "the database holds no ledger", kind=Kind.UNAVAILABLE)
-        self.state.size, self.state.last_ns, self.state.next_account = head.size, head.last_ns, head.next_account
+        state = self.state
+        state.size, state.last_ns, state.next_account = head.size, head.last_ns, head.next_account
+        state.closed_ns, state.closed_seq = head.closed_ns, head.closed_seq
         self._forget()
-        self._frontier, self._next_due_ns = head.frontier, 0
+        self.assets = await store.load_assets(connection)
+        state.assets = {asset.code: asset.number for asset in self.assets.values()}
+        self._edge, self._next_due_ns = await store.load_edge(connection, head.frontier), 0
         self.pseudonym_key, self.origin = head.pseudonym_key, head.origin
         self._stale = False
 
     def _forget(self) -> None:
         self.memo.clear()
-        self.state.accounts.clear()
-        self.state.numbers.clear()
-        self.state.holds.clear()
+        self.state.forget()
+        self.state.assets = {asset.code: asset.number for asset in self.assets.values()}
 
-    async def _flush(self, connection: sql.Connection) -> None:
-        """Write what was applied, then the head; a failed commit leaves the frontier as it was."""
-        state, recorded = self.state, self._recorded
+    def _changes(self) -> store.Changes:
+        """What was applied and is to be written; after a failed commit everything is read again."""
+        state, recorded = self.state, self.recorded
         state.undo.clear()
-        if not recorded:
-            return
-        frontier = self._frontier.copy()
-        for entry, _ in recorded:
-            frontier.append(hash_leaf(entry.leaf))
-        await store.write_entries(connection, recorded)
-        touched = {leg.account for entry, _ in recorded for leg in entry.legs}
-        await store.write_balances(connection, [state.accounts[number] for number in touched])
-        held = {seq for entry, _ in recorded for seq in (entry.seq, entry.ref_seq) if seq in state.holds}
-        await store.write_holds(connection, [state.holds[seq] for seq in held])
-        for seq in held:
-            if state.holds[seq].status is not HoldStatus.OPEN:
+        full = self._edge.extend([hash_leaf(entry[12]) for entry, _ in recorded])
+        frontier = self._edge.frontier
+        head = store.LogHead(
+            self.origin, frontier.size, frontier.root(), frontier, state.last_ns, state.next_account, state.closed_ns,
+            state.closed_seq, self.pseudonym_key,
+        )  # fmt: skip
+        changes = store.changes(recorded, self.failed_rows(), state, full, head)
+        expiries = (state.holds[seq].expires_ns for seq in changes.holds if state.holds[seq].status is HoldStatus.OPEN)
+        self._next_due_ns = min([self._next_due_ns, *(at for at in expiries if at is not None)])
+        return changes
+
+    def _let_go(self, written: store.Changes, following: store.Changes | None) -> None:
+        """Closed holds and reversed postings are seldom asked for again; those of the next group are not on disk yet."""
+        state = self.state
+        for seq in written.holds - (following.holds if following else frozenset()):
+            if (hold := state.holds.get(seq)) is not None and hold.status is not HoldStatus.OPEN:
                 del state.holds[seq]
-            elif (expires := state.holds[seq].expires_ns) is not None:
-                self._next_due_ns = min(self._next_due_ns, expires)
-        await store.write_head(connection, frontier, state.last_ns, state.next_account)
-        self._frontier = frontier
-        self._recorded, self.unwritten = [], {}
+        for seq in written.originals - (following.originals if following else frozenset()):
+            state.originals.pop(seq, None)
+
+
+def _answer(answers: _Answers) -> None:
+    for job, result, error in answers:
+        if job.done.done():
+            continue
+        if error is None:
+            job.done.set_result(result)
+        else:
+            job.done.set_exception(error)
+
+
+def _chains(job: _Job | None) -> int:
+    return len(job.chains) if job else 0
 
 
 def _expiry(seq: int) -> Event:

@@ -18,6 +18,10 @@ SCHEMA = 1
 _HEAD = struct.Struct(">4sBBHIQQq16s32sQ32s8sH")
 _LEG = struct.Struct(">16sIBBQQQQQQQQQQQ")
 _TAIL_BYTES = 32
+_TWO_LEGS = struct.Struct(_HEAD.format + _LEG.format[1:] * 2 + "32s")
+_KINDS = frozenset(EntryKind)
+_FLAGS = {EntryKind.STATUS: 7}
+"""Bits that an entry of a kind may set; any other flag is zero."""
 
 
 def encode(
@@ -32,17 +36,25 @@ def encode(
     actor: bytes,
     legs: tuple[PostedLeg, ...],
     committed: bytes,
+    flags: int = 0,
     shard: int = 0,
 ) -> bytes:
     """Bytes of the leaf at index `seq`, fields in the order of `Entry`: 134 + 110 × legs + 32."""
-    legs_bytes = len(legs) * _LEG.size
+    # 128-bit amounts: the high halves are zero while amounts are int64, and leaves stay as they are if amounts widen.
+    if len(legs) == 2:  # most entries: one call packs all, in half the time
+        _, p1, a1, s1, l1, m1, v1, d1, c1, g1, h1 = legs[0]
+        _, p2, a2, s2, l2, m2, v2, d2, c2, g2, h2 = legs[1]
+        return _TWO_LEGS.pack(
+            MAGIC, kind, flags, SCHEMA, shard, seq, recorded_ns, effective_ns, event_id, digest, ref_seq, ruleset,
+            actor, 220, p1, a1, s1, l1, 0, m1, v1, 0, d1, 0, c1, 0, g1, 0, h1,
+            p2, a2, s2, l2, 0, m2, v2, 0, d2, 0, c2, 0, g2, 0, h2, committed,
+        )  # fmt: skip
     parts = [
         _HEAD.pack(
-            MAGIC, kind, 0, SCHEMA, shard, seq, recorded_ns, effective_ns, event_id, digest, ref_seq, ruleset, actor,
-            legs_bytes,
+            MAGIC, kind, flags, SCHEMA, shard, seq, recorded_ns, effective_ns, event_id, digest, ref_seq, ruleset,
+            actor, len(legs) * _LEG.size,
         )
     ]  # fmt: skip
-    # 128-bit amounts: the high halves are zero while amounts are int64, and leaves stay as they are if amounts widen.
     for _, public, asset, side, layer, amount, prev, dp, cp, dh, ch in legs:
         parts.append(_LEG.pack(public, asset, side, layer, 0, amount, prev, 0, dp, 0, cp, 0, dh, 0, ch))
     parts.append(committed)
@@ -53,7 +65,7 @@ def decode(leaf: bytes) -> tuple[Entry, int]:
     """Entry and shard of a leaf; account numbers are unknown to outsiders and read as -1.
 
     Raises:
-        LedgerError: any other length, magic, schema, kind or range than `encode` writes.
+        LedgerError: any other length, magic, schema, kind, flag or range than `encode` writes.
 
     """
     if len(leaf) < _HEAD.size + _TAIL_BYTES:
@@ -62,24 +74,22 @@ def decode(leaf: bytes) -> tuple[Entry, int]:
     magic, kind, flags, schema, shard, seq, recorded, effective, event_id, digest, ref, ruleset, actor, legs_bytes = (
         head
     )
-    if (magic, flags, schema) != (MAGIC, 0, SCHEMA) or kind not in EntryKind.__members__.values():
+    if (magic, schema) != (MAGIC, SCHEMA) or kind not in _KINDS or flags & ~_FLAGS.get(kind, 0):
         raise _malformed("unknown magic, flags, schema or kind")
     count, rest = divmod(legs_bytes, _LEG.size)
     if rest or count > LEGS_MAX or len(leaf) != _HEAD.size + legs_bytes + _TAIL_BYTES:
         raise _malformed("length")
     legs = tuple(_decode_leg(leaf, _HEAD.size + index * _LEG.size) for index in range(count))
     entry = Entry(
-        seq, kind, event_id, digest, recorded, effective, ref, ruleset, actor, legs, leaf[-_TAIL_BYTES:], leaf
+        seq, kind, event_id, digest, recorded, effective, ref, ruleset, actor, legs, leaf[-_TAIL_BYTES:], flags, leaf
     )
     return entry, shard
 
 
 def _decode_leg(leaf: bytes, offset: int) -> PostedLeg:
-    public, asset, side, layer, *numbers = _LEG.unpack_from(leaf, offset)
-    high = (numbers[0], *numbers[3::2])
-    if any(high) or side > 1 or layer > 1:
+    public, asset, side, layer, h0, amount, prev, h1, dp, h2, cp, h3, dh, h4, ch = _LEG.unpack_from(leaf, offset)
+    if h0 | h1 | h2 | h3 | h4 or side > 1 or layer > 1:
         raise _malformed("leg out of range")
-    amount, prev, dp, cp, dh, ch = numbers[1], numbers[2], *numbers[4::2]
     return PostedLeg(-1, public, asset, side, layer, amount, prev, dp, cp, dh, ch)
 
 

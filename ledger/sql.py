@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import enum
 import functools
-from collections.abc import Iterable, Sequence
+import sqlite3
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from sqlalchemy import Table
-from sqlalchemy.exc import DatabaseError, IntegrityError
+from sqlalchemy.exc import DatabaseError, DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncTransaction
 
 Connection = AsyncConnection
@@ -17,7 +18,11 @@ Connection = AsyncConnection
 ROWS_PER_STATEMENT = 1000
 """Rows of one multi-row INSERT. SQLite's driver gives up the interpreter lock once a *statement*: row by row beside a busy
 event loop it fell from 280,000 to 350 rows/s, with 1,000 rows a statement it keeps its speed (docs/decisions/0003)."""
-_LOOKUP_MAX = 5_000
+_LOOKUP_MAX = 4_096
+
+
+Statement = tuple[str, Sequence[Any]]
+"""SQL text and its parameters."""
 
 
 class Conflict(enum.Enum):
@@ -32,10 +37,85 @@ async def insert_rows(
     conn: Connection, table: Table, rows: Sequence[tuple[Any, ...]], conflict: Conflict = Conflict.REFUSE
 ) -> None:
     """Insert rows given in the table's column order, many to a statement."""
-    for at in range(0, len(rows), ROWS_PER_STATEMENT):
-        part = rows[at : at + ROWS_PER_STATEMENT]
-        values = tuple([value for row in part for value in row])
-        await conn.exec_driver_sql(_insert_sql(table, len(part), conflict), values)
+    await execute_all(conn, insert_statements(table, rows, conflict))
+
+
+Rows = tuple[Table, Sequence[tuple[Any, ...]], Conflict]
+"""Rows for a table, and what to do with those that exist."""
+
+
+async def insert_tables(conn: Connection, rows: Sequence[Rows]) -> None:
+    """`insert_rows` for several tables, in order."""
+    await execute_all(conn, [statement for part in rows if part[1] for statement in insert_statements(*part)])
+
+
+def insert_statements(
+    table: Table, rows: Sequence[tuple[Any, ...]], conflict: Conflict = Conflict.REFUSE
+) -> list[Statement]:
+    """What `insert_rows` executes."""
+    parts = (rows[at : at + ROWS_PER_STATEMENT] for at in range(0, len(rows), ROWS_PER_STATEMENT))
+    return [(_insert_sql(table, len(part), conflict), [value for row in part for value in row]) for part in parts]
+
+
+async def execute_all(conn: Connection, statements: Sequence[Statement]) -> list[list[tuple[Any, ...]]]:
+    """Rows of each statement, all run in one visit to the driver's thread: a visit costs more than a small statement."""
+    return list(await _visit(conn, _run, statements)) if statements else []
+
+
+async def execute_transaction(
+    conn: Connection, expected: Sequence[tuple[str, int]], statements: Sequence[Statement]
+) -> bool:
+    """Run statements as one transaction in one visit, unless a query finds another number than it should."""
+    return bool(await _visit(conn, _run_transaction, expected, statements))
+
+
+async def _visit(conn: Connection, work: Callable[..., Any], *arguments: Any) -> Any:
+    assert conn.sync_connection is not None
+    driver: Any = conn.sync_connection.connection.driver_connection
+    return await driver._execute(work, driver._conn, *arguments)  # noqa: SLF001 -- aiosqlite offers no public way to its thread
+
+
+def _run(connection: sqlite3.Connection, statements: Sequence[Statement]) -> list[list[tuple[Any, ...]]]:
+    text = ""
+    try:
+        found = []
+        for text, values in statements:
+            found.append(connection.execute(text, values).fetchall())
+    except sqlite3.Error as error:
+        raise DBAPIError.instance(text, None, error, sqlite3.Error, hide_parameters=True) from error
+    return found
+
+
+def _run_transaction(
+    connection: sqlite3.Connection, expected: Sequence[tuple[str, int]], statements: Sequence[Statement]
+) -> bool:
+    _run(connection, [("BEGIN IMMEDIATE", ())])
+    found = _run(connection, [(query, ()) for query, _ in expected])
+    if found != [[(number,)] for _, number in expected]:
+        _run(connection, [("ROLLBACK", ())])
+        return False
+    _run(connection, [*statements, ("COMMIT", ())])
+    return True
+
+
+def select_in(text: str, values: Iterable[Any]) -> list[Statement]:
+    """Statements that look values up: `text` ends in front of the list.
+
+    Lists are filled up to a few lengths, so that the driver knows the statement already.
+    """
+    items = list(values)
+    found: list[Statement] = []
+    for at in range(0, len(items), _LOOKUP_MAX):
+        part = items[at : at + _LOOKUP_MAX]
+        width = 1 << (len(part) - 1).bit_length()
+        part += part[-1:] * (width - len(part))
+        found.append((_in_sql(text, width), part))
+    return found
+
+
+@functools.lru_cache(maxsize=512)
+def _in_sql(text: str, width: int) -> str:
+    return f"{text} IN ({','.join('?' * width)})"
 
 
 @functools.lru_cache(maxsize=512)

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import Select, and_, delete, func, insert, select
 from sqlalchemy.engine import RowMapping
 
 from ledger import tables
-from ledger.amount import INT64_MAX
-from ledger.apply import Account, Hold, HoldStatus
-from ledger.entry import Entry, Event
+from ledger.amount import BASE_ASSETS, INT64_MAX, Asset
+from ledger.edge import Edge, Tile, widths
+from ledger.entry import NO_SEQ, Entry, EntryKind, Event, Limits
 from ledger.leaf import decode
-from ledger.sql import Conflict, Connection, chunks, insert_rows
-from ledger.tree import Frontier
+from ledger.places import dated_rows, note_places, pack_places, unpack_places
+from ledger.sql import Conflict, Connection, Rows, chunks, execute_all, insert_rows, insert_tables, select_in
+from ledger.state import Account, Hold, HoldLine, HoldStatus, Original, State
+from ledger.tree import Frontier, hash_leaf
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +30,8 @@ class LogHead:
     frontier: Frontier
     last_ns: int
     next_account: int
+    closed_ns: int
+    closed_seq: int
     pseudonym_key: bytes
 
 
@@ -42,16 +47,28 @@ async def load_head(conn: Connection, shard: int = 0) -> LogHead | None:
         Frontier.from_bytes(row["size"], row["frontier"]),
         row["last_ns"],
         row["next_account"],
+        row["closed_ns"],
+        _from_stored(row["closed_seq"]),
         row["pseudonym_key"],
     )
 
 
-_SIZE = select(tables.log_state.c.size).where(tables.log_state.c.shard == 0)
+def _from_stored(seq: int) -> int:
+    """A sequence number or, stored as -1, none."""
+    return NO_SEQ if seq < 0 else seq
+
+
+def _to_stored(seq: int) -> int:
+    return -1 if seq == NO_SEQ else seq
+
+
+SIZE = "SELECT size FROM log_state WHERE shard = 0"
 
 
 async def load_size(conn: Connection) -> int:
     """Size of the committed log: tells a writer whether another process has written since."""
-    return int((await conn.execute(_SIZE)).scalar_one())
+    [[(size,)]] = await execute_all(conn, [(SIZE, ())])
+    return int(size)
 
 
 async def create_log(conn: Connection, origin: str, pseudonym_key: bytes) -> None:
@@ -66,28 +83,56 @@ async def create_log(conn: Connection, origin: str, pseudonym_key: bytes) -> Non
             frontier=b"",
             last_ns=0,
             next_account=1,
+            closed_ns=0,
+            closed_seq=-1,
             pseudonym_key=pseudonym_key,
         )
     )
 
 
-_ACCOUNTS = select(tables.account, tables.balance).join_from(
-    tables.account, tables.balance, tables.balance.c.account == tables.account.c.number
+async def load_edge(conn: Connection, frontier: Frontier) -> Edge:
+    """The unfinished tiles of the log: leaves of the lowest are hashed anew, the others are roots of stored tiles."""
+    rows: list[list[bytes]] = []
+    size = frontier.size
+    for level, width in enumerate(widths(size)):
+        first = (size >> 8 * level) - width
+        if level == 0:
+            query = select(tables.entry.c.leaf).where(tables.entry.c.shard == 0, tables.entry.c.seq >= first)
+            rows.append([hash_leaf(leaf) for (leaf,) in await conn.execute(query.order_by(tables.entry.c.seq))])
+        else:
+            tile = tables.tile.c
+            query = select(tile.root).where(tile.level == level - 1, tile.number >= first).order_by(tile.number)
+            rows.append([root for (root,) in await conn.execute(query)])
+    return Edge(frontier, rows)
+
+
+async def load_assets(conn: Connection) -> dict[str, Asset]:
+    """Every asset of the log by code."""
+    rows = await conn.execute(select(tables.asset.c.code, tables.asset.c.number, tables.asset.c.scale))
+    return {asset.code: asset for asset in (*BASE_ASSETS, *(Asset(*row) for row in rows))}
+
+
+_ACCOUNTS = (
+    select(tables.account, tables.account_name.c.name, tables.balance)
+    .join_from(tables.account, tables.balance, tables.balance.c.account == tables.account.c.number)
+    .outerjoin(tables.account_name, tables.account_name.c.account == tables.account.c.number)
 )
 
 
 def _account(row: RowMapping) -> Account:
     return Account(
         row["number"],
-        row["name"],
+        row["name"] or "",
         row["public_id"],
         row["asset"],
-        row["floor"],
+        Limits(row["floor"], row["ceiling"]),
+        row["restriction"],
         row["debits_posted"],
         row["credits_posted"],
         row["debits_held"],
         row["credits_held"],
-        row["last_seq"] if row["last_seq"] >= 0 else 2**64 - 1,
+        _from_stored(row["last_seq"]),
+        [number for place in unpack_places(row["recent"]) for number in place],
     )
 
 
@@ -95,7 +140,7 @@ async def load_accounts_by_name(conn: Connection, names: Iterable[str]) -> list[
     """The accounts of these names that exist."""
     found: list[Account] = []
     for part in chunks(names):
-        rows = await conn.execute(_ACCOUNTS.where(tables.account.c.name.in_(part)))
+        rows = await conn.execute(_ACCOUNTS.where(tables.account_name.c.name.in_(part)))
         found.extend(_account(row) for row in rows.mappings())
     return found
 
@@ -110,52 +155,60 @@ async def load_accounts(conn: Connection, numbers: Iterable[int]) -> list[Accoun
 
 
 async def accounts_under(conn: Connection, prefix: str) -> list[Account]:
-    """Accounts whose name starts with `prefix`, in name order."""
-    query = _ACCOUNTS.where(tables.account.c.name.startswith(prefix, autoescape=True)).order_by(tables.account.c.name)
-    return [_account(row) for row in (await conn.execute(query)).mappings()]
+    """Accounts whose name starts with `prefix`, in name order; with the empty prefix also those whose name was erased."""
+    name = tables.account_name.c.name
+    query = _ACCOUNTS if not prefix else _ACCOUNTS.where(name.startswith(prefix, autoescape=True))
+    return [_account(row) for row in (await conn.execute(query.order_by(name))).mappings()]
 
 
 async def load_entries(conn: Connection, event_ids: Iterable[bytes]) -> dict[bytes, Entry]:
     """Recorded entries of these event ids."""
-    found: dict[bytes, Entry] = {}
-    for part in chunks(event_ids):
-        rows = await conn.execute(select(tables.entry.c.leaf).where(tables.entry.c.event_id.in_(part)))
-        for (leaf,) in rows:
-            recorded, _ = decode(leaf)
-            found[recorded.event_id] = recorded
-    return found
+    found = await execute_all(conn, select_in(_LEAVES, event_ids))
+    entries = (decode(leaf)[0] for rows in found for (leaf,) in rows)
+    return {recorded.event_id: recorded for recorded in entries}
+
+
+_LEAVES = "SELECT leaf FROM entry WHERE event_id"
+_FAILED = "SELECT event_id, digest, code FROM failed WHERE event_id"
+Failures = dict[bytes, tuple[bytes, str]]
+
+
+async def load_used(conn: Connection, event_ids: Sequence[bytes]) -> tuple[dict[bytes, Entry], Failures]:
+    """Which of these event ids were used: recorded entries, and digest and refusal of those that were refused for good."""
+    leaves = select_in(_LEAVES, event_ids)
+    *found, any_failed = await execute_all(conn, [*leaves, ("SELECT 1 FROM failed LIMIT 1", ())])
+    entries = (decode(leaf)[0] for rows in found for (leaf,) in rows)
+    failed = await execute_all(conn, select_in(_FAILED, event_ids)) if any_failed else []
+    return (
+        {recorded.event_id: recorded for recorded in entries},
+        {event_id: (digest, code) for rows in failed for event_id, digest, code in rows},
+    )
 
 
 async def load_holds(conn: Connection, seqs: Iterable[int]) -> list[Hold]:
     """The holds of these sequence numbers that exist."""
     found: list[Hold] = []
     for part in chunks(seqs):
-        rows = await conn.execute(select(tables.hold).where(tables.hold.c.seq.in_(part)))
-        found.extend(_hold(row) for row in rows.mappings())
+        found.extend(await _holds(conn, select(tables.hold).where(tables.hold.c.seq.in_(part))))
     return found
-
-
-async def load_hold_rows(conn: Connection) -> dict[int, tuple[bytes | None, bytes | None, int, int, int, int]]:
-    """Every hold as stored, by sequence number: public ids of both accounts, amount, remaining, expiry, status."""
-    hold, debit, credit = tables.hold, tables.account.alias(), tables.account.alias()
-    query = (
-        select(hold.c.seq, debit.c.public_id, credit.c.public_id)
-        .add_columns(hold.c.amount, hold.c.remaining, func.coalesce(hold.c.expires_ns, INT64_MAX), hold.c.status)
-        .outerjoin_from(hold, debit, debit.c.number == hold.c.debit)
-        .outerjoin(credit, credit.c.number == hold.c.credit)
-    )
-    return {row[0]: tuple(row[1:]) for row in await conn.execute(query)}
 
 
 async def due_holds(conn: Connection, now_ns: int, limit: int) -> list[Hold]:
     """Open holds whose time has come, in order of expiry."""
-    query = (
-        select(tables.hold)
-        .where(tables.hold.c.status == HoldStatus.OPEN, tables.hold.c.expires_ns <= now_ns)
-        .order_by(tables.hold.c.expires_ns, tables.hold.c.seq)
-        .limit(limit)
-    )
-    return [_hold(row) for row in (await conn.execute(query)).mappings()]
+    hold = tables.hold.c
+    due = select(hold.seq).where(hold.status == HoldStatus.OPEN, hold.expires_ns <= now_ns, hold.line == 0)
+    due = due.order_by(hold.expires_ns, hold.seq).limit(limit)
+    found = await _holds(conn, select(tables.hold).where(hold.seq.in_(due)))
+    return sorted(found, key=lambda hold: (hold.expires_ns, hold.seq))
+
+
+async def _holds(conn: Connection, query: Select[tuple[int, ...]]) -> list[Hold]:
+    found: dict[int, Hold] = {}
+    rows = await conn.execute(query.order_by(tables.hold.c.seq, tables.hold.c.line))
+    for seq, _, debit, credit, amount, remaining, expires_ns, status in rows:
+        hold = found.setdefault(seq, Hold(seq, [], expires_ns, HoldStatus(status)))
+        hold.lines.append(HoldLine(debit, credit, amount, remaining))
+    return list(found.values())
 
 
 async def next_due(conn: Connection, now_ns: int) -> int:
@@ -167,62 +220,152 @@ async def next_due(conn: Connection, now_ns: int) -> int:
     return INT64_MAX if due is None else int(due)
 
 
-def _hold(row: RowMapping) -> Hold:
-    return Hold(
-        row["seq"],
-        row["debit"],
-        row["credit"],
-        row["amount"],
-        row["remaining"],
-        row["expires_ns"],
-        HoldStatus(row["status"]),
-    )
+_REVERSIBLE = (EntryKind.POST, EntryKind.CAPTURE)
 
 
-async def write_entries(conn: Connection, recorded: Sequence[tuple[Entry, Event]]) -> None:
-    """Append entries, their legs, payloads and newly opened accounts."""
-    opened = [
-        (leg.account, event.opening.name, leg.public_id, leg.asset, event.opening.floor)
-        for entry, event in recorded
-        if event.opening
-        for leg in entry.legs
-    ]
-    await insert_rows(conn, tables.account, opened)
-    await insert_rows(conn, tables.balance, [(row[0], 0, 0, 0, 0, -1) for row in opened])
-    await insert_rows(
-        conn, tables.entry, [(0, e.seq, e.event_id, int(e.kind), e.recorded_ns, e.leaf) for e, _ in recorded]
-    )
-    touched = {(leg[0], 0, entry.seq) for entry, _ in recorded for leg in entry.legs}
-    await insert_rows(conn, tables.touched, sorted(touched))
-    payloads = [(0, entry.seq, event.salt, event.payload) for entry, event in recorded if event.payload]
-    await insert_rows(conn, tables.payload, payloads)
-
-
-async def write_balances(conn: Connection, accounts: Iterable[Account]) -> None:
-    """Bring the cached totals of touched accounts up to date: one statement for all."""
-    rows = [(a.number, a.debits_posted, a.credits_posted, a.debits_held, a.credits_held, a.last_seq) for a in accounts]
-    await insert_rows(conn, tables.balance, rows, Conflict.REPLACE)
-
-
-async def write_holds(conn: Connection, holds: Iterable[Hold]) -> None:
-    """Bring touched holds up to date."""
-    rows = [(h.seq, h.debit, h.credit, h.amount, h.remaining, h.expires_ns, int(h.status)) for h in holds]
-    await insert_rows(conn, tables.hold, rows, Conflict.REPLACE)
-
-
-async def write_head(conn: Connection, frontier: Frontier, last_ns: int, next_account: int) -> None:
-    """Advance the end of the log in the same transaction as its entries: the root is never behind the data."""
-    await conn.execute(
-        update(tables.log_state)
-        .where(tables.log_state.c.shard == 0)
-        .values(
-            size=frontier.size,
-            root=frontier.root(),
-            frontier=frontier.to_bytes(),
-            last_ns=last_ns,
-            next_account=next_account,
+async def load_originals(conn: Connection, seqs: Iterable[int]) -> dict[int, Original]:
+    """What the postings of these sequence numbers moved, and what of that was taken back."""
+    found: dict[int, Original] = {}
+    for part in chunks(seqs):
+        entry = tables.entry.c
+        rows = await conn.execute(
+            select(entry.seq, entry.leaf).where(entry.shard == 0, entry.seq.in_(part), entry.kind.in_(_REVERSIBLE))
         )
-    )
+        leaves = {seq: decode(leaf)[0] for seq, leaf in rows}
+        numbers = await _numbers_of(conn, {leg.public_id for recorded in leaves.values() for leg in recorded.legs})
+        for seq, recorded in leaves.items():
+            original = found[seq] = Original({})
+            for leg in recorded.legs:
+                if leg.layer == 0:
+                    key = numbers[leg.public_id], leg.side
+                    original.moved[key] = original.moved.get(key, 0) + leg.amount
+        taken = await conn.execute(select(tables.reversal).where(tables.reversal.c.seq.in_(list(leaves))))
+        for seq, account, side, amount in taken:
+            found[seq].reversed[account, side] = amount
+    return found
+
+
+async def _numbers_of(conn: Connection, public_ids: Iterable[bytes]) -> dict[bytes, int]:
+    found: dict[bytes, int] = {}
+    account = tables.account.c
+    for part in chunks(public_ids):
+        rows = await conn.execute(select(account.public_id, account.number).where(account.public_id.in_(part)))
+        found.update((row.public_id, row.number) for row in rows)
+    return found
+
+
+class Changes(NamedTuple):
+    """Everything that one commit writes: the size it follows on, rows by table, erasures; and which holds and originals."""
+
+    size: int
+    rows: list[Rows]
+    erasures: list[Entry]
+    holds: frozenset[int]
+    originals: frozenset[int]
+
+
+_POST = int(EntryKind.POST)
+
+
+def changes(
+    recorded: Sequence[tuple[Entry, Event]],
+    failed: Sequence[tuple[bytes, bytes, str]],
+    state: State,
+    tiles: Sequence[Tile],
+    head: LogHead,
+) -> Changes:
+    """Rows of what was recorded, as of now: the state may go on while they are written."""
+    entries = [entry for entry, _ in recorded]
+    touched, places = note_places(entries, state.accounts)
+    # Plain postings need no more than their rows; what else a commit holds is seldom much.
+    special = [pair for pair in recorded if pair[0][1] != _POST or pair[0][4] != pair[0][5] or pair[1][9]]
+    referred = {seq for entry, _ in special for seq in (entry[0], entry[6])} & state.holds.keys()
+    holds = [state.holds[seq] for seq in sorted(referred)]
+    reversed_ = sorted({entry[6] for entry, _ in special if entry[1] == EntryKind.REVERSE})
+    originals = [(seq, state.originals[seq]) for seq in reversed_]
+    rows: list[Rows] = [
+        *_opened(special),
+        (tables.entry, [(0, e[0], e[2], int(e[1]), e[4], e[12]) for e in entries], Conflict.REFUSE),
+        (tables.touched, places, Conflict.REFUSE),
+        (tables.payload, [(0, e[0], event[8], event[9]) for e, event in special if event[9]], Conflict.REFUSE),
+        *_dated([entry for entry, _ in special if entry[4] != entry[5]]),
+        (tables.failed, failed, Conflict.REFUSE),
+        (tables.balance, [_balance_row(state.accounts[number]) for number in sorted(touched)], Conflict.REPLACE),
+        (tables.hold, [row for hold in holds for row in _hold_rows(hold)], Conflict.REPLACE),
+        (tables.reversal, _reversal_rows(originals), Conflict.REPLACE),
+        (tables.tile, tiles, Conflict.REFUSE),
+        (tables.log_state, [_head_row(head)] if recorded else [], Conflict.REPLACE),
+    ]
+    erasures = [entry for entry, _ in special if entry[1] == EntryKind.ERASE]
+    return Changes(head.size - len(recorded), rows, erasures, frozenset(referred), frozenset(reversed_))
+
+
+async def write(conn: Connection, changed: Changes) -> None:
+    """Append and bring projections up to date, the end of the log with them: the root is never behind the data."""
+    await insert_tables(conn, changed.rows)
+    for entry in changed.erasures:
+        await _erase(conn, entry)
+
+
+def _opened(recorded: Sequence[tuple[Entry, Event]]) -> list[Rows]:
+    """Accounts and assets that entries opened."""
+    opened = [(entry.legs[0], event.opening) for entry, event in recorded if event.opening]
+    assets = [event.asset for _, event in recorded if event.asset]
+    return [
+        (tables.account, [(leg.account, leg.public_id, leg.asset) for leg, _ in opened], Conflict.REFUSE),
+        (tables.account_name, [(leg.account, opening.name) for leg, opening in opened], Conflict.REFUSE),
+        (tables.asset, [(asset.number, asset.code, asset.scale) for asset in assets], Conflict.REFUSE),
+    ]
+
+
+def _dated(entries: Sequence[Entry]) -> list[Rows]:
+    rows, days = dated_rows(entries)
+    return [(tables.dated, rows, Conflict.REFUSE), (tables.dated_day, days, Conflict.ADD)]
+
+
+def _balance_row(account: Account) -> tuple[Any, ...]:
+    floor, ceiling = account.limits
+    return (
+        account.number, floor, ceiling, int(account.restriction), account.debits_posted, account.credits_posted,
+        account.debits_held, account.credits_held, account.last_seq, pack_places(account.recent),
+    )  # fmt: skip
+
+
+def _hold_rows(hold: Hold) -> list[tuple[Any, ...]]:
+    return [
+        (hold.seq, number, line.debit, line.credit, line.amount, line.remaining, hold.expires_ns, int(hold.status))
+        for number, line in enumerate(hold.lines)
+    ]
+
+
+def _reversal_rows(originals: Iterable[tuple[int, Original]]) -> list[tuple[Any, ...]]:
+    return [
+        (seq, account, side, amount)
+        for seq, original in originals
+        for (account, side), amount in original.reversed.items()
+    ]
+
+
+def _head_row(head: LogHead) -> tuple[Any, ...]:
+    return (
+        0, head.origin, head.size, head.root, head.frontier.to_bytes(), head.last_ns, head.next_account, head.closed_ns,
+        _to_stored(head.closed_seq), head.pseudonym_key,
+    )  # fmt: skip
+
+
+async def _erase(conn: Connection, by: Entry) -> None:
+    """Drop an entry's salt and payload and, of an opening, the account's name."""
+    entry, account = tables.entry.c, tables.account.c
+    leaf = (await conn.execute(select(entry.leaf).where(entry.shard == 0, entry.seq == by.ref_seq))).scalar_one()
+    target, _ = decode(leaf)
+    number = None
+    if target.kind == EntryKind.OPEN:
+        query = select(account.number).where(account.public_id == target.legs[0].public_id)
+        number = (await conn.execute(query)).scalar_one()
+    await insert_rows(conn, tables.erased, [(by.ref_seq, number, by.seq)])
+    await conn.execute(delete(tables.payload).where(tables.payload.c.seq == by.ref_seq))
+    if number is not None:
+        await conn.execute(delete(tables.account_name).where(tables.account_name.c.account == number))
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,22 +387,9 @@ async def load_page(conn: Connection, after: int, limit: int) -> list[EntryRow]:
     query = (
         select(entry.c.seq, entry.c.event_id, entry.c.kind, entry.c.recorded_ns, entry.c.leaf)
         .add_columns(payload.c.salt, payload.c.body)
-        .outerjoin_from(entry, payload, (payload.c.shard == entry.c.shard) & (payload.c.seq == entry.c.seq))
+        .outerjoin_from(entry, payload, and_(payload.c.shard == entry.c.shard, payload.c.seq == entry.c.seq))
         .where(entry.c.shard == 0, entry.c.seq > after)
         .order_by(entry.c.seq)
         .limit(limit)
     )
     return [EntryRow(*row) for row in await conn.execute(query)]
-
-
-async def stream_touched(conn: Connection) -> AsyncIterator[tuple[bytes | None, int]]:
-    """Public id of an account and entry that touched it, in order of both: the whole index, as reads use it."""
-    touched, account = tables.touched, tables.account
-    query = (
-        select(account.c.public_id, touched.c.seq)
-        .outerjoin_from(touched, account, account.c.number == touched.c.account)
-        .where(touched.c.shard == 0)
-        .order_by(touched.c.account, touched.c.seq)
-    )
-    async for public, seq in await conn.stream(query):
-        yield public, seq

@@ -9,7 +9,7 @@ import structlog
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from ledger.errors import DomainError
-from ledger.journal import Transaction
+from ledger.transaction import Transaction
 from metering.store import forget_nonces
 from suanquan.service import Service
 

@@ -11,7 +11,8 @@ from hashlib import sha256
 
 from ledger import store as ledger_store
 from ledger.entry import EntryKind, Event
-from ledger.journal import Journal, Transaction
+from ledger.journal import Journal
+from ledger.transaction import Transaction
 from suanquan.catalog import Catalog, load_catalog
 from suanquan.db.database import Database
 from suanquan.db.schema import require_head, upgrade

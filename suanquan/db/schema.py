@@ -14,7 +14,7 @@ from ledger.errors import Kind
 from suanquan.db.database import reported
 from suanquan.errors import ServiceError
 
-HEAD = "0001"
+HEAD = "0002"
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
 

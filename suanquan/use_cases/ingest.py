@@ -14,7 +14,7 @@ import msgspec
 from ledger import jws
 from ledger.amount import INT64_MAX
 from ledger.errors import Kind
-from ledger.journal import Transaction
+from ledger.transaction import Transaction
 from metering import segment
 from metering import store as metering_store
 from metering.batch import Batch

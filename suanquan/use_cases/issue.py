@@ -11,8 +11,9 @@ import cbor2
 from ledger.amount import ASSETS_BY_NUMBER, CNY, Asset, format_units
 from ledger.entry import EntryKind, Event, credit, debit
 from ledger.errors import Kind
-from ledger.journal import Journal, Transaction
+from ledger.journal import Journal
 from ledger.sql import Connection
+from ledger.transaction import Transaction
 from metering.zones import rfc3339
 from voucher import store
 from voucher.document import make_jti

@@ -11,9 +11,9 @@ from typing import NamedTuple
 import cbor2
 
 from ledger.amount import ASSETS_BY_NUMBER, CNY, COMPUTE
-from ledger.apply import Account
 from ledger.entry import EntryKind, Event, Leg, Side, credit, debit
-from ledger.journal import Transaction
+from ledger.state import Account
+from ledger.transaction import Transaction
 from metering.batch import Batch
 from metering.rating import Rated
 from voucher import store as voucher_store

@@ -13,7 +13,8 @@ import cbor2
 from ledger.ed25519 import PublicKey
 from ledger.entry import EntryKind, Event
 from ledger.errors import Kind
-from ledger.journal import Journal, Transaction
+from ledger.journal import Journal
+from ledger.transaction import Transaction
 from metering import store as metering_store
 from suanquan.catalog import Catalog
 from suanquan.db.database import Database

@@ -185,7 +185,7 @@ def story() -> Iterator[tuple[str, Entry]]:
         if asked.opening:
             name = asked.opening.name
             asked = replace(asked, opening=replace(asked.opening, public_id=public_id_of(name, PSEUDONYM_KEY)))
-            payload = opening_payload(name, asked.opening.floor)
+            payload = opening_payload(name, asked.opening.limits)
         elif asked.kind is EntryKind.GENESIS:
             payload = genesis_payload("example.cn/ledger/0")
         asked = replace(asked, event_id=request[:16], digest=request, salt=bytes([int(at)]) * 32, payload=payload)

@@ -5,8 +5,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, multiple, rule
 
 from ledger.amount import CNY, COMPUTE
-from ledger.apply import HoldStatus, State, apply
-from ledger.entry import Entry, EntryKind, Leg, Opening, Side, credit, debit
+from ledger.apply import apply
+from ledger.entry import Entry, EntryKind, Leg, Limits, Opening, Side, credit, debit
+from ledger.state import HoldStatus, State
 from ledger.verify import Fault, Replay
 from tests.ledger.notation import digest, event, post, seen
 
@@ -74,7 +75,9 @@ class Ledger(RuleBasedStateMachine):
     def open(self, floor, asset):
         number = len(self.model.floors)
         name = f"account {number}"
-        self.record(event(name, EntryKind.OPEN, opening=Opening(name, digest(name)[:16], asset, floor)), expected=True)
+        self.record(
+            event(name, EntryKind.OPEN, opening=Opening(name, digest(name)[:16], asset, Limits(floor))), expected=True
+        )
         self.model.floors.append(floor)
         self.model.assets.append(asset.code)
         self.replay.floors = {**self.replay.floors, digest(name)[:16]: floor}
@@ -147,7 +150,7 @@ class Ledger(RuleBasedStateMachine):
         """A chain that fails at its end is undone, whatever came before."""
         before, mark = seen(self.state), len(self.state.undo)
         for asked in (
-            event("x", EntryKind.OPEN, opening=Opening("x", digest("x")[:16], CNY, None)),
+            event("x", EntryKind.OPEN, opening=Opening("x", digest("x")[:16], CNY)),
             post("y", debit(source + 1, amount), credit(goal + 1, amount)),
             event("z", EntryKind.HOLD, (debit(goal + 1, amount), credit(source + 1, amount))),
             event("w", EntryKind.RELEASE, ref_seq=self.state.size + 2),
@@ -180,7 +183,9 @@ class Ledger(RuleBasedStateMachine):
         for told_of in self.model.holds:
             hold = self.state.holds[told_of["seq"]]
             assert hold.status == (told_of["end"] or HoldStatus.OPEN)
-            assert hold.remaining == (0 if told_of["end"] else told_of["amount"] - told_of["captured"])
+            assert sum(line.remaining for line in hold.lines) == (
+                0 if told_of["end"] else told_of["amount"] - told_of["captured"]
+            )
 
 
 Ledger.TestCase.settings = settings(stateful_step_count=30)

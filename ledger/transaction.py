@@ -1,0 +1,366 @@
+"""What one piece of work may do inside the writer's transaction: append events, and run SQL of its own."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
+
+from ledger import store
+from ledger.amount import FIRST_NUMBER, Asset, asset_scale
+from ledger.apply import Refusal, apply
+from ledger.entry import (
+    NO_SEQ,
+    UNLIMITED,
+    Entry,
+    EntryKind,
+    Event,
+    Limits,
+    Opening,
+    asset_payload,
+    genesis_payload,
+    opening_payload,
+    public_id_of,
+)
+from ledger.errors import Kind, LedgerError
+from ledger.sql import Connection
+from ledger.state import Account, State
+
+_new = tuple.__new__
+
+Chain = Sequence[Event]
+"""Events that are recorded together or not at all."""
+WantedAccount = tuple[str, Asset, int | None] | tuple[str, Asset, Limits]
+
+_REFUSALS = {
+    Refusal.INSUFFICIENT: (Kind.INSUFFICIENT, "余额不足", "insufficient balance"),
+    Refusal.OVER_CEILING: (Kind.INSUFFICIENT, "超出上限", "beyond the ceiling of an account"),
+    Refusal.HOLD_UNKNOWN: (Kind.NOT_FOUND, "没有这笔冻结", "no such hold"),
+    Refusal.HOLD_CLOSED: (Kind.CONFLICT, "冻结已结束", "the hold is closed"),
+    Refusal.HOLD_EXPIRED: (Kind.CONFLICT, "冻结已到期", "the hold has expired"),
+    Refusal.HOLD_EXCEEDED: (Kind.INSUFFICIENT, "超出冻结余额", "more than the hold has left"),
+    Refusal.ORIGINAL_UNKNOWN: (Kind.NOT_FOUND, "没有这笔可冲正的分录", "no such entry to take back or erase"),
+    Refusal.REVERSAL_EXCEEDED: (Kind.CONFLICT, "超出原分录尚未冲正的部分", "more than is left of the original"),
+    Refusal.PERIOD_CLOSED: (Kind.CONFLICT, "会计期间已结账", "the period is closed"),
+    Refusal.PERIOD_NOT_OVER: (Kind.CONFLICT, "期间尚未结束，不能结账", "the period is not over"),
+    Refusal.ACCOUNT_CLOSED: (Kind.CONFLICT, "账户已销户", "the account is closed"),
+    Refusal.ACCOUNT_LEGAL_HOLD: (Kind.NOT_ALLOWED, "账户被司法冻结", "the account is under a legal hold"),
+    Refusal.ACCOUNT_FROZEN: (Kind.NOT_ALLOWED, "账户已冻结", "the account is frozen"),
+    Refusal.ACCOUNT_NOT_EMPTY: (Kind.CONFLICT, "账户仍有余额或冻结，不能销户", "the account is not empty"),
+    Refusal.ACCOUNT_UNKNOWN: (Kind.NOT_FOUND, "没有这个账户", "no such account"),
+}
+
+
+class RefusedError(LedgerError):
+    """The state machine refused an event; its id is burnt unless the event itself was at fault."""
+
+    def __init__(self, event: Event, refusal: Refusal) -> None:
+        kind, zh, en = _REFUSALS.get(
+            refusal, (Kind.INVALID, f"账务请求无效（{refusal.value}）", f"refused: {refusal.value}")
+        )
+        super().__init__(refusal.value, zh, en, kind=kind)
+        self.event = event
+        self.refusal = refusal
+
+
+class Outcome(NamedTuple):
+    """What became of one chain.
+
+    `code` is `created`; `exists` (all of it recorded before: `entries` are the original ones); or why nothing of it was
+    recorded: `event-conflict` (the id was used for another request), `event-failed` (the id was refused before and stays
+    refused, `detail` says why), a refusal (see `Refusal`), or `chain-undone` (it was fine, but all-or-nothing failed
+    elsewhere). `at` is the event at fault in the chain.
+    """
+
+    code: str
+    entries: tuple[Entry, ...] = ()
+    at: int = 0
+    detail: str = ""
+    error: LedgerError | None = None
+
+    def entries_or_raise(self) -> list[Entry]:
+        """The entries of a recorded chain.
+
+        Raises:
+            LedgerError: why it was not recorded.
+
+        """
+        if self.error is not None:
+            raise self.error
+        return list(self.entries)
+
+
+class Writer:
+    """What transactions share until they are committed: the state, what was recorded, and caches of what is stored."""
+
+    def __init__(self, entropy: Callable[[int], bytes]) -> None:
+        self.state = State()
+        self.entropy = entropy
+        self.pseudonym_key = b""
+        self.origin = ""
+        self.memo: dict[str, Any] = {}
+        self.assets: dict[str, Asset] = {}
+        self.recorded: list[tuple[Entry, Event]] = []
+        self.known: dict[bytes, Entry] = {}
+        self.failed: store.Failures = {}
+        self.failed_before: store.Failures = {}
+
+    async def load(self, connection: Connection, events: Sequence[Event], *, fresh: bool = False) -> None:
+        """Make known what events name: whether their ids were used, their accounts, holds and originals."""
+        if not fresh:
+            known, failed = await store.load_used(connection, [event[1] for event in events])
+            self.known.update(known)
+            self.failed_before.update(failed)
+        state = self.state
+        accounts = state.accounts
+        missing = {leg[0] for event in events for leg in event[3] if leg[0] not in accounts}
+        seqs = {event.ref_seq for event in events if event.ref_seq != NO_SEQ} - state.holds.keys()
+        if seqs:
+            holds = await store.load_holds(connection, seqs)
+            state.holds.update({hold.seq: hold for hold in holds})
+            missing.update(number for hold in holds for line in hold.lines for number in (line.debit, line.credit))
+            reversals = {event.ref_seq for event in events if event.kind == EntryKind.REVERSE}
+            originals = await store.load_originals(connection, reversals - state.originals.keys())
+            state.originals.update(originals)
+            missing.update(number for original in originals.values() for number, _ in original.moved)
+        if missing:
+            for account in await store.load_accounts(connection, missing - accounts.keys()):
+                state.add(account)
+
+    def failure_of(self, event: Event) -> tuple[bytes, str] | None:
+        """Digest and refusal of an id that was burnt, in this commit or before."""
+        return self.failed.get(event.event_id) or self.failed_before.get(event.event_id)
+
+    def burn(self, event: Event, refusal: Refusal) -> None:
+        """Let a refused id stay refused, unless the event itself was at fault."""
+        if not refusal.is_of_form and self.failure_of(event) is None and event.event_id not in self.known:
+            self.failed[event.event_id] = event.digest, refusal.value
+
+    def failed_rows(self) -> list[tuple[bytes, bytes, str]]:
+        """Ids burnt in this commit, as stored."""
+        return [(event_id, *told) for event_id, told in self.failed.items()]
+
+    def take_back(self, mark: int, recorded: int, failed: int | None = None) -> None:
+        """Undo what was applied since a mark: state, entries and, where asked, burnt ids."""
+        self.state.rollback(mark)
+        for entry, _ in self.recorded[recorded:]:
+            self.known.pop(entry.event_id, None)
+        del self.recorded[recorded:]
+        if failed is not None:
+            for event_id in list(self.failed)[failed:]:
+                del self.failed[event_id]
+
+    def drop_unwritten(self) -> None:
+        """Forget what was recorded: it is written, or never will be."""
+        self.recorded, self.known, self.failed, self.failed_before = [], {}, {}, {}
+
+
+class Transaction:
+    """What one piece of work may do inside the writer's transaction.
+
+    Work runs alone and sees everything committed before it. If it raises, its events and its SQL are taken back.
+    """
+
+    def __init__(self, writer: Writer, connection: Connection | None, now_ns: int) -> None:
+        self._connection = connection
+        self.now_ns = now_ns
+        self._writer = writer
+        self._state = writer.state
+
+    @property
+    def connection(self) -> Connection:
+        """For SQL of the work's own, in the same transaction."""
+        assert self._connection is not None, "events that were looked up need none"
+        return self._connection
+
+    @property
+    def size(self) -> int:
+        """Number of log entries including this transaction's."""
+        return self._state.size
+
+    @property
+    def entropy(self) -> Callable[[int], bytes]:
+        """Source of random bytes, for salts."""
+        return self._writer.entropy
+
+    @property
+    def memo(self) -> dict[str, Any]:
+        """What work has read and may use again, until other work or another process writes."""
+        return self._writer.memo
+
+    @property
+    def genesis(self) -> bytes:
+        """Payload of the first entry."""
+        return genesis_payload(self._writer.origin)
+
+    def keyed(self, text: bytes) -> bytes:
+        """Digest that only this ledger can make: a leaf may carry it without anybody guessing the text."""
+        return hmac.digest(self._writer.pseudonym_key, text, "sha256")
+
+    async def accounts(self, names: Iterable[str]) -> dict[str, Account]:
+        """The accounts of these names that exist."""
+        wanted = list(dict.fromkeys(names))
+        missing = [name for name in wanted if name not in self._state.numbers]
+        if missing:
+            for account in await store.load_accounts_by_name(self.connection, missing):
+                self._state.add(account)
+        numbers, known = self._state.numbers, self._state.accounts
+        return {name: known[numbers[name]] for name in wanted if name in numbers}
+
+    async def accounts_by_number(self, numbers: Iterable[int]) -> dict[int, Account]:
+        """The accounts of these numbers that exist."""
+        known = self._state.accounts
+        wanted = list(numbers)
+        missing = [number for number in wanted if number not in known]
+        if missing:
+            for account in await store.load_accounts(self.connection, missing):
+                self._state.add(account)
+        return {number: known[number] for number in wanted if number in known}
+
+    async def open(self, openings: Sequence[WantedAccount]) -> dict[str, Account]:
+        """Accounts by name, opened first where they do not exist: (name, asset, limits or floor)."""
+        found = await self.accounts(name for name, _, _ in openings)
+        for name, asset, bounds in openings:
+            if name not in found:
+                limits = bounds if isinstance(bounds, Limits) else Limits(bounds) if bounds is not None else UNLIMITED
+                public = public_id_of(name, self._writer.pseudonym_key)
+                digest = self.keyed(b"open\x00" + name.encode())
+                event = Event(
+                    EntryKind.OPEN,
+                    digest[:16],
+                    digest,
+                    salt=self.entropy(32),
+                    payload=opening_payload(name, limits),
+                    opening=Opening(name, public, asset, limits),
+                )
+                self._apply(event)
+                found[name] = self._state.accounts[self._state.numbers[name]]
+        return found
+
+    async def asset(self, code: str) -> Asset:
+        """An asset by its code, registered in the log on first use (`GPU.s:<model>`, `TOKEN:<model>`).
+
+        Raises:
+            LedgerError: `asset-unknown`.
+
+        """
+        found = self._writer.assets.get(code)
+        if found is None:
+            number = max(FIRST_NUMBER - 1, *self._state.assets.values()) + 1
+            found = Asset(code, number, asset_scale(code))
+            digest = self.keyed(b"asset\x00" + code.encode())
+            event = Event(
+                EntryKind.ASSET, digest[:16], digest, salt=self.entropy(32), payload=asset_payload(found), asset=found
+            )
+            self._apply(event)
+        return found
+
+    async def append(self, events: Chain, *, fresh: bool = False) -> list[Entry]:
+        """Record events as one atomic chain.
+
+        A repeated event id with the same digest answers with the original entry. `fresh` says that the caller made the
+        ids and knows them to be new, which saves looking them up.
+
+        Raises:
+            LedgerError: an event is refused, or its id was used for another request; nothing of the chain remains.
+
+        """
+        await self._writer.load(self.connection, events, fresh=fresh)
+        return self._record_chain(events).entries_or_raise()
+
+    async def bulk(self, chains: Sequence[Chain], *, all_or_nothing: bool = False) -> list[Outcome]:
+        """Record chains in order, each atomic, and say of each what became of it.
+
+        A chain that fails leaves no trace and the next goes on; with `all_or_nothing` none is recorded unless all are.
+        """
+        await self._writer.load(self.connection, [event for chain in chains for event in chain])
+        return self.record(chains, all_or_nothing=all_or_nothing)
+
+    def record(self, chains: Sequence[Chain], *, all_or_nothing: bool) -> list[Outcome]:
+        """`bulk` of events that the writer has looked up already."""
+        mark, recorded = len(self._state.undo), len(self._writer.recorded)
+        outcomes = [self._record_one(chain[0]) if len(chain) == 1 else self._record_chain(chain) for chain in chains]
+        if all_or_nothing and any(outcome.error for outcome in outcomes):
+            self._writer.take_back(mark, recorded)
+            undone = LedgerError(
+                "chain-undone", "同批另有失败，整批未记", "undone: another chain failed", kind=Kind.CONFLICT
+            )
+            outcomes = [outcome if outcome.error else Outcome(undone.code, error=undone) for outcome in outcomes]
+        return outcomes
+
+    def _record_one(self, event: Event) -> Outcome:
+        """A chain of one, which needs no undoing: what `_record_chain` does, in half the time."""
+        writer, event_id = self._writer, event[1]
+        if event_id in writer.known or writer.failed or writer.failed_before:
+            return self._record_chain((event,))
+        entry = apply(self._state, event, self.now_ns)
+        if isinstance(entry, Refusal):
+            writer.burn(event, entry)
+            return Outcome(entry.value, error=RefusedError(event, entry))
+        writer.recorded.append((entry, event))
+        writer.known[event_id] = entry
+        return _new(Outcome, ("created", (entry,), 0, "", None))
+
+    def _record_chain(self, chain: Chain) -> Outcome:
+        writer, state = self._writer, self._state
+        known, burnt = writer.known, writer.failed or writer.failed_before
+        mark, recorded = len(state.undo), len(writer.recorded)
+        entries: list[Entry] = []
+        for at, event in enumerate(chain):
+            earlier = known.get(event[1])
+            if earlier is not None:
+                outcome: Entry | Outcome = _repeated(earlier, event, at)
+            elif burnt and (failure := writer.failure_of(event)):
+                outcome = _burnt(failure, event, at)
+            else:
+                outcome = self._try(event, at)
+            if isinstance(outcome, Outcome):
+                writer.take_back(mark, recorded)
+                return outcome
+            entries.append(outcome)
+        created = len(writer.recorded) > recorded
+        return Outcome("created" if created or not chain else "exists", tuple(entries))
+
+    def _try(self, event: Event, at: int) -> Entry | Outcome:
+        outcome = apply(self._state, event, self.now_ns)
+        if isinstance(outcome, Entry):
+            self._writer.recorded.append((outcome, event))
+            self._writer.known[event[1]] = outcome
+            return outcome
+        self._writer.burn(event, outcome)
+        return Outcome(outcome.value, at=at, error=RefusedError(event, outcome))
+
+    def _apply(self, event: Event) -> Entry:
+        outcome = self._try(event, 0)
+        if isinstance(outcome, Outcome):
+            raise outcome.error or AssertionError
+        if event.asset is not None:
+            self._writer.assets[event.asset.code] = event.asset
+        return outcome
+
+
+def _repeated(earlier: Entry, event: Event, at: int) -> Entry | Outcome:
+    return earlier._replace(replayed=True) if earlier.digest == event.digest else _conflict(at)
+
+
+def _conflict(at: int) -> Outcome:
+    error = LedgerError(
+        "event-conflict",
+        "同一事件编号已用于内容不同的请求",
+        "this event id was already used for a different request",
+        kind=Kind.CONFLICT,
+    )
+    return Outcome(error.code, at=at, error=error)
+
+
+def _burnt(failure: tuple[bytes, str], event: Event, at: int) -> Outcome:
+    digest, code = failure
+    if digest != event.digest:
+        return _conflict(at)
+    error = LedgerError(
+        "event-failed",
+        f"该请求此前已被拒绝（{code}），请用新的编号重新提交",
+        f"this request was refused before ({code}); submit it again under a new id",
+        kind=Kind.CONFLICT,
+    )
+    return Outcome(error.code, at=at, detail=code, error=error)
