@@ -202,7 +202,7 @@ async def due_holds(conn: Connection, now_ns: int, limit: int) -> list[Hold]:
     return sorted(found, key=lambda hold: (hold.expires_ns, hold.seq))
 
 
-async def _holds(conn: Connection, query: Select[tuple[int, ...]]) -> list[Hold]:
+async def _holds(conn: Connection, query: Select[Any]) -> list[Hold]:
     found: dict[int, Hold] = {}
     rows = await conn.execute(query.order_by(tables.hold.c.seq, tables.hold.c.line))
     for seq, _, debit, credit, amount, remaining, expires_ns, status in rows:
