@@ -138,7 +138,7 @@ async def _purses(
     shared: dict[int, Purse] = {}
     for row in bound:
         scheme = schemes.get(row.scheme)
-        available = balances[row.account].available
+        available = 0 if balances[row.account].restriction else balances[row.account].available
         if scheme is None or available <= 0 or (scheme.centres is not None and centre not in scheme.centres):
             continue
         if row.account not in shared:  # two accounts of one holder draw on the same purse
