@@ -67,7 +67,7 @@ def _events(tx: Transaction, about: About, postings: list[tuple[str, tuple[Leg, 
     return [
         Event(
             EntryKind.POST if legs else EntryKind.NOTE,
-            prefix + sha256(b"%d %d %s" % (about.number, at, account.encode())).digest()[:10],
+            prefix + tx.keyed(b"%d %d %s" % (about.number, at, account.encode()))[:10],
             about.body_digest,
             legs,
             ruleset=about.ruleset,
