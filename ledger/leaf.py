@@ -18,7 +18,8 @@ SCHEMA = 1
 _HEAD = struct.Struct(">4sBBHIQQq16s32sQ32s8sH")
 _LEG = struct.Struct(">16sIBBQQQQQQQQQQQ")
 _TAIL_BYTES = 32
-_TWO_LEGS = struct.Struct(_HEAD.format + _LEG.format[1:] * 2 + "32s")
+TWO_LEGS = struct.Struct(_HEAD.format + _LEG.format[1:] * 2 + "32s")
+"""The whole leaf of an entry of two legs, as most are."""
 _KINDS = frozenset(EntryKind)
 _FLAGS = {EntryKind.STATUS: 7}
 """Bits that an entry of a kind may set; any other flag is zero."""
@@ -44,7 +45,7 @@ def encode(
     if len(legs) == 2:  # most entries: one call packs all, in half the time
         _, p1, a1, s1, l1, m1, v1, d1, c1, g1, h1 = legs[0]
         _, p2, a2, s2, l2, m2, v2, d2, c2, g2, h2 = legs[1]
-        return _TWO_LEGS.pack(
+        return TWO_LEGS.pack(
             MAGIC, kind, flags, SCHEMA, shard, seq, recorded_ns, effective_ns, event_id, digest, ref_seq, ruleset,
             actor, 220, p1, a1, s1, l1, 0, m1, v1, 0, d1, 0, c1, 0, g1, 0, h1,
             p2, a2, s2, l2, 0, m2, v2, 0, d2, 0, c2, 0, g2, 0, h2, committed,
@@ -84,6 +85,16 @@ def decode(leaf: bytes) -> tuple[Entry, int]:
         seq, kind, event_id, digest, recorded, effective, ref, ruleset, actor, legs, leaf[-_TAIL_BYTES:], flags, leaf
     )
     return entry, shard
+
+
+def heading(leaf: bytes) -> tuple[int, bytes, int, int]:
+    """Kind, event id, recorded and effective time of a leaf that was decoded before."""
+    return leaf[4], leaf[36:52], int.from_bytes(leaf[20:28]), int.from_bytes(leaf[28:36], signed=True)
+
+
+def accounts_in(leaf: bytes) -> list[bytes]:
+    """Public ids of the legs of a leaf that was decoded before."""
+    return [leaf[at : at + 16] for at in range(_HEAD.size, len(leaf) - _TAIL_BYTES, _LEG.size)]
 
 
 def _decode_leg(leaf: bytes, offset: int) -> PostedLeg:

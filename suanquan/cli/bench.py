@@ -32,6 +32,22 @@ def ingest(
 
 
 @app.command()
+def transfers(
+    batch: Annotated[
+        int, typer.Option(help="每次笔数，1 为逐笔 / transfers a request; 1: single callers", min=1, max=16_384)
+    ] = 8_192,
+    transfers: Annotated[int, typer.Option(help="笔数 / transfers", min=1, max=10_000_000)] = 200_000,
+    preload: Annotated[int, typer.Option(help="预先写入的笔数 / entries there before", min=0, max=100_000_000)] = 0,
+    runs: Runs = 3,
+    json: JsonOption = False,
+) -> None:
+    """账本转账的速度：持久、逐笔入日志。Durable ledger transfers, each a leaf of the log, per second."""
+    from suanquan.bench.transfers import Plan, measure
+
+    emit(measure(Plan(batch, transfers, preload), runs), as_json=json)
+
+
+@app.command()
 def start(runs: Runs = 3, json: JsonOption = False) -> None:
     """启动用时。Time until --help is printed, and until the demo's first page answers."""
     from suanquan.bench.start import measure

@@ -142,7 +142,7 @@ async def _post(tx: Transaction, order: Order, prepared: Prepared, terms: Terms,
     event = Event(
         EntryKind.POST,
         order.event_id,
-        order.digest,
+        tx.keyed(order.digest),  # holder and amount could be guessed from a plain digest
         (debit(budget, voucher.units), credit(holder, voucher.units)),
         ruleset=ruleset,
         actor=sha256(prepared.key.kid.encode()).digest()[:8],

@@ -6,7 +6,6 @@ import asyncio
 import re
 import time
 from collections.abc import Mapping
-from hashlib import sha256
 
 import cbor2
 
@@ -158,7 +157,10 @@ def _unknown_centre(centre: str) -> ServiceError:
 
 
 async def _log(tx: Transaction, fact: Mapping[str, object]) -> None:
-    """Who may report and whose vouchers pay decides about money, so that each change stands in the log, too."""
+    """Who may report and whose vouchers pay decides about money, so that each change stands in the log, too.
+
+    A plain digest would tell whoever guesses the fact; this one only the ledger can make.
+    """
     payload = cbor2.dumps(fact, canonical=True)
-    digest = sha256(tx.size.to_bytes(8) + payload).digest()
+    digest = tx.keyed(tx.size.to_bytes(8) + payload)
     await tx.append([Event(EntryKind.NOTE, digest[:16], digest, salt=tx.entropy(32), payload=payload)])
