@@ -42,11 +42,13 @@ def run(home: Home, passphrase: bytes, *, host: str | None = None, port: int | N
         stopping = asyncio.Event()
         _on_signals(lambda _: stopping.set())
         async with open_service(home, passphrase) as service:
+            listener = bind(service, host, port)
             held = await stand_by(service.database, stopping)
             if held is None:
+                listener.close()
                 return
             service.journal.fences = [held.fence]
-            listener = listen(service, host, port)
+            listener.listen(BACKLOG)
             running = server(service)
             structlog.get_logger("suanquan").info("listening", url=service.settings.url, home=str(home.path))
             _on_signals(lambda number: running.handle_exit(number, None))
@@ -81,7 +83,19 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 
 def listen(service: Service, host: str | None, port: int | None) -> socket.socket:
-    """Take the address; `service.settings` say the port that was given where any was asked for.
+    """Take the address: from here on nobody is turned away, and the first request waits for the application.
+
+    Raises:
+        ServiceError: `address-taken`.
+
+    """
+    listener = bind(service, host, port)
+    listener.listen(BACKLOG)
+    return listener
+
+
+def bind(service: Service, host: str | None, port: int | None) -> socket.socket:
+    """Take the address without letting anybody connect yet; `service.settings` say the port that was given where any was asked for.
 
     Raises:
         ServiceError: `address-taken`.
@@ -95,7 +109,6 @@ def listen(service: Service, host: str | None, port: int | None) -> socket.socke
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((settings.host, settings.port))
-        listener.listen(BACKLOG)  # from here on nobody is turned away; the first request waits for the application
     except OSError as fault:
         listener.close()
         raise ServiceError(

@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy
 
 import suanquan.db.tables
-from ledger.tables import metadata
+from ledger.tables import ERASABLE, metadata
 from suanquan.db.schema import HEAD, require_head, revision, upgrade
 from suanquan.errors import ServiceError
 from tests.suanquan.command import suanquan as command
@@ -64,7 +64,7 @@ def test_facts_are_kept_by_triggers(migrated):
     """Every append-only table refuses UPDATE and DELETE; no other table has a trigger."""
     triggers = rows(migrated, "SELECT tbl_name, name FROM sqlite_master WHERE type = 'trigger'")
     assert sorted(triggers) == sorted(
-        (name, f"{name}_no_{verb}") for name in APPEND_ONLY for verb in ("update", "delete")
+        (name, f"{name}_no_{verb}") for name in (*APPEND_ONLY, *ERASABLE) for verb in ("update", "delete")
     )
 
 
