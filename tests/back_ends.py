@@ -22,6 +22,8 @@ from suanquan.db.schema import connected
 from suanquan.optional import load_asyncpg
 
 START_SECONDS = 30
+LOCKED = "locked"
+"""A role that has to show a password."""
 CONFIGURATION = """
 listen_addresses = ''
 unix_socket_directories = '{folder}'
@@ -63,6 +65,8 @@ class OwnServer:
         self._run("initdb", "-D", data, "-A", "trust", "-U", "postgres", "-E", "UTF8", "--locale=C", "--no-sync")
         with (data / "postgresql.auto.conf").open("a") as file:
             file.write(CONFIGURATION.format(folder=self._folder))
+        access = data / "pg_hba.conf"
+        access.write_text(f"local all {LOCKED} scram-sha-256\n" + access.read_text())
         self.url = f"postgresql://postgres@/postgres?host={self._folder}"
         self.start()
 
@@ -87,6 +91,11 @@ class OwnServer:
         )
         return done.returncode == 0
 
+    @property
+    def is_running(self) -> bool:
+        """Whether it was started and not killed."""
+        return self._process.poll() is None
+
     def kill(self) -> None:
         """End every process of the server at once, as a power cut does."""
         family = [psutil.Process(self._process.pid)]
@@ -94,13 +103,20 @@ class OwnServer:
         for process in family:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
-        psutil.wait_procs(family)
+        while any(map(_is_alive, family)):
+            time.sleep(0.005)
         self._process.wait()
 
     def stop(self) -> None:
         """Stop the server and remove its folder."""
         self.kill()
         shutil.rmtree(self._folder)
+
+
+def _is_alive(process: psutil.Process) -> bool:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return process.status() != psutil.STATUS_ZOMBIE
+    return False
 
 
 class Files:
