@@ -22,9 +22,7 @@ class Settings(BaseSettings):
     `public_url` is what agents sign: it holds behind a TLS proxy, too. `database_url` is empty for the database of the home.
     """
 
-    model_config = SettingsConfigDict(
-        env_prefix="SUANQUAN_", extra="forbid", frozen=True, hide_input_in_errors=True
-    )
+    model_config = SettingsConfigDict(env_prefix="SUANQUAN_", extra="forbid", frozen=True, hide_input_in_errors=True)
 
     issuer: Annotated[str, Field(pattern=r"^(https?://|urn:)[^\s\"\\]{3,200}$")] = "urn:suanquan:sandbox"
     sandbox: bool = False
