@@ -154,7 +154,7 @@ def _is_of_data(fault: BaseException | None) -> bool:
 @functools.lru_cache(maxsize=512)
 def _insert_sql(table: Table, rows: int) -> str:
     one = f"({','.join('?' * len(table.columns))})"
-    return f"INSERT INTO {_target(table)} VALUES {','.join([one] * rows)}"
+    return f"INSERT INTO {_target(table)} VALUES {','.join([one] * rows)}"  # noqa: S608 -- own names
 
 
 @functools.lru_cache
