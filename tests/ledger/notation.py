@@ -26,7 +26,21 @@ from hashlib import sha256
 
 from ledger.amount import ASSETS
 from ledger.apply import Refusal, apply
-from ledger.entry import NO_SEQ, Entry, EntryKind, Event, Layer, Leg, Limits, Opening, Restriction, Side, credit
+from ledger.entry import (
+    NO_SEQ,
+    Entry,
+    EntryKind,
+    Event,
+    Layer,
+    Leg,
+    Limits,
+    Opening,
+    Restriction,
+    Side,
+    asset_payload,
+    credit,
+    opening_payload,
+)
 from ledger.journal import Journal
 from ledger.state import Account, Original, State
 
@@ -57,6 +71,15 @@ def event(text: str, kind: EntryKind = EntryKind.NOTE, legs: tuple[Leg, ...] = (
 
 def post(text: str, *legs: Leg, **fields) -> Event:
     return event(text, EntryKind.POST, legs, **fields)
+
+
+def payload_of(asked: Event) -> bytes | None:
+    """What an event must commit to, so that a verifier knows the rules that it sets."""
+    if asked.opening:
+        return opening_payload(asked.opening.name, asked.opening.limits)
+    if asked.asset:
+        return asset_payload(asked.asset)
+    return f"{asked.limits}\nreason".encode() if asked.kind == EntryKind.LIMIT else None
 
 
 def seen(state: State) -> tuple:
@@ -98,6 +121,7 @@ class Book:
     holds: dict[str, tuple[int, tuple[str, ...]]] = field(default_factory=dict)
     posts: dict[str, int] = field(default_factory=dict)
     entries: list[Entry] = field(default_factory=list)
+    payloads: dict[int, bytes | None] = field(default_factory=dict)
 
     def play(self, text: str) -> Book:
         """Play a text against the pure state machine; every step must turn out as written."""
@@ -108,6 +132,7 @@ class Book:
                 outcome = apply(self.state, asked, self.now_ns)
                 assert (outcome.value if isinstance(outcome, Refusal) else "") == refusal, step
                 if isinstance(outcome, Entry):
+                    self.payloads[outcome.seq] = payload_of(asked)
                     self.note(step, outcome)
         return self
 
@@ -226,5 +251,8 @@ async def play(journal: Journal, text: str, book: Book | None = None) -> Book:
             found = await journal.transact(lambda tx, name=match[1]: tx.accounts([name]))
             book.state.add(found[match[1]])
         if not book.look(step):
-            book.note(step, *(await journal.submit(book.event(step))))
+            asked = book.event(step)
+            if payload := payload_of(asked):
+                asked = asked._replace(salt=digest(step), payload=payload)
+            book.note(step, *(await journal.submit(asked)))
     return book
