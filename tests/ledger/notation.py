@@ -12,6 +12,7 @@ One step a line; `# …` is a comment, and a step that must be refused ends with
     limit v1 floor 0 ceiling 9 / freeze v1 / legal-hold v1 / free v1 / close v1 / mark v1
     v1 → centre 5 dated 7 late             effective at 7 ns; `late`: in the open period if that one is closed
     close period 10                        nothing more may be dated before 10 ns
+    asset GPU.s:H100=16/3 / erase 7        registers an asset; drops the payload of an entry
     note                                   an entry without legs
     at 50                                  the clock shows 50 ns from here on
     v1 has 40, 15 available                a check: balance and what can still be spent
@@ -24,7 +25,7 @@ from collections.abc import Iterator
 from dataclasses import astuple, dataclass, field
 from hashlib import sha256
 
-from ledger.amount import ASSETS
+from ledger.amount import ASSETS, Asset
 from ledger.apply import Refusal, apply
 from ledger.entry import (
     NO_SEQ,
@@ -55,6 +56,7 @@ PERIOD = re.compile(r"close period (\d+)")
 DATED = re.compile(r"(.+) dated (-?\d+)( late)?")
 BITS = {"free": 0, "freeze": Restriction.FROZEN, "legal-hold": Restriction.LEGAL_HOLD, "close": Restriction.CLOSED}
 UNHOLD = re.compile(r"(release|expire) (\S+)")
+ASSET = re.compile(r"asset (\S+)=(\d+)/(\d+)")
 AT = re.compile(r"at (\d+)")
 HAS = re.compile(r"(\S+) has (-?\d+)(?:, (-?\d+) available)?")
 SIDE = re.compile(r"(\S+?)(?: (-?\d+))?")
@@ -196,6 +198,10 @@ class Book:
             return event(key, EntryKind.STATUS, self.named(match[2]), restriction=int(BITS[match[1]]))
         if step.startswith("mark "):
             return event(key, EntryKind.MARK, self.named(step[5:]))
+        if step.startswith("erase "):
+            return event(key, EntryKind.ERASE, ref_seq=int(step[6:]))
+        if match := ASSET.fullmatch(step):
+            return event(key, EntryKind.ASSET, asset=Asset(match[1], int(match[2]), int(match[3])))
         return None
 
     def named(self, name: str) -> tuple[Leg, ...]:
@@ -246,6 +252,9 @@ async def play(journal: Journal, text: str, book: Book | None = None) -> Book:
             wanted = (match[1], ASSETS[match[2] or "CNY"], limits)
             opened = await journal.transact(lambda tx, wanted=wanted: tx.open([wanted]))
             book.numbers[match[1]] = opened[match[1]].number
+            continue
+        if match := ASSET.fullmatch(step):
+            await journal.transact(lambda tx, code=match[1]: tx.asset(code))
             continue
         if match := HAS.fullmatch(step):
             found = await journal.transact(lambda tx, name=match[1]: tx.accounts([name]))

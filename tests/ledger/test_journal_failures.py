@@ -30,7 +30,11 @@ async def test_when_the_disk_is_full_nothing_is_recorded(desk):
     await fill(desk, 1)
     events = [
         post(
-            f"pay {at}", debit(book.numbers["v1"], 1), credit(book.numbers["centre"], 1), salt=b"s", payload=bytes(9_999)
+            f"pay {at}",
+            debit(book.numbers["v1"], 1),
+            credit(book.numbers["centre"], 1),
+            salt=b"s",
+            payload=bytes(9_999),
         )
         for at in range(40)
     ]
