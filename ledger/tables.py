@@ -19,7 +19,8 @@ metadata = MetaData()
 INT = BigInteger().with_variant(sqlite.INTEGER(), "sqlite")
 SMALL = SmallInteger().with_variant(sqlite.INTEGER(), "sqlite")
 BYTES = LargeBinary().with_variant(sqlite.BLOB(), "sqlite")
-TEXT = Text()
+TEXT = Text().with_variant(Text(collation="C"), "postgresql")
+"""Ordered by bytes on every database, whatever language the server was made for."""
 
 
 def table(name: str, *items: Column[Any] | UniqueConstraint, clustered: bool = False) -> Table:

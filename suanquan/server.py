@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import gc
 import logging
 import signal
@@ -21,6 +22,7 @@ from suanquan.home import Home
 from suanquan.http.app import create_app
 from suanquan.http.limits import CONCURRENCY_MAX, GuardedProtocol
 from suanquan.jobs import running_jobs
+from suanquan.leader import holding, stand_by
 from suanquan.service import Service, open_service
 
 if sys.platform != "win32":
@@ -33,20 +35,31 @@ STOP_SECONDS = 20
 
 
 def run(home: Home, passphrase: bytes, *, host: str | None = None, port: int | None = None) -> None:
-    """Serve a home until a signal says stop."""
+    """Serve a home until a signal says stop; beside a process that serves the same database, stand by first."""
     configure_logging()
 
     async def main() -> None:
+        stopping = asyncio.Event()
+        _on_signals(lambda _: stopping.set())
         async with open_service(home, passphrase) as service:
+            held = await stand_by(service.database, stopping)
+            if held is None:
+                return
+            service.journal.fences = [held.fence]
             listener = listen(service, host, port)
-            structlog.get_logger("suanquan").info("listening", url=service.settings.url, home=str(home.path))
             running = server(service)
-            for number in (signal.SIGINT, signal.SIGTERM):
-                asyncio.get_running_loop().add_signal_handler(number, running.handle_exit, number, None)
-            async with running_jobs(service):
+            structlog.get_logger("suanquan").info("listening", url=service.settings.url, home=str(home.path))
+            _on_signals(lambda number: running.handle_exit(number, None))
+            lost = functools.partial(running.handle_exit, signal.SIGTERM, None)
+            async with holding(service.database, held, lost), running_jobs(service):
                 await running.serve(sockets=[listener])
 
     run_loop(main())
+
+
+def _on_signals(stop: Callable[[int], None]) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop, number)
 
 
 def run_loop(main: Coroutine[Any, Any, Any]) -> Any:

@@ -11,12 +11,15 @@ from hashlib import sha256
 
 from ledger import store as ledger_store
 from ledger.entry import EntryKind, Event
+from ledger.errors import Kind
 from ledger.journal import Journal
 from ledger.transaction import Transaction
 from suanquan.catalog import Catalog, load_catalog
 from suanquan.db.database import Database
+from suanquan.db.place import Place
 from suanquan.db.schema import require_head, upgrade
 from suanquan.decoding import BatchDecoder
+from suanquan.errors import ServiceError
 from suanquan.home import Home, another_issuer
 from suanquan.settings import Settings, load_settings
 from suanquan.use_cases.catalogue import find_scheme
@@ -77,12 +80,12 @@ async def open_service(home: Home, passphrase: bytes | None = None) -> AsyncIter
 
     """
     home.require()
-    require_head(home.database)
-    database = Database(home.database)
+    settings = load_settings(home.settings_file)
+    place = home.place(settings)
+    require_head(place)
+    database = Database(place)
     journal = Journal(database, time.time_ns, secrets.token_bytes)
-    service = Service(
-        home, load_settings(home.settings_file), load_catalog(home.config), home.load_registry(), database, journal
-    )
+    service = Service(home, settings, load_catalog(home.config), home.load_registry(), database, journal)
     if passphrase is not None:
         service.sign = home.load_signing_key(passphrase).sign
     try:
@@ -93,10 +96,15 @@ async def open_service(home: Home, passphrase: bytes | None = None) -> AsyncIter
         await database.close()
 
 
-async def create_ledger(home: Home, origin: str) -> None:
-    """Make the database of a new home and its log, whose first entry fixes assets and scales; a second call does nothing."""
-    upgrade(home.database)
-    database = Database(home.database)
+async def create_ledger(home: Home, place: Place, origin: str) -> None:
+    """Make the database of a new home and its log, whose first entry fixes assets and scales; a second call does nothing.
+
+    Raises:
+        ServiceError: `home-of-another-issuer`, or `database-in-use` by another home.
+
+    """
+    upgrade(place)
+    database = Database(place)
     try:
         async with database.write() as connection:
             head = await ledger_store.load_head(connection)
@@ -104,6 +112,13 @@ async def create_ledger(home: Home, origin: str) -> None:
                 await ledger_store.create_log(connection, origin, secrets.token_bytes(32))
             elif head.origin != origin:
                 raise another_issuer(home)
+            elif head.size > 1 and not home.has_keys:
+                raise ServiceError(
+                    "database-in-use",
+                    f"{place} 已属另一数据目录；请用那个目录，或另建数据库",
+                    f"{place} belongs to another home; use that home, or make another database",
+                    kind=Kind.CONFLICT,
+                )
         journal = Journal(database, time.time_ns, secrets.token_bytes)
         async with journal.running():
             await journal.transact(_genesis)

@@ -46,6 +46,17 @@ def init(
     passphrase_file: PassphraseOption = None,
     issuer: Annotated[str, typer.Option(help="签发方 URI / issuer URI")] = "urn:suanquan:sandbox",
     sandbox: Annotated[bool, typer.Option(help="沙箱 / a sandbox home")] = False,
+    database_url: Annotated[
+        str,
+        typer.Option(
+            envvar="SUANQUAN_DATABASE_URL",
+            help="PostgreSQL 数据库，不写则内嵌 / a PostgreSQL database instead of the embedded one",
+        ),
+    ] = "",
+    database_password_file: Annotated[
+        Path | None,
+        typer.Option(envvar="SUANQUAN_DATABASE_PASSWORD_FILE", help="其口令文件（0600）/ its password file (0600)"),
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """新建数据目录、密钥、数据库与管理令牌。Make a home with keys, database and an administrator's token."""
@@ -53,7 +64,13 @@ def init(
     from suanquan.settings import new_settings
     from suanquan.use_cases.setup import initialise
 
-    token = initialise(Home(home), new_settings(issuer=issuer, sandbox=sandbox), read_passphrase(passphrase_file))
+    settings = new_settings(
+        issuer=issuer,
+        sandbox=sandbox,
+        database_url=database_url,
+        database_password_file=str(database_password_file.absolute()) if database_password_file else "",
+    )
+    token = initialise(Home(home), settings, read_passphrase(passphrase_file))
     emit({"home": str(home), "token": token}, as_json=json)
     note("令牌只显示这一次，请妥善保存。The token is shown only this once; keep it.")
 

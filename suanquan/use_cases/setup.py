@@ -38,14 +38,15 @@ def initialise(home: Home, settings: Settings, passphrase: bytes) -> str:
     """
     home.require_new()
     home.create_folder()
-    token = asyncio.run(_first_token(home, settings.issuer))
+    token = asyncio.run(_first_token(home, settings))
     create_home(home, settings, passphrase)
     return token
 
 
-async def _first_token(home: Home, issuer: str) -> str:
-    await create_ledger(home, f"{issuer}/ledger/0")
-    database = Database(home.database)
+async def _first_token(home: Home, settings: Settings) -> str:
+    place = home.place(settings)
+    await create_ledger(home, place, f"{settings.issuer}/ledger/0")
+    database = Database(place)
     try:
         async with database.write() as connection:
             return await create_token(connection, ADMINISTRATOR, "init", time.time_ns() // 1000)
