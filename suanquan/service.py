@@ -96,16 +96,13 @@ async def open_service(home: Home, passphrase: bytes | None = None) -> AsyncIter
         await database.close()
 
 
-async def create_ledger(home: Home, origin: str, place: Place | None = None) -> None:
+async def create_ledger(home: Home, place: Place, origin: str) -> None:
     """Make the database of a new home and its log, whose first entry fixes assets and scales; a second call does nothing.
-
-    Without a place it is the embedded database.
 
     Raises:
         ServiceError: `home-of-another-issuer`, or `database-in-use` by another home.
 
     """
-    place = place or home.database
     upgrade(place)
     database = Database(place)
     try:
