@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+import time
 
 import pytest
 
@@ -100,13 +101,16 @@ def test_a_second_service_stands_by_and_takes_over(server, tmp_path):
     first, second = ProcessService(installation), ProcessService(installation)
     first.start()
     [(_, epoch)] = rows(server, f"SELECT owner, epoch FROM {lease.name}")
-    second.launch()
+    second.start(standing_by=True)
     try:
         for _ in range(3):
             assert not second.answers()
             assert Agent(first.url).report_records([usage(1)], idempotency_key="1").status == 200
         first.kill()
-        second.wait()
+        deadline = time.monotonic() + 10
+        while not second.answers():
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
         assert Agent(second.url).report_records([usage(2)], idempotency_key="2").status == 200
         assert rows(server, f"SELECT epoch FROM {lease.name}") == [(epoch + 1,)]
     finally:

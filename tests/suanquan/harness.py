@@ -232,19 +232,11 @@ class ProcessService:
         ]
         self._log = str(log)
 
-    def start(self):
-        """Start the process and wait until it answers."""
-        self.launch()
-        self.wait()
-
-    def launch(self):
-        """Start the process, which may have to stand by."""
+    def start(self, *, standing_by=False):
+        """Start the process and, unless it has to stand by, wait until it answers."""
         self.process = spawn(command, self._arguments, self._log)
-
-    def wait(self):
-        """Wait until it answers."""
         deadline = time.monotonic() + 20
-        while not self.answers():
+        while not standing_by and not self.answers():
             assert self.process.is_alive(), "the service did not start"
             assert time.monotonic() < deadline
             time.sleep(0.01)
