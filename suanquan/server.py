@@ -45,6 +45,7 @@ def run(home: Home, passphrase: bytes, *, host: str | None = None, port: int | N
             held = await stand_by(service.database, stopping)
             if held is None:
                 return
+            await service.check_history()
             service.journal.fences = [held.fence]
             listener = listen(service, host, port)
             running = server(service)
