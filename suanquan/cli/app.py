@@ -13,6 +13,8 @@ from suanquan.cli.books import app as books_app
 from suanquan.cli.centre import app as centre_app
 from suanquan.cli.ledger import app as ledger_app
 from suanquan.cli.ledger import db_app
+from suanquan.cli.log import accept_rollback, log_keys
+from suanquan.cli.log import app as log_app
 from suanquan.cli.options import DEFAULT_HOME, HomeOption, JsonOption, PassphraseOption
 from suanquan.cli.output import emit, emit_summary, note
 from suanquan.cli.scheme import app as scheme_app
@@ -34,6 +36,9 @@ app.add_typer(keys_app, name="keys", help="签发密钥 / issuer keys")
 app.add_typer(centre_app, name="centre", help="算力中心 / computing centres")
 app.add_typer(agent_app, name="agent", help="中心侧代理 / the centre's agent")
 ledger_app.add_typer(books_app)
+ledger_app.add_typer(log_app)
+db_app.command()(accept_rollback)
+keys_app.command("log")(log_keys)
 app.add_typer(ledger_app, name="ledger", help="账本 / the ledger")
 app.add_typer(db_app, name="db", help="数据库 / the database")
 app.add_typer(subsidy_app, name="subsidy", help="补贴条款 / subsidy clauses")
