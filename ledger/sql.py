@@ -147,14 +147,18 @@ def is_storage_fault(error: Exception) -> bool:
 
 def _is_of_data(fault: BaseException | None) -> bool:
     """Whether a value was at fault: out of range, or no text that the database can hold."""
-    unfit = isinstance(fault, ValueError) or isinstance(getattr(fault, "__cause__", None), ValueError)
-    return unfit or (getattr(fault, "sqlstate", None) or "").startswith("22")
+    unfit = (ValueError, TypeError, OverflowError)
+    return (
+        isinstance(fault, unfit)
+        or isinstance(getattr(fault, "__cause__", None), unfit)
+        or (getattr(fault, "sqlstate", None) or "").startswith("22")
+    )
 
 
 @functools.lru_cache(maxsize=512)
 def _insert_sql(table: Table, rows: int) -> str:
     one = f"({','.join('?' * len(table.columns))})"
-    return f"INSERT INTO {_target(table)} VALUES {','.join([one] * rows)}"
+    return f"INSERT INTO {_target(table)} VALUES {','.join([one] * rows)}"  # noqa: S608 -- own names
 
 
 @functools.lru_cache

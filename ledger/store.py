@@ -402,7 +402,10 @@ def _head_row(head: LogHead) -> tuple[Any, ...]:
 
 
 async def _erase(conn: Connection, by: Entry) -> None:
-    """Drop an entry's salt and payload and, of an opening, the account's name."""
+    """Drop an entry's salt and payload and, of an opening, the account's name; what is gone already stays so."""
+    erased = select(tables.erased.c.seq).where(tables.erased.c.seq == by.ref_seq)
+    if (await conn.execute(erased)).first() is not None:
+        return
     entry, account = tables.entry.c, tables.account.c
     leaf = (await conn.execute(select(entry.leaf).where(entry.shard == 0, entry.seq == by.ref_seq))).scalar_one()
     target, _ = decode(leaf)

@@ -17,7 +17,7 @@ from ledger.amount import INT64_MAX
 from metering.batch import Batch, Part
 from metering.model import UsageRecord
 from metering.prices import GFLOPS_MS_PER_COMPUTE_UNIT, MS_PER_HOUR
-from metering.shares import split
+from ledger.split import split
 from metering.zones import shanghai_day_us
 
 Column = NDArray[Any]

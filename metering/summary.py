@@ -9,7 +9,7 @@ from datetime import UTC, datetime, tzinfo
 from typing import Any
 
 from metering.model import UsageRecord
-from metering.shares import split
+from ledger.split import split
 from metering.sources.faults import Skipped
 from metering.zones import instant_us, rfc3339, zone_of
 

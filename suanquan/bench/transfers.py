@@ -6,8 +6,6 @@ import asyncio
 import gc
 import random
 import secrets
-import sqlite3
-import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,10 +15,13 @@ from ledger.amount import CNY
 from ledger.entry import EntryKind, Event, credit, debit
 from ledger.history import balance_effective_at, lines_before, totals_at
 from ledger.journal import Journal
-from ledger.sql import Rows, insert_statements
+from ledger.sql import Rows
 from ledger.store import load_accounts_by_name
 from suanquan.bench.figures import median_run, percentile, rss_mb
+from suanquan.bench.places import NewPlace, new_places
 from suanquan.db.database import Database
+from suanquan.db.place import Place
+from suanquan.db.schema import upgrade
 from suanquan.home import Home
 from suanquan.server import run_loop
 from suanquan.service import create_ledger
@@ -34,8 +35,9 @@ PAGE = 50
 
 
 class Plan(NamedTuple):
-    """How much is measured: transfers a request, transfers, and entries that are there before."""
+    """What is measured: on which database, transfers a request, transfers, and entries that are there before."""
 
+    backend: str
     batch: int
     transfers: int
     preload: int
@@ -43,15 +45,15 @@ class Plan(NamedTuple):
 
 def measure(plan: Plan, runs: int) -> dict[str, Any]:
     """Transfers a second in process, from the first call to the last answer; median of the runs by their ratio."""
-    return median_run([run_loop(_run(plan)) for _ in range(runs)], "ratio") | {"runs": runs}
+    with new_places(plan.backend) as new:
+        found = [run_loop(_run(plan, new, number)) for number in range(runs)]
+    return median_run(found, "ratio") | {"runs": runs}
 
 
 class _Recording(Database):
     """A database that remembers what was written to it, so that the same rows can be written without any rules."""
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(path)
-        self.written: list[Sequence[Rows]] | None = None
+    written: list[Sequence[Rows]] | None = None
 
     async def write_rows(self, expected: Sequence[tuple[str, int]], rows: Sequence[Rows]) -> bool:
         if self.written is not None:
@@ -59,31 +61,34 @@ class _Recording(Database):
         return await super().write_rows(expected, rows)
 
 
-async def _run(plan: Plan) -> dict[str, Any]:
-    with tempfile.TemporaryDirectory(prefix="suanquan-bench-") as folder:
-        home = Home(Path(folder))
-        await create_ledger(home, "bench/ledger/0")
-        database = _Recording(home.database)
-        try:
-            async with Journal(database, time.time_ns, secrets.token_bytes).running() as journal:
-                found = await _measure(journal, database, plan)
-            found["rss_mb"] = rss_mb()
-            raw = _raw(Path(folder), database.written or [])
-        finally:
-            await database.close()
-    raw_per_second, per_second = raw * plan.transfers, found.pop("per_second")
+async def _run(plan: Plan, new: NewPlace, number: int) -> dict[str, Any]:
+    database = _Recording(await _ledger(new(f"ledger_{number}")))
+    try:
+        async with Journal(database, time.time_ns, secrets.token_bytes).running() as journal:
+            found = await _measure(journal, database, plan)
+    finally:
+        await database.close()
+    memory = rss_mb()
+    raw = plan.transfers / await _raw(new(f"raw_{number}"), database.written or [])
+    per_second = found.pop("per_second")
     return {
         "workload": "transfers",
-        "backend": "sqlite",
+        "backend": plan.backend,
         "per_second": round(per_second),
-        "raw_per_second": round(raw_per_second),
-        "ratio": round(per_second / raw_per_second, 3),
+        "raw_per_second": round(raw),
+        "ratio": round(per_second / raw, 3),
         **found,
+        "rss_mb": memory,
         "batch": plan.batch,
         "transfers": plan.transfers,
         "preload": plan.preload,
         "accounts": ACCOUNTS,
     }
+
+
+async def _ledger(place: Place) -> Place:
+    await create_ledger(Home(Path()), place, "bench/ledger/0")
+    return place
 
 
 async def _measure(journal: Journal, database: _Recording, plan: Plan) -> dict[str, Any]:
@@ -175,25 +180,19 @@ async def _reads(database: Database) -> float:
     return percentile(times, 99)
 
 
-def _raw(folder: Path, written: Sequence[Sequence[Rows]]) -> float:
-    """Times a second that SQLite alone takes all these rows, in the same commits, without rules, hashes or a log."""
-    source = sqlite3.connect(folder / "suanquan.db")
-    target = sqlite3.connect(folder / "raw.db", isolation_level=None)
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "wal_autocheckpoint=4000", "cache_size=-65536"):
-        target.execute(f"PRAGMA {pragma}")
-    for (sql,) in source.execute("SELECT sql FROM sqlite_master WHERE type = 'table' AND sql IS NOT NULL"):
-        target.execute(sql)
-    commits = [[statement for part in rows if part[1] for statement in insert_statements(*part)] for rows in written]
-    gc.collect()
-    gc.freeze()
-    started = time.perf_counter()
-    for statements in commits:
-        target.execute("BEGIN IMMEDIATE")
-        for text, values in statements:
-            target.execute(text, values)
-        target.execute("COMMIT")
-    seconds = time.perf_counter() - started
-    gc.unfreeze()
-    source.close()
-    target.close()
-    return 1 / seconds
+async def _raw(place: Place, written: Sequence[Sequence[Rows]]) -> float:
+    """Seconds in which the database alone takes all these rows, in the same commits: no rules, no hashes, no log."""
+    upgrade(place)
+    database = Database(place)
+    try:
+        async with database.write():
+            pass  # connected
+        gc.collect()
+        gc.freeze()
+        started = time.perf_counter()
+        for rows in written:
+            await database.write_rows((), rows)
+        return time.perf_counter() - started
+    finally:
+        gc.unfreeze()
+        await database.close()

@@ -33,6 +33,7 @@ def ingest(
 
 @app.command()
 def transfers(
+    backend: Annotated[str, typer.Option(help="sqlite | postgresql")] = "sqlite",
     batch: Annotated[
         int, typer.Option(help="每次笔数，1 为逐笔 / transfers a request; 1: single callers", min=1, max=16_384)
     ] = 8_192,
@@ -44,7 +45,9 @@ def transfers(
     """账本转账的速度：持久、逐笔入日志。Durable ledger transfers, each a leaf of the log, per second."""
     from suanquan.bench.transfers import Plan, measure
 
-    emit(measure(Plan(batch, transfers, preload), runs), as_json=json)
+    if backend not in {"sqlite", "postgresql"}:
+        raise typer.BadParameter("sqlite 或 postgresql / sqlite or postgresql", param_hint="--backend")
+    emit(measure(Plan(backend, batch, transfers, preload), runs), as_json=json)
 
 
 @app.command()

@@ -46,7 +46,7 @@ def initialise(home: Home, settings: Settings, passphrase: bytes) -> str:
 
 async def _first_token(home: Home, settings: Settings, passphrase: bytes) -> str:
     place = home.place(settings)
-    await create_ledger(home, place, f"{settings.issuer}/ledger/0")
+    await create_ledger(home, place, settings.log_origin)
     database = Database(place)
     try:
         await create_log_keys(home, settings, database, passphrase)

@@ -122,8 +122,8 @@ async def test_a_late_posting_leaves_the_past_as_it_was_recorded(tmp_path):
     await make_ledger(tmp_path / "ledger.db")
     async with Desk(tmp_path / "ledger.db") as desk:
         book = await desk.play("open a\nopen b\na → b 5")
-            desk.now_ns = 2000
-            await desk.play("a → b 7 dated 900", book)
+        desk.now_ns = 2000
+        await desk.play("a → b 7 dated 900", book)
         async with desk.database.read() as connection:
             [account] = await load_accounts_by_name(connection, ["b"])
             assert (await totals_at(connection, account, 1500)).balance == 5
