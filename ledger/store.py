@@ -354,8 +354,10 @@ def _head_row(head: LogHead) -> tuple[Any, ...]:
 
 
 async def _erase(conn: Connection, by: Entry) -> None:
-    """Drop an entry's salt and payload and, of an opening, the account's name."""
-    entry, account = tables.entry.c, tables.account.c
+    """Drop an entry's salt and payload and, of an opening, the account's name; the first erasure is the one that counts."""
+    entry, account, erased = tables.entry.c, tables.account.c, tables.erased.c
+    if (await conn.execute(select(erased.seq).where(erased.seq == by.ref_seq))).first():
+        return
     leaf = (await conn.execute(select(entry.leaf).where(entry.shard == 0, entry.seq == by.ref_seq))).scalar_one()
     target, _ = decode(leaf)
     number = None

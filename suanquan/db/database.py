@@ -87,6 +87,7 @@ class Database:
         """Read-only snapshot."""
         with reported():
             async with self._readers.connect() as connection:
+                await connection.begin()  # or statements that go past SQLAlchemy would each see another moment
                 yield connection
 
     async def close(self) -> None:
