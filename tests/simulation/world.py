@@ -90,7 +90,7 @@ class World:
         """Let it all happen, then calm down, and look at everything."""
         with self.machine.running(), contextlib.closing(self._reader):
             self.process = await self.start()
-            await self.ask(0, lambda: self.wishes.opening(), patient=True)
+            await self.ask(0, self.wishes.opening, patient=True)
             tasks = [asyncio.create_task(self.client(number)) for number in range(self.clients)]
             nemesis = asyncio.create_task(self.nemesis())
             watch = asyncio.create_task(self.supervise())
@@ -134,7 +134,7 @@ class World:
                 return
             await asyncio.sleep(self.random.choice([0.002, 0.01, 0.3]))
 
-    async def deliver(self, asked: Asked, process: Process, timeout: float) -> None:
+    async def deliver(self, asked: Asked, process: Process, timeout: float) -> None:  # noqa: ASYNC109 -- of virtual time
         """Send a request; without an answer in time it is sent again, or dropped, while this one is still on its way."""
         self.waiting.append(asked)
         asked.process = process
@@ -263,7 +263,7 @@ class World:
         self.is_over = True
         await asyncio.sleep(0.1)
         async with asyncio.timeout(CALM_S):
-            while any(process.dead for process in self.machine.processes.values()):
+            while any(process.dead for process in self.machine.processes.values()):  # noqa: ASYNC110 -- virtual time
                 await asyncio.sleep(0.01)
             await self.ask(0, lambda: self.wishes.request(self.auditor.books), patient=True)
             await asyncio.gather(*self.process.asking, return_exceptions=True)
