@@ -73,7 +73,13 @@ class _Pass:
 
     async def _page(self, rows: Sequence[EntryRow]) -> Fault | None:
         replay, first = self.replay, self.replay.size
-        told = {row.seq: row.body for row in rows if row.body is not None and row.kind in _TOLD_BY_PAYLOAD}
+        told = {
+            row.seq: row.body
+            for row in rows
+            if row.body is not None
+            and row.kind in _TOLD_BY_PAYLOAD
+            and commitment(row.salt, row.body) == row.leaf[-len(ZERO32) :]
+        }
         fault = replay.fold((row.leaf for row in rows), told)
         rows = rows[: replay.size - first]
         hashes = [hash_leaf(row.leaf) for row in rows]
@@ -110,7 +116,7 @@ class _Pass:
         kind, event_id, recorded, effective = heading(leaf)
         if (row.kind, row.event_id, row.recorded_ns) != (kind, event_id, recorded):
             return _COLUMNS.at(f"entry {seq}")
-        fault = self._payload(row, leaf[-32:]) or self._origin(row, leaf)
+        fault = self._payload(row, leaf[-len(ZERO32) :]) or self._origin(row, leaf)
         if fault is not None:
             return fault
         accounts = self.replay.accounts
