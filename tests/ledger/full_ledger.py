@@ -1,9 +1,7 @@
 """A ledger with everything in it: usage, vouchers, and every kind of entry."""
 
 import asyncio
-import contextlib
 import json
-import sqlite3
 from hashlib import sha256
 from pathlib import Path
 
@@ -11,9 +9,11 @@ from ledger.checkpoint import Checkpoint
 from ledger.entry import EntryKind
 from metering.batch import decode_cloudevents
 from suanquan.catalog import load_catalog
+from suanquan.db.place import Place
 from suanquan.use_cases.ingest import Issuer, Request, Rules, ingest
 from suanquan.use_cases.issue import Order, issue
 from suanquan.use_cases.setup import bind_account, register_centre
+from tests.back_ends import rows
 from tests.ledger.desk import Desk, codes, gathered
 from tests.ledger.notation import event
 from tests.shared_data import ROOT
@@ -95,7 +95,7 @@ async def send(desk: Desk, centre: str, content: bytes) -> None:
     await desk.journal.transact(lambda tx: ingest(tx, about, batch, RULES, issuer))
 
 
-async def fill(path: Path) -> None:
+async def fill(path: Place) -> None:
     """Centres, bindings, vouchers of both units, usage of two centres, entries of every kind, a full tile, a checkpoint."""
     desk = Desk(path)
     desk.now_ns = NOW_S * 10**9
@@ -115,7 +115,9 @@ async def fill(path: Path) -> None:
         refused = event("refused", EntryKind.POST, book.legs("v1 → centre 999999"))
         assert codes(await gathered(desk.submit(refused))) == ["insufficient"]
         private = await desk.submit(event("private", salt=bytes(32), payload=b"a name"))
-        [(opening,)] = desk.rows("SELECT seq FROM payload WHERE body = CAST('\nlab' AS BLOB)")
+        [(opening,)] = desk.rows(
+            "SELECT max(seq) FROM payload WHERE seq < (SELECT min(seq) FROM entry WHERE kind = 12)"
+        )
         await desk.play(f"erase {private.seq}\nerase {opening}\nerase {opening}", book)
         desk.now_ns += 10**6
         await desk.play("note", book)
@@ -123,10 +125,10 @@ async def fill(path: Path) -> None:
     sign(path)
 
 
-def sign(path: Path) -> None:
+def sign(place: Place) -> None:
     """A checkpoint of the log as it stands; the signature is for others to check."""
-    with contextlib.closing(sqlite3.connect(path)) as connection:
-        [(origin, size, root)] = connection.execute("SELECT origin, size, root FROM log_state").fetchall()
-        note = Checkpoint(origin, size, root).text + "\n\u2014 test.example/ledger/0 signature\n"
-        connection.execute("INSERT INTO checkpoint VALUES (?, ?, 1, ?)", (size, root, note))
-        connection.commit()
+    [(origin, size, root)] = rows(place, "SELECT origin, size, root FROM log_state")
+    root = bytes(root)
+    note = Checkpoint(origin, size, root).text + "\n\u2014 test.example/ledger/0 signature\n"
+    held = f"x'{root.hex()}'" if isinstance(place, Path) else f"'\\x{root.hex()}'"
+    rows(place, f"INSERT INTO checkpoint VALUES ({size}, {held}, 1, '{note}')")
