@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from ledger import store
-from ledger.entry import NO_SEQ, Entry, PostedLeg
+from ledger.entry import NO_SEQ, Entry, PostedLeg, opening_digest
 from ledger.leaf import decode
 from ledger.places import PLACES_PER_ROW, Axis, Place, last_until
 from ledger.sql import Connection
@@ -96,6 +96,25 @@ def recent_places(account: Account) -> list[Place]:
     """The newest places of an account, which stand with its balance."""
     flat = account.recent
     return [Place(*pair) for pair in zip(flat[::2], flat[1::2], strict=True)]
+
+
+async def first_from(conn: Connection, account: Account, recorded_ns: int) -> Place | None:
+    """Where an account's first entry recorded at or after a moment stands."""
+    rows = await store.load_places(conn, account.number, recorded_ns, 1)
+    rows += await store.load_places_from(conn, account.number, recorded_ns)
+    places = (place for row in (*rows, recent_places(account)) for place in row)
+    return next((place for place in places if place.recorded_ns >= recorded_ns), None)
+
+
+async def opening_of(conn: Connection, name: str) -> store.EntryRow:
+    """The entry that opened an account, with its payload; the account exists under this name."""
+    head = await store.load_head(conn)
+    assert head is not None, "there is an account, so there is a log"
+    event_id = opening_digest(name, head.pseudonym_key)[:16]
+    opened = (await store.load_entries(conn, [event_id]))[event_id]
+    row = await store.load_entry(conn, opened.seq)
+    assert row is not None, "it was just found"
+    return row
 
 
 async def lines_before(conn: Connection, account: Account, before_ns: int, limit: int) -> list[Line]:

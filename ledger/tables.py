@@ -175,6 +175,13 @@ checkpoint = table(
     Column("root", BYTES, nullable=False),
     Column("signed_us", INT, nullable=False),
     Column("note", TEXT, nullable=False),
+    Column("witnessed", SMALL, nullable=False, server_default="0"),
+)
+Index(
+    "checkpoint_witnessed",
+    checkpoint.c.size,
+    sqlite_where=checkpoint.c.witnessed == 1,
+    postgresql_where=checkpoint.c.witnessed == 1,
 )
 
 APPEND_ONLY = ("account", "asset", "entry", "touched", "erased", "failed", "dated", "tile")

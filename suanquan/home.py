@@ -56,6 +56,16 @@ class Home:
         return self.path / "keys"
 
     @property
+    def log_keys(self) -> Path:
+        """Keys that sign the log's heads."""
+        return self.keys / "log"
+
+    @property
+    def log_head(self) -> Path:
+        """The last head that was signed, outside the database: what shows that an older one was put in its place."""
+        return self.path / "log-head"
+
+    @property
     def has_keys(self) -> bool:
         """Whether the issuer's keys were made, which happens after the database and before the settings are written."""
         return (self.keys / "registry.json").exists()

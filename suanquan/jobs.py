@@ -12,9 +12,11 @@ from ledger.errors import DomainError
 from ledger.transaction import Transaction
 from metering.store import forget_nonces
 from suanquan.service import Service
+from suanquan.use_cases.log import Log
+from suanquan.use_cases.witnessing import Witnessing
 
 EVERY_SECONDS = 30
-log = structlog.get_logger("suanquan.jobs")
+jobs_log = structlog.get_logger("suanquan.jobs")
 
 
 @contextlib.asynccontextmanager
@@ -24,6 +26,10 @@ async def running_jobs(service: Service) -> AsyncIterator[None]:
     scheduler.add_job(
         tidy, "interval", args=[service], seconds=EVERY_SECONDS, id="tidy", coalesce=True, max_instances=1
     )
+    every = {"coalesce": True, "max_instances": 1, "seconds": service.settings.checkpoint_ms / 1000}
+    scheduler.add_job(sign_log, "interval", args=[service.log], id="sign-log", **every)
+    if service.settings.witnesses:
+        scheduler.add_job(Witnessing(service.log).round, "interval", id="witnesses", **every)
     scheduler.start()
     try:
         yield
@@ -40,4 +46,12 @@ async def tidy(service: Service) -> None:
     try:
         await service.journal.transact(forget)
     except DomainError as error:
-        log.warning("tidy failed", code=error.code)
+        jobs_log.warning("tidy failed", code=error.code)
+
+
+async def sign_log(log: Log) -> None:
+    """Sign the head of the log if it has grown."""
+    try:
+        await log.sign()
+    except DomainError as error:
+        jobs_log.error("log not signed", code=error.code, cause=error.en)

@@ -39,6 +39,16 @@ def _families(figures: Overview, now_us: int) -> Iterator[Metric]:
     entries = GaugeMetricFamily("ledger_entries", "Entries in the ledger's log.")
     entries.add_metric([], figures.head.size)
     yield entries
+    age = GaugeMetricFamily("ledger_checkpoint_age_seconds", "Time since the newest head of the log was signed.")
+    witnessed = GaugeMetricFamily(
+        "ledger_witnessed_size", "Entries under the newest head with its quorum of witnesses."
+    )
+    if figures.signed:
+        age.add_metric([], (now_us - figures.signed.signed_us) / 1e6)
+    if figures.witnessed:
+        witnessed.add_metric([], figures.witnessed.size)
+    yield age
+    yield witnessed
 
 
 def _voucher_families(schemes: list[SchemeSum]) -> Iterator[Metric]:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import contextlib
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 
 from ledger import store as ledger_store
-from ledger.entry import EntryKind, Event
+from ledger.entry import Entry, EntryKind, Event
 from ledger.errors import Kind
-from ledger.journal import Journal
-from ledger.transaction import Transaction
+from ledger.journal import Journal, T, Work
+from ledger.transaction import Chain, Outcome, Transaction
 from suanquan.catalog import Catalog, load_catalog
 from suanquan.db.database import Database
 from suanquan.db.place import Place
@@ -25,9 +25,37 @@ from suanquan.settings import Settings, load_settings
 from suanquan.use_cases.catalogue import find_scheme
 from suanquan.use_cases.ingest import Issuer, Rules
 from suanquan.use_cases.issue import Order, issue
+from suanquan.use_cases.log import Log, open_log
+from suanquan.use_cases.witnessing import check_witnesses
 from voucher.issuance import IssueRequest
 from voucher.keys import KeyRegistry
 from voucher.store import StoredVoucher
+
+
+class GuardedJournal(Journal):
+    """A journal that looks before its first write whether its database is the newest there was of the log."""
+
+    guard: Callable[[], Awaitable[None]] | None = None
+
+    async def _pass(self) -> None:
+        if self.guard is not None:
+            await self.guard()
+            self.guard = None
+
+    async def transact(self, work: Work[T], *, own_sql: bool = True, keeps_memo: bool = False) -> T:
+        """See `Journal.transact`."""
+        await self._pass()
+        return await super().transact(work, own_sql=own_sql, keeps_memo=keeps_memo)
+
+    async def submit(self, *events: Event) -> list[Entry]:
+        """See `Journal.submit`."""
+        await self._pass()
+        return await super().submit(*events)
+
+    async def bulk(self, chains: Sequence[Chain], *, all_or_nothing: bool = False) -> list[Outcome]:
+        """See `Journal.bulk`."""
+        await self._pass()
+        return await super().bulk(chains, all_or_nothing=all_or_nothing)
 
 
 @dataclass(slots=True)
@@ -39,7 +67,8 @@ class Service:
     catalog: Catalog
     keys: KeyRegistry
     database: Database
-    journal: Journal
+    journal: GuardedJournal
+    log: Log
     sign: Callable[[bytes], bytes] | None = None
     decoder: BatchDecoder = field(default_factory=BatchDecoder)
 
@@ -58,6 +87,16 @@ class Service:
     def rules(self) -> Rules:
         """What usage is rated and paid by."""
         return Rules(self.catalog.tariffs, self.catalog.schemes, self.catalog.digest)
+
+    async def check_history(self) -> None:
+        """Refuse a database that is older than what was signed of its log, or has another history.
+
+        Raises:
+            ServiceError: `database-rolled-back`.
+
+        """
+        await self.log.check_head_file()
+        await check_witnesses(self.log)
 
     async def issue(self, scheme_id: str, request: IssueRequest, key: str | None = None) -> StoredVoucher:
         """Issue a voucher under a scheme of the catalogue; `key` makes the request repeatable.
@@ -84,8 +123,10 @@ async def open_service(home: Home, passphrase: bytes | None = None) -> AsyncIter
     place = home.place(settings)
     require_head(place)
     database = Database(place)
-    journal = Journal(database, time.time_ns, secrets.token_bytes)
-    service = Service(home, settings, load_catalog(home.config), home.load_registry(), database, journal)
+    log = open_log(home, settings, database, passphrase)
+    journal = GuardedJournal(database, time.time_ns, secrets.token_bytes)
+    service = Service(home, settings, load_catalog(home.config), home.load_registry(), database, journal, log)
+    journal.guard = service.check_history
     if passphrase is not None:
         service.sign = home.load_signing_key(passphrase).sign
     try:

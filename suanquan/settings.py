@@ -20,11 +20,12 @@ class Settings(BaseSettings):
     """Settings of one installation.
 
     `public_url` is what agents sign: it holds behind a TLS proxy, too. `database_url` is empty for the database of the home.
+    `witnesses` is a trust policy (c2sp.org/tlog-policy) in the home, `checkpoint_ms` how often a grown log is signed.
     """
 
-    model_config = SettingsConfigDict(env_prefix="SUANQUAN_", extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="SUANQUAN_", extra="forbid", frozen=True, hide_input_in_errors=True)
 
-    issuer: Annotated[str, Field(pattern=r"^(https?://|urn:)[^\s\"\\]{3,200}$")] = "urn:suanquan:sandbox"
+    issuer: Annotated[str, Field(pattern=r"^(https?://|urn:)[^\s\"\\+]{3,200}$")] = "urn:suanquan:sandbox"
     sandbox: bool = False
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8080
@@ -32,6 +33,8 @@ class Settings(BaseSettings):
 
     database_url: Annotated[str, Field(pattern=_DATABASE)] = ""
     database_password_file: Annotated[str, Field(pattern=r'^[^"\\\n]*$')] = ""
+    witnesses: Annotated[str, Field(pattern=r'^[^"\\\n]*$')] = ""
+    checkpoint_ms: Annotated[int, Field(ge=50, le=60_000)] = 500
 
     @property
     def log_origin(self) -> str:

@@ -2,7 +2,8 @@
 """只用 Python 标准库核对导出的账本日志或凭据。Check an exported log or a receipt with the standard library alone.
 
     verify_log.py DIR --key VKEY-or-FILE                        the whole log: signature, every tile, every entry
-    verify_log.py receipt FILE --leaf FILE --key VKEY-or-FILE   one .tlog-proof receipt for the bytes of one leaf
+    verify_log.py receipt FILE --key VKEY-or-FILE               one .tlog-proof receipt, with the content that it discloses
+    verify_log.py receipt FILE --leaf FILE --key VKEY-or-FILE   the same for the bytes of a leaf of your own
 
 An export is laid out as c2sp.org/tlog-tiles says; entries are CVL1 leaves (docs/ledger.md). Exit status 0: all of it
 holds; 8: something does not, and the first place is named; 2: wrong use. Take the key from elsewhere than the export.
@@ -16,6 +17,8 @@ import argparse
 import base64
 import binascii
 import hashlib
+import hmac
+import json
 import struct
 import sys
 from pathlib import Path
@@ -25,10 +28,14 @@ from typing import NoReturn
 class BadError(Exception):
     """Something that does not hold, and where."""
 
+    def __init__(self, zh: str, en: str) -> None:
+        super().__init__(f"{zh} / {en}")
+        self.zh, self.en = zh, en
+
 
 def bad(where: str, zh: str, en: str) -> NoReturn:
     """Stop at the first place that does not hold."""
-    raise BadError(f"{where}：{zh} / {en}")
+    raise BadError(f"{where}：{zh}", f"{where}: {en}")
 
 
 # ---- Ed25519 (RFC 8032 §5.1), strict: one spelling of points and scalars, no key of small order ----
@@ -116,6 +123,11 @@ def parse_key(text: str, where: str = "--key") -> tuple[str, bytes, bytes]:
     return name, expected, material[1:]
 
 
+def read_key(text: str) -> str:
+    """A key from the command line: itself, or the file that holds it."""
+    return text if "+" in text else Path(text).read_text("utf-8").strip()
+
+
 def open_checkpoint(data: bytes, key: tuple[str, bytes, bytes]) -> tuple[int, bytes]:
     """Size and root of a checkpoint that `key` has signed under its own name. Lines of other keys are passed over."""
     name, key_id, public = key
@@ -177,12 +189,17 @@ def split_bundle(data: bytes) -> list[bytes]:
     return parts
 
 
+BESIDE = {"FORMAT.md", "verify_log.py", "log-ml-dsa-44.vkey"}
+"""Files of an export that are no part of the log."""
+
+
 class Export:
     """The files of an export. Each is looked at; what is left over at the end belongs to no log."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.unseen = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+        files = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+        self.unseen = files - BESIDE
         self.levels: list[list[bytes]] = []
         self.completed: list[int] = []
 
@@ -249,9 +266,9 @@ HEAD = struct.Struct(">4sBBHIQQq16s32sQ32s8sH")
 LEG = struct.Struct(">16sIBB16sQ16s16s16s16s")
 COMMITMENT_BYTES = 32
 NO_SEQ = 2**64 - 1
-GENESIS, OPEN, NOTE, CAPTURE, RELEASE, EXPIRE, LIMIT, STATUS, KIND_MAX = 0, 1, 2, 5, 6, 7, 9, 10, 13
+GENESIS, OPEN, NOTE, CAPTURE, RELEASE, EXPIRE, LIMIT, STATUS, MARK = 0, 1, 2, 5, 6, 7, 9, 10, 14
 LEGLESS = {GENESIS, NOTE, 11, 12, 13}
-ZERO_LEG = {OPEN, LIMIT, STATUS}
+ZERO_LEG = {OPEN, LIMIT, STATUS, MARK}
 Leg = tuple[bytes, int, int, int, int, int, list[int]]
 
 
@@ -260,7 +277,7 @@ def parse_leaf(leaf: bytes, where: str) -> tuple[int, int, int, list[Leg]]:
     if len(leaf) < HEAD.size + COMMITMENT_BYTES:
         bad(where, "叶子过短", "the leaf is too short")
     magic, kind, flags, schema, shard, seq, recorded_ns, *_, legs_bytes = HEAD.unpack_from(leaf)
-    if (magic, schema, shard) != (b"CVL1", 1, 0) or kind > KIND_MAX or (flags and kind != STATUS):
+    if (magic, schema, shard) != (b"CVL1", 1, 0) or kind > MARK or (flags and kind != STATUS):
         bad(where, "标识、种类、标志或版本不对", "unknown magic, kind, flags, schema or shard")
     count, rest = divmod(legs_bytes, LEG.size)
     least, most = (0, 0) if kind in LEGLESS else (1, 1) if kind in ZERO_LEG else (2, 64)
@@ -323,6 +340,12 @@ class Books:
 
 def check_log(folder: Path, key: tuple[str, bytes, bytes]) -> str:
     """Check all of an export; a sentence about it."""
+    size, root = check_export(folder, key)
+    return f"核对通过：{size} 条记录，根 {root.hex()} / ok: {size} entries, root {root.hex()}"
+
+
+def check_export(folder: Path, key: tuple[str, bytes, bytes]) -> tuple[int, bytes]:
+    """Check all of an export; its size and root."""
     export, books = Export(folder), Books()
     if parse_key(export.read("log.vkey").decode("utf-8", "replace").removesuffix("\n"), "log.vkey") != key:
         bad("log.vkey", "不是所给的公钥", "not the key that was given")
@@ -335,16 +358,27 @@ def check_log(folder: Path, key: tuple[str, bytes, bytes]) -> str:
         bad("checkpoint", "根与记录不符", "its root is not that of the entries")
     if export.unseen:
         bad(min(export.unseen), "不是该日志的文件", "not a file of this log")
-    return f"核对通过：{size} 条记录，根 {root.hex()} / ok: {size} entries, root {root.hex()}"
+    return size, root
 
 
-def check_receipt(receipt: bytes, leaf: bytes, key: tuple[str, bytes, bytes]) -> str:
-    """Check that a receipt proves `leaf` to be in the log (c2sp.org/tlog-proof, RFC 9162 §2.1.3.2)."""
+def disclosed_leaf(extra: bytes) -> bytes:
+    """The leaf that a receipt brings along; the payload beside it, if any, is the one that the leaf commits to."""
+    try:
+        members = json.loads(extra)
+        leaf, salt, payload = (bytes.fromhex(members.get(name, "")) for name in ("leaf", "salt", "payload"))
+    except (ValueError, TypeError, AttributeError):
+        bad("receipt", "extra 行不是分录内容", "its extra line is no content of an entry")
+    if payload and hmac.digest(salt, payload, "sha256") != leaf[-COMMITMENT_BYTES:]:
+        bad("receipt", "内容与叶子的承诺不符", "the payload is not what the leaf commits to")
+    return leaf
+
+
+def check_receipt(receipt: bytes, leaf: bytes | None, key: tuple[str, bytes, bytes]) -> str:
+    """Check that a receipt proves `leaf`, or the one it discloses, to be in the log (c2sp.org/tlog-proof, RFC 9162 §2.1.3.2)."""
     top, _, checkpoint = receipt.partition(b"\n\n")
     try:
         first, *lines = top.decode("ascii").split("\n")
-        if lines[0].startswith("extra "):
-            decode64(lines.pop(0)[6:])
+        extra = decode64(lines.pop(0)[6:]) if lines[0].startswith("extra ") else b""
         word, number = lines.pop(0).split(" ")
         index, path = int(number), [decode64(line) for line in lines]
     except (ValueError, IndexError):
@@ -354,6 +388,7 @@ def check_receipt(receipt: bytes, leaf: bytes, key: tuple[str, bytes, bytes]) ->
     ):
         bad("receipt", "格式不对", "malformed")
     size, root = open_checkpoint(checkpoint, key)
+    leaf = disclosed_leaf(extra) if leaf is None else leaf
     if not 0 <= index < size or parse_leaf(leaf, "leaf")[1] != index:
         bad("receipt", "编号不是该叶子的，或超出日志", "its index is not the leaf's or is beyond the log")
     head, place, last = hash_leaf(leaf), index, size - 1
@@ -379,13 +414,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--key", required=True, help="the log's verifier key, or a file with it")
     parser.add_argument("--leaf", type=Path, help="the bytes of the leaf that a receipt is for")
     asked = parser.parse_args(arguments)
-    is_receipt = len(asked.what) == 2 and asked.what[0] == "receipt" and asked.leaf
+    is_receipt = len(asked.what) == 2 and asked.what[0] == "receipt"
     if not is_receipt and (len(asked.what) != 1 or asked.leaf or not Path(asked.what[0]).is_dir()):
-        parser.error("give a folder, or: receipt FILE --leaf FILE")
+        parser.error("give a folder, or: receipt FILE")
     try:
-        key = parse_key(asked.key if "+" in asked.key else Path(asked.key).read_text("utf-8").strip())
+        key = parse_key(read_key(asked.key))
         if is_receipt:
-            print(check_receipt(Path(asked.what[1]).read_bytes(), asked.leaf.read_bytes(), key))
+            leaf = asked.leaf.read_bytes() if asked.leaf else None
+            print(check_receipt(Path(asked.what[1]).read_bytes(), leaf, key))
         else:
             print(check_log(Path(asked.what[0]), key))
     except BadError as error:

@@ -14,6 +14,8 @@ from suanquan.cli.centre import app as centre_app
 from suanquan.cli.custody import app as custody_app
 from suanquan.cli.ledger import app as ledger_app
 from suanquan.cli.ledger import db_app
+from suanquan.cli.log import accept_rollback, log_keys
+from suanquan.cli.log import app as log_app
 from suanquan.cli.options import DEFAULT_HOME, HomeOption, JsonOption, PassphraseOption
 from suanquan.cli.output import emit, emit_summary, note
 from suanquan.cli.scheme import app as scheme_app
@@ -35,6 +37,9 @@ app.add_typer(keys_app, name="keys", help="签发密钥 / issuer keys")
 app.add_typer(centre_app, name="centre", help="算力中心 / computing centres")
 app.add_typer(agent_app, name="agent", help="中心侧代理 / the centre's agent")
 ledger_app.add_typer(books_app)
+ledger_app.add_typer(log_app)
+db_app.command()(accept_rollback)
+keys_app.command("log")(log_keys)
 db_app.add_typer(custody_app)
 app.add_typer(ledger_app, name="ledger", help="账本 / the ledger")
 app.add_typer(db_app, name="db", help="数据库 / the database")

@@ -21,8 +21,20 @@ EXIT_PROOF = 8
 
 
 @app.command()
-def verify(home: HomeOption = DEFAULT_HOME, json: JsonOption = False) -> None:
-    """从头重算整个账本。Recompute the whole ledger from its entries."""
+def verify(
+    from_: Annotated[Path | None, typer.Option("--from", help="导出目录 / an export")] = None,
+    key: Annotated[
+        str | None, typer.Option(help="日志公钥，或其文件，与 --from 同用 / vkey or file, with --from")
+    ] = None,
+    home: HomeOption = DEFAULT_HOME,
+    json: JsonOption = False,
+) -> None:
+    """从头重算整个账本，或只凭公钥核验导出的日志。Recompute the ledger, or with --from an export by the public key alone."""
+    if (from_ is None) != (key is None):
+        raise typer.BadParameter("--from 与 --key 须同时给出 / --from and --key go together")
+    if from_ is not None:
+        verify_export(from_, key or "", as_json=json)
+        return
     from rich.console import Console
     from rich.progress import Progress
 
@@ -41,6 +53,22 @@ def verify(home: HomeOption = DEFAULT_HOME, json: JsonOption = False) -> None:
     if not found["ok"]:
         note("账本与其记录不符。The ledger does not agree with its entries.")
         raise typer.Exit(EXIT_PROOF)
+
+
+def verify_export(folder: Path, key: str, *, as_json: bool) -> None:
+    """Check an export with the file that stands alone, as anybody would."""
+    import runpy
+
+    from ledger.errors import Kind
+    from suanquan.errors import ServiceError
+    from suanquan.use_cases.export_log import verifier_file
+
+    tool = runpy.run_path(str(verifier_file()))
+    try:
+        size, root = tool["check_export"](folder, tool["parse_key"](tool["read_key"](key)))
+    except tool["BadError"] as fault:
+        raise ServiceError("export-invalid", fault.zh, fault.en, kind=Kind.PROOF) from fault
+    emit({"ok": True, "size": size, "root": root.hex()}, as_json=as_json)
 
 
 @app.command()

@@ -30,6 +30,8 @@ RESTRICTIONS = {
     "close": Restriction.CLOSED,
 }
 REASON_MAX = 500
+_LATEST_NS = 2**62
+"""A moment after every entry, which is the year 2116."""
 
 
 class Order(NamedTuple):
@@ -47,14 +49,14 @@ async def account_balance(conn: Connection, name: str, at: str | None, effective
         ServiceError: `account-unknown` or `instant-invalid`.
 
     """
-    account = await _account(conn, name)
-    asset = await _asset(conn, account.asset)
+    account = await account_named(conn, name)
+    asset = await asset_numbered(conn, account.asset)
     found: dict[str, Any] = {"account": name, "asset": asset.code, **_restrictions(account, asset)}
     if effective is not None:
-        moment = _instant_ns(effective)
+        moment = instant_ns(effective)
         balance = await balance_effective_at(conn, account, moment)
         return found | {"effective": _rfc3339(moment), "balance": format_units(balance, asset)}
-    moment = 2**62 if at is None else _instant_ns(at)
+    moment = _LATEST_NS if at is None else instant_ns(at)
     totals = await totals_at(conn, account, moment)
     if at is not None:
         found["at"] = _rfc3339(moment)
@@ -68,9 +70,15 @@ async def account_balance(conn: Connection, name: str, at: str | None, effective
 
 async def account_lines(conn: Connection, name: str, before: str | None, limit: int) -> dict[str, Any]:
     """An account's newest entries; `next` continues."""
-    account = await _account(conn, name)
-    asset = await _asset(conn, account.asset)
-    before_ns = 2**62 if before is None else int(before) if before.isdecimal() else _instant_ns(before)
+    account = await account_named(conn, name)
+    asset = await asset_numbered(conn, account.asset)
+    before_ns = (
+        _LATEST_NS
+        if before is None
+        else min(int(before[:19]), _LATEST_NS)
+        if before.isdecimal()
+        else instant_ns(before)
+    )
     lines = await lines_before(conn, account, before_ns, limit)
     following = str(lines[-1].entry.recorded_ns) if len(lines) == limit else None
     return {"account": name, "asset": asset.code, "lines": [_line(line, asset) for line in lines], "next": following}
@@ -78,7 +86,7 @@ async def account_lines(conn: Connection, name: str, before: str | None, limit: 
 
 def _line(line: Line, asset: Asset) -> dict[str, Any]:
     return {
-        **_entry_object(line.entry),
+        **entry_object(line.entry),
         "debits": format_units(line.debits, asset),
         "credits": format_units(line.credits, asset),
         "balance": format_units(line.totals.balance, asset),
@@ -93,16 +101,17 @@ async def event_fate(conn: Connection, event_id: str) -> dict[str, Any]:
         ServiceError: `event-id-invalid` or `event-unknown`.
 
     """
-    identity = _event_id(event_id)
+    identity = parse_event_id(event_id)
     entries, failed = await store.load_used(conn, [identity])
     if identity in entries:
-        return {"event_id": event_id, "status": "recorded", **_entry_object(entries[identity])}
+        return {"event_id": event_id, "status": "recorded", **entry_object(entries[identity])}
     if identity in failed:
         return {"event_id": event_id, "status": "refused", "code": failed[identity][1]}
     raise ServiceError("event-unknown", "没有这个事件", "no such event", kind=Kind.NOT_FOUND)
 
 
-def _entry_object(entry: Entry) -> dict[str, Any]:
+def entry_object(entry: Entry) -> dict[str, Any]:
+    """What everybody may know of an entry."""
     return {
         "seq": entry.seq,
         "kind": EntryKind(entry.kind).name,
@@ -117,26 +126,26 @@ async def limit_account(journal: Journal, order: Order, name: str, floor: str | 
     """Set the limits of an account (decimal strings; None leaves a side open)."""
 
     async def build(tx: Transaction, act: Act) -> Event:
-        account = await _account(tx.connection, name)
-        asset = await _asset(tx.connection, account.asset)
+        account = await account_named(tx.connection, name)
+        asset = await asset_numbered(tx.connection, account.asset)
         limits = Limits(*(None if bound is None else _signed_units(bound, asset) for bound in (floor, ceiling)))
         return orders.limit(act, account.number, limits)
 
-    return await _record(journal, order, f"limit\0{name}\0{floor}\0{ceiling}", build)
+    return await record_act(journal, order, f"limit\0{name}\0{floor}\0{ceiling}", build)
 
 
 async def restrict_account(journal: Journal, order: Order, name: str, what: str) -> Entry:
     """`freeze`, `legal-hold`, `close` or `free` an account."""
 
     async def build(tx: Transaction, act: Act) -> Event:
-        return orders.restrict(act, (await _account(tx.connection, name)).number, RESTRICTIONS[what])
+        return orders.restrict(act, (await account_named(tx.connection, name)).number, RESTRICTIONS[what])
 
-    return await _record(journal, order, f"restrict\0{name}\0{what}", build)
+    return await record_act(journal, order, f"restrict\0{name}\0{what}", build)
 
 
 async def reverse_event(journal: Journal, order: Order, event_id: str, amount: str | None = None) -> Entry:
     """Take back a recorded posting: what is left of it or, of a posting between two accounts, an amount."""
-    identity = _event_id(event_id)
+    identity = parse_event_id(event_id)
 
     async def build(tx: Transaction, act: Act) -> Event:
         original = (await store.load_entries(tx.connection, [identity])).get(identity)
@@ -145,7 +154,7 @@ async def reverse_event(journal: Journal, order: Order, event_id: str, amount: s
         legs = () if amount is None else await _mirrored(tx.connection, original, amount)
         return orders.reverse(act, original.seq, legs)
 
-    return await _record(journal, order, f"reverse\0{event_id}\0{amount}", build)
+    return await record_act(journal, order, f"reverse\0{event_id}\0{amount}", build)
 
 
 async def _mirrored(conn: Connection, original: Entry, amount: str) -> list[Leg]:
@@ -156,7 +165,7 @@ async def _mirrored(conn: Connection, original: Entry, amount: str) -> list[Leg]
             "该分录多于两行，只能整笔冲正",
             "the entry has more than two lines; it can only be taken back as a whole",
         )
-    units = parse_units(amount, await _asset(conn, posted[0].asset))
+    units = parse_units(amount, await asset_numbered(conn, posted[0].asset))
     numbers = await store.load_numbers(conn, [leg.public_id for leg in posted])
     return [Leg(numbers[leg.public_id], Side(1 - leg.side), units) for leg in posted]
 
@@ -174,7 +183,7 @@ async def close_month(journal: Journal, order: Order, month: str) -> Entry:
     async def build(_tx: Transaction, act: Act) -> Event:
         return orders.close_period(act, until_ns)
 
-    return await _record(journal, order, f"close-month\0{month}", build)
+    return await record_act(journal, order, f"close-month\0{month}", build)
 
 
 async def erase_payload(journal: Journal, order: Order, seq: int) -> Entry:
@@ -196,7 +205,7 @@ async def erase_payload(journal: Journal, order: Order, seq: int) -> Entry:
             )
         return orders.erase(act, seq)
 
-    return await _record(journal, order, f"erase\0{seq}", build)
+    return await record_act(journal, order, f"erase\0{seq}", build)
 
 
 _NEVER_ERASED = (EntryKind.GENESIS, EntryKind.ASSET, EntryKind.LIMIT, EntryKind.ERASE)
@@ -205,8 +214,13 @@ _NEVER_ERASED = (EntryKind.GENESIS, EntryKind.ASSET, EntryKind.LIMIT, EntryKind.
 Build = Callable[[Transaction, Act], Any]
 
 
-async def _record(journal: Journal, order: Order, request: str, build: Build) -> Entry:
-    """One act, whole or not at all; the same key and request answer with the same entry."""
+async def record_act(journal: Journal, order: Order, request: str, build: Build) -> Entry:
+    """One act, whole or not at all; the same key and request answer with the same entry.
+
+    Raises:
+        ServiceError: `reason-missing`.
+
+    """
     if not order.officer or not order.reason or len(order.reason) > REASON_MAX:
         raise ServiceError(
             "reason-missing",
@@ -225,14 +239,21 @@ async def _record(journal: Journal, order: Order, request: str, build: Build) ->
     return await journal.transact(work)
 
 
-async def _account(conn: Connection, name: str) -> Account:
+async def account_named(conn: Connection, name: str) -> Account:
+    """The account of a name.
+
+    Raises:
+        ServiceError: `account-unknown`.
+
+    """
     found = await store.load_accounts_by_name(conn, [name])
     if not found:
         raise ServiceError("account-unknown", f"没有账户“{name}”", f"no account {name!r}", kind=Kind.NOT_FOUND)
     return found[0]
 
 
-async def _asset(conn: Connection, number: int) -> Asset:
+async def asset_numbered(conn: Connection, number: int) -> Asset:
+    """The asset of a number, which entries of the log name."""
     assets = await store.load_assets(conn)
     return next(asset for asset in assets.values() if asset.number == number)
 
@@ -247,7 +268,13 @@ def _signed_units(text: str, asset: Asset) -> int:
     return -parse_units(text[1:], asset) if text.startswith("-") else parse_units(text, asset)
 
 
-def _event_id(text: str) -> bytes:
+def parse_event_id(text: str) -> bytes:
+    """The bytes of an event id.
+
+    Raises:
+        ServiceError: `event-id-invalid`.
+
+    """
     try:
         identity = bytes.fromhex(text)
     except ValueError:
@@ -257,9 +284,15 @@ def _event_id(text: str) -> bytes:
     return identity
 
 
-def _instant_ns(text: str) -> int:
+def instant_ns(text: str) -> int:
+    """UTC epoch nanoseconds of an RFC 3339 instant, of the year 2116 at most.
+
+    Raises:
+        ServiceError: `instant-invalid`.
+
+    """
     try:
-        return parse_instant(text) * 1000
+        return min(parse_instant(text) * 1000, _LATEST_NS)
     except ValueError:
         raise ServiceError(
             "instant-invalid",

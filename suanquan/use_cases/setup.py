@@ -22,6 +22,7 @@ from suanquan.errors import ServiceError
 from suanquan.home import Home, create_home
 from suanquan.service import create_ledger
 from suanquan.settings import Settings
+from suanquan.use_cases.log import create_log_keys
 from voucher import store as voucher_store
 from voucher.holder import check_uscc
 
@@ -38,16 +39,17 @@ def initialise(home: Home, settings: Settings, passphrase: bytes) -> str:
     """
     home.require_new()
     home.create_folder()
-    token = asyncio.run(_first_token(home, settings))
+    token = asyncio.run(_first_token(home, settings, passphrase))
     create_home(home, settings, passphrase)
     return token
 
 
-async def _first_token(home: Home, settings: Settings) -> str:
+async def _first_token(home: Home, settings: Settings, passphrase: bytes) -> str:
     place = home.place(settings)
     await create_ledger(home, place, settings.log_origin)
     database = Database(place)
     try:
+        await create_log_keys(home, settings, database, passphrase)
         async with database.write() as connection:
             return await create_token(connection, ADMINISTRATOR, "init", time.time_ns() // 1000)
     finally:

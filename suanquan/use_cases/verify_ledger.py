@@ -186,9 +186,13 @@ def _report(replay: Replay, records: int, fault: Fault | None) -> dict[str, Any]
 
 
 def _says(note: str, origin: str, size: int, root: bytes) -> bool:
-    """Whether the signed text of a note is of this log, size and root (c2sp.org/tlog-checkpoint)."""
+    """Whether the signed text of a note is of this log, size and root (c2sp.org/tlog-checkpoint).
+
+    After an accepted rollback the log signs under a name that continues its own (see `log.accept_rollback`).
+    """
     try:
         named, count, encoded = note.partition("\n\n")[0].split("\n")[:3]
-        return (named, count, base64.b64decode(encoded, validate=True)) == (origin, str(size), root)
+        ours = named == origin or named.startswith(f"{origin}/")
+        return ours and (count, base64.b64decode(encoded, validate=True)) == (str(size), root)
     except (ValueError, binascii.Error):
         return False
