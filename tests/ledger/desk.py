@@ -83,7 +83,7 @@ class Desk:
 
     def size(self) -> int:
         """Number of entries on disk, as the head says; the rows must agree."""
-        [(size, rows, last)] = self.rows("SELECT size, count(*), max(seq) + 1 FROM log_state, entry")
+        [(size, rows, last)] = self.rows("SELECT max(size), count(*), max(seq) + 1 FROM log_state, entry")
         assert size == rows == last
         return size
 

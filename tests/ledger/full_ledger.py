@@ -131,4 +131,4 @@ def sign(place: Place) -> None:
     root = bytes(root)
     note = Checkpoint(origin, size, root).text + "\n\u2014 test.example/ledger/0 signature\n"
     held = f"x'{root.hex()}'" if isinstance(place, Path) else f"'\\x{root.hex()}'"
-    rows(place, f"INSERT INTO checkpoint VALUES ({size}, {held}, 1, '{note}')")
+    rows(place, f"INSERT INTO checkpoint VALUES ({size}, {held}, 1, '{note}', 0)")

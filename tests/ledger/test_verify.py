@@ -86,7 +86,7 @@ REGISTER = "a register: each change stands in the log as a note, the present sta
 TOKENS = "its signature proves it: the log commits to the digests of what was signed"
 SIGNED = "its text is compared, its signature is for those who have the log's key"
 UNCOVERED = {
-    "checkpoint": dict.fromkeys(("signed_us", "note"), SIGNED),
+    "checkpoint": dict.fromkeys(("signed_us", "note", "witnessed"), SIGNED),
     "failed": "no entry speaks of what was refused; only that it was not recorded is checked",
     "lease": "who may write at the moment",
     "usage_batch": dict.fromkeys(("key", "received_us", "records", "log_first", "log_size", "answer"), RECEIPT),
@@ -104,7 +104,6 @@ UNCOVERED = {
     "released": TOKENS,
     "nonce": "forgotten after minutes",
     "api_token": "access, not accounts",
-    "lease": "who writes, not what was written",
 }
 """What it does not, and why."""
 
@@ -273,12 +272,12 @@ STRUCTURAL = [
     ("another note", "UPDATE checkpoint SET note = replace(note, 'ledger', 'lodger')", "checkpoint"),
     (
         "a checkpoint of another log",
-        "INSERT INTO checkpoint SELECT size - 1, root, 1, note FROM checkpoint",
+        "INSERT INTO checkpoint SELECT size - 1, root, 1, note, 0 FROM checkpoint",
         "checkpoint",
     ),
     (
         "a log cut behind its checkpoint",
-        "INSERT INTO checkpoint SELECT size + 9, root, 1, note FROM checkpoint",
+        "INSERT INTO checkpoint SELECT size + 9, root, 1, note, 0 FROM checkpoint",
         "checkpoint",
     ),
     (
