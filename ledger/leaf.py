@@ -20,6 +20,8 @@ _LEG = struct.Struct(">16sIBBQQQQQQQQQQQ")
 _TAIL_BYTES = 32
 TWO_LEGS = struct.Struct(_HEAD.format + _LEG.format[1:] * 2 + "32s")
 """The whole leaf of an entry of two legs, as most are."""
+TWO_LEGS_FOLDED = struct.Struct(_HEAD.format.replace("16s32sQ32s8s", "48xQ40x") + _LEG.format[1:] * 2 + "32x")
+"""What a replay folds of such a leaf: all but ids, digests and the commitment."""
 _KINDS = frozenset(EntryKind)
 _FLAGS = {EntryKind.STATUS: 7}
 """Bits that an entry of a kind may set; any other flag is zero."""
