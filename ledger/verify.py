@@ -10,7 +10,6 @@ from ledger.edge import Edge, Tile
 from ledger.entry import (
     HOLD_LINES_MAX,
     NO_SEQ,
-    ZERO32,
     Entry,
     EntryKind,
     Layer,
@@ -21,7 +20,7 @@ from ledger.entry import (
     parse_limits,
 )
 from ledger.errors import LedgerError
-from ledger.leaf import MAGIC, SCHEMA, TWO_LEGS_FOLDED, commitment, decode
+from ledger.leaf import MAGIC, SCHEMA, TWO_LEGS_FOLDED, decode
 from ledger.standing import Fault, HoldTold, LineTold, Standing, Wrong
 from ledger.tree import Frontier, hash_leaf
 
@@ -390,14 +389,4 @@ def _learn_limits(account: Standing, payload: bytes | None) -> Wrong | None:
         account.learn(None if payload is None else parse_limits(payload.decode().partition("\n")[0]))
     except ValueError:
         return _PAYLOAD
-    return None
-
-
-def check_payload(entry: Entry, stored: tuple[bytes, bytes] | None) -> Fault | None:
-    """Compare an entry's commitment with the stored salt and payload."""
-    found = ZERO32 if stored is None else commitment(*stored)
-    if found != entry.commitment:
-        return Fault(
-            f"payload {entry.seq}", "附件与承诺不符或缺失", "the payload is missing or not what was committed to"
-        )
     return None
