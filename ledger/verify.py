@@ -10,7 +10,6 @@ from ledger.edge import Edge, Tile
 from ledger.entry import (
     HOLD_LINES_MAX,
     NO_SEQ,
-    ZERO32,
     Entry,
     EntryKind,
     Layer,
@@ -21,7 +20,7 @@ from ledger.entry import (
     parse_limits,
 )
 from ledger.errors import LedgerError
-from ledger.leaf import MAGIC, SCHEMA, TWO_LEGS, commitment, decode
+from ledger.leaf import MAGIC, SCHEMA, TWO_LEGS_FOLDED, decode
 from ledger.standing import Fault, HoldTold, LineTold, Standing, Wrong
 from ledger.tree import Frontier, hash_leaf
 
@@ -100,14 +99,19 @@ class Replay:
         The common entry, a debit and a credit that break nothing, takes the short way; all others are judged as in `add`.
         """
         payloads = payloads or {}
-        accounts, unpack, length, post = self.accounts, TWO_LEGS.unpack, TWO_LEGS.size, int(EntryKind.POST)
+        accounts, unpack, length, post = (
+            self.accounts,
+            TWO_LEGS_FOLDED.unpack,
+            TWO_LEGS_FOLDED.size,
+            int(EntryKind.POST),
+        )
         size, last_ns, closed_ns = self.size, self.last_ns, self.closed_ns
         for leaf in leaves:
             if len(leaf) == length and leaf[4] == post:
                 (
-                    magic, _, flags, schema, shard, seq, recorded, effective, _, _, ref, _, _, legs_bytes,
+                    magic, _, flags, schema, shard, seq, recorded, effective, ref, legs_bytes,
                     p1, a1, s1, l1, x0, m1, v1, x1, dp1, x2, cp1, x3, dh1, x4, ch1,
-                    p2, a2, s2, l2, y0, m2, v2, y1, dp2, y2, cp2, y3, dh2, y4, ch2, _,
+                    p2, a2, s2, l2, y0, m2, v2, y1, dp2, y2, cp2, y3, dh2, y4, ch2,
                 ) = unpack(leaf)  # fmt: skip
                 one, two = accounts.get(p1), accounts.get(p2)
                 if (
@@ -385,14 +389,4 @@ def _learn_limits(account: Standing, payload: bytes | None) -> Wrong | None:
         account.learn(None if payload is None else parse_limits(payload.decode().partition("\n")[0]))
     except ValueError:
         return _PAYLOAD
-    return None
-
-
-def check_payload(entry: Entry, stored: tuple[bytes, bytes] | None) -> Fault | None:
-    """Compare an entry's commitment with the stored salt and payload."""
-    found = ZERO32 if stored is None else commitment(*stored)
-    if found != entry.commitment:
-        return Fault(
-            f"payload {entry.seq}", "附件与承诺不符或缺失", "the payload is missing or not what was committed to"
-        )
     return None

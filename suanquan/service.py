@@ -26,6 +26,7 @@ from suanquan.use_cases.catalogue import find_scheme
 from suanquan.use_cases.ingest import Issuer, Rules
 from suanquan.use_cases.issue import Order, issue
 from suanquan.use_cases.log import Log, open_log
+from suanquan.use_cases.watch import Watch
 from suanquan.use_cases.witnessing import check_witnesses
 from voucher.issuance import IssueRequest
 from voucher.keys import KeyRegistry
@@ -71,6 +72,7 @@ class Service:
     log: Log
     sign: Callable[[bytes], bytes] | None = None
     decoder: BatchDecoder = field(default_factory=BatchDecoder)
+    watch: Watch = field(default_factory=Watch)
 
     @property
     def now_us(self) -> int:

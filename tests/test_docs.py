@@ -274,7 +274,7 @@ def test_every_limit_has_its_number():
 
 def test_every_metric_is_documented():
     """The table of metrics has exactly the names of the page."""
-    page = metrics.render(Overview([], [], [], {}, SimpleNamespace(size=0)), 0).decode()
+    page = metrics.render(Overview([], [], [], {}, SimpleNamespace(size=0)), {}, 0).decode()
     served = set(re.findall(r"^# TYPE (\S+)", page, re.MULTILINE))
     table = OPERATIONS[OPERATIONS.index("## 指标") : OPERATIONS.index("## 退出状态")]
     assert {name for row in rows(table) for name in quoted(row[0])} == served

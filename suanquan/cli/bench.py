@@ -56,3 +56,15 @@ def start(runs: Runs = 3, json: JsonOption = False) -> None:
     from suanquan.bench.start import measure
 
     emit(measure(runs), as_json=json)
+
+
+@app.command()
+def verify(
+    leaves: Annotated[int, typer.Option(help="日志条数 / leaves of the log", min=2_000, max=100_000_000)] = 1_000_000,
+    runs: Runs = 3,
+    json: JsonOption = False,
+) -> None:
+    """离线核验导出日志的速度。Leaves of an export recomputed offline, per second."""
+    from suanquan.bench.verify import measure
+
+    emit(measure(leaves, runs), as_json=json)

@@ -56,19 +56,12 @@ def verify(
 
 
 def verify_export(folder: Path, key: str, *, as_json: bool) -> None:
-    """Check an export with the file that stands alone, as anybody would."""
-    import runpy
+    """Check an export: signature, tree, and every rule that leaves alone can show."""
+    from suanquan.cli.log import verifier_key
+    from suanquan.use_cases import verify_export as export
 
-    from ledger.errors import Kind
-    from suanquan.errors import ServiceError
-    from suanquan.use_cases.export_log import verifier_file
-
-    tool = runpy.run_path(str(verifier_file()))
-    try:
-        size, root = tool["check_export"](folder, tool["parse_key"](tool["read_key"](key)))
-    except tool["BadError"] as fault:
-        raise ServiceError("export-invalid", fault.zh, fault.en, kind=Kind.PROOF) from fault
-    emit({"ok": True, "size": size, "root": root.hex()}, as_json=as_json)
+    found = export.verify_export(folder, verifier_key(key))
+    emit({"ok": True, "size": found.size, "root": found.root.hex()}, as_json=as_json)
 
 
 @app.command()

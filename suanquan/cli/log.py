@@ -228,7 +228,7 @@ def witness_serve(
     from suanquan.home import read_passphrase
     from suanquan.witness import open_witness, run
 
-    logs = [_vkey(text) for text in log or ()]
+    logs = [verifier_key(text) for text in log or ()]
     witness = open_witness(home, name, logs, read_passphrase(passphrase_file))
     for verifier, _ in witness.keys.pairs:
         note(f"witness {verifier.name}-{verifier.algorithm.name.lower()} {verifier}")
@@ -253,10 +253,10 @@ def _policy(key: str | None, file: Path | None) -> Policy:
 
     if (key is None) == (file is None):
         raise typer.BadParameter("--key 与 --policy 须给出其一 / give either --key or --policy")
-    return Policy.parse(file.read_bytes()) if file is not None else Policy.of_logs(_vkey(key or ""))
+    return Policy.parse(file.read_bytes()) if file is not None else Policy.of_logs(verifier_key(key or ""))
 
 
-def _vkey(text: str) -> Any:
+def verifier_key(text: str) -> Any:
     """A verifier key from its text, or from the first line of a file."""
     from ledger.vkey import VerifierKey
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Select, Table, exists, func, not_, or_, select, tuple_
+from sqlalchemy import ColumnElement, Select, Subquery, Table, exists, func, literal_column, not_, or_, select, tuple_
 
 from ledger import tables
-from ledger.entry import EntryKind
+from ledger.entry import EntryKind, Side
 from ledger.sql import Connection, chunks
 from ledger.state import HoldStatus
+from voucher import tables as voucher_tables
 
 PART = 2_000
 ENTRY, ACCOUNT, NAME, BALANCE = tables.entry.c, tables.account.c, tables.account_name.c, tables.balance.c
@@ -135,7 +136,7 @@ async def sums(conn: Connection) -> dict[int, tuple[int, int, int, int]]:
 
 
 def _halves(column: ColumnElement[int]) -> tuple[ColumnElement[int], ColumnElement[int]]:
-    return func.sum(column.bitwise_rshift(32)), func.sum(column.bitwise_and(2**32 - 1))
+    return func.sum(column.bitwise_rshift(literal_column("32"))), func.sum(column.bitwise_and(2**32 - 1))
 
 
 async def tiles(conn: Connection, keys: Iterable[tuple[int, int]]) -> dict[tuple[int, int], tuple[bytes, bytes]]:
@@ -188,3 +189,47 @@ async def recorded_failure(conn: Connection) -> bytes | None:
         await conn.execute(select(FAILED.event_id).where(or_(recorded, misshapen)).limit(1))
     ).scalar_one_or_none()
     return found
+
+
+def _taken_back(side: Side) -> Subquery:
+    """By account, what reversals took back of its debits or of its credits."""
+    taken = tables.reversal.c
+    return (
+        select(taken.account, func.sum(taken.amount).label("amount"))
+        .where(taken.side == side)
+        .group_by(taken.account)
+        .subquery()
+    )
+
+
+async def voucher_sums(conn: Connection) -> list[tuple[str, int, int, int, int, int, int, int]]:
+    """By scheme, asset and year of vouchers: units issued by document; available, held, debited, and debits taken back."""
+    taken = _taken_back(Side.DEBIT)
+    voucher = voucher_tables.voucher.c
+    balance = BALANCE.credits_posted - BALANCE.debits_posted
+    sums_ = (voucher.units, balance - BALANCE.debits_held, BALANCE.debits_held, BALANCE.debits_posted, taken.c.amount)
+    keys = voucher.scheme, voucher.asset, voucher.year
+    query = (
+        select(*keys, *(func.coalesce(func.sum(one), 0) for one in sums_))
+        .join_from(voucher_tables.voucher, tables.balance, BALANCE.account == voucher.account, isouter=True)
+        .outerjoin(taken, taken.c.account == voucher.account)
+        .group_by(*keys)
+        .order_by(*keys)
+    )
+    rows = await conn.execute(query)
+    return [
+        (scheme, asset, year, int(issued), int(available), int(held_), int(debited), int(back))
+        for scheme, asset, year, issued, available, held_, debited, back in rows
+    ]
+
+
+async def net_debits(conn: Connection, name: str) -> int:
+    """Posted debits of an account by its name, less those that took a credit back; 0 where there is none."""
+    taken = _taken_back(Side.CREDIT)
+    query = (
+        select(BALANCE.debits_posted - func.coalesce(taken.c.amount, 0))
+        .join_from(tables.account_name, tables.balance, BALANCE.account == NAME.account)
+        .outerjoin(taken, taken.c.account == NAME.account)
+        .where(NAME.name == name)
+    )
+    return int((await conn.execute(query)).scalar_one_or_none() or 0)

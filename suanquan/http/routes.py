@@ -68,7 +68,8 @@ async def get_metrics(service: Opened) -> Response:
     """Figures for Prometheus."""
     async with service.database.read() as connection:
         figures = await overview(connection, service.catalog)
-    return Response(metrics.render(figures, service.now_us), media_type=metrics.CONTENT_TYPE)
+    page = metrics.render(figures, service.watch.verdicts, service.now_us)
+    return Response(page, media_type=metrics.CONTENT_TYPE)
 
 
 @public.get("/.well-known/jwks.json", tags=["keys"])

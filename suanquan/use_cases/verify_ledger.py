@@ -11,6 +11,7 @@ from typing import Any
 from ledger import store as ledger_store
 from ledger import tables
 from ledger.entry import ZERO32, EntryKind, genesis_payload, public_id_of
+from ledger.invariants import judge
 from ledger.leaf import accounts_in, commitment, decode, heading
 from ledger.sql import Connection
 from ledger.standing import Fault, Wrong
@@ -20,6 +21,7 @@ from ledger.verify import Replay
 from suanquan.db import audit
 from suanquan.use_cases import verify_projections as projections
 from suanquan.use_cases.verify_usage import BatchesTold, note_batch, verify_usage
+from suanquan.use_cases.watch import view_of_projections
 
 PAGE = 2_048
 Progress = Callable[[int, int], None]
@@ -69,11 +71,18 @@ class _Pass:
             or await projections.check_touched(conn, self.indexes)
             or await projections.check_dated(conn, self.indexes)
             or await projections.check_registers(conn, replay, self.erased, self.payloads)
+            or next(filter(None, judge(await view_of_projections(conn)).values()), None)
         )
 
     async def _page(self, rows: Sequence[EntryRow]) -> Fault | None:
         replay, first = self.replay, self.replay.size
-        told = {row.seq: row.body for row in rows if row.body is not None and row.kind in _TOLD_BY_PAYLOAD}
+        told = {
+            row.seq: row.body
+            for row in rows
+            if row.body is not None
+            and row.kind in _TOLD_BY_PAYLOAD
+            and commitment(row.salt, row.body) == row.leaf[-len(ZERO32) :]
+        }
         fault = replay.fold((row.leaf for row in rows), told)
         rows = rows[: replay.size - first]
         hashes = [hash_leaf(row.leaf) for row in rows]
@@ -110,7 +119,7 @@ class _Pass:
         kind, event_id, recorded, effective = heading(leaf)
         if (row.kind, row.event_id, row.recorded_ns) != (kind, event_id, recorded):
             return _COLUMNS.at(f"entry {seq}")
-        fault = self._payload(row, leaf[-32:]) or self._origin(row, leaf)
+        fault = self._payload(row, leaf[-len(ZERO32) :]) or self._origin(row, leaf)
         if fault is not None:
             return fault
         accounts = self.replay.accounts

@@ -6,7 +6,9 @@ Accounts lose their name and floor to tables of their own, and the index from ac
 from __future__ import annotations
 
 import struct
-from itertools import groupby
+from collections.abc import Iterator
+from hashlib import sha256
+from itertools import groupby, islice
 from typing import Any
 
 import sqlalchemy as sa
@@ -26,6 +28,7 @@ TYPES: dict[str, Any] = {
     "text": sa.Text().with_variant(sa.Text(collation="C"), "postgresql"),
 }
 PLACES_PER_ROW = 8
+TILE_WIDTH = 256
 CHANGED = ("account", "balance", "entry", "hold", "touched", "log_state")
 
 
@@ -48,6 +51,7 @@ def upgrade() -> None:
     for statement in CARRIED:
         op.execute(statement.format(bytes=kind))
     _pack_touched()
+    _hash_tiles()
     for table in CHANGED:
         op.drop_table(f"{table}_1")
     for table in ("account", "asset", "entry", "touched", "erased", "failed", "dated", "tile"):
@@ -128,6 +132,27 @@ def _pack_touched() -> None:
                 connection.execute(sa.text("INSERT INTO touched VALUES (:account, :first_ns, :places)"), values)
             else:
                 connection.execute(sa.text("UPDATE balance SET recent = :places WHERE account = :account"), values)
+
+
+def _hash_tiles() -> None:
+    """Tiles of the log so far: 256 leaf hashes each, and above them 256 roots of tiles each (RFC 6962 §2.1)."""
+    leaves = op.get_bind().execute(sa.text("SELECT leaf FROM entry WHERE shard = 0 ORDER BY seq"))
+    hashes: Iterator[bytes] = (sha256(b"\0" + leaf).digest() for (leaf,) in leaves)
+    level = 0
+    while roots := list(_full_tiles(level, hashes)):
+        hashes, level = iter(roots), level + 1
+
+
+def _full_tiles(level: int, hashes: Iterator[bytes]) -> Iterator[bytes]:
+    number = 0
+    while len(tile := list(islice(hashes, TILE_WIDTH))) == TILE_WIDTH:
+        root = tile
+        while len(root) > 1:
+            root = [sha256(b"\1" + one + two).digest() for one, two in zip(root[::2], root[1::2], strict=True)]
+        values = {"level": level, "number": number, "hashes": b"".join(tile), "root": root[0]}
+        op.get_bind().execute(sa.text("INSERT INTO tile VALUES (:level, :number, :hashes, :root)"), values)
+        yield root[0]
+        number += 1
 
 
 def _create(name: str, columns: str, key: str, *, unique: str = "", clustered: bool = False) -> None:
