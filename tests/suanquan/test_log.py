@@ -1,6 +1,7 @@
 """The log of a real home: signed, kept outside the database, never two histories; exported, proved, disclosed, erased."""
 
 import asyncio
+import base64
 import contextlib
 import json
 import runpy
@@ -15,7 +16,7 @@ import pytest
 from ledger.errors import DomainError
 from ledger.note import Note, open_checkpoint
 from ledger.policy import Policy
-from ledger.receipt import check_receipt
+from ledger.receipt import Content, check_receipt
 from ledger.statement import Statement, check
 from ledger.vkey import Algorithm
 from suanquan.note_keys import load_verifier_keys
@@ -310,6 +311,11 @@ def test_a_receipt_is_checked_offline(shell):
     alone = runpy.run_path(str(ROOT / "tools/verify_log.py"))
     data = (shell.cwd / "r.tlog-proof").read_bytes()
     assert f"entry {found['seq']} of" in alone["check_receipt"](data, None, alone["parse_key"](shell.vkey))
+    top, extra, *rest = data.split(b"\n")
+    content = Content.parse(base64.b64decode(extra[6:]))._replace(payload=b"another")
+    other = b"\n".join([top, b"extra " + base64.b64encode(content.to_extra()), *rest])
+    with pytest.raises(alone["BadError"], match="commits to"):
+        alone["check_receipt"](other, None, alone["parse_key"](shell.vkey))
     shell.make("ledger", "prove", issued["event_id"], "--no-payload", "-o", "bare")
     assert shell.check("ledger", "check", "bare", "--key", shell.vkey, "--json").json["payload"] is None
     (shell.cwd / "bad").write_bytes(data.replace(b"index ", b"index 1"))

@@ -23,7 +23,7 @@ from tests.shared_data import SHARED, needs_shared
 from tools import verify_log
 
 TOOL = Path(verify_log.__file__)
-GENESIS, OPEN, NOTE, POST, HOLD, CAPTURE, RELEASE, EXPIRE, REVERSE, LIMIT, STATUS, CLOSE, ASSET, ERASE = range(14)
+GENESIS, OPEN, NOTE, POST, HOLD, CAPTURE, RELEASE, EXPIRE, REVERSE, LIMIT, STATUS, CLOSE, ASSET, ERASE, MARK = range(15)
 DEBIT, CREDIT, POSTED, HELD = 0, 1, 0, 1
 
 
@@ -71,7 +71,7 @@ def written(size: int) -> list[bytes]:
         writer.move("v1", "centre", 30, RELEASE, HELD)
         writer.move("v1", "centre", 10, EXPIRE, HELD)
         writer.move("centre", "v1", 5, REVERSE)
-        for kind in (LIMIT, STATUS):
+        for kind in (LIMIT, STATUS, MARK):
             writer.add(kind, ("v1", CREDIT, POSTED, 0))
         for kind in (NOTE, CLOSE, ASSET, ERASE):
             writer.add(kind)
@@ -181,7 +181,7 @@ WRONG_BOOKS = {
     "a gap in the numbers": (4, 12, (9).to_bytes(8), "numbered"),
     "time that stands still": (4, 20, (1003).to_bytes(8), "recorded time"),
     "another magic": (4, 0, b"CVL2", "unknown magic"),
-    "an unknown kind": (4, 4, b"\x0e", "unknown magic"),
+    "an unknown kind": (4, 4, b"\x0f", "unknown magic"),
     "a flag": (4, 5, b"\x01", "unknown magic"),
     "another schema": (4, 6, b"\0\2", "unknown magic"),
     "another shard": (4, 8, b"\0\0\0\1", "unknown magic"),
