@@ -15,6 +15,7 @@ from ledger.entry import (
     Event,
     Layer,
     Leg,
+    Limits,
     PostedLeg,
     Restriction,
 )
@@ -71,7 +72,10 @@ def apply(state: State, event: Event, recorded_ns: int) -> Entry | Refusal:
     (
         kind, event_id, digest, _, effective, ref_seq, ruleset, actor, salt, payload, _, _, flags, expires, _, late, _
     ) = event  # fmt: skip
-    if len(event_id) != 16 or len(digest) != 32 or len(ruleset) != 32 or len(actor) != 8 or (flags and kind != _STATUS):
+    if (
+        len(event_id) != 16 or len(digest) != 32 or len(ruleset) != 32 or len(actor) != 8
+        or (flags and kind != _STATUS) or not -INT64_MAX <= effective <= INT64_MAX or not 0 <= ref_seq <= NO_SEQ
+    ):  # fmt: skip
         return Refusal.MALFORMED
     mark, last_ns, seq = len(state.undo), state.last_ns, state.size
     recorded = recorded_ns if recorded_ns > last_ns else last_ns + 1
@@ -82,6 +86,8 @@ def apply(state: State, event: Event, recorded_ns: int) -> Entry | Refusal:
         effective, ref_seq = recorded, state.closed_seq if ref_seq == NO_SEQ else ref_seq
     elif kind == _HOLD:  # the log alone then says what came too late; the largest number is never
         effective = INT64_MAX if expires is None else expires
+        if not -INT64_MAX <= effective <= INT64_MAX:
+            return Refusal.MALFORMED
     legs = _HANDLERS[kind](state, event, recorded)
     if isinstance(legs, Refusal):
         state.rollback(mark)
@@ -122,6 +128,8 @@ def _note(_state: State, event: Event, _now: int) -> Legs | Refusal:
 
 def _open(state: State, event: Event, _now: int) -> Legs | Refusal:
     opening = event.opening
+    if opening is not None and not _storable(opening.limits):
+        return Refusal.MALFORMED
     if opening is not None and opening.name in state.numbers:
         return Refusal.ACCOUNT_EXISTS
     if opening is None or event.legs:
@@ -135,10 +143,10 @@ def _open(state: State, event: Event, _now: int) -> Legs | Refusal:
 
 def _asset(state: State, event: Event, _now: int) -> Legs | Refusal:
     asset = event.asset
+    if asset is not None and (asset.code in state.assets or asset.number in state.assets.values()):
+        return Refusal.ASSET_EXISTS
     if asset is None or event.legs:
         return Refusal.LEGS_COUNT
-    if asset.code in state.assets or asset.number in state.assets.values():
-        return Refusal.ASSET_EXISTS
     state.assets[asset.code] = asset.number
     state.undo.append((state.assets.pop, asset.code))
     return ()
@@ -146,12 +154,12 @@ def _asset(state: State, event: Event, _now: int) -> Legs | Refusal:
 
 def _close_period(state: State, event: Event, now: int) -> Legs | Refusal:
     """End the periods before `effective_ns`; that moment must be past, and later than the last close."""
-    if event.legs:
-        return Refusal.LEGS_COUNT
     if event.effective_ns <= state.closed_ns:
         return Refusal.PERIOD_CLOSED
     if event.effective_ns > now:
         return Refusal.PERIOD_NOT_OVER
+    if event.legs:
+        return Refusal.LEGS_COUNT
     state.undo.append((state.take_back_period, state.closed_ns, state.closed_seq))
     state.closed_ns, state.closed_seq = event.effective_ns, state.size
     return ()
@@ -164,6 +172,8 @@ def _mark(state: State, event: Event, _now: int) -> Legs | Refusal:
 
 
 def _limit(state: State, event: Event, _now: int) -> Legs | Refusal:
+    if not _storable(event.limits):
+        return Refusal.MALFORMED
     account = _named_account(state, event)
     if isinstance(account, Refusal):
         return account
@@ -187,6 +197,11 @@ def _status(state: State, event: Event, _now: int) -> Legs | Refusal:
     state.undo.append((account.restore_rules, account.limits, account.restriction))
     account.restriction = event.restriction
     return _mark_account(state, account.number)
+
+
+def _storable(limits: Limits) -> bool:
+    """Whether a database can hold the bounds."""
+    return all(bound is None or -INT64_MAX <= bound <= INT64_MAX for bound in limits)
 
 
 def _named_account(state: State, event: Event) -> Account | Refusal:
@@ -435,9 +450,9 @@ def _within_limits(state: State, legs: Legs) -> Legs | Refusal:
 
 def _erase(state: State, event: Event, _now: int) -> Legs | Refusal:
     """Say that the payload of an earlier entry is dropped: its commitment stays, and the tree with it."""
-    if event.legs:
-        return Refusal.LEGS_COUNT
-    return () if event.ref_seq < state.size else Refusal.ORIGINAL_UNKNOWN
+    if event.ref_seq >= state.size:
+        return Refusal.ORIGINAL_UNKNOWN
+    return Refusal.LEGS_COUNT if event.legs else ()
 
 
 _HANDLERS = (

@@ -172,14 +172,16 @@ class Journal(Writer):
 
     async def _handle(self, group: list[_Job]) -> None:
         """Events alone go to the disk while the next group is looked up and applied; all else waits for its turn."""
-        if not group or not self._may_fly(group):
+        now = self._now()
+        if not group or not self._may_fly(group, now):
             await self._land()
             if group:
                 await self._commit(group)
             return
         try:
-            flight = await self._apply(group)
+            flight = await self._apply(group, now)
         except Exception:  # noqa: BLE001 -- the group is tried again from what is committed
+            self.drop_unwritten()
             self._stale, flight = True, None
         landed = await self._land(flight)
         if flight is None or not landed:
@@ -188,22 +190,25 @@ class Journal(Writer):
         self._flight = flight
         flight.task = asyncio.create_task(self._fly(flight), name="ledger-commit")
 
-    def _may_fly(self, group: list[_Job]) -> bool:
+    def _now(self) -> int:
+        """The time that the next entry is recorded at: one reading decides what is due and when its group is recorded."""
+        return max(self._clock_ns(), self.state.last_ns + 1)
+
+    def _may_fly(self, group: list[_Job], now: int) -> bool:
         return (
             not self._stale
             and len(self.state.accounts) <= ACCOUNTS_CACHED_MAX
-            and self._clock_ns() < self._next_due_ns
+            and now < self._next_due_ns
             and all(job.work is None for job in group)
             and not any(event[0] == EntryKind.ERASE for job in group for chain in job.chains for event in chain)
         )
 
-    async def _apply(self, group: list[_Job]) -> _Flight:
+    async def _apply(self, group: list[_Job], now: int) -> _Flight:
         """Look up and apply a group while the one before may still be on its way: what that one recorded is known."""
         if self._flight is not None:
             self.known, self.failed_before = dict(self._flight.known), dict(self._flight.failed)
         async with self._database.peek() as connection:
             await self._look_up(connection, group)
-        now = self._clock_ns()
         tx = Transaction(self, None, now)
         answers: _Answers = [(job, tx.record(job.chains, all_or_nothing=job.all_or_nothing), None) for job in group]
         known = {entry.event_id: entry for entry, _ in self.recorded}
@@ -246,9 +251,10 @@ class Journal(Writer):
             async with self._database.write() as connection:
                 await self._check_fences(connection)
                 await self._refresh(connection)
-                await self._expire_due(connection)
+                now = self._now()
+                await self._expire_due(connection, now)
                 await self._look_up(connection, group)
-                answers.extend([(job, *(await self._perform(job, connection))) for job in group])
+                answers.extend([(job, *(await self._perform(job, connection, now))) for job in group])
                 changes = self._changes()
                 await store.write(connection, changes)
             self.drop_unwritten()
@@ -275,8 +281,8 @@ class Journal(Writer):
         if events:
             await self.load(connection, events)
 
-    async def _perform(self, job: _Job, connection: sql.Connection) -> tuple[Any, Exception | None]:
-        tx = Transaction(self, connection, self._clock_ns())
+    async def _perform(self, job: _Job, connection: sql.Connection, now: int) -> tuple[Any, Exception | None]:
+        tx = Transaction(self, connection, now)
         if job.work is None:
             return tx.record(job.chains, all_or_nothing=job.all_or_nothing), None
         mark, recorded, failed = len(self.state.undo), len(self.recorded), len(self.failed)
@@ -294,9 +300,8 @@ class Journal(Writer):
             self.memo.clear()
         return result, None
 
-    async def _expire_due(self, connection: sql.Connection) -> None:
+    async def _expire_due(self, connection: sql.Connection, now: int) -> None:
         """Log the expiry of holds whose time has come before anything else, so that none can be captured late."""
-        now = self._clock_ns()
         if now < self._next_due_ns:
             return
         due = await store.due_holds(connection, now, EXPIRIES_MAX)

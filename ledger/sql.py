@@ -59,7 +59,7 @@ async def insert_tables(conn: Connection, rows: Sequence[Rows]) -> None:
             if part[1]:
                 await _insert(_driver(conn), *part)
     else:
-        await execute_all(conn, _insert_statements(rows))
+        await execute_all(conn, _all_statements(rows))
 
 
 async def insert_new(conn: Connection, table: Table, row: tuple[Any, ...]) -> bool:
@@ -80,7 +80,7 @@ async def execute_all(conn: Connection, statements: Sequence[Statement]) -> list
 async def execute_transaction(conn: Connection, expected: Sequence[tuple[str, int]], rows: Sequence[Rows]) -> bool:
     """Write rows in one exclusive, durable transaction, unless a query finds another number than it should."""
     if not _is_postgresql(conn):
-        return bool(await _visit(conn, _run_transaction, expected, _insert_statements(rows)))
+        return bool(await _visit(conn, _run_transaction, expected, _all_statements(rows)))
     await begin(conn)
     found = await execute_all(conn, [(query, ()) for query, _ in expected])
     fits = found == [[(number,)] for _, number in expected]
@@ -187,14 +187,17 @@ def _on_conflict(table: Table, conflict: Conflict) -> str:
 # SQLite
 
 
-def _insert_statements(tables: Sequence[Rows]) -> list[Statement]:
-    statements: list[Statement] = []
-    for table, rows, conflict in tables:
-        for at in range(0, len(rows), ROWS_PER_STATEMENT):
-            part = rows[at : at + ROWS_PER_STATEMENT]
-            values = [value for row in part for value in row]
-            statements.append((_insert_sql(table, len(part)) + _on_conflict(table, conflict), values))
-    return statements
+def insert_statements(
+    table: Table, rows: Sequence[tuple[Any, ...]], conflict: Conflict = Conflict.REFUSE
+) -> list[Statement]:
+    """What `insert_rows` executes on SQLite."""
+    parts = (rows[at : at + ROWS_PER_STATEMENT] for at in range(0, len(rows), ROWS_PER_STATEMENT))
+    after = _on_conflict(table, conflict)
+    return [(_insert_sql(table, len(part)) + after, [value for row in part for value in row]) for part in parts]
+
+
+def _all_statements(rows: Sequence[Rows]) -> list[Statement]:
+    return [statement for part in rows for statement in insert_statements(*part)]
 
 
 def _spread(text: str, values: Sequence[Any]) -> Statement:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from ledger import store
-from ledger.amount import FIRST_NUMBER, Asset, asset_scale
+from ledger.amount import FIRST_NUMBER, INT64_MAX, Asset, asset_scale
 from ledger.apply import Refusal, apply
 from ledger.entry import (
     NO_SEQ,
@@ -114,13 +114,13 @@ class Writer:
             self.failed_before.update(failed)
         state = self.state
         accounts = state.accounts
-        missing = {leg[0] for event in events for leg in event[3] if leg[0] not in accounts}
-        seqs = {event.ref_seq for event in events if event.ref_seq != NO_SEQ} - state.holds.keys()
+        missing = {leg[0] for event in events for leg in event[3] if leg[0] not in accounts and _storable(leg[0])}
+        seqs = {event[5] for event in events if event[5] != NO_SEQ and _storable(event[5])} - state.holds.keys()
         if seqs:
             holds = await store.load_holds(connection, seqs)
             state.holds.update({hold.seq: hold for hold in holds})
             missing.update(number for hold in holds for line in hold.lines for number in (line.debit, line.credit))
-            reversals = {event.ref_seq for event in events if event.kind == EntryKind.REVERSE}
+            reversals = {event.ref_seq for event in events if event.kind == EntryKind.REVERSE} & seqs
             originals = await store.load_originals(connection, reversals - state.originals.keys())
             state.originals.update(originals)
             missing.update(number for original in originals.values() for number, _ in original.moved)
@@ -332,12 +332,21 @@ class Transaction:
         return Outcome(outcome.value, at=at, error=RefusedError(event, outcome))
 
     def _apply(self, event: Event) -> Entry:
-        outcome = self._try(event, 0)
-        if isinstance(outcome, Outcome):
-            raise outcome.error or AssertionError
+        """An event of the ledger's own. Its id is not burnt: it stands for a name, which may be opened properly later."""
+        outcome = apply(self._state, event, self.now_ns)
+        if isinstance(outcome, Refusal):
+            told = RefusedError(event, outcome)
+            raise LedgerError(told.code, told.zh, told.en, kind=told.kind)
+        self._writer.recorded.append((outcome, event))
+        self._writer.known[event[1]] = outcome
         if event.asset is not None:
             self._writer.assets[event.asset.code] = event.asset
         return outcome
+
+
+def _storable(number: int) -> bool:
+    """Whether a database can look a number up; nothing is known under any other."""
+    return 0 <= number <= INT64_MAX
 
 
 def _repeated(earlier: Entry, event: Event, at: int) -> Entry | Outcome:

@@ -44,11 +44,13 @@ def run(home: Home, passphrase: bytes, *, host: str | None = None, port: int | N
         on_signals(lambda _: stopping.set())
         async with open_service(home, passphrase) as service:
             await service.check_history()
+            listener = take_address(service, host, port)
             held = await stand_by(service.database, stopping)
             if held is None:
+                listener.close()
                 return
             service.journal.fences = [held.fence]
-            listener = listen(service, host, port)
+            listener.listen(BACKLOG)
             running = server(service)
             structlog.get_logger("suanquan").info("listening", url=service.settings.url, home=str(home.path))
             on_signals(lambda number: running.handle_exit(number, None))
@@ -84,7 +86,19 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 
 def listen(service: Service, host: str | None, port: int | None) -> socket.socket:
-    """Take the address; `service.settings` say the port that was given where any was asked for.
+    """Take the address: from here on nobody is turned away, and the first request waits for the application.
+
+    Raises:
+        ServiceError: `address-taken`.
+
+    """
+    listener = take_address(service, host, port)
+    listener.listen(BACKLOG)
+    return listener
+
+
+def take_address(service: Service, host: str | None, port: int | None) -> socket.socket:
+    """Take the address without letting anybody connect yet; `service.settings` say the port that was given where any was asked for.
 
     Raises:
         ServiceError: `address-taken`.
@@ -98,7 +112,7 @@ def listen(service: Service, host: str | None, port: int | None) -> socket.socke
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """Take an address.
+    """Take an address, without letting anybody connect yet.
 
     Raises:
         ServiceError: `address-taken`.
@@ -108,7 +122,6 @@ def bind(host: str, port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
-        listener.listen(BACKLOG)  # from here on nobody is turned away; the first request waits for the application
     except OSError as fault:
         listener.close()
         raise ServiceError(

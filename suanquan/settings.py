@@ -23,7 +23,7 @@ class Settings(BaseSettings):
     `witnesses` is a trust policy (c2sp.org/tlog-policy) in the home, `checkpoint_ms` how often a grown log is signed.
     """
 
-    model_config = SettingsConfigDict(env_prefix="SUANQUAN_", extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="SUANQUAN_", extra="forbid", frozen=True, hide_input_in_errors=True)
 
     issuer: Annotated[str, Field(pattern=r"^(https?://|urn:)[^\s\"\\+]{3,200}$")] = "urn:suanquan:sandbox"
     sandbox: bool = False

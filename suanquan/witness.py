@@ -30,7 +30,7 @@ from suanquan.errors import ServiceError
 from suanquan.http import problem
 from suanquan.http.limits import Limits
 from suanquan.note_keys import WITNESS_ALGORITHMS, NoteKeys, create_note_keys, load_note_keys, load_verifier_keys
-from suanquan.server import bind, configure_logging, http_server, on_signals, run_loop
+from suanquan.server import BACKLOG, bind, configure_logging, http_server, on_signals, run_loop
 
 BUSY_SECONDS = 10
 _TABLE = "CREATE TABLE IF NOT EXISTS head (origin TEXT PRIMARY KEY, size INT NOT NULL, root BLOB NOT NULL, note TEXT NOT NULL) STRICT"
@@ -141,6 +141,7 @@ def run(witness: Witness, host: str, port: int) -> None:
 
     async def main() -> None:
         listener = bind(host, port)
+        listener.listen(BACKLOG)
         running = http_server(create_app(witness))
         on_signals(lambda number: running.handle_exit(number, None))
         structlog.get_logger("suanquan.witness").info("listening", port=listener.getsockname()[1])

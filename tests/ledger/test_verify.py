@@ -191,6 +191,7 @@ UNCOVERED = {
     "released": TOKENS,
     "nonce": "forgotten after minutes",
     "api_token": "access, not accounts",
+    "lease": "who writes, not what was written",
 }
 """What it does not, and why."""
 

@@ -1,0 +1,305 @@
+"""A computer to crash: SQLite without threads on virtual time, where every statement and every wait is a place to fail."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import selectors
+import sqlite3
+from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import aiosqlite
+
+from ledger.journal import Journal
+from ledger.transaction import Transaction
+from suanquan.db.database import Database
+from tests.simulation.auditor import Asked
+
+NS = 10**9
+START_NS = 1_767_225_600 * NS
+TICK_NS = 10**6
+"""The clock of a simulation moves in milliseconds, so that an expiry and a reading often meet at one nanosecond."""
+
+
+class StuckError(AssertionError):
+    """Nothing will ever happen again, and somebody still waits."""
+
+
+class _Selector(selectors.SelectSelector):
+    """Where a real loop would sleep, time jumps."""
+
+    loop: VirtualLoop
+
+    def select(self, timeout: float | None = None) -> list[Any]:
+        if timeout is None:
+            raise StuckError("everybody waits for nobody")
+        self.loop.seconds += max(timeout, 0)
+        return super().select(0)
+
+
+class VirtualLoop(asyncio.SelectorEventLoop):
+    """An event loop on which a minute takes no time."""
+
+    def __init__(self) -> None:
+        selector = _Selector()
+        selector.loop = self
+        self.seconds = 0.0
+        super().__init__(selector)
+
+    def time(self) -> float:
+        return self.seconds
+
+
+class CrashError(BaseException):
+    """The process ends here."""
+
+
+class Faults:
+    """What goes wrong at a statement. By default nothing does."""
+
+    def before(self, process: Process, sql: str) -> None:
+        """Raise `sqlite3.OperationalError` for a fault, `CrashError` for the end; the statement is not run then."""
+
+    def after(self, process: Process, sql: str) -> None:
+        """The same, when the statement has been run."""
+
+    async def pause(self, process: Process) -> None:
+        """What a visit to the database takes."""
+        await asyncio.sleep(0)
+
+
+class _Cursor(sqlite3.Cursor):
+    def execute(self, sql: str, *values: Any) -> sqlite3.Cursor:
+        process = self.connection.process
+        if process.dead:
+            raise CrashError
+        if sql.startswith("PRAGMA"):
+            return super().execute(sql.replace("synchronous=FULL", "synchronous=OFF"), *values)
+        process.machine.faults.before(process, sql)
+        super().execute(sql, *values)
+        process.machine.faults.after(process, sql)
+        return self
+
+
+class _Raw(sqlite3.Connection):
+    process: Process
+
+    def cursor(self, *_: Any) -> sqlite3.Cursor:
+        return super().cursor(_Cursor)
+
+
+class _Inline:
+    """Stands where aiosqlite keeps the queue of its thread."""
+
+    def put_nowait(self, item: tuple[Any, Callable[[], Any]]) -> None:
+        future, work = item
+        future.set_result(work())
+
+
+class Connection(aiosqlite.Connection):
+    """aiosqlite's connection, run in the loop's own thread."""
+
+    def __init__(self, process: Process, path: str) -> None:
+        super().__init__(lambda: None, 64)
+        self.process, self._path = process, path
+        self._tx = _Inline()
+
+    def __await__(self) -> Any:
+        return self._open().__await__()
+
+    async def _open(self) -> Connection:
+        await self.process.alive()
+        raw = sqlite3.connect(self._path, timeout=0, factory=_Raw, isolation_level=None, check_same_thread=False)
+        raw.process = self.process
+        self._connection = raw
+        if self.process.machine.pages_max:
+            sqlite3.Connection.cursor(raw).execute(f"PRAGMA max_page_count={self.process.machine.pages_max}")
+        self.process.connections.append(self)
+        return self
+
+    async def _execute(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        if not self._connection:
+            raise ValueError("Connection closed")
+        process = self.process
+        await process.machine.faults.pause(process)
+        await process.alive()
+        if not self._conn.in_transaction:
+            await process.machine.unlocked(process)
+        try:
+            found = fn(*args, **kwargs)
+        except CrashError:
+            process.dead = True
+        await process.machine.faults.pause(process)
+        await process.alive()
+        return found
+
+    def stop(self) -> asyncio.Future[None]:
+        self.kill()
+        done = asyncio.get_running_loop().create_future()
+        done.set_result(None)
+        return done
+
+    def __del__(self) -> None:
+        self.kill()
+
+    def kill(self) -> None:
+        """As the end of a process does: what was not committed is rolled back by the next who opens the file."""
+        if self._connection is not None:
+            self._connection.close()
+        self._connection = None
+
+
+class Process:
+    """One process: a database, a journal and its writer; `end` makes it orderly, `crash` at once.
+
+    The name of its folder, a link, tells connections to the one file apart.
+    """
+
+    def __init__(self, machine: Machine, name: str) -> None:
+        self.machine, self.dead = machine, False
+        self.connections: list[Connection] = []
+        self._buried = asyncio.Event()
+        folder = machine.path.parent / name
+        folder.symlink_to(".")
+        machine.processes[str(folder)] = self
+        self.database = Database(folder / machine.path.name)
+        self.journal = Journal(self.database, machine.clock_ns, machine.random.randbytes)
+        self._stack = contextlib.AsyncExitStack()
+        self.asking: dict[asyncio.Task[Any], None] = {}
+
+    async def start(self) -> Process:
+        await self._stack.enter_async_context(self.journal.running())
+        return self
+
+    def ask(self, asking: Any) -> asyncio.Task[Any]:
+        """A caller of this process, who goes when it does."""
+        task = asyncio.create_task(asking)
+        self.asking[task] = None
+        task.add_done_callback(self.asking.pop)
+        return task
+
+    async def alive(self) -> None:
+        """A dead process gets no further than here."""
+        if self.dead:
+            await self._buried.wait()
+            raise ValueError("Connection closed")
+
+    async def end(self) -> None:
+        """Finish what is queued, and close."""
+        await self._stack.aclose()
+        await self.database.close()
+
+    async def crash(self) -> None:
+        """Throw the process away: nothing of it runs any more, and nobody gets an answer from it."""
+        self.dead = True
+        for connection in self.connections:
+            connection.kill()
+        flight = self.journal._flight
+        tasks = [task for task in (self.journal._task, flight and flight.task, *self.asking) if task]
+        for task in tasks:
+            task.cancel()
+        self._buried.set()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self.journal._queue, self.journal._flight = asyncio.Queue(), None
+        await self.end()
+
+    async def bulk(self, asked: Asked) -> list[Any]:
+        """Ask for a request; it remembers where the writer decided it."""
+        asked.process = self
+        if asked.is_work:
+            return await self.journal.transact(lambda tx: _work(tx, self.machine, asked))
+        return await self.journal.bulk(_Chains(self.machine, asked), all_or_nothing=asked.all_or_nothing)
+
+
+class WorkError(Exception):
+    """Work that ends badly."""
+
+    code = "work-failed"
+
+
+class _Chains(list[Any]):
+    """A request's chains, which know it."""
+
+    def __init__(self, machine: Machine, asked: Asked) -> None:
+        super().__init__(asked.chains)
+        self.machine, self.asked = machine, asked
+
+
+async def _work(tx: Transaction, machine: Machine, asked: Asked) -> list[Any]:
+    asked.decided(machine.count(), tx.size, tx.now_ns)
+    await tx.open(asked.opens)
+    entries = await tx.append(asked.chains[0])
+    if asked.fails:
+        raise WorkError
+    return entries
+
+
+class Machine:
+    """One file, its processes, one clock, and what goes wrong."""
+
+    def __init__(self, path: Path, random: Random, faults: Faults | None = None) -> None:
+        self.path, self.random = path, random
+        self.faults = faults or Faults()
+        self.skew_ns = 0
+        self.pages_max = 0
+        self.processes: dict[str, Process] = {}
+        self._decisions = 0
+
+    def clock_ns(self) -> int:
+        """What the clock on the wall shows; it may have been set."""
+        seconds = asyncio.get_running_loop().time()
+        return START_NS + int(seconds * NS) // TICK_NS * TICK_NS + self.skew_ns
+
+    def count(self) -> int:
+        self._decisions += 1
+        return self._decisions
+
+    async def unlocked(self, process: Process) -> None:
+        """Wait, for ten seconds at most, while another process is in a transaction."""
+        for _ in range(1000):
+            others = [other for other in self.processes.values() if other is not process and not other.dead]
+            if not any(c._connection and c._connection.in_transaction for other in others for c in other.connections):
+                return
+            await asyncio.sleep(0.01)
+
+    def connect(self, path: str, **_: Any) -> Connection:
+        return Connection(self.processes[str(Path(path).parent)], path)
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[Machine]:
+        """While it runs, connections are the machine's, and decisions are noted."""
+        connect, record = aiosqlite.connect, Transaction.record
+
+        def noted(tx: Transaction, chains: Any, *, all_or_nothing: bool) -> Any:
+            if isinstance(chains, _Chains):
+                chains.asked.decided(chains.machine.count(), tx.size, tx.now_ns)
+            return record(tx, chains, all_or_nothing=all_or_nothing)
+
+        aiosqlite.connect, Transaction.record = self.connect, noted
+        logging.disable(logging.ERROR)  # the pool tells of every connection that breaks
+        try:
+            yield self
+        finally:
+            aiosqlite.connect, Transaction.record = connect, record
+            logging.disable(logging.NOTSET)
+
+    def rows(self, *queries: str) -> list[list[tuple]]:
+        """What is committed, in one snapshot."""
+        with contextlib.closing(sqlite3.connect(self.path, isolation_level=None)) as connection:
+            connection.execute("BEGIN")
+            return [connection.execute(query).fetchall() for query in queries]
+
+
+def run(work: Coroutine[Any, Any, Any]) -> Any:
+    """Run a coroutine on virtual time; if it fails, what it left running is dropped, for it may wait for ever."""
+    loop = VirtualLoop()
+    try:
+        asyncio.set_event_loop(loop)
+        return loop.run_until_complete(work)
+    finally:
+        asyncio.set_event_loop(None)
+        loop.close()
