@@ -13,7 +13,7 @@ from ledger.lines import HASH_BYTES, SIZE_MAX
 from ledger.places import Place, unpack_places
 from ledger.proof import NodeReader, range_root
 from ledger.sql import Connection, chunks
-from ledger.tiles import WIDTH, Tile, TileHashes
+from ledger.tiles import WIDTH, Tile, TileHashes, place_of
 from ledger.tree import hash_leaf
 
 CHECKPOINTS_KEPT = 1000
@@ -116,11 +116,11 @@ async def with_nodes(conn: Connection, size: int, work: Callable[[NodeReader], T
     """
     wanted: set[Tile] = set()
 
-    def note(tile: Tile) -> bytes:
-        wanted.add(tile)
-        return bytes(tile.width * HASH_BYTES)
+    def note(level: int, index: int) -> bytes:
+        wanted.add(place_of(size, level, index)[0])
+        return bytes(HASH_BYTES)
 
-    work(TileHashes(size, note))
+    work(note)
     found = await load_tiles(conn, wanted)
     return work(TileHashes(size, found.__getitem__))
 
