@@ -8,11 +8,10 @@ from collections.abc import AsyncIterator
 import structlog
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
-from ledger.errors import DomainError
+from ledger.errors import DomainError, Kind
 from ledger.transaction import Transaction
 from metering.store import forget_nonces
 from suanquan.service import Service
-from suanquan.use_cases.log import Log
 from suanquan.use_cases.witnessing import Witnessing
 
 EVERY_SECONDS = 30
@@ -27,7 +26,7 @@ async def running_jobs(service: Service) -> AsyncIterator[None]:
         tidy, "interval", args=[service], seconds=EVERY_SECONDS, id="tidy", coalesce=True, max_instances=1
     )
     every = {"coalesce": True, "max_instances": 1, "seconds": service.settings.checkpoint_ms / 1000}
-    scheduler.add_job(sign_log, "interval", args=[service.log], id="sign-log", **every)
+    scheduler.add_job(sign_log, "interval", args=[service], id="sign-log", **every)
     if service.settings.witnesses:
         scheduler.add_job(Witnessing(service.log).round, "interval", id="witnesses", **every)
     scheduler.start()
@@ -49,9 +48,11 @@ async def tidy(service: Service) -> None:
         jobs_log.warning("tidy failed", code=error.code)
 
 
-async def sign_log(log: Log) -> None:
-    """Sign the head of the log if it has grown."""
+async def sign_log(service: Service) -> None:
+    """Sign the head of the log if it has grown; a database that was put back meanwhile is not written to any more."""
     try:
-        await log.sign()
+        await service.log.sign()
     except DomainError as error:
         jobs_log.error("log not signed", code=error.code, cause=error.en)
+        if error.kind is Kind.PROOF:
+            service.journal.guard = service.check_history

@@ -8,9 +8,11 @@ import time
 
 import pytest
 
+from ledger.checkpoint import Checkpoint
 from ledger.errors import DomainError
 from ledger.note import Note, open_checkpoint
 from ledger.vkey import Algorithm
+from suanquan.jobs import sign_log
 from suanquan.note_keys import load_verifier_keys
 from suanquan.service import open_service
 from suanquan.use_cases.setup import bind_account
@@ -191,3 +193,20 @@ def test_threads_do_not_hide_a_rollback(installation, tmp_path):
         assert request(service.url, "GET", "/readyz").status == 200
         with pytest.raises(DomainError, match="accept-rollback"):
             service.call(service.service.issue(SCHEME, ORDER))
+
+
+def test_a_database_put_back_under_a_running_service_is_not_written_to(installation):
+    """What the next signature notices, the next write refuses."""
+
+    async def run():
+        async with open_service(installation.home, PASSPHRASE) as service:
+            await bind_account(service.journal, "sj01", "alpha", HOLDER)
+            await sign_log(service)
+            ahead = service.log.keys.sign_checkpoint(Checkpoint(service.log.name, 9_999, bytes(32)), 1)
+            installation.home.log_head.write_text(str(ahead), "utf-8")
+            await bind_account(service.journal, "sj01", "beta", HOLDER)
+            await sign_log(service)
+            with pytest.raises(DomainError, match="9999 条"):
+                await bind_account(service.journal, "sj01", "gamma", HOLDER)
+
+    asyncio.run(run())
