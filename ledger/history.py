@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from ledger import store
+from ledger import log_store, store
 from ledger.entry import NO_SEQ, Entry, PostedLeg, opening_digest
 from ledger.leaf import decode
 from ledger.places import PLACES_PER_ROW, Axis, Place, last_until
@@ -101,7 +101,7 @@ def recent_places(account: Account) -> list[Place]:
 async def first_from(conn: Connection, account: Account, recorded_ns: int) -> Place | None:
     """Where an account's first entry recorded at or after a moment stands."""
     rows = await store.load_places(conn, account.number, recorded_ns, 1)
-    rows += await store.load_places_from(conn, account.number, recorded_ns)
+    rows += await log_store.load_places_from(conn, account.number, recorded_ns)
     places = (place for row in (*rows, recent_places(account)) for place in row)
     return next((place for place in places if place.recorded_ns >= recorded_ns), None)
 

@@ -10,9 +10,10 @@ from sqlalchemy import delete, insert, select, update
 from ledger import tables
 from ledger.errors import Kind, LedgerError
 from ledger.lines import HASH_BYTES, SIZE_MAX
+from ledger.places import Place, unpack_places
 from ledger.proof import NodeReader, range_root
 from ledger.sql import Connection, chunks
-from ledger.tiles import WIDTH, Tile, TileHashes
+from ledger.tiles import WIDTH, Tile, TileHashes, place_of
 from ledger.tree import hash_leaf
 
 CHECKPOINTS_KEPT = 1000
@@ -115,11 +116,11 @@ async def with_nodes(conn: Connection, size: int, work: Callable[[NodeReader], T
     """
     wanted: set[Tile] = set()
 
-    def note(tile: Tile) -> bytes:
-        wanted.add(tile)
-        return bytes(tile.width * HASH_BYTES)
+    def note(level: int, index: int) -> bytes:
+        wanted.add(place_of(size, level, index)[0])
+        return bytes(HASH_BYTES)
 
-    work(TileHashes(size, note))
+    work(note)
     found = await load_tiles(conn, wanted)
     return work(TileHashes(size, found.__getitem__))
 
@@ -127,6 +128,13 @@ async def with_nodes(conn: Connection, size: int, work: Callable[[NodeReader], T
 async def root_at(conn: Connection, size: int) -> bytes:
     """Head of the tree that the log had at a size not above its present one, from its tiles."""
     return await with_nodes(conn, size, lambda node: range_root(0, size, node))
+
+
+async def load_places_from(conn: Connection, account: int, from_ns: int) -> list[list[Place]]:
+    """The first index row of an account that begins after a moment, where there is one."""
+    touched = tables.touched.c
+    query = select(touched.places).where(touched.account == account, touched.first_ns > from_ns)
+    return [unpack_places(places) for (places,) in await conn.execute(query.order_by(touched.first_ns).limit(1))]
 
 
 async def load_erasure(conn: Connection, seq: int) -> int | None:

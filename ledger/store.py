@@ -242,13 +242,6 @@ async def load_places(conn: Connection, account: int, until_ns: int, limit: int)
     return [unpack_places(places) for (places,) in rows]
 
 
-async def load_places_from(conn: Connection, account: int, from_ns: int) -> list[list[Place]]:
-    """The first index row of an account that begins after a moment, where there is one."""
-    touched = tables.touched.c
-    query = select(touched.places).where(touched.account == account, touched.first_ns > from_ns)
-    return [unpack_places(places) for (places,) in await conn.execute(query.order_by(touched.first_ns).limit(1))]
-
-
 async def sum_dated(conn: Connection, account: int, axis: Axis, until_ns: int) -> int:
     """Credits less debits of what is dated otherwise than recorded, up to a moment on either axis."""
     days, rows, day = tables.dated_day.c, tables.dated.c, until_ns // NS_PER_DAY

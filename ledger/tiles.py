@@ -130,12 +130,18 @@ class TileHashes:
 
     def __call__(self, level: int, index: int) -> bytes:
         """Head of leaves [index * 2**level, (index + 1) * 2**level), which must be leaves of the log."""
-        if not 0 <= index < self.size >> level:
-            raise ValueError(f"{self.size} leaves have no complete subtree {index} of level {level}")
-        tile_level, height = divmod(level, HEIGHT)
-        number, at = divmod(index << height, WIDTH)
-        width = min(WIDTH, (self.size >> HEIGHT * tile_level) - number * WIDTH)
-        return root_of(self._read(Tile(tile_level, number, width))[at : at + (1 << height)])
+        tile, at, count = place_of(self.size, level, index)
+        return root_of(self._read(tile)[at : at + count])
+
+
+def place_of(size: int, level: int, index: int) -> tuple[Tile, int, int]:
+    """Where a node of the tree of `size` leaves is found: its tile, and the place and number of the hashes below it."""
+    if not 0 <= index < size >> level:
+        raise ValueError(f"{size} leaves have no complete subtree {index} of level {level}")
+    tile_level, height = divmod(level, HEIGHT)
+    number, at = divmod(index << height, WIDTH)
+    width = min(WIDTH, (size >> HEIGHT * tile_level) - number * WIDTH)
+    return Tile(tile_level, number, width), at, 1 << height
 
 
 class Tiling:

@@ -17,6 +17,7 @@ from suanquan.db.place import Server
 from suanquan.db.schema import check_server, require_head
 from suanquan.errors import cause_of
 from suanquan.home import Home, read_passphrase
+from suanquan.note_keys import load_verifier_keys
 from suanquan.settings import load_settings
 
 FREE_BYTES_MIN = 1 << 30
@@ -74,6 +75,7 @@ def _home(home: Home, passphrase_file: Path | None) -> Iterator[Check]:
     yield from _database(home)
     keys = _try("keys", lambda: _signing_key(home), f"从备份恢复 restore from a backup: {home.keys}")
     yield keys
+    yield _try("log-keys", lambda: _log_name(home), f"suanquan keys log --home {home.path}")
     if keys.ok:
         made = home.path / "demo-passphrase"
         chosen = passphrase_file or (made if made.is_file() else None)
@@ -110,6 +112,13 @@ def _signing_key(home: Home) -> str:
     kid = home.load_registry().signing_key().kid
     (home.keys / f"{kid}.pem").stat()
     return kid
+
+
+def _log_name(home: Home) -> str:
+    keys = load_verifier_keys(home.log_keys)
+    if not keys:
+        raise ValueError("没有日志密钥 the log has no keys")
+    return keys[0].name
 
 
 def _try(name: str, look: Callable[[], str], fix: str) -> Check:

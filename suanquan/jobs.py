@@ -12,12 +12,11 @@ from collections.abc import AsyncIterator, Iterable
 import structlog
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
-from ledger.errors import DomainError
+from ledger.errors import DomainError, Kind
 from ledger.standing import Fault
 from ledger.transaction import Transaction
 from metering.store import forget_nonces
 from suanquan.service import Service
-from suanquan.use_cases.log import Log
 from suanquan.use_cases.witnessing import Witnessing
 
 EVERY_SECONDS = 30
@@ -43,7 +42,7 @@ async def running_jobs(service: Service) -> AsyncIterator[None]:
         misfire_grace_time=None,
     )  # fmt: skip
     every = {"coalesce": True, "max_instances": 1, "seconds": service.settings.checkpoint_ms / 1000}
-    scheduler.add_job(sign_log, "interval", args=[service.log], id="sign-log", **every)
+    scheduler.add_job(sign_log, "interval", args=[service], id="sign-log", **every)
     if service.settings.witnesses:
         scheduler.add_job(Witnessing(service.log).round, "interval", id="witnesses", **every)
     scheduler.start()
@@ -96,9 +95,11 @@ def _tell(faults: Iterable[Fault]) -> None:
         jobs_log.error("ledger invariant broken", invariant=fault.invariant, where=fault.where, what=fault.en)
 
 
-async def sign_log(log: Log) -> None:
-    """Sign the head of the log if it has grown."""
+async def sign_log(service: Service) -> None:
+    """Sign the head of the log if it has grown; a database that was put back meanwhile is not written to any more."""
     try:
-        await log.sign()
+        await service.log.sign()
     except DomainError as error:
         jobs_log.error("log not signed", code=error.code, cause=error.en)
+        if error.kind is Kind.PROOF:
+            service.journal.guard = service.check_history

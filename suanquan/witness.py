@@ -114,7 +114,8 @@ def create_app(witness: Witness) -> ASGIApp:
             raise ServiceError(
                 "storage-unavailable", "见证记录暂不可用", "the record is unavailable", kind=Kind.UNAVAILABLE
             ) from fault
-        return Response(found.body, found.status, media_type=found.content_type)
+        # As a header: given as a media type it would get a charset, which the size's type must not have.
+        return Response(found.body, found.status, {"Content-Type": found.content_type})
 
     async def heads(request: Request) -> Response:
         notes = await asyncio.to_thread(witness.heads)

@@ -28,14 +28,14 @@ from typing import NoReturn
 class BadError(Exception):
     """Something that does not hold, and where."""
 
-    def __init__(self, zh: str, en: str) -> None:
-        super().__init__(f"{zh} / {en}")
-        self.zh, self.en = zh, en
+    def __init__(self, where: str, zh: str, en: str) -> None:
+        super().__init__(f"{where}：{zh} / {en}")
+        self.zh, self.en = f"{where}：{zh}", f"{where}: {en}"
 
 
 def bad(where: str, zh: str, en: str) -> NoReturn:
     """Stop at the first place that does not hold."""
-    raise BadError(f"{where}：{zh}", f"{where}: {en}")
+    raise BadError(where, zh, en)
 
 
 # ---- Ed25519 (RFC 8032 §5.1), strict: one spelling of points and scalars, no key of small order ----

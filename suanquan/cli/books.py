@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
+EventArgument = Annotated[str, typer.Argument(help="事件编号 / event id")]
+SeqArgument = Annotated[int, typer.Argument(help="分录序号 / number of the entry")]
 AccountArgument = Annotated[str, typer.Argument(help="账户名 / name of the account")]
 OfficerOption = Annotated[str, typer.Option("--officer", help="经办人 / who does this")]
 ReasonOption = Annotated[str, typer.Option("--reason", help="理由与文号 / reason, with the authority's reference")]
@@ -46,7 +48,7 @@ def lines(
     before: Annotated[
         str | None, typer.Option(help="上页的 next，或时刻 / `next` of the page before, or a moment")
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, max=1000)] = 50,
+    limit: Annotated[int, typer.Option(help="至多几条 / at most so many", min=1, max=1000)] = 50,
     home: HomeOption = DEFAULT_HOME,
     json: JsonOption = False,
 ) -> None:
@@ -57,7 +59,7 @@ def lines(
 
 
 @app.command()
-def event(event_id: str, home: HomeOption = DEFAULT_HOME, json: JsonOption = False) -> None:
+def event(event_id: EventArgument, home: HomeOption = DEFAULT_HOME, json: JsonOption = False) -> None:
     """一个请求的结果。What became of a request."""
     from suanquan.use_cases.books import event_fate
 
@@ -106,7 +108,7 @@ _restriction("close", "销户（须无余额）。Close an account that has noth
 
 @app.command()
 def reverse(
-    event_id: str,
+    event_id: EventArgument,
     officer: OfficerOption,
     reason: ReasonOption,
     amount: Annotated[str | None, typer.Option(help="部分冲正 / take back a part")] = None,
@@ -137,7 +139,7 @@ def close_period(
 
 @app.command()
 def erase(
-    seq: int,
+    seq: SeqArgument,
     officer: OfficerOption,
     reason: ReasonOption,
     key: KeyOption = None,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from suanquan.cli.books import OfficerOption, ReasonOption
+from suanquan.cli.books import EventArgument, OfficerOption, ReasonOption, SeqArgument
 from suanquan.cli.options import DEFAULT_HOME, HomeOption, JsonOption, PassphraseOption, demo_passphrase, quiet
 from suanquan.cli.options import run_with_service as run_with
 from suanquan.cli.output import emit, note
@@ -93,7 +93,7 @@ def export(
 
 @app.command()
 def prove(
-    event_id: str,
+    event_id: EventArgument,
     out: OutOption,
     disclose_: Annotated[
         bool, typer.Option("--payload/--no-payload", help="附上私密内容 / with the private content")
@@ -109,7 +109,7 @@ def prove(
 
 @app.command()
 def disclose(
-    seq: int, out: OutOption, home: HomeOption = DEFAULT_HOME, passphrase_file: PassphraseOption = None
+    seq: SeqArgument, out: OutOption, home: HomeOption = DEFAULT_HOME, passphrase_file: PassphraseOption = None
 ) -> None:
     """披露一条分录的私密内容，附证明。Disclose the private content of one entry, with its proof."""
     from suanquan.use_cases.receipts import prove_entry

@@ -44,20 +44,26 @@ async def make_statement(
     from_ns = 0 if from_ is None else instant_ns(from_)
     until_ns = now_ns if until is None else instant_ns(until)
     if not from_ns < until_ns <= now_ns:
-        raise ServiceError(
-            "statement-period",
-            "期间的起点须早于终点，终点不得晚于现在",
-            "a period begins before its end, which is not in the future",
-        )
+        raise _wrong_period()
     async with log.database.read() as conn:
         account = await account_named(conn, name)
         lines = await _lines(conn, account, from_ns, until_ns)
+        if not lines:
+            raise _wrong_period()
         last = await _first_after(conn, account, until_ns)
     if last is None:
         last = await _mark(journal, Order(officer, f"statement until {until_ns}"), name)
     head = await log.covering(last.seq)
     async with log.database.read() as conn:
         return await _build(conn, head, account, (from_ns, until_ns), lines, last)
+
+
+def _wrong_period() -> ServiceError:
+    return ServiceError(
+        "statement-period",
+        "期间的起点须早于终点，终点须在开户之后且不晚于现在",
+        "a period begins before its end, which is after the account's opening and not in the future",
+    )
 
 
 async def _lines(conn: Connection, account: Account, from_ns: int, until_ns: int) -> list[Entry]:

@@ -23,7 +23,7 @@ from tests.shared_data import SHARED, needs_shared
 from tools import verify_log
 
 TOOL = Path(verify_log.__file__)
-GENESIS, OPEN, NOTE, POST, HOLD, CAPTURE, RELEASE, EXPIRE, REVERSE, LIMIT, STATUS, CLOSE, ASSET, ERASE = range(14)
+GENESIS, OPEN, NOTE, POST, HOLD, CAPTURE, RELEASE, EXPIRE, REVERSE, LIMIT, STATUS, CLOSE, ASSET, ERASE, MARK = range(15)
 DEBIT, CREDIT, POSTED, HELD = 0, 1, 0, 1
 
 
@@ -75,6 +75,7 @@ def written(size: int) -> list[bytes]:
             writer.add(kind, ("v1", CREDIT, POSTED, 0))
         for kind in (NOTE, CLOSE, ASSET, ERASE):
             writer.add(kind)
+        writer.add(MARK, ("v1", CREDIT, POSTED, 0))
     return writer.leaves[:size]
 
 
@@ -181,7 +182,7 @@ WRONG_BOOKS = {
     "a gap in the numbers": (4, 12, (9).to_bytes(8), "numbered"),
     "time that stands still": (4, 20, (1003).to_bytes(8), "recorded time"),
     "another magic": (4, 0, b"CVL2", "unknown magic"),
-    "an unknown kind": (4, 4, b"\x0e", "unknown magic"),
+    "an unknown kind": (4, 4, b"\x0f", "unknown magic"),
     "a flag": (4, 5, b"\x01", "unknown magic"),
     "another schema": (4, 6, b"\0\2", "unknown magic"),
     "another shard": (4, 8, b"\0\0\0\1", "unknown magic"),
@@ -318,6 +319,7 @@ def test_the_program_says_what_it_found(tmp_path):
     assert "entry 2 of 9" in run("receipt", receipt, "--leaf", one, "--key", LOG.key).stdout
     one.write_bytes(leaves[3])
     assert run("receipt", receipt, "--leaf", one, "--key", LOG.key).returncode == 8
+    assert run("receipt", receipt, "--key", LOG.key).returncode == 8  # it brings no leaf along
     (folder / "tile/0/000.p/9").unlink()
     done = run(folder, "--key", LOG.key)
     assert (done.returncode, done.stdout) == (8, "")
@@ -325,7 +327,6 @@ def test_the_program_says_what_it_found(tmp_path):
     for wrong in (
         [folder],
         [tmp_path / "none", "--key", LOG.key],
-        ["receipt", receipt, "--key", LOG.key],
         [folder, "--key", "none"],
     ):
         assert run(*wrong).returncode == 2
