@@ -55,12 +55,18 @@ class Asked:
         self.number, self.size, self.now_ns, self.passed, self.expected = number, size, now_ns, False, None
 
     def ids(self) -> set[bytes]:
-        return {event.event_id for events in self.chains for event in events}
+        return {event.event_id for events in self.chains for event in events} | {
+            _open_id(name) for name, *_ in self.opens
+        }
 
     @property
     def undone(self) -> bool:
         """Whether the writer said that nothing of it was recorded."""
         return self.replies is not None and any(reply.code in UNAVAILABLE for reply in self.replies)
+
+
+def _open_id(name: str) -> bytes:
+    return hmac.digest(PSEUDONYM_KEY, b"open\x00" + name.encode(), "sha256")[:16]
 
 
 class Seen(NamedTuple):
@@ -88,7 +94,8 @@ class Auditor:
     def advance(self, asked: Sequence[Asked], seen: Seen) -> list[Asked]:
         """Pass every request whose outcome is in the database; those that wait for theirs."""
         waiting: list[Asked] = []
-        for one in sorted(asked, key=lambda one: (one.size, one.number)):
+        makers = {(one.size, one.process) for one in asked if one.number >= 0 and _made(one, seen.log)}
+        for one in sorted(asked, key=lambda one: (one.size, (one.size, one.process) in makers, one.number)):
             passed = one.passed or (one.number >= 0 and self._pass(one, seen))
             if passed and one.replies is not None:
                 self._compare(one)
@@ -97,7 +104,9 @@ class Auditor:
         self._expire(len(seen.log), seen)
         assert len(seen.log) == self.books.size
         odd = dict(seen.failed.items() ^ self.books.burnt.items())
-        assert not odd, f"burnt in the books or in the database alone: {odd}, {[one for one in asked if odd.keys() & one.ids()]}"
+        assert not odd, (
+            f"burnt in the books or in the database alone: {odd}, {[one for one in asked if odd.keys() & one.ids()]}"
+        )
         return waiting
 
     def _pass(self, one: Asked, seen: Seen) -> bool:
@@ -119,7 +128,9 @@ class Auditor:
             assert one.replies is None or one.undone, f"answered {one.replies}, but it is not in the log: {one}"
             return False
         assert self.honest_commits or not one.undone or not there, f"recorded, and said not to be: {one}"
-        due = [hold for hold in self.books.holds.values() if not hold.end and hold.expires and hold.expires <= one.now_ns]
+        due = [
+            hold for hold in self.books.holds.values() if not hold.end and hold.expires and hold.expires <= one.now_ns
+        ]
         assert not due or len(due) >= EXPIRIES_MAX, f"decided at {one.now_ns}, before holds that were due: {due}"
         self._follow(books, rows)
         one.passed, one.expected = True, expected
@@ -153,7 +164,9 @@ class Auditor:
     def _expire(self, size: int, seen: Seen) -> None:
         """What nobody asked for must be expiries: due, and in order of time and number."""
         for entry in seen.log[self.books.size : size]:
-            open_holds = ((hold.expires, seq) for seq, hold in self.books.holds.items() if hold.expires and not hold.end)
+            open_holds = (
+                (hold.expires, seq) for seq, hold in self.books.holds.items() if hold.expires and not hold.end
+            )
             expires, seq = min(open_holds, default=(0, -1))
             digest = sha256(b"expire\x00" + max(seq, 0).to_bytes(8)).digest()
             assert entry.event_id == digest[:16], f"nobody asked for {entry}"
@@ -167,7 +180,10 @@ class Auditor:
     def _follow(self, books: Books, rows: Sequence[Row]) -> None:
         self.books = books
         for row in rows:
-            for public, *_, in row.legs:
+            for (
+                public,
+                *_,
+            ) in row.legs:
                 [number] = [number for number, account in books.accounts.items() if account.public == public]
                 leg = [leg for leg in row.legs if leg[0] == public][-1]
                 if not self.trail[number] or self.trail[number][-1][0] < row.seq:
@@ -188,6 +204,11 @@ class Auditor:
         trail = self.trail[account]
         at = bisect_right(trail, size - 1, key=lambda row: row[0])
         return trail[at - 1][1:] if at else (0, 0, 0, 0)
+
+
+def _made(asked: Asked, log: Sequence[Entry]) -> bool:
+    """Whether the next entry is of this request: what another process decided at the same size came before it."""
+    return asked.size < len(log) and log[asked.size].event_id in asked.ids()
 
 
 def recorded(entry: Entry) -> Row:
