@@ -55,12 +55,18 @@ class Asked:
         self.number, self.size, self.now_ns, self.passed, self.expected = number, size, now_ns, False, None
 
     def ids(self) -> set[bytes]:
-        return {event.event_id for events in self.chains for event in events}
+        return {event.event_id for events in self.chains for event in events} | {
+            _open_id(name) for name, *_ in self.opens
+        }
 
     @property
     def undone(self) -> bool:
         """Whether the writer said that nothing of it was recorded."""
         return self.replies is not None and any(reply.code in UNAVAILABLE for reply in self.replies)
+
+
+def _open_id(name: str) -> bytes:
+    return hmac.digest(PSEUDONYM_KEY, b"open\x00" + name.encode(), "sha256")[:16]
 
 
 class Seen(NamedTuple):
@@ -88,7 +94,8 @@ class Auditor:
     def advance(self, asked: Sequence[Asked], seen: Seen) -> list[Asked]:
         """Pass every request whose outcome is in the database; those that wait for theirs."""
         waiting: list[Asked] = []
-        for one in sorted(asked, key=lambda one: (one.size, one.number)):
+        makers = {(one.size, one.process) for one in asked if one.number >= 0 and _made(one, seen.log)}
+        for one in sorted(asked, key=lambda one: (one.size, (one.size, one.process) in makers, one.number)):
             passed = one.passed or (one.number >= 0 and self._pass(one, seen))
             if passed and one.replies is not None:
                 self._compare(one)
@@ -197,6 +204,11 @@ class Auditor:
         trail = self.trail[account]
         at = bisect_right(trail, size - 1, key=lambda row: row[0])
         return trail[at - 1][1:] if at else (0, 0, 0, 0)
+
+
+def _made(asked: Asked, log: Sequence[Entry]) -> bool:
+    """Whether the next entry is of this request: what another process decided at the same size came before it."""
+    return asked.size < len(log) and log[asked.size].event_id in asked.ids()
 
 
 def recorded(entry: Entry) -> Row:

@@ -200,10 +200,11 @@ class Process:
             connection.kill()
         flight = self.journal._flight
         tasks = [task for task in (self.journal._task, flight and flight.task, *self.asking) if task]
-        for task in tasks:
-            task.cancel()
         self._buried.set()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        while tasks := [task for task in tasks if not task.done()]:
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks, timeout=0.001)
         self.journal._queue, self.journal._flight = asyncio.Queue(), None
         await self.end()
 

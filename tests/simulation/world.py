@@ -134,12 +134,12 @@ class World:
                 return
             await asyncio.sleep(self.random.choice([0.002, 0.01, 0.3]))
 
-    async def deliver(self, asked: Asked, process: Process, timeout: float) -> None:  # noqa: ASYNC109 -- of virtual time
+    async def deliver(self, asked: Asked, process: Process, patience_s: float) -> None:
         """Send a request; without an answer in time it is sent again, or dropped, while this one is still on its way."""
         self.waiting.append(asked)
         asked.process = process
         task = process.ask(self.answer(asked, process))
-        await asyncio.wait({task}, timeout=timeout)
+        await asyncio.wait({task}, timeout=patience_s)
         if not task.done() and self.random.random() < 0.3:
             task.cancel()
         if task.done() and not task.cancelled():
@@ -261,10 +261,11 @@ class World:
         self.chaos.calm()
         self.fill(10**6)
         self.is_over = True
-        await asyncio.sleep(0.1)
+        for process in self.machine.processes.values():
+            process.dead = process.dead or process is not self.process
+        await asyncio.sleep(1)  # the dead are buried
         async with asyncio.timeout(CALM_S):
-            while any(process.dead for process in self.machine.processes.values()):  # noqa: ASYNC110 -- virtual time
-                await asyncio.sleep(0.01)
+            assert list(self.machine.processes.values()) == [self.process]
             await self.ask(0, lambda: self.wishes.request(self.auditor.books), patient=True)
             await asyncio.gather(*self.process.asking, return_exceptions=True)
         await self.process.end()
