@@ -156,6 +156,8 @@ class Connection(aiosqlite.Connection):
     def kill(self) -> None:
         """As the end of a process does: what was not committed is rolled back by the next who opens the file."""
         if self._connection is not None:
+            with contextlib.suppress(sqlite3.Error):
+                self._connection.rollback()  # a statement that nobody has finished would keep the lock
             self._connection.close()
         self._connection = None
 

@@ -125,12 +125,10 @@ class World:
         operation = self.history.begin(client)
         while True:
             asked = Asked(first.chains, first.all_or_nothing, first.opens, first.is_work, first.fails)
-            size = len(self.log)
             await self.deliver(asked, self.process, self.random.choice([0.05, 1, 20]))
             if asked.replies is not None and not asked.undone:
-                rows = {row.seq for reply in asked.replies for row in reply.rows}
-                new = [seq for seq in rows if seq >= size]
-                self.history.wrote(operation, new, rows)
+                rows = [row for reply in asked.replies for row in reply.rows]
+                self.history.wrote(operation, [row.seq for row in rows if not row.replayed], [row.seq for row in rows])
                 return
             if not patient and not self.is_over:
                 return
@@ -277,7 +275,7 @@ class World:
         assert not [one for one in self.waiting if not one.passed]
         [(root,)] = self.machine.rows("SELECT root FROM log_state")[0]
         assert root == root_of([hash_leaf(entry.leaf) for entry in self.log])
-        assert disorder(self.history.operations) == []
+        assert not (found := disorder(self.history.operations)), found
         for operation in self.history.operations:
             for account, totals in operation.totals.items():
                 assert totals == self.auditor.totals_at(account, operation.high), operation
