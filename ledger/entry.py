@@ -151,6 +151,11 @@ def public_id_of(name: str, pseudonym_key: bytes) -> bytes:
     return hmac.digest(pseudonym_key, name.encode(), "sha256")[:16]
 
 
+def opening_digest(name: str, pseudonym_key: bytes) -> bytes:
+    """Digest of the request to open an account; the id of the entry begins it, so an account is opened once."""
+    return hmac.digest(pseudonym_key, b"open\x00" + name.encode(), "sha256")
+
+
 class Opening(NamedTuple):
     """The account an OPEN event creates."""
 

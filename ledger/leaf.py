@@ -19,6 +19,9 @@ _HEAD = struct.Struct(">4sBBHIQQq16s32sQ32s8sH")
 _LEG = struct.Struct(">16sIBBQQQQQQQQQQQ")
 _TAIL_BYTES = 32
 _TWO_LEGS = struct.Struct(_HEAD.format + _LEG.format[1:] * 2 + "32s")
+"""The whole leaf of an entry of two legs, as most are."""
+TWO_LEGS_FOLDED = struct.Struct(_HEAD.format.replace("16s32sQ32s8s", "48xQ40x") + _LEG.format[1:] * 2 + "32x")
+"""What a replay folds of such a leaf: all but ids, digests and the commitment."""
 _KINDS = frozenset(EntryKind)
 _FLAGS = {EntryKind.STATUS: 7}
 """Bits that an entry of a kind may set; any other flag is zero."""
@@ -84,6 +87,16 @@ def decode(leaf: bytes) -> tuple[Entry, int]:
         seq, kind, event_id, digest, recorded, effective, ref, ruleset, actor, legs, leaf[-_TAIL_BYTES:], flags, leaf
     )
     return entry, shard
+
+
+def heading(leaf: bytes) -> tuple[int, bytes, int, int]:
+    """Kind, event id, recorded and effective time of a leaf that was decoded before."""
+    return leaf[4], leaf[36:52], int.from_bytes(leaf[20:28]), int.from_bytes(leaf[28:36], signed=True)
+
+
+def accounts_in(leaf: bytes) -> list[bytes]:
+    """Public ids of the legs of a leaf that was decoded before."""
+    return [leaf[at : at + 16] for at in range(_HEAD.size, len(leaf) - _TAIL_BYTES, _LEG.size)]
 
 
 def _decode_leg(leaf: bytes, offset: int) -> PostedLeg:

@@ -37,6 +37,7 @@ def note_places(entries: Iterable[Entry], accounts: Mapping[int, Account]) -> tu
     """
     touched: set[int] = set()
     full: list[PlaceRow] = []
+    filled: list[int] = []
     for entry in entries:
         seq, recorded = entry[0], entry[4]
         for leg in entry[9]:
@@ -46,8 +47,13 @@ def note_places(entries: Iterable[Entry], accounts: Mapping[int, Account]) -> tu
             if not recent or recent[-2] != seq:
                 recent += (seq, recorded)
                 if len(recent) == _FULL:
-                    full.append((number, recent[1], pack_places(recent)))
-                    recent.clear()
+                    filled.append(number)
+        if filled:  # only now: a further leg of the same account must find its place
+            for number in filled:
+                recent = accounts[number].recent
+                full.append((number, recent[1], pack_places(recent)))
+                recent.clear()
+            filled.clear()
     return touched, full
 
 

@@ -14,7 +14,15 @@ from ledger.amount import BASE_ASSETS, INT64_MAX, Asset
 from ledger.edge import Edge, Tile, widths
 from ledger.entry import NO_SEQ, Entry, EntryKind, Event, Limits
 from ledger.leaf import decode
-from ledger.places import dated_rows, note_places, pack_places, unpack_places
+from ledger.places import (
+    NS_PER_DAY,
+    Axis,
+    Place,
+    dated_rows,
+    note_places,
+    pack_places,
+    unpack_places,
+)
 from ledger.sql import Conflict, Connection, Rows, chunks, execute_all, insert_rows, insert_tables, select_in
 from ledger.state import Account, Hold, HoldLine, HoldStatus, Original, State
 from ledger.tree import Frontier, hash_leaf
@@ -202,7 +210,7 @@ async def due_holds(conn: Connection, now_ns: int, limit: int) -> list[Hold]:
     return sorted(found, key=lambda hold: (hold.expires_ns, hold.seq))
 
 
-async def _holds(conn: Connection, query: Select[tuple[int, ...]]) -> list[Hold]:
+async def _holds(conn: Connection, query: Select[Any]) -> list[Hold]:
     found: dict[int, Hold] = {}
     rows = await conn.execute(query.order_by(tables.hold.c.seq, tables.hold.c.line))
     for seq, _, debit, credit, amount, remaining, expires_ns, status in rows:
@@ -220,6 +228,38 @@ async def next_due(conn: Connection, now_ns: int) -> int:
     return INT64_MAX if due is None else int(due)
 
 
+async def load_leaves(conn: Connection, seqs: Sequence[int]) -> list[bytes]:
+    """Leaves of these entries, in order of their numbers."""
+    found = await execute_all(conn, select_in("SELECT seq, leaf FROM entry WHERE shard = 0 AND seq", seqs))
+    return [leaf for _, leaf in sorted({seq: leaf for rows in found for seq, leaf in rows}.items())]
+
+
+async def load_places(conn: Connection, account: int, until_ns: int, limit: int) -> list[list[Place]]:
+    """Index rows of an account that begin at or before a moment, newest first."""
+    touched = tables.touched.c
+    query = select(touched.places).where(touched.account == account, touched.first_ns <= until_ns)
+    rows = await conn.execute(query.order_by(touched.first_ns.desc()).limit(limit))
+    return [unpack_places(places) for (places,) in rows]
+
+
+async def sum_dated(conn: Connection, account: int, axis: Axis, until_ns: int) -> int:
+    """Credits less debits of what is dated otherwise than recorded, up to a moment on either axis."""
+    days, rows, day = tables.dated_day.c, tables.dated.c, until_ns // NS_PER_DAY
+    whole = select(func.coalesce(func.sum(days.credits - days.debits), 0)).where(
+        days.account == account, days.axis == int(axis), days.day < day
+    )
+    part = select(func.coalesce(func.sum(rows.credits - rows.debits), 0)).where(
+        rows.account == account, rows.axis == int(axis), rows.at_ns >= day * NS_PER_DAY, rows.at_ns <= until_ns
+    )
+    return int((await conn.execute(whole)).scalar_one()) + int((await conn.execute(part)).scalar_one())
+
+
+async def load_entry(conn: Connection, seq: int) -> EntryRow | None:
+    """One entry with its payload."""
+    rows = await load_page(conn, seq - 1, 1)
+    return rows[0] if rows and rows[0].seq == seq else None
+
+
 _REVERSIBLE = (EntryKind.POST, EntryKind.CAPTURE)
 
 
@@ -232,7 +272,7 @@ async def load_originals(conn: Connection, seqs: Iterable[int]) -> dict[int, Ori
             select(entry.seq, entry.leaf).where(entry.shard == 0, entry.seq.in_(part), entry.kind.in_(_REVERSIBLE))
         )
         leaves = {seq: decode(leaf)[0] for seq, leaf in rows}
-        numbers = await _numbers_of(conn, {leg.public_id for recorded in leaves.values() for leg in recorded.legs})
+        numbers = await load_numbers(conn, {leg.public_id for recorded in leaves.values() for leg in recorded.legs})
         for seq, recorded in leaves.items():
             original = found[seq] = Original({})
             for leg in recorded.legs:
@@ -245,7 +285,8 @@ async def load_originals(conn: Connection, seqs: Iterable[int]) -> dict[int, Ori
     return found
 
 
-async def _numbers_of(conn: Connection, public_ids: Iterable[bytes]) -> dict[bytes, int]:
+async def load_numbers(conn: Connection, public_ids: Iterable[bytes]) -> dict[bytes, int]:
+    """Account numbers by public id."""
     found: dict[bytes, int] = {}
     account = tables.account.c
     for part in chunks(public_ids):
@@ -354,10 +395,11 @@ def _head_row(head: LogHead) -> tuple[Any, ...]:
 
 
 async def _erase(conn: Connection, by: Entry) -> None:
-    """Drop an entry's salt and payload and, of an opening, the account's name; the first erasure is the one that counts."""
-    entry, account, erased = tables.entry.c, tables.account.c, tables.erased.c
-    if (await conn.execute(select(erased.seq).where(erased.seq == by.ref_seq))).first():
+    """Drop an entry's salt and payload and, of an opening, the account's name; what is gone already stays so."""
+    erased = select(tables.erased.c.seq).where(tables.erased.c.seq == by.ref_seq)
+    if (await conn.execute(erased)).first() is not None:
         return
+    entry, account = tables.entry.c, tables.account.c
     leaf = (await conn.execute(select(entry.leaf).where(entry.shard == 0, entry.seq == by.ref_seq))).scalar_one()
     target, _ = decode(leaf)
     number = None

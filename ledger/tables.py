@@ -19,7 +19,8 @@ metadata = MetaData()
 INT = BigInteger().with_variant(sqlite.INTEGER(), "sqlite")
 SMALL = SmallInteger().with_variant(sqlite.INTEGER(), "sqlite")
 BYTES = LargeBinary().with_variant(sqlite.BLOB(), "sqlite")
-TEXT = Text()
+TEXT = Text().with_variant(Text(collation="C"), "postgresql")
+"""Ordered by bytes on every database, whatever language the server was made for."""
 
 
 def table(name: str, *items: Column[Any] | UniqueConstraint, clustered: bool = False) -> Table:
@@ -174,6 +175,13 @@ checkpoint = table(
     Column("root", BYTES, nullable=False),
     Column("signed_us", INT, nullable=False),
     Column("note", TEXT, nullable=False),
+    Column("witnessed", SMALL, nullable=False, server_default="0"),
+)
+Index(
+    "checkpoint_witnessed",
+    checkpoint.c.size,
+    sqlite_where=checkpoint.c.witnessed == 1,
+    postgresql_where=checkpoint.c.witnessed == 1,
 )
 
 APPEND_ONLY = ("account", "asset", "entry", "touched", "erased", "failed", "dated", "tile")

@@ -19,6 +19,7 @@ from ledger.entry import (
     Opening,
     asset_payload,
     genesis_payload,
+    opening_digest,
     opening_payload,
     public_id_of,
 )
@@ -224,7 +225,7 @@ class Transaction:
             if name not in found:
                 limits = bounds if isinstance(bounds, Limits) else Limits(bounds) if bounds is not None else UNLIMITED
                 public = public_id_of(name, self._writer.pseudonym_key)
-                digest = self.keyed(b"open\x00" + name.encode())
+                digest = opening_digest(name, self._writer.pseudonym_key)
                 event = Event(
                     EntryKind.OPEN,
                     digest[:16],

@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ledger.amount import INT64_MAX
+from ledger.split import split
 from metering.batch import Batch, Part
 from metering.model import UsageRecord
 from metering.prices import GFLOPS_MS_PER_COMPUTE_UNIT, MS_PER_HOUR
-from ledger.split import split
 from metering.zones import shanghai_day_us
 
 Column = NDArray[Any]

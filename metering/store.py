@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import delete, func, select, update
-from sqlalchemy.dialects.sqlite import insert as upsert
 
-from ledger.sql import Conflict, Connection, chunks, insert_rows
+from ledger.sql import Conflict, Connection, execute_all, insert_new, insert_rows, select_in
 from ledger.tree import hash_leaf
 from metering import segment, tables
 from metering.rating import Line, LineKey
@@ -73,7 +72,7 @@ async def load_capacity(conn: Connection) -> dict[str, dict[str, int]]:
 
 async def add_agent_key(conn: Connection, kid: str, public: bytes, centre: str) -> None:
     """Let a key report for a centre."""
-    await conn.execute(upsert(tables.agent_key).values(kid=kid, public=public, centre=centre).on_conflict_do_nothing())
+    await insert_new(conn, tables.agent_key, (kid, public, centre, None))
 
 
 async def load_agent_keys(conn: Connection) -> dict[str, tuple[bytes, str]]:
@@ -84,10 +83,7 @@ async def load_agent_keys(conn: Connection) -> dict[str, tuple[bytes, str]]:
 
 async def use_nonce(conn: Connection, kid: str, nonce: str, until_us: int) -> bool:
     """Take a nonce; False when it was taken before."""
-    taken = await conn.execute(
-        upsert(tables.nonce).values(kid=kid, nonce=nonce, until_us=until_us).on_conflict_do_nothing()
-    )
-    return bool(taken.rowcount)
+    return await insert_new(conn, tables.nonce, (kid, nonce, until_us))
 
 
 async def forget_nonces(conn: Connection, before_us: int) -> None:
@@ -179,13 +175,8 @@ async def load_ranges(conn: Connection) -> dict[int, tuple[int, str, str]]:
 
 async def known_ids(conn: Connection, source: int, ids: Iterable[str]) -> dict[str, bytes]:
     """Starts of the digests of the ids that this source has reported before."""
-    found: dict[str, bytes] = {}
-    for part in chunks(ids):
-        query = select(tables.usage_id.c.id, tables.usage_id.c.digest).where(
-            tables.usage_id.c.source == source, tables.usage_id.c.id.in_(part)
-        )
-        found.update((row.id, row.digest) for row in await conn.execute(query))
-    return found
+    found = await execute_all(conn, select_in("SELECT id, digest FROM usage_id WHERE source = ? AND id", ids, source))
+    return {name: digest for rows in found for name, digest in rows}
 
 
 async def write_ids(conn: Connection, source: int, batch: int, ids: Sequence[str], digests: Sequence[bytes]) -> None:
@@ -199,12 +190,9 @@ async def write_ids(conn: Connection, source: int, batch: int, ids: Sequence[str
 
 async def load_places(conn: Connection, source: int, ids: Iterable[str]) -> dict[str, tuple[int, bytes]]:
     """Place and digest by id, as the identity table has them."""
-    table = tables.usage_id.c
-    found: dict[str, tuple[int, bytes]] = {}
-    for part in chunks(ids):
-        query = select(table.id, table.place, table.digest).where(table.source == source, table.id.in_(part))
-        found.update((row.id, (row.place, row.digest)) for row in await conn.execute(query))
-    return found
+    query = "SELECT id, place, digest FROM usage_id WHERE source = ? AND id"
+    found = await execute_all(conn, select_in(query, ids, source))
+    return {name: (place, digest) for rows in found for name, place, digest in rows}
 
 
 async def count_ids(conn: Connection) -> int:
@@ -213,7 +201,11 @@ async def count_ids(conn: Connection) -> int:
 
 
 async def write_quarantine(conn: Connection, rows: Sequence[tuple[int, int, str, str, str, str, bytes]]) -> None:
-    """Keep records that wait for a person: batch, position in it, centre, id, status, code, the record as received."""
+    """Keep records that wait for a person: batch, position in it, centre, id, status, code, the record as received.
+
+    An id may be anything that was sent: no database text can hold a NUL, which the record itself keeps.
+    """
+    rows = [(*row[:3], row[3].replace("\0", "\ufffd"), *row[4:]) for row in rows]
     await insert_rows(conn, tables.quarantine, rows)
 
 
@@ -255,15 +247,15 @@ async def usage_by(conn: Connection, *columns: str, **where: str | int) -> list[
     keys = [table.c[name] for name in columns]
     names = ("records", "gpu_ms", "compute_units", "rated_units")
     # In two halves: SQLite refuses to add up beyond int64, and one centre's nonsense must not close everybody's page.
-    high = [func.sum(table.c[name].op(">>")(32)) for name in names]
-    low = [func.sum(table.c[name].op("&")(2**32 - 1)) for name in names]
+    high = [func.sum(table.c[name] // 2**32) for name in names]
+    low = [func.sum(table.c[name] % 2**32) for name in names]
     query = select(*keys, *high, *low).group_by(*keys).order_by(*keys)
     for name, value in where.items():
         query = query.where(table.c[name] == value)
     at, size = len(keys), len(names)
     return [
         dict(zip(columns, row[:at], strict=True))
-        | {name: (row[at + n] << 32) + row[at + size + n] for n, name in enumerate(names)}
+        | {name: (int(row[at + n]) << 32) + int(row[at + size + n]) for n, name in enumerate(names)}
         for row in await conn.execute(query)
     ]
 

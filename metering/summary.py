@@ -8,8 +8,8 @@ from collections import Counter
 from datetime import UTC, datetime, tzinfo
 from typing import Any
 
-from metering.model import UsageRecord
 from ledger.split import split
+from metering.model import UsageRecord
 from metering.sources.faults import Skipped
 from metering.zones import instant_us, rfc3339, zone_of
 

@@ -39,13 +39,14 @@ from metering.sources import read
 from metering.sources.faults import Skipped
 from metering.sources.options import SourceOptions
 from suanquan.db.database import Database
+from suanquan.db.place import Place
 from suanquan.db.tokens import create_token
 from suanquan.errors import ServiceError
 from suanquan.home import Home, packaged_config, read_passphrase, write_secret
 from suanquan.jobs import running_jobs
 from suanquan.server import configure_logging, listen, run_loop, serving
 from suanquan.service import Service, open_service
-from suanquan.settings import Settings
+from suanquan.settings import Settings, load_settings
 from suanquan.use_cases import setup
 from suanquan.use_cases.ingest import RECEIPT_TYPE
 from suanquan.use_cases.overview import overview
@@ -105,11 +106,12 @@ def _prepare_home(home: Home) -> None:
     if not home.settings_file.exists():
         write_secret(home.path / "demo-token", setup.initialise(home, settings, read_passphrase(passphrase)).encode())
     if not (home.path / "demo-token").exists():
-        write_secret(home.path / "demo-token", asyncio.run(_new_token(home)).encode())
+        place = home.place(load_settings(home.settings_file))
+        write_secret(home.path / "demo-token", asyncio.run(_new_token(place)).encode())
 
 
-async def _new_token(home: Home) -> str:
-    database = Database(home.database)
+async def _new_token(place: Place) -> str:
+    database = Database(place)
     try:
         async with database.write() as connection:
             return await create_token(connection, setup.ADMINISTRATOR, "demo", 0)

@@ -13,8 +13,11 @@ from pathlib import Path
 
 from ledger.errors import DomainError
 from suanquan.catalog import load_catalog
-from suanquan.db.schema import require_head
+from suanquan.db.place import Server
+from suanquan.db.schema import check_server, require_head
+from suanquan.errors import cause_of
 from suanquan.home import Home, read_passphrase
+from suanquan.note_keys import load_verifier_keys
 from suanquan.settings import load_settings
 
 FREE_BYTES_MIN = 1 << 30
@@ -72,6 +75,7 @@ def _home(home: Home, passphrase_file: Path | None) -> Iterator[Check]:
     yield from _database(home)
     keys = _try("keys", lambda: _signing_key(home), f"从备份恢复 restore from a backup: {home.keys}")
     yield keys
+    yield _try("log-keys", lambda: _log_name(home), f"suanquan keys log --home {home.path}")
     if keys.ok:
         made = home.path / "demo-passphrase"
         chosen = passphrase_file or (made if made.is_file() else None)
@@ -83,10 +87,17 @@ def _home(home: Home, passphrase_file: Path | None) -> Iterator[Check]:
 
 
 def _database(home: Home) -> Iterator[Check]:
-    whole = _try("database", lambda: _quick_check(home.database), f"从备份恢复 restore from a backup: {home.database}")
+    try:
+        place = home.place(load_settings(home.settings_file))
+    except DomainError:
+        return  # the settings were looked at
+    if isinstance(place, Server):
+        whole = _try("database", lambda: check_server(place), f"检查数据库服务器 look after the server: {place}")
+    else:
+        whole = _try("database", lambda: _quick_check(place), f"从备份恢复 restore from a backup: {place}")
     yield whole
     if whole.ok:
-        yield _try("schema", lambda: require_head(home.database), f"suanquan db upgrade --home {home.path}")
+        yield _try("schema", lambda: require_head(place), f"suanquan db upgrade --home {home.path}")
 
 
 def _quick_check(database: Path) -> str:
@@ -103,11 +114,20 @@ def _signing_key(home: Home) -> str:
     return kid
 
 
+def _log_name(home: Home) -> str:
+    keys = load_verifier_keys(home.log_keys)
+    if not keys:
+        raise ValueError("没有日志密钥 the log has no keys")
+    return keys[0].name
+
+
 def _try(name: str, look: Callable[[], str], fix: str) -> Check:
     try:
         return Check(name, True, look())
     except DomainError as error:
         places = [f"{finding.where}: {finding.zh} / {finding.en}" for finding in error.findings]
-        return Check(name, False, "; ".join([f"{error.zh} / {error.en}", *places]), fix)
+        return Check(
+            name, False, "; ".join([f"{error.zh} / {error.en}", *filter(None, [cause_of(error)]), *places]), fix
+        )
     except (OSError, ValueError, KeyError, sqlite3.Error) as fault:
         return Check(name, False, f"{type(fault).__name__}: {fault}", fix)

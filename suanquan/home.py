@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 import suanquan
 from ledger.ed25519 import PublicKey
 from ledger.errors import Kind
+from suanquan.db.place import Place, Server
 from suanquan.errors import ServiceError
 from suanquan.settings import Settings, settings_text
 from voucher.keys import KeyRegistry, decode_private_key, encode_private_key
@@ -37,6 +38,13 @@ class Home:
         """The embedded database."""
         return self.path / "suanquan.db"
 
+    def place(self, settings: Settings) -> Place:
+        """Where the data are: the embedded database, or the server that a setting names."""
+        if not settings.database_url:
+            return self.database
+        file = settings.database_password_file
+        return Server(settings.database_url, self.path / file if file else None)
+
     @property
     def config(self) -> Path:
         """The operator's reviewed copy of schemes, prices and accelerators."""
@@ -46,6 +54,21 @@ class Home:
     def keys(self) -> Path:
         """The issuer's key registry and encrypted private keys."""
         return self.path / "keys"
+
+    @property
+    def log_keys(self) -> Path:
+        """Keys that sign the log's heads."""
+        return self.keys / "log"
+
+    @property
+    def log_head(self) -> Path:
+        """The last head that was signed, outside the database: what shows that an older one was put in its place."""
+        return self.path / "log-head"
+
+    @property
+    def has_keys(self) -> bool:
+        """Whether the issuer's keys were made, which happens after the database and before the settings are written."""
+        return (self.keys / "registry.json").exists()
 
     def require(self) -> Home:
         """This home, if it was initialised.
@@ -168,7 +191,7 @@ def create_home(home: Home, settings: Settings, passphrase: bytes) -> None:
     home.require_new()
     home.create_folder()
     home.keys.mkdir(exist_ok=True, mode=0o700)
-    if (home.keys / "registry.json").exists():
+    if home.has_keys:
         if home.load_registry().issuer != settings.issuer:
             raise another_issuer(home)
         home.load_signing_key(passphrase)

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+import datetime as dt
+import json
+import sys
+from collections.abc import AsyncIterator, Iterable
 
 import structlog
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
-from ledger.errors import DomainError
+from ledger.errors import DomainError, Kind
+from ledger.standing import Fault
 from ledger.transaction import Transaction
 from metering.store import forget_nonces
 from suanquan.service import Service
+from suanquan.use_cases.witnessing import Witnessing
 
 EVERY_SECONDS = 30
-log = structlog.get_logger("suanquan.jobs")
+RECOMPUTE_HOUR_UTC = 19
+"""03:00 in Shanghai."""
+EXIT_PROOF = 8
+jobs_log = structlog.get_logger("suanquan.jobs")
 
 
 @contextlib.asynccontextmanager
@@ -24,6 +33,18 @@ async def running_jobs(service: Service) -> AsyncIterator[None]:
     scheduler.add_job(
         tidy, "interval", args=[service], seconds=EVERY_SECONDS, id="tidy", coalesce=True, max_instances=1
     )
+    scheduler.add_job(
+        watch, "interval", args=[service], seconds=EVERY_SECONDS, id="watch", coalesce=True, max_instances=1,
+        next_run_time=dt.datetime.now(dt.UTC), misfire_grace_time=None,
+    )  # fmt: skip
+    scheduler.add_job(
+        recompute, "cron", args=[service], hour=RECOMPUTE_HOUR_UTC, id="recompute", coalesce=True, max_instances=1,
+        misfire_grace_time=None,
+    )  # fmt: skip
+    every = {"coalesce": True, "max_instances": 1, "seconds": service.settings.checkpoint_ms / 1000}
+    scheduler.add_job(sign_log, "interval", args=[service], id="sign-log", **every)
+    if service.settings.witnesses:
+        scheduler.add_job(Witnessing(service.log).round, "interval", id="witnesses", **every)
     scheduler.start()
     try:
         yield
@@ -40,4 +61,45 @@ async def tidy(service: Service) -> None:
     try:
         await service.journal.transact(forget)
     except DomainError as error:
-        log.warning("tidy failed", code=error.code)
+        jobs_log.warning("tidy failed", code=error.code)
+
+
+async def watch(service: Service) -> None:
+    """Judge the ledger's invariants on what is new; a broken one is an error in the log, and 0 in the metrics."""
+    try:
+        async with service.database.read() as connection:
+            _tell(await service.watch.look(connection))
+    except DomainError as error:
+        jobs_log.warning("ledger not watched", code=error.code)
+
+
+async def recompute(service: Service) -> None:
+    """Recompute the whole ledger in a process of its own, so that nobody waits for it."""
+    command = (sys.executable, "-m", "suanquan", "ledger", "verify", "--home", str(service.home.path), "--json")
+    process = await asyncio.create_subprocess_exec(
+        *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
+    )
+    try:
+        answer, _ = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+    if process.returncode in (0, EXIT_PROOF):
+        _tell(service.watch.take_whole(json.loads(answer)))
+    else:
+        jobs_log.error("ledger not recomputed", exit=process.returncode)
+
+
+def _tell(faults: Iterable[Fault]) -> None:
+    for fault in faults:
+        jobs_log.error("ledger invariant broken", invariant=fault.invariant, where=fault.where, what=fault.en)
+
+
+async def sign_log(service: Service) -> None:
+    """Sign the head of the log if it has grown; a database that was put back meanwhile is not written to any more."""
+    try:
+        await service.log.sign()
+    except DomainError as error:
+        jobs_log.error("log not signed", code=error.code, cause=error.en)
+        if error.kind is Kind.PROOF:
+            service.journal.guard = service.check_history

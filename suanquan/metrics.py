@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -22,10 +22,10 @@ class _Snapshot(Collector):
         return self._families
 
 
-def render(figures: Overview, now_us: int) -> bytes:
-    """The `/metrics` page in Prometheus text format."""
+def render(figures: Overview, verdicts: Mapping[str, bool], now_us: int) -> bytes:
+    """The `/metrics` page in Prometheus text format; `verdicts` says of each invariant whether it holds."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Snapshot(_families(figures, now_us)))
+    registry.register(_Snapshot([*_families(figures, now_us), _invariants(verdicts)]))
     return generate_latest(registry)
 
 
@@ -39,6 +39,25 @@ def _families(figures: Overview, now_us: int) -> Iterator[Metric]:
     entries = GaugeMetricFamily("ledger_entries", "Entries in the ledger's log.")
     entries.add_metric([], figures.head.size)
     yield entries
+    age = GaugeMetricFamily("ledger_checkpoint_age_seconds", "Time since the newest head of the log was signed.")
+    witnessed = GaugeMetricFamily(
+        "ledger_witnessed_size", "Entries under the newest head with its quorum of witnesses."
+    )
+    if figures.signed:
+        age.add_metric([], (now_us - figures.signed.signed_us) / 1e6)
+    if figures.witnessed:
+        witnessed.add_metric([], figures.witnessed.size)
+    yield age
+    yield witnessed
+
+
+def _invariants(verdicts: Mapping[str, bool]) -> Metric:
+    holds = GaugeMetricFamily(
+        "ledger_invariant_ok", "Whether the ledger's invariant held when last judged.", labels=["invariant"]
+    )
+    for name, holding in verdicts.items():
+        holds.add_metric([name], holding)
+    return holds
 
 
 def _voucher_families(schemes: list[SchemeSum]) -> Iterator[Metric]:

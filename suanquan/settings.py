@@ -12,17 +12,34 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from ledger.errors import Finding
 from suanquan.errors import ServiceError
 
+_OPTION = r"(host|port|sslmode|sslrootcert|sslcert|sslkey|sslcrl|target_session_attrs)=[^\s&\"\\]+"
+_DATABASE = rf'^$|^postgresql://([^\s:@/?#"\\]+@)?[^\s@/?#"\\]*/[^\s@/?#"\\]+(\?{_OPTION}(&{_OPTION})*)?$'
+
 
 class Settings(BaseSettings):
-    """Settings of one installation. `public_url` is what agents sign: it holds behind a TLS proxy, too."""
+    """Settings of one installation.
 
-    model_config = SettingsConfigDict(env_prefix="SUANQUAN_", extra="forbid", frozen=True)
+    `public_url` is what agents sign: it holds behind a TLS proxy, too. `database_url` is empty for the database of the home.
+    `witnesses` is a trust policy (c2sp.org/tlog-policy) in the home, `checkpoint_ms` how often a grown log is signed.
+    """
 
-    issuer: Annotated[str, Field(pattern=r"^(https?://|urn:)[^\s\"\\]{3,200}$")] = "urn:suanquan:sandbox"
+    model_config = SettingsConfigDict(env_prefix="SUANQUAN_", extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    issuer: Annotated[str, Field(pattern=r"^(https?://|urn:)[^\s\"\\+]{3,200}$")] = "urn:suanquan:sandbox"
     sandbox: bool = False
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8080
     public_url: Annotated[str, Field(pattern=r"^$|^https?://[^\s\"\\/?#]+(/[^\s\"\\?#]*)?$")] = ""
+
+    database_url: Annotated[str, Field(pattern=_DATABASE)] = ""
+    database_password_file: Annotated[str, Field(pattern=r'^[^"\\\n]*$')] = ""
+    witnesses: Annotated[str, Field(pattern=r'^[^"\\\n]*$')] = ""
+    checkpoint_ms: Annotated[int, Field(ge=50, le=60_000)] = 500
+
+    @property
+    def log_origin(self) -> str:
+        """Name of the log, which stands in its first entry and in every checkpoint."""
+        return f"{self.issuer}/ledger/0"
 
     @property
     def url(self) -> str:
@@ -92,6 +109,10 @@ _WORDS = {
     "public_url": (
         "应形如 https://suanquan.example.cn，或留空",
         "must look like https://suanquan.example.cn, or be empty",
+    ),
+    "database_url": (
+        "应形如 postgresql://用户@主机:端口/库名?sslmode=verify-full，不含口令，或留空",
+        "must look like postgresql://user@host:port/name?sslmode=verify-full, without a password, or be empty",
     ),
 }
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import subprocess
 import sys
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 
 import hypothesis
 import pytest
 import sqlalchemy.event
+
+from tests.back_ends import Databases, Files, OwnServer
 
 ALL = os.environ.get("SUANQUAN_TEST_ALL") == "1"
 
@@ -29,6 +33,58 @@ _back_ends: set[str] = set()
 def seed() -> int:
     """The run's one seed, for tests that draw their own random numbers."""
     return int(os.environ.get("SUANQUAN_TEST_SEED", "0"))
+
+
+@pytest.fixture(scope="session")
+def databases():
+    """A PostgreSQL server for this test process; tests that need one are skipped where none can be had."""
+    if url := os.environ.get("SUANQUAN_TEST_PG"):
+        yield Databases(url, None)
+        return
+    try:
+        own = OwnServer()
+    except (ImportError, OSError, RuntimeError, subprocess.SubprocessError) as fault:
+        pytest.skip(f"no PostgreSQL server: {type(fault).__name__}: {fault}")
+    yield Databases(own.url, own)
+    own.stop()
+
+
+@pytest.fixture(scope="session")
+def blank_places():
+    """Databases that were made once, to be copied: by kind and maker."""
+    return {}
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def back_end(request, tmp_path):
+    """Both kinds of database in turn."""
+    return Files(tmp_path) if request.param == "sqlite" else request.getfixturevalue("databases")
+
+
+@pytest.fixture
+def new_database(back_end, blank_places, tmp_path_factory):
+    """`new_database()` is the place of an empty database; `new_database(make)` that of one which `make(place)` filled.
+
+    What `make` does is done once a run, and copied after that; it must leave no connection open.
+    """
+    made = []
+
+    def new(make=None):
+        template = None
+        if make is not None:
+            key = back_end.name, f"{make.__module__}.{make.__qualname__}"
+            if key not in blank_places:
+                keep = Files(tmp_path_factory.mktemp("blank")) if isinstance(back_end, Files) else back_end
+                blank_places[key] = keep.create(f"blank_{len(blank_places)}")
+                with ThreadPoolExecutor(1) as thread:  # it may run a loop of its own
+                    thread.submit(make, blank_places[key]).result()
+            template = blank_places[key]
+        made.append(back_end.create(f"new_{len(made)}", template))
+        return made[-1]
+
+    yield new
+    for place in made:
+        back_end.drop(place)
 
 
 def _is_here(host: str) -> bool:

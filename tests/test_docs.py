@@ -19,7 +19,7 @@ from ledger.ed25519 import PublicKey
 from metering.signature import COMPONENTS, sign, signature_base
 from suanquan import metrics
 from suanquan.cli.app import app
-from suanquan.http import routes
+from suanquan.http import log, routes
 from suanquan.settings import Settings
 from suanquan.use_cases.overview import Overview
 from tests.shared_data import ROOT
@@ -33,9 +33,13 @@ API = (ROOT / "docs/api.md").read_text("utf-8")
 OPERATIONS = (ROOT / "docs/operations.md").read_text("utf-8")
 
 CODE = re.compile(r"[a-z][a-z0-9]*(?:-[a-z0-9]+)+|busy|stopped|internal")
+HTTP_USE_CASES = (
+    *("catalogue", "ingest", "issue", "postings", "statement"),
+    *("log", "receipts", "statements"),
+)
 PROBLEMS_RISE_IN = [
     *(ROOT / "suanquan/http").glob("*.py"),
-    *(ROOT / "suanquan/use_cases" / f"{name}.py" for name in ("catalogue", "ingest", "issue", "postings", "statement")),
+    *(ROOT / "suanquan/use_cases" / f"{name}.py" for name in HTTP_USE_CASES),
     *(
         ROOT / name
         for name in ("metering/batch.py", "metering/signature.py", "metering/rating.py", "ledger/journal.py")
@@ -46,6 +50,7 @@ PROBLEMS_RISE_IN = [
     ),
 ]
 NEVER_ON_HTTP = {
+    "not-rolled-back", "witnesses-unreadable",  # of commands and of the start
     "event-conflict",  # two events under one id: our own are named by their content
     "already-signed", "encodings-differ", "signer-mismatch",  # what cannot happen between record and signature
 }  # fmt: skip
@@ -113,7 +118,7 @@ def assert_exists(words):
     if words == ["./run", "test"]:
         assert "test)" in (ROOT / "run").read_text("utf-8")
         return
-    name = next(tuple(words[1:end]) for end in (2, 3) if tuple(words[1:end]) in KNOWN)
+    name = next(tuple(words[1:end]) for end in (2, 3, 4) if tuple(words[1:end]) in KNOWN)
     used = {word.partition("=")[0] for word in words if word.startswith("--")}
     assert used <= KNOWN[name] | {"--help"}, (name, used - KNOWN[name])
 
@@ -242,7 +247,7 @@ def test_every_route_is_documented():
     """The table of routes has exactly the routes of the service."""
     served = {
         f"{method} {route.path}"
-        for router in (routes.public, routes.officer)
+        for router in (routes.public, routes.officer, log.public, log.officer)
         for route in router.routes
         for method in route.methods
     }
@@ -274,7 +279,7 @@ def test_every_limit_has_its_number():
 
 def test_every_metric_is_documented():
     """The table of metrics has exactly the names of the page."""
-    page = metrics.render(Overview([], [], [], {}, SimpleNamespace(size=0)), 0).decode()
+    page = metrics.render(Overview([], [], [], {}, SimpleNamespace(size=0)), {}, 0).decode()
     served = set(re.findall(r"^# TYPE (\S+)", page, re.MULTILINE))
     table = OPERATIONS[OPERATIONS.index("## 指标") : OPERATIONS.index("## 退出状态")]
     assert {name for row in rows(table) for name in quoted(row[0])} == served

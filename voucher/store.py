@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Select, func, select
 
-from ledger.sql import Conflict, Connection, chunks, insert_rows
+from ledger.sql import Conflict, Connection, chunks, insert_new, insert_rows
 from ledger.tables import balance
 from voucher import tables
 from voucher.issuance import Prepared, Tokens, YearToDate
@@ -77,7 +77,7 @@ async def write_prepared(
 
 async def write_released(conn: Connection, jti: str, tokens: Tokens) -> None:
     """Keep the signed tokens; a second release of the same bytes changes nothing."""
-    await insert_rows(conn, tables.released, [(jti, tokens.jwt, tokens.cwt)], Conflict.REPLACE)
+    await insert_new(conn, tables.released, (jti, tokens.jwt, tokens.cwt))
 
 
 async def issued_in_year(conn: Connection, scheme: str, asset: int, year: int, holder: str) -> YearToDate:
@@ -149,7 +149,9 @@ async def scheme_totals(conn: Connection) -> list[dict[str, Any]]:
         .group_by(table.scheme, table.asset)
         .order_by(table.scheme, table.asset)
     )
-    return [dict(row) for row in (await conn.execute(query)).mappings()]
+    rows = (await conn.execute(query)).mappings()
+    sums = ("vouchers", "holders", "issued", "redeemed", "held")
+    return [dict(row) | {name: int(row[name]) for name in sums} for row in rows]
 
 
 async def add_redeemed(conn: Connection, centre: str, units: Mapping[str, int]) -> None:

@@ -9,9 +9,13 @@ import typer
 
 from suanquan.cli.agent import app as agent_app
 from suanquan.cli.bench import app as bench_app
+from suanquan.cli.books import app as books_app
 from suanquan.cli.centre import app as centre_app
+from suanquan.cli.custody import app as custody_app
 from suanquan.cli.ledger import app as ledger_app
 from suanquan.cli.ledger import db_app
+from suanquan.cli.log import accept_rollback, log_keys
+from suanquan.cli.log import app as log_app
 from suanquan.cli.options import DEFAULT_HOME, HomeOption, JsonOption, PassphraseOption
 from suanquan.cli.output import emit, emit_summary, note
 from suanquan.cli.scheme import app as scheme_app
@@ -32,6 +36,11 @@ app.add_typer(voucher_app, name="voucher", help="算力券 / vouchers")
 app.add_typer(keys_app, name="keys", help="签发密钥 / issuer keys")
 app.add_typer(centre_app, name="centre", help="算力中心 / computing centres")
 app.add_typer(agent_app, name="agent", help="中心侧代理 / the centre's agent")
+ledger_app.add_typer(books_app)
+ledger_app.add_typer(log_app)
+db_app.command()(accept_rollback)
+keys_app.command("log")(log_keys)
+db_app.add_typer(custody_app)
 app.add_typer(ledger_app, name="ledger", help="账本 / the ledger")
 app.add_typer(db_app, name="db", help="数据库 / the database")
 app.add_typer(subsidy_app, name="subsidy", help="补贴条款 / subsidy clauses")
@@ -44,6 +53,17 @@ def init(
     passphrase_file: PassphraseOption = None,
     issuer: Annotated[str, typer.Option(help="签发方 URI / issuer URI")] = "urn:suanquan:sandbox",
     sandbox: Annotated[bool, typer.Option(help="沙箱 / a sandbox home")] = False,
+    database_url: Annotated[
+        str,
+        typer.Option(
+            envvar="SUANQUAN_DATABASE_URL",
+            help="PostgreSQL 数据库，不写则内嵌 / a PostgreSQL database instead of the embedded one",
+        ),
+    ] = "",
+    database_password_file: Annotated[
+        Path | None,
+        typer.Option(envvar="SUANQUAN_DATABASE_PASSWORD_FILE", help="其口令文件（0600）/ its password file (0600)"),
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """新建数据目录、密钥、数据库与管理令牌。Make a home with keys, database and an administrator's token."""
@@ -51,7 +71,13 @@ def init(
     from suanquan.settings import new_settings
     from suanquan.use_cases.setup import initialise
 
-    token = initialise(Home(home), new_settings(issuer=issuer, sandbox=sandbox), read_passphrase(passphrase_file))
+    settings = new_settings(
+        issuer=issuer,
+        sandbox=sandbox,
+        database_url=database_url,
+        database_password_file=str(database_password_file.absolute()) if database_password_file else "",
+    )
+    token = initialise(Home(home), settings, read_passphrase(passphrase_file))
     emit({"home": str(home), "token": token}, as_json=json)
     note("令牌只显示这一次，请妥善保存。The token is shown only this once; keep it.")
 

@@ -32,8 +32,39 @@ def ingest(
 
 
 @app.command()
+def transfers(
+    backend: Annotated[str, typer.Option(help="sqlite | postgresql")] = "sqlite",
+    batch: Annotated[
+        int, typer.Option(help="每次笔数，1 为逐笔 / transfers a request; 1: single callers", min=1, max=16_384)
+    ] = 8_192,
+    transfers: Annotated[int, typer.Option(help="笔数 / transfers", min=1, max=10_000_000)] = 200_000,
+    preload: Annotated[int, typer.Option(help="预先写入的笔数 / entries there before", min=0, max=100_000_000)] = 0,
+    runs: Runs = 3,
+    json: JsonOption = False,
+) -> None:
+    """账本转账的速度：持久、逐笔入日志。Durable ledger transfers, each a leaf of the log, per second."""
+    from suanquan.bench.transfers import Plan, measure
+
+    if backend not in {"sqlite", "postgresql"}:
+        raise typer.BadParameter("sqlite 或 postgresql / sqlite or postgresql", param_hint="--backend")
+    emit(measure(Plan(backend, batch, transfers, preload), runs), as_json=json)
+
+
+@app.command()
 def start(runs: Runs = 3, json: JsonOption = False) -> None:
     """启动用时。Time until --help is printed, and until the demo's first page answers."""
     from suanquan.bench.start import measure
 
     emit(measure(runs), as_json=json)
+
+
+@app.command()
+def verify(
+    leaves: Annotated[int, typer.Option(help="日志条数 / leaves of the log", min=2_000, max=100_000_000)] = 1_000_000,
+    runs: Runs = 3,
+    json: JsonOption = False,
+) -> None:
+    """离线核验导出日志的速度。Leaves of an export recomputed offline, per second."""
+    from suanquan.bench.verify import measure
+
+    emit(measure(leaves, runs), as_json=json)

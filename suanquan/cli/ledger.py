@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -10,6 +11,7 @@ from suanquan.cli.options import DEFAULT_HOME, HomeOption, JsonOption, quiet, ru
 from suanquan.cli.output import emit, note
 
 if TYPE_CHECKING:
+    from suanquan.db.place import Place
     from suanquan.service import Service
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
@@ -19,8 +21,20 @@ EXIT_PROOF = 8
 
 
 @app.command()
-def verify(home: HomeOption = DEFAULT_HOME, json: JsonOption = False) -> None:
-    """从头重算整个账本。Recompute the whole ledger from its entries."""
+def verify(
+    from_: Annotated[Path | None, typer.Option("--from", help="导出目录 / an export")] = None,
+    key: Annotated[
+        str | None, typer.Option(help="日志公钥，或其文件，与 --from 同用 / vkey or file, with --from")
+    ] = None,
+    home: HomeOption = DEFAULT_HOME,
+    json: JsonOption = False,
+) -> None:
+    """从头重算整个账本，或只凭公钥核验导出的日志。Recompute the ledger, or with --from an export by the public key alone."""
+    if (from_ is None) != (key is None):
+        raise typer.BadParameter("--from 与 --key 须同时给出 / --from and --key go together")
+    if from_ is not None:
+        verify_export(from_, key or "", as_json=json)
+        return
     from rich.console import Console
     from rich.progress import Progress
 
@@ -41,6 +55,15 @@ def verify(home: HomeOption = DEFAULT_HOME, json: JsonOption = False) -> None:
         raise typer.Exit(EXIT_PROOF)
 
 
+def verify_export(folder: Path, key: str, *, as_json: bool) -> None:
+    """Check an export: signature, tree, and every rule that leaves alone can show."""
+    from suanquan.cli.log import verifier_key
+    from suanquan.use_cases import verify_export as export
+
+    found = export.verify_export(folder, verifier_key(key))
+    emit({"ok": True, "size": found.size, "root": found.root.hex()}, as_json=as_json)
+
+
 @app.command()
 def head(home: HomeOption = DEFAULT_HOME, json: JsonOption = False) -> None:
     """日志头：条数与根。The log's size and root."""
@@ -58,12 +81,33 @@ def head(home: HomeOption = DEFAULT_HOME, json: JsonOption = False) -> None:
 @db_app.command()
 def upgrade(home: HomeOption = DEFAULT_HOME) -> None:
     """把数据库升级到本版结构。Bring the database to this version's schema."""
-    from suanquan.db.schema import require_file, revision
+    from suanquan.db.schema import require_present, revision
     from suanquan.db.schema import upgrade as migrate
+
+    place = _place(home)
+    require_present(place)
+    before = revision(place)
+    migrate(place)
+    note(f"{before} → {revision(place)}")
+
+
+@db_app.command()
+def roles(
+    app_role: Annotated[str, typer.Option(help="应用角色 / role of the service", metavar="NAME")],
+    home: HomeOption = DEFAULT_HOME,
+) -> None:
+    """打印授权语句，由库的属主用 psql 执行。Print grants for a role that can append facts but not change them."""
+    from suanquan.db.roles import grants
     from suanquan.home import Home
 
-    database = Home(home).require().database
-    require_file(database)
-    before = revision(database)
-    migrate(database)
-    note(f"{before} → {revision(database)}")
+    Home(home).require()
+    for statement in grants(app_role):
+        print(statement)
+
+
+def _place(home: Path) -> Place:
+    from suanquan.home import Home
+    from suanquan.settings import load_settings
+
+    opened = Home(home).require()
+    return opened.place(load_settings(opened.settings_file))

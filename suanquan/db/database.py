@@ -1,4 +1,4 @@
-"""One embedded SQLite database: many readers, one exclusive writing transaction at a time."""
+"""A database: many readers, one exclusive writing transaction at a time. SQLite in a file, or PostgreSQL on a server."""
 
 from __future__ import annotations
 
@@ -9,95 +9,97 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import event
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from ledger.errors import Kind
-from ledger.sql import Rows, execute_all, execute_transaction, insert_statements
+from ledger.sql import Rows, begin, commit, execute_transaction, is_alive
+from suanquan.db.place import Place, Server
 from suanquan.errors import ServiceError
+from suanquan.optional import load_asyncpg
 
 BUSY_MS = 10_000
 """How long a writer waits for another process (a command beside the service) before it gives up."""
+CONNECT_S = 10
+STATEMENT_MS = 120_000
+"""Longest statement that a PostgreSQL server is asked for; the driver waits five seconds more, then drops the connection."""
+IDLE_MS = 60_000
+"""How long a transaction may do nothing before the server takes it back, so that a lost process cannot keep others waiting."""
+READERS = 4
 
 
 class Database:
-    """The database file of a home. Opened lazily; `close` releases every connection.
+    """The database of a home. Opened lazily, again after an outage; `close` releases every connection.
 
-    The writer keeps its one connection and begins and commits itself: a commit takes two visits to the driver's thread
-    (0.1 ms each), where a pool with its resets takes nine.
+    The writer keeps its one connection and begins and commits itself: on SQLite a commit takes two visits to the driver's
+    thread (0.1 ms each), where a pool with its resets takes nine.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._writer = _engine(path, pool_size=2)
-        self._readers = _engine(path, pool_size=4, begin="BEGIN")
-        self._connection: AsyncConnection | None = None
-        self._peeking: AsyncConnection | None = None
+    def __init__(self, place: Place) -> None:
+        self.place = place
+        self._writer, self._readers = _engines(place)
+        self._kept: dict[str, AsyncConnection] = {}
         self._writing = asyncio.Lock()
 
     @contextlib.asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncConnection]:
         """Exclusive transaction, durable once the block is left; rolled back when it raises."""
-        async with self._writing:
-            with reported():
-                connection = self._connection = self._connection or await self._writer.connect()
-                try:
-                    await execute_all(connection, [("BEGIN IMMEDIATE", ())])
-                    yield connection
-                    await execute_all(connection, [("COMMIT", ())])
-                except BaseException:
-                    await self._abandon(connection)
-                    raise
-                if connection.in_transaction():  # SQLAlchemy's own idea of one; the database is past it
-                    await connection.commit()
+        async with self._writing, self._keeping("write") as connection:
+            await begin(connection)
+            yield connection
+            await commit(connection)
+            if connection.in_transaction():  # SQLAlchemy's own idea of one; the database is past it
+                await connection.commit()
 
     async def write_rows(self, expected: Sequence[tuple[str, int]], rows: Sequence[Rows]) -> bool:
-        """One whole transaction in one visit: False, and nothing written, unless each query still finds its number."""
-        async with self._writing:
-            with reported():
-                connection = self._connection = self._connection or await self._writer.connect()
-                statements = [statement for part in rows if part[1] for statement in insert_statements(*part)]
-                try:
-                    return await execute_transaction(connection, expected, statements)
-                except BaseException:
-                    await self._abandon(connection)
-                    raise
-
-    async def _abandon(self, connection: AsyncConnection) -> None:
-        """Closing a connection rolls back what is open on it, whatever state it is in."""
-        self._connection = None
-        with contextlib.suppress(DBAPIError, ValueError):
-            await connection.invalidate()
-        await connection.close()
+        """One whole transaction: False, and nothing written, unless each query still finds its number."""
+        async with self._writing, self._keeping("write") as connection:
+            return await execute_transaction(connection, expected, rows)
 
     @contextlib.asynccontextmanager
     async def peek(self) -> AsyncIterator[AsyncConnection]:
         """A kept connection outside transactions, for one reader at a time: each statement sees what is committed."""
+        async with self._keeping("peek") as connection:
+            yield connection
+
+    @contextlib.asynccontextmanager
+    async def _keeping(self, name: str) -> AsyncIterator[AsyncConnection]:
+        """A connection that is kept for the next time; closing one that failed takes back what is open on it."""
         with reported():
-            connection = self._peeking = self._peeking or await self._writer.connect()
+            connection = self._kept.pop(name, None)
+            if connection is not None and not is_alive(connection):
+                await _abandon(connection)
+                connection = None
+            if connection is None:
+                connection = await _connect(self._writer)
             try:
                 yield connection
             except BaseException:
-                self._peeking = None
-                await connection.close()
+                await _abandon(connection)
                 raise
+            self._kept[name] = connection
 
     @contextlib.asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
         """Read-only snapshot."""
         with reported():
-            async with self._readers.connect() as connection:
-                await connection.begin()  # or statements that go past SQLAlchemy would each see another moment
+            async with opened(self._readers) as connection:
+                await connection.begin()
                 yield connection
 
     async def close(self) -> None:
         """Close every connection."""
-        for connection in (self._connection, self._peeking):
-            if connection is not None:
-                await connection.close()
-        self._connection = self._peeking = None
+        while self._kept:
+            _, connection = self._kept.popitem()
+            await connection.close()
         await self._writer.dispose()
         await self._readers.dispose()
+
+
+async def _abandon(connection: AsyncConnection) -> None:
+    with contextlib.suppress(DBAPIError, OSError, ValueError):
+        await connection.invalidate()
+    await connection.close()
 
 
 @contextlib.contextmanager
@@ -105,18 +107,82 @@ def reported() -> Iterator[None]:
     """Turn what the database complains about (disk, lock, damage, permissions) into one error; its words are the cause."""
     try:
         yield
-    except DBAPIError as fault:
-        raise ServiceError(
-            "storage-unavailable",
-            "数据库暂不可用；请运行 suanquan doctor",
-            "the database is unavailable; run suanquan doctor",
-            kind=Kind.UNAVAILABLE,
-        ) from fault
+    except (DBAPIError, TimeoutError) as fault:
+        raise _unavailable() from fault
 
 
-def _engine(path: Path, *, pool_size: int, begin: str = "") -> AsyncEngine:
+@contextlib.asynccontextmanager
+async def opened(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """A connection for as long as the block lasts; what is not committed is taken back."""
+    connection = await _connect(engine)
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+async def _connect(engine: AsyncEngine) -> AsyncConnection:
+    try:
+        return await engine.connect()
+    except OSError as fault:  # while a server is away, its driver raises what the network says
+        raise _unavailable() from fault
+
+
+def _unavailable() -> ServiceError:
+    return ServiceError(
+        "storage-unavailable",
+        "数据库暂不可用；请运行 suanquan doctor",
+        "the database is unavailable; run suanquan doctor",
+        kind=Kind.UNAVAILABLE,
+    )
+
+
+def _engines(place: Place) -> tuple[AsyncEngine, AsyncEngine]:
+    if isinstance(place, Server):
+        writer = server_engine(place).execution_options(isolation_level="AUTOCOMMIT")
+        return writer, _begin_with(server_engine(place), "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+    return _file_engine(place), _begin_with(_file_engine(place, readonly=True), "BEGIN")
+
+
+def server_engine(server: Server) -> AsyncEngine:
+    """Connections to a PostgreSQL server, of which dead ones are not handed out."""
+    settings = {
+        "application_name": "suanquan",
+        "synchronous_commit": "on",
+        "lock_timeout": str(BUSY_MS),
+        "statement_timeout": str(STATEMENT_MS),
+        "idle_in_transaction_session_timeout": str(IDLE_MS),
+    }
+    driver = load_asyncpg()
+
+    async def connect(*_: Any, **__: Any) -> Any:
+        return await driver.connect(
+            server.url,
+            password=server.password(),
+            server_settings=settings,
+            timeout=CONNECT_S,
+            command_timeout=STATEMENT_MS // 1000 + 5,
+        )
+
     engine = create_async_engine(
-        f"sqlite+aiosqlite:///{path}", pool_size=pool_size, max_overflow=0, connect_args={"timeout": BUSY_MS // 1000}
+        "postgresql+asyncpg://", async_creator=connect, pool_size=READERS, max_overflow=0, hide_parameters=True
+    )
+
+    @event.listens_for(engine.sync_engine, "checkout")
+    def check(connection: Any, *_: object) -> None:
+        if connection.driver_connection.is_closed():
+            raise DisconnectionError
+
+    return engine
+
+
+def _file_engine(path: Path, *, readonly: bool = False) -> AsyncEngine:
+    engine = create_async_engine(
+        f"sqlite+aiosqlite:///{path}",
+        pool_size=READERS,
+        max_overflow=0,
+        connect_args={"timeout": BUSY_MS // 1000},
+        hide_parameters=True,
     )
 
     @event.listens_for(engine.sync_engine, "connect")
@@ -133,14 +199,17 @@ def _engine(path: Path, *, pool_size: int, begin: str = "") -> AsyncEngine:
             "wal_autocheckpoint=4000",
             "cache_size=-65536",
             "temp_store=MEMORY",
+            *(("query_only=ON",) if readonly else ()),
         ):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 
-    if begin:
+    return engine
 
-        @event.listens_for(engine.sync_engine, "begin")
-        def begin_transaction(connection: Any) -> None:
-            connection.exec_driver_sql(begin)
+
+def _begin_with(engine: AsyncEngine, statement: str) -> AsyncEngine:
+    @event.listens_for(engine.sync_engine, "begin")
+    def begin_transaction(connection: Any) -> None:
+        connection.exec_driver_sql(statement)
 
     return engine

@@ -18,4 +18,12 @@ api_token = table(
     Column("revoked_us", INT),
 )
 
+lease = table(
+    "lease",
+    Column("name", TEXT, primary_key=True),
+    Column("owner", TEXT, nullable=False),
+    Column("epoch", INT, nullable=False),
+    Column("until_us", INT, nullable=False),
+)
+
 APPEND_ONLY = (*ledger_tables.APPEND_ONLY, *metering_tables.APPEND_ONLY, *voucher_tables.APPEND_ONLY)

@@ -8,14 +8,12 @@ from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
 from starlette.routing import Route
-from starlette.types import ASGIApp, Scope
+from starlette.types import ASGIApp
 
 import suanquan
 from ledger.errors import DomainError
-from suanquan.errors import ServiceError
-from suanquan.http import problem, routes
+from suanquan.http import log, problem, routes
 from suanquan.http.limits import Limits
 from suanquan.http.usage import AgentKeys, post_usage
 from suanquan.portal import page
@@ -37,13 +35,15 @@ def create_app(service: Service) -> ASGIApp:
     app.state.service = service
     app.state.agent_keys = AgentKeys(service)
     app.add_route("/v1/usage", post_usage, methods=["POST"])
-    app.include_router(routes.public)
-    app.include_router(routes.officer)
+    for router in (routes.public, routes.officer, log.public, log.officer):
+        app.include_router(router)
     app.include_router(page.router, include_in_schema=False)
     app.state.routes = [
         *(route for route in app.routes if isinstance(route, Route)),
         *routes.public.routes,
         *routes.officer.routes,
+        *log.public.routes,
+        *log.officer.routes,
         *page.router.routes,
     ]
     app.mount("/static", StaticFiles(directory=str(resources.files("suanquan.portal") / "static")))
@@ -51,13 +51,4 @@ def create_app(service: Service) -> ASGIApp:
     app.add_exception_handler(HTTPException, problem.on_http_error)
     app.add_exception_handler(RequestValidationError, problem.on_invalid_request)
     app.add_exception_handler(Exception, problem.on_crash)
-    return Limits(app, _refuse)
-
-
-def _refuse(scope: Scope, error: ServiceError) -> ASGIApp:
-    async def answer(_scope: Scope, receive: object, send: object) -> None:
-        response = await problem.on_domain_error(Request(scope), error)
-        response.headers["connection"] = "close"
-        await response(scope, receive, send)  # type: ignore[arg-type]
-
-    return answer
+    return Limits(app, problem.refuse)

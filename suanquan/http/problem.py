@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Match
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ledger.errors import DomainError, Finding, Kind
 from metering.signature import SignatureError
@@ -113,3 +114,14 @@ async def on_invalid_request(request: Request, error: Exception) -> Response:
 async def on_crash(request: Request, _error: Exception) -> Response:
     """What nobody foresaw: says nothing about the inside; the log has the trace under the request id."""
     return problem(500, "internal", "系统内部错误", "internal error", request_id=_id(request))
+
+
+def refuse(scope: Scope, error: DomainError) -> ASGIApp:
+    """An application that answers with what was refused before any other saw the request, and hangs up."""
+
+    async def answer(_scope: Scope, receive: Receive, send: Send) -> None:
+        response = await on_domain_error(Request(scope), error)
+        response.headers["connection"] = "close"
+        await response(scope, receive, send)
+
+    return answer

@@ -68,7 +68,8 @@ async def get_metrics(service: Opened) -> Response:
     """Figures for Prometheus."""
     async with service.database.read() as connection:
         figures = await overview(connection, service.catalog)
-    return Response(metrics.render(figures, service.now_us), media_type=metrics.CONTENT_TYPE)
+    page = metrics.render(figures, service.watch.verdicts, service.now_us)
+    return Response(page, media_type=metrics.CONTENT_TYPE)
 
 
 @public.get("/.well-known/jwks.json", tags=["keys"])
@@ -141,7 +142,7 @@ async def get_statement(
     centre: Name,
     account: Name,
     service: Opened,
-    before: Annotated[int, Query(ge=0)] = 2**62,
+    before: Annotated[int, Query(ge=0, le=2**62)] = 2**62,
 ) -> dict[str, Any]:
     """Usage of one account line by line, newest batches first; `next` continues."""
     async with service.database.read() as connection:

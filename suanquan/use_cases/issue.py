@@ -142,7 +142,7 @@ async def _post(tx: Transaction, order: Order, prepared: Prepared, terms: Terms,
     event = Event(
         EntryKind.POST,
         order.event_id,
-        order.digest,
+        tx.keyed(order.digest),  # holder and amount could be guessed from a plain digest
         (debit(budget, voucher.units), credit(holder, voucher.units)),
         ruleset=ruleset,
         actor=sha256(prepared.key.kid.encode()).digest()[:8],
@@ -159,10 +159,13 @@ class _Names(NamedTuple):
     voucher: str
 
 
+def budget_name(scheme: str, year: int, asset: Asset) -> str:
+    """Account of what a scheme may give in a year."""
+    return f"scheme/{scheme}/{year}/budget/{asset.code}"
+
+
 def _names(scheme: str, year: int, asset: Asset, jti: str) -> _Names:
-    return _Names(
-        f"scheme/{scheme}/treasury/{asset.code}", f"scheme/{scheme}/{year}/budget/{asset.code}", f"voucher/{jti}"
-    )
+    return _Names(f"scheme/{scheme}/treasury/{asset.code}", budget_name(scheme, year, asset), f"voucher/{jti}")
 
 
 def voucher_object(stored: StoredVoucher) -> dict[str, Any]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ledger import log_store
 from ledger import store as ledger_store
 from ledger.amount import ASSETS_BY_NUMBER, Asset
+from ledger.log_store import SignedHead
 from ledger.sql import Connection
 from ledger.store import LogHead
 from metering import store as metering_store
@@ -67,6 +69,8 @@ class Overview:
     redeemed: list[tuple[str, str, int]]
     quarantined: dict[str, int]
     head: LogHead
+    signed: SignedHead | None = None
+    witnessed: SignedHead | None = None
 
 
 async def overview(conn: Connection, catalog: Catalog) -> Overview:
@@ -83,7 +87,15 @@ async def overview(conn: Connection, catalog: Catalog) -> Overview:
         await _centre(conn, catalog, centre, name) for centre, name in (await metering_store.load_centres(conn)).items()
     ]
     redeemed = await voucher_store.load_redeemed(conn)
-    return Overview(schemes, centres, redeemed, await metering_store.count_quarantine(conn), head)
+    return Overview(
+        schemes,
+        centres,
+        redeemed,
+        await metering_store.count_quarantine(conn),
+        head,
+        await log_store.newest_head(conn),
+        await log_store.newest_head(conn, witnessed=True),
+    )
 
 
 async def _centre(conn: Connection, catalog: Catalog, centre: str, name: str) -> CentreSum:

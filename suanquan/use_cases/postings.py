@@ -67,7 +67,7 @@ def _events(tx: Transaction, about: About, postings: list[tuple[str, tuple[Leg, 
     return [
         Event(
             EntryKind.POST if legs else EntryKind.NOTE,
-            prefix + sha256(b"%d %d %s" % (about.number, at, account.encode())).digest()[:10],
+            prefix + tx.keyed(b"%d %d %s" % (about.number, at, account.encode()))[:10],
             about.body_digest,
             legs,
             ruleset=about.ruleset,
@@ -138,7 +138,7 @@ async def _purses(
     shared: dict[int, Purse] = {}
     for row in bound:
         scheme = schemes.get(row.scheme)
-        available = balances[row.account].available
+        available = 0 if balances[row.account].restriction else balances[row.account].available
         if scheme is None or available <= 0 or (scheme.centres is not None and centre not in scheme.centres):
             continue
         if row.account not in shared:  # two accounts of one holder draw on the same purse

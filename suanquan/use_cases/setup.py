@@ -6,7 +6,6 @@ import asyncio
 import re
 import time
 from collections.abc import Mapping
-from hashlib import sha256
 
 import cbor2
 
@@ -23,6 +22,7 @@ from suanquan.errors import ServiceError
 from suanquan.home import Home, create_home
 from suanquan.service import create_ledger
 from suanquan.settings import Settings
+from suanquan.use_cases.log import create_log_keys
 from voucher import store as voucher_store
 from voucher.holder import check_uscc
 
@@ -39,15 +39,17 @@ def initialise(home: Home, settings: Settings, passphrase: bytes) -> str:
     """
     home.require_new()
     home.create_folder()
-    token = asyncio.run(_first_token(home, settings.issuer))
+    token = asyncio.run(_first_token(home, settings, passphrase))
     create_home(home, settings, passphrase)
     return token
 
 
-async def _first_token(home: Home, issuer: str) -> str:
-    await create_ledger(home, f"{issuer}/ledger/0")
-    database = Database(home.database)
+async def _first_token(home: Home, settings: Settings, passphrase: bytes) -> str:
+    place = home.place(settings)
+    await create_ledger(home, place, settings.log_origin)
+    database = Database(place)
     try:
+        await create_log_keys(home, settings, database, passphrase)
         async with database.write() as connection:
             return await create_token(connection, ADMINISTRATOR, "init", time.time_ns() // 1000)
     finally:
@@ -157,7 +159,10 @@ def _unknown_centre(centre: str) -> ServiceError:
 
 
 async def _log(tx: Transaction, fact: Mapping[str, object]) -> None:
-    """Who may report and whose vouchers pay decides about money, so that each change stands in the log, too."""
+    """Who may report and whose vouchers pay decides about money, so that each change stands in the log, too.
+
+    A plain digest would tell whoever guesses the fact; this one only the ledger can make.
+    """
     payload = cbor2.dumps(fact, canonical=True)
-    digest = sha256(tx.size.to_bytes(8) + payload).digest()
+    digest = tx.keyed(tx.size.to_bytes(8) + payload)
     await tx.append([Event(EntryKind.NOTE, digest[:16], digest, salt=tx.entropy(32), payload=payload)])

@@ -11,9 +11,11 @@ from ledger.entry import Entry
 from ledger.journal import Journal
 from ledger.store import create_log
 from suanquan.db.database import Database
+from suanquan.db.place import Place
 from suanquan.db.schema import upgrade
 from suanquan.service import _genesis
 from suanquan.use_cases.verify_ledger import verify_ledger
+from tests.back_ends import rows
 from tests.ledger.notation import Book, play
 
 FUNDED = """
@@ -45,11 +47,15 @@ class CountedDatabase(Database):
         async with super().write() as connection:
             yield connection
 
+    async def write_rows(self, expected, rows) -> bool:
+        self.transactions += 1
+        return await super().write_rows(expected, rows)
+
 
 class Desk:
     """One process's worth of ledger: a database, a journal and its running writer."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Place) -> None:
         self.path = path
         self.now_ns = 1_000
         self.database = CountedDatabase(path)
@@ -72,13 +78,12 @@ class Desk:
         return (await self.journal.submit(*events))[-1]
 
     def rows(self, sql: str) -> list[tuple]:
-        """What another process sees in the file."""
-        with contextlib.closing(sqlite3.connect(self.path)) as connection:
-            return connection.execute(sql).fetchall()
+        """What another process sees in the database."""
+        return rows(self.path, sql)
 
     def size(self) -> int:
         """Number of entries on disk, as the head says; the rows must agree."""
-        [(size, rows, last)] = self.rows("SELECT size, count(*), max(seq) + 1 FROM log_state, entry")
+        [(size, rows, last)] = self.rows("SELECT max(size), count(*), max(seq) + 1 FROM log_state, entry")
         assert size == rows == last
         return size
 
@@ -101,9 +106,12 @@ class Desk:
             await blocked
 
 
-async def make_ledger(path: Path) -> None:
+async def make_ledger(path: Place) -> None:
     """A new ledger whose genesis is recorded at one nanosecond."""
     upgrade(path)
+    if isinstance(path, Path):
+        with contextlib.closing(sqlite3.connect(path)) as connection:
+            connection.execute("VACUUM")  # a disk is full only once no page is free
     desk = Desk(path)
     desk.now_ns = 1
     async with desk.database.write() as connection:
@@ -112,7 +120,7 @@ async def make_ledger(path: Path) -> None:
         await desk.journal.transact(_genesis)
 
 
-async def audit(path: Path) -> dict[str, Any]:
+async def audit(path: Place) -> dict[str, Any]:
     """What `ledger verify` says about a database file."""
     database = Database(path)
     try:

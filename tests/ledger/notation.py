@@ -12,6 +12,7 @@ One step a line; `# …` is a comment, and a step that must be refused ends with
     limit v1 floor 0 ceiling 9 / freeze v1 / legal-hold v1 / free v1 / close v1 / mark v1
     v1 → centre 5 dated 7 late             effective at 7 ns; `late`: in the open period if that one is closed
     close period 10                        nothing more may be dated before 10 ns
+    asset GPU.s:H100=16/3 / erase 7        registers an asset; drops the payload of an entry
     note                                   an entry without legs
     at 50                                  the clock shows 50 ns from here on
     v1 has 40, 15 available                a check: balance and what can still be spent
@@ -24,9 +25,23 @@ from collections.abc import Iterator
 from dataclasses import astuple, dataclass, field
 from hashlib import sha256
 
-from ledger.amount import ASSETS
+from ledger.amount import ASSETS, Asset
 from ledger.apply import Refusal, apply
-from ledger.entry import NO_SEQ, Entry, EntryKind, Event, Layer, Leg, Limits, Opening, Restriction, Side, credit
+from ledger.entry import (
+    NO_SEQ,
+    Entry,
+    EntryKind,
+    Event,
+    Layer,
+    Leg,
+    Limits,
+    Opening,
+    Restriction,
+    Side,
+    asset_payload,
+    credit,
+    opening_payload,
+)
 from ledger.journal import Journal
 from ledger.state import Account, Original, State
 
@@ -41,6 +56,7 @@ PERIOD = re.compile(r"close period (\d+)")
 DATED = re.compile(r"(.+) dated (-?\d+)( late)?")
 BITS = {"free": 0, "freeze": Restriction.FROZEN, "legal-hold": Restriction.LEGAL_HOLD, "close": Restriction.CLOSED}
 UNHOLD = re.compile(r"(release|expire) (\S+)")
+ASSET = re.compile(r"asset (\S+)=(\d+)/(\d+)")
 AT = re.compile(r"at (\d+)")
 HAS = re.compile(r"(\S+) has (-?\d+)(?:, (-?\d+) available)?")
 SIDE = re.compile(r"(\S+?)(?: (-?\d+))?")
@@ -57,6 +73,15 @@ def event(text: str, kind: EntryKind = EntryKind.NOTE, legs: tuple[Leg, ...] = (
 
 def post(text: str, *legs: Leg, **fields) -> Event:
     return event(text, EntryKind.POST, legs, **fields)
+
+
+def payload_of(asked: Event) -> bytes | None:
+    """What an event must commit to, so that a verifier knows the rules that it sets."""
+    if asked.opening:
+        return opening_payload(asked.opening.name, asked.opening.limits)
+    if asked.asset:
+        return asset_payload(asked.asset)
+    return f"{asked.limits}\nreason".encode() if asked.kind == EntryKind.LIMIT else None
 
 
 def seen(state: State) -> tuple:
@@ -98,6 +123,7 @@ class Book:
     holds: dict[str, tuple[int, tuple[str, ...]]] = field(default_factory=dict)
     posts: dict[str, int] = field(default_factory=dict)
     entries: list[Entry] = field(default_factory=list)
+    payloads: dict[int, bytes | None] = field(default_factory=dict)
 
     def play(self, text: str) -> Book:
         """Play a text against the pure state machine; every step must turn out as written."""
@@ -108,6 +134,7 @@ class Book:
                 outcome = apply(self.state, asked, self.now_ns)
                 assert (outcome.value if isinstance(outcome, Refusal) else "") == refusal, step
                 if isinstance(outcome, Entry):
+                    self.payloads[outcome.seq] = payload_of(asked)
                     self.note(step, outcome)
         return self
 
@@ -171,6 +198,10 @@ class Book:
             return event(key, EntryKind.STATUS, self.named(match[2]), restriction=int(BITS[match[1]]))
         if step.startswith("mark "):
             return event(key, EntryKind.MARK, self.named(step[5:]))
+        if step.startswith("erase "):
+            return event(key, EntryKind.ERASE, ref_seq=int(step[6:]))
+        if match := ASSET.fullmatch(step):
+            return event(key, EntryKind.ASSET, asset=Asset(match[1], int(match[2]), int(match[3])))
         return None
 
     def named(self, name: str) -> tuple[Leg, ...]:
@@ -222,9 +253,15 @@ async def play(journal: Journal, text: str, book: Book | None = None) -> Book:
             opened = await journal.transact(lambda tx, wanted=wanted: tx.open([wanted]))
             book.numbers[match[1]] = opened[match[1]].number
             continue
+        if match := ASSET.fullmatch(step):
+            await journal.transact(lambda tx, code=match[1]: tx.asset(code))
+            continue
         if match := HAS.fullmatch(step):
             found = await journal.transact(lambda tx, name=match[1]: tx.accounts([name]))
             book.state.add(found[match[1]])
         if not book.look(step):
-            book.note(step, *(await journal.submit(book.event(step))))
+            asked = book.event(step)
+            if payload := payload_of(asked):
+                asked = asked._replace(salt=digest(step), payload=payload)
+            book.note(step, *(await journal.submit(asked)))
     return book

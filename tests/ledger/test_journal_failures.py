@@ -4,6 +4,7 @@ import asyncio
 import sqlite3
 
 import pytest
+import sqlalchemy.event
 
 from ledger import journal as journal_module
 from ledger.entry import credit, debit
@@ -14,10 +15,13 @@ from tests.ledger.notation import event, post
 
 
 async def fill(desk: Desk, pages: int) -> None:
-    """Let the database grow by so many pages and no more, as on a disk that is full."""
+    """Let the database grow by so many pages and no more, as on a disk that is full, whoever connects to it."""
     async with desk.database.write() as connection:
         used = (await connection.exec_driver_sql("PRAGMA page_count")).scalar_one()
-        await connection.exec_driver_sql(f"PRAGMA max_page_count = {used + pages}")
+        limit = f"PRAGMA max_page_count = {used + pages}"
+        await connection.exec_driver_sql(limit)
+    for engine in (desk.database._writer, desk.database._readers):
+        sqlalchemy.event.listen(engine.sync_engine, "connect", lambda made, _: made.execute(limit))
 
 
 async def test_when_the_disk_is_full_nothing_is_recorded(desk):
@@ -26,7 +30,11 @@ async def test_when_the_disk_is_full_nothing_is_recorded(desk):
     await fill(desk, 1)
     events = [
         post(
-            f"pay {at}", debit(book.numbers["v1"], 1), credit(book.numbers["centre"], 1), salt=b"s", payload=bytes(999)
+            f"pay {at}",
+            debit(book.numbers["v1"], 1),
+            credit(book.numbers["centre"], 1),
+            salt=b"s",
+            payload=bytes(9_999),
         )
         for at in range(40)
     ]

@@ -34,7 +34,7 @@ from suanquan.db.database import Database
 from suanquan.home import Home, write_secret
 from suanquan.server import listen, serving
 from suanquan.service import open_service
-from suanquan.settings import Settings
+from suanquan.settings import Settings, load_settings
 from suanquan.use_cases import setup
 from suanquan.use_cases.overview import overview
 from suanquan.use_cases.verify_ledger import verify_ledger
@@ -69,10 +69,10 @@ class Installation:
         return self.home.path / "passphrase"
 
 
-def install(path):
+def install(path, settings=None):
     """Initialise a home as an operator does and register its centres."""
     home = Home(path)
-    token = setup.initialise(home, Settings(sandbox=True), PASSPHRASE)
+    token = setup.initialise(home, settings or Settings(sandbox=True), PASSPHRASE)
     write_secret(path / "passphrase", PASSPHRASE)
 
     async def register():
@@ -157,7 +157,7 @@ def figures_of(home):
     """Figures of a home that may or may not be served at the moment."""
 
     async def read():
-        database = Database(home.database)
+        database = Database(home.place(load_settings(home.settings_file)))
         try:
             return await figures(database, load_catalog(home.config))
         finally:
@@ -232,11 +232,11 @@ class ProcessService:
         ]
         self._log = str(log)
 
-    def start(self):
-        """Start the process and wait until it answers."""
+    def start(self, *, standing_by=False):
+        """Start the process and, unless it has to stand by, wait until it answers."""
         self.process = spawn(command, self._arguments, self._log)
         deadline = time.monotonic() + 20
-        while not self.answers():
+        while not standing_by and not self.answers():
             assert self.process.is_alive(), "the service did not start"
             assert time.monotonic() < deadline
             time.sleep(0.01)

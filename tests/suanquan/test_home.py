@@ -37,9 +37,10 @@ def test_a_new_home_is_its_owners_alone(home):
     home.path.mkdir(mode=0o755)
     setup.initialise(home, SETTINGS, PASSPHRASE)
     assert stat.S_IMODE(home.path.stat().st_mode) == 0o700
-    secret = [home.database, home.settings_file, *home.keys.iterdir()]
+    keys = [path for path in home.keys.rglob("*") if path.is_file()]
+    secret = [home.database, home.settings_file, home.log_head, *keys]
     assert [stat.S_IMODE(path.stat().st_mode) for path in secret] == [0o600] * len(secret)
-    assert stat.S_IMODE(home.keys.stat().st_mode) == 0o700
+    assert [stat.S_IMODE(folder.stat().st_mode) for folder in (home.keys, home.log_keys)] == [0o700] * 2
 
 
 def test_the_open_database_is_closed_to_others(installation):

@@ -101,7 +101,7 @@ async def fill(home):
 def make(path, **settings):
     home = Home(path)
     create_home(home, Settings(**settings), PASSPHRASE)
-    asyncio.run(create_ledger(home, "urn:test/ledger/0"))
+    asyncio.run(create_ledger(home, home.database, "urn:test/ledger/0"))
     return home
 
 

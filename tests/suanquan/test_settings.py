@@ -48,6 +48,11 @@ def test_the_environment_goes_over_the_file(file, monkeypatch):
         ('public_url = "suanquan.example.cn"', "public_url"),
         ('public_url = "https://suanquan.example.cn/?a=b"', "public_url"),
         ("sandbox = 7", "sandbox"),
+        ('database_url = "mysql://u@h/d"', "database_url"),
+        ('database_url = "postgresql://u:secret@h/d"', "database_url"),
+        ('database_url = "postgresql://u@h/d?password=secret"', "database_url"),
+        ('database_url = "postgresql://u@h"', "database_url"),
+        ('database_url = "postgresql://u@h/d?sslmode=require&options=-c"', "database_url"),
     ],
 )
 def test_a_faulty_setting_is_named(text, where, file):
@@ -58,6 +63,23 @@ def test_a_faulty_setting_is_named(text, where, file):
     assert finding.where == f"{file}: {where}"
     assert finding.zh
     assert finding.en
+    assert "secret" not in str(error) + repr(error.findings) + str(error.__cause__) + str(error.__context__)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "postgresql:///suanquan",
+        "postgresql://suanquan@db.example.cn/suanquan",
+        "postgresql://suanquan@[::1]:5433/suanquan?sslmode=verify-full&sslrootcert=/etc/ca.pem",
+        "postgresql://suanquan@one,two/suanquan?target_session_attrs=read-write",
+        "postgresql://suanquan@/suanquan?host=/run/postgresql",
+    ],
+)
+def test_a_database_is_named_as_postgresql_names_it(url, file):
+    """Hosts, sockets and TLS are part of the URL; nothing means the database of the home."""
+    assert load_settings(write(file, f'database_url = "{url}"\n')).database_url == url
 
 
 @pytest.mark.parametrize("data", [b"port = [", b"port = 1\nport = 2", b"issuer = '\xff'"])

@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 from alembic import op
 
+from suanquan.db.protection import protect
+
 revision = "0001"
 down_revision = None
 branch_labels = None
@@ -19,7 +21,7 @@ TYPES: dict[str, Any] = {
     "int": sa.BigInteger().with_variant(sa.INTEGER(), "sqlite"),
     "small": sa.SmallInteger().with_variant(sa.INTEGER(), "sqlite"),
     "bytes": sa.LargeBinary().with_variant(sa.BLOB(), "sqlite"),
-    "text": sa.Text(),
+    "text": sa.Text().with_variant(sa.Text(collation="C"), "postgresql"),
 }
 
 
@@ -122,11 +124,7 @@ def upgrade() -> None:
     )
     op.create_index("voucher_holder", "voucher", ["holder", "scheme", "year"])
     for table in APPEND_ONLY:
-        for verb in ("UPDATE", "DELETE"):
-            op.execute(
-                f"CREATE TRIGGER {table}_no_{verb.lower()} BEFORE {verb} ON {table} "
-                f"BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END"
-            )
+        protect(op, table)
 
 
 def _create(spec: Spec) -> None:

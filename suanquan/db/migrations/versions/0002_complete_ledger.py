@@ -6,11 +6,15 @@ Accounts lose their name and floor to tables of their own, and the index from ac
 from __future__ import annotations
 
 import struct
-from itertools import groupby
+from collections.abc import Iterator
+from hashlib import sha256
+from itertools import groupby, islice
 from typing import Any
 
 import sqlalchemy as sa
 from alembic import op
+
+from suanquan.db.protection import protect, unprotect
 
 revision = "0002"
 down_revision = "0001"
@@ -21,17 +25,17 @@ TYPES: dict[str, Any] = {
     "int": sa.BigInteger().with_variant(sa.INTEGER(), "sqlite"),
     "small": sa.SmallInteger().with_variant(sa.INTEGER(), "sqlite"),
     "bytes": sa.LargeBinary().with_variant(sa.BLOB(), "sqlite"),
-    "text": sa.Text(),
+    "text": sa.Text().with_variant(sa.Text(collation="C"), "postgresql"),
 }
 PLACES_PER_ROW = 8
+TILE_WIDTH = 256
 CHANGED = ("account", "balance", "entry", "hold", "touched", "log_state")
 
 
 def upgrade() -> None:
     """Make new tables, carry over what the old ones held, and drop those."""
-    for verb in ("update", "delete"):
-        for table in ("account", "entry", "touched"):
-            op.execute(f"DROP TRIGGER {table}_no_{verb}")
+    for table in ("account", "entry", "touched"):
+        unprotect(op, table)
     op.drop_index("hold_due", "hold")
     for table in CHANGED:
         op.rename_table(table, f"{table}_1")
@@ -43,15 +47,17 @@ def upgrade() -> None:
         sqlite_where=sa.text("status = 0"),
         postgresql_where=sa.text("status = 0"),
     )
+    kind = TYPES["bytes"].compile(op.get_bind().dialect)
     for statement in CARRIED:
-        op.execute(statement)
+        op.execute(statement.format(bytes=kind))
     _pack_touched()
+    _hash_tiles()
     for table in CHANGED:
         op.drop_table(f"{table}_1")
     for table in ("account", "asset", "entry", "touched", "erased", "failed", "dated", "tile"):
-        _protect(table)
+        protect(op, table)
     for table, key in (("payload", "seq"), ("account_name", "account")):
-        _protect(table, unless=f"WHEN NOT EXISTS (SELECT 1 FROM erased WHERE erased.{key} = OLD.{key})")  # noqa: S608 -- own names
+        protect(op, table, unless=f"EXISTS (SELECT 1 FROM erased WHERE erased.{key} = OLD.{key})")  # noqa: S608 -- own names
 
 
 def _create_tables() -> None:
@@ -102,7 +108,7 @@ def _create_tables() -> None:
 CARRIED = (
     "INSERT INTO account SELECT number, public_id, asset FROM account_1",
     "INSERT INTO account_name SELECT number, name FROM account_1",
-    """INSERT INTO balance SELECT account, floor, NULL, 0, debits_posted, credits_posted, debits_held, credits_held, last_seq, x''
+    """INSERT INTO balance SELECT account, floor, NULL, 0, debits_posted, credits_posted, debits_held, credits_held, last_seq, CAST('' AS {bytes})
     FROM balance_1 JOIN account_1 ON account_1.number = balance_1.account""",
     "INSERT INTO entry SELECT * FROM entry_1",
     "INSERT INTO hold SELECT seq, 0, debit, credit, amount, remaining, expires_ns, status FROM hold_1",
@@ -128,6 +134,27 @@ def _pack_touched() -> None:
                 connection.execute(sa.text("UPDATE balance SET recent = :places WHERE account = :account"), values)
 
 
+def _hash_tiles() -> None:
+    """Tiles of the log so far: 256 leaf hashes each, and above them 256 roots of tiles each (RFC 6962 §2.1)."""
+    leaves = op.get_bind().execute(sa.text("SELECT leaf FROM entry WHERE shard = 0 ORDER BY seq"))
+    hashes: Iterator[bytes] = (sha256(b"\0" + leaf).digest() for (leaf,) in leaves)
+    level = 0
+    while roots := list(_full_tiles(level, hashes)):
+        hashes, level = iter(roots), level + 1
+
+
+def _full_tiles(level: int, hashes: Iterator[bytes]) -> Iterator[bytes]:
+    number = 0
+    while len(tile := list(islice(hashes, TILE_WIDTH))) == TILE_WIDTH:
+        root = tile
+        while len(root) > 1:
+            root = [sha256(b"\1" + one + two).digest() for one, two in zip(root[::2], root[1::2], strict=True)]
+        values = {"level": level, "number": number, "hashes": b"".join(tile), "root": root[0]}
+        op.get_bind().execute(sa.text("INSERT INTO tile VALUES (:level, :number, :hashes, :root)"), values)
+        yield root[0]
+        number += 1
+
+
 def _create(name: str, columns: str, key: str, *, unique: str = "", clustered: bool = False) -> None:
     named = [column.split(" ") for column in columns.split(", ")]
     op.create_table(
@@ -141,12 +168,3 @@ def _create(name: str, columns: str, key: str, *, unique: str = "", clustered: b
         sqlite_strict=True,
         sqlite_with_rowid=not clustered,
     )
-
-
-def _protect(table: str, unless: str = "") -> None:
-    """Refuse to change rows, and to delete them unless a condition says that it was logged."""
-    for verb, condition in (("UPDATE", ""), ("DELETE", unless)):
-        op.execute(
-            f"CREATE TRIGGER {table}_no_{verb.lower()} BEFORE {verb} ON {table} {condition} "
-            f"BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END"
-        )

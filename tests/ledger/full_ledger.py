@@ -1,0 +1,134 @@
+"""A ledger with everything in it: usage, vouchers, and every kind of entry."""
+
+import asyncio
+import json
+from hashlib import sha256
+from pathlib import Path
+
+from ledger.checkpoint import Checkpoint
+from ledger.entry import EntryKind
+from metering.batch import decode_cloudevents
+from suanquan.catalog import load_catalog
+from suanquan.db.place import Place
+from suanquan.use_cases.ingest import Issuer, Request, Rules, ingest
+from suanquan.use_cases.issue import Order, issue
+from suanquan.use_cases.setup import bind_account, register_centre
+from tests.back_ends import rows
+from tests.ledger.desk import Desk, codes, gathered
+from tests.ledger.notation import event
+from tests.shared_data import ROOT
+from tests.voucher.samples import ISSUER, KEY, PRIVATE
+from voucher.holder import sandbox_uscc
+from voucher.issuance import IssueRequest
+from voucher.keys import KeyRegistry
+
+CATALOG = load_catalog(ROOT / "config")
+RULES = Rules(CATALOG.tariffs, CATALOG.schemes, CATALOG.digest)
+KEYS = KeyRegistry(ISSUER).announced(KEY).activated(KEY.kid)
+NOW_S = 1_780_000_000
+
+
+STORY = """
+    open treasury
+    open v1 floor 0
+    open centre ceiling 5000
+    open lab
+    asset GPU.s:H100=16/3
+    treasury → v1 100
+    hold h1: v1 → centre 10
+    hold h2: v1 → centre 10; treasury → lab 3 until {soon}
+    hold h3: v1 → centre 10; treasury → lab 9
+    hold h4: v1 → centre 10 until {later}
+    hold h5: v1 → centre 10
+    capture h1 4
+    capture h3 3 + 1 final
+    release h5
+    paid: treasury → centre 9
+    reverse paid: centre → treasury 2
+    v1 → centre 1 dated {ended}
+    v1 → centre 2 dated {ended}
+    treasury → lab 1 dated 86400000000000
+    close period {ended}
+    v1 → centre 1 dated 7 late
+    limit lab floor -100
+    freeze lab
+    free lab
+    mark v1
+    open gone
+    close gone
+"""
+
+
+def body(centre: str, first: int, count: int, model: str = "H800") -> bytes:
+    """A batch of one-hour jobs of three accounts."""
+    return json.dumps(
+        [
+            {
+                "specversion": "1.0",
+                "type": "cn.suanquan.usage.interval.v1",
+                "source": f"urn:centre:{centre}:agent:a",
+                "id": f"job-{at:05}",
+                "time": "2026-05-01T00:00:00Z",
+                "subject": f"lab-{at % 3}",
+                "sequence": str(at),
+                "data": {
+                    "job": str(at),
+                    "attempt": 0,
+                    "start": "2026-04-30T00:00:00Z",
+                    "end": "2026-04-30T01:00:00Z",
+                    "active_s": 3600,
+                    "accelerators": [{"model": model, "count_milli": 8000}],
+                    "state": "COMPLETED",
+                    "final": True,
+                },
+            }
+            for at in range(first, first + count)
+        ]
+    ).encode()
+
+
+async def send(desk: Desk, centre: str, content: bytes) -> None:
+    digest = sha256(content).digest()
+    about = Request(centre, "kid", digest.hex(), 0, digest.hex(), digest)
+    batch = decode_cloudevents(content, desk.now_ns // 1000)
+    issuer = Issuer(ISSUER, KEY.kid, PRIVATE.sign)
+    await desk.journal.transact(lambda tx: ingest(tx, about, batch, RULES, issuer))
+
+
+async def fill(path: Place) -> None:
+    """Centres, bindings, vouchers of both units, usage of two centres, entries of every kind, a full tile, a checkpoint."""
+    desk = Desk(path)
+    desk.now_ns = NOW_S * 10**9
+    async with desk:
+        for centre in ("sj01", "sj02"):
+            await register_centre(desk.journal, CATALOG, centre, "松江", {"H800": 64})
+            await bind_account(desk.journal, centre, "lab-0", sandbox_uscc(1))
+        for key, unit in (("a", "CNY"), ("b", "PFLOPS.h")):
+            order = Order(IssueRequest(sandbox_uscc(1), unit, "20"), CATALOG.schemes["cn-sh-songjiang-sandbox"], key)
+            await issue(desk.journal, order, KEYS, PRIVATE.sign)
+        await send(desk, "sj01", body("sj01", 0, 10))
+        await send(desk, "sj02", body("sj02", 0, 5))
+        await send(desk, "sj01", body("sj01", 8, 7))
+        await send(desk, "sj01", body("sj01", 0, 3))
+        await send(desk, "sj02", body("sj02", 50, 3, model="unheard-of"))
+        book = await desk.play(STORY.format(soon=desk.now_ns + 50, later=desk.now_ns + 10**9, ended=desk.now_ns - 10))
+        refused = event("refused", EntryKind.POST, book.legs("v1 → centre 999999"))
+        assert codes(await gathered(desk.submit(refused))) == ["insufficient"]
+        private = await desk.submit(event("private", salt=bytes(32), payload=b"a name"))
+        [(opening,)] = desk.rows(
+            "SELECT max(seq) FROM payload WHERE seq < (SELECT min(seq) FROM entry WHERE kind = 12)"
+        )
+        await desk.play(f"erase {private.seq}\nerase {opening}\nerase {opening}", book)
+        desk.now_ns += 10**6
+        await desk.play("note", book)
+        await asyncio.gather(*(desk.submit(event(f"note {at}")) for at in range(256)))
+    sign(path)
+
+
+def sign(place: Place) -> None:
+    """A checkpoint of the log as it stands; the signature is for others to check."""
+    [(origin, size, root)] = rows(place, "SELECT origin, size, root FROM log_state")
+    root = bytes(root)
+    note = Checkpoint(origin, size, root).text + "\n\u2014 test.example/ledger/0 signature\n"
+    held = f"x'{root.hex()}'" if isinstance(place, Path) else f"'\\x{root.hex()}'"
+    rows(place, f"INSERT INTO checkpoint VALUES ({size}, {held}, 1, '{note}', 0)")
