@@ -20,10 +20,10 @@ OPENINGS = (
 
 
 class Wishes:
-    """Draws requests. `now_ns` is what a client's clock shows."""
+    """Draws requests. `now_ns` is what a client's clock shows; `whose` parts the names that processes open."""
 
-    def __init__(self, random: Random, now_ns: Callable[[], int]) -> None:
-        self.random, self.now_ns = random, now_ns
+    def __init__(self, random: Random, now_ns: Callable[[], int], whose: str = "account") -> None:
+        self.random, self.now_ns, self.whose = random, now_ns, whose
         self.asked: list[Event] = []
         self._names = 0
 
@@ -44,7 +44,7 @@ class Wishes:
         for _ in range(random.randint(0, 2)):
             self._names += random.random() < 0.7
             limits = random.choice([Limits(), Limits(0), Limits(0), Limits(1), Limits(0, 50)])
-            opens.append((f"account {self._names}", random.choice([CNY, CNY, COMPUTE]), limits))
+            opens.append((f"{self.whose} {self._names}", random.choice([CNY, CNY, COMPUTE]), limits))
         chain = self.chain(books, random.randint(0, 2))
         return Asked([chain], all_or_nothing=True, opens=tuple(opens), is_work=True, fails=random.random() < 0.2)
 
