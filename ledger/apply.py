@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import enum
-
 from ledger.amount import INT64_MAX
 from ledger.entry import (
     HOLD_LINES_MAX,
@@ -16,52 +14,15 @@ from ledger.entry import (
     Layer,
     Leg,
     Limits,
-    PostedLeg,
     Restriction,
 )
 from ledger.leaf import commitment, encode
+from ledger.moves import DEBIT_BLOCKED, Legs, check_legs, move, transfer, within_limits
+from ledger.refusal import OF_FORM, Refusal
 from ledger.state import Account, Hold, HoldLine, HoldStatus, State
 
-
-class Refusal(enum.Enum):
-    """Why an event changes nothing, in order of precedence."""
-
-    MALFORMED = "event-malformed"
-    PERIOD_CLOSED = "period-closed"
-    HOLD_UNKNOWN = "hold-unknown"
-    HOLD_CLOSED = "hold-closed"
-    HOLD_EXPIRED = "hold-expired"
-    HOLD_NOT_DUE = "hold-not-due"
-    ORIGINAL_UNKNOWN = "original-unknown"
-    PERIOD_NOT_OVER = "period-not-over"
-    ACCOUNT_EXISTS = "account-exists"
-    ASSET_EXISTS = "asset-exists"
-    ACCOUNT_UNKNOWN = "account-unknown"
-    LEGS_COUNT = "legs-count"
-    AMOUNT_RANGE = "amount-range"
-    UNBALANCED = "unbalanced"
-    ACCOUNT_CLOSED = "account-closed"
-    ACCOUNT_LEGAL_HOLD = "account-legal-hold"
-    ACCOUNT_FROZEN = "account-frozen"
-    ACCOUNT_NOT_EMPTY = "account-not-empty"
-    HOLD_EXCEEDED = "hold-exceeded"
-    REVERSAL_EXCEEDED = "reversal-exceeded"
-    INSUFFICIENT = "insufficient"
-    OVER_CEILING = "over-ceiling"
-    TOTAL_RANGE = "total-range"
-
-    @property
-    def is_of_form(self) -> bool:
-        """Whether the event itself is at fault, whatever the state: its id is not burnt, and may be used when corrected."""
-        return self in _OF_FORM
-
-
-_OF_FORM = {Refusal.MALFORMED, Refusal.LEGS_COUNT, Refusal.AMOUNT_RANGE, Refusal.UNBALANCED}
-_DEBIT_BLOCKED = Restriction.FROZEN | Restriction.LEGAL_HOLD | Restriction.CLOSED
 _new = tuple.__new__
 """Makes named tuples in a third of the time of their constructor; the fields stand in order."""
-
-Legs = tuple[PostedLeg, ...]
 
 
 def apply(state: State, event: Event, recorded_ns: int) -> Entry | Refusal:
@@ -188,7 +149,7 @@ def _status(state: State, event: Event, _now: int) -> Legs | Refusal:
     account = _named_account(state, event)
     if isinstance(account, Refusal):
         return account
-    if not 0 <= event.restriction <= _DEBIT_BLOCKED:
+    if not 0 <= event.restriction <= DEBIT_BLOCKED:
         return Refusal.AMOUNT_RANGE
     if account.restriction & Restriction.CLOSED:
         return Refusal.ACCOUNT_CLOSED
@@ -215,52 +176,15 @@ def _named_account(state: State, event: Event) -> Account | Refusal:
 
 
 def _mark_account(state: State, number: int) -> Legs | Refusal:
-    return _within_limits(state, _move(state, (Leg(number, 1, 0),), Layer.POSTED))
+    return within_limits(state, move(state, (Leg(number, 1, 0),), Layer.POSTED))
 
 
 def _post(state: State, event: Event, _now: int) -> Legs | Refusal:
     legs = event[3]
-    if len(legs) == 2 and (moved := _transfer(state, *legs)) is not None:
+    if len(legs) == 2 and (moved := transfer(state, *legs)) is not None:
         return moved
-    fault = _check_legs(state, legs, LEGS_MAX)
-    return fault or _within_limits(state, _move(state, legs, Layer.POSTED))
-
-
-def _transfer(state: State, taken: Leg, given: Leg) -> Legs | None:
-    """The common posting, a debit and a credit, in half the time; None where the general way must decide.
-
-    A debit cannot break a ceiling nor a credit a floor: limits hold before every event.
-    """
-    number, side, amount = taken
-    other, other_side, other_amount = given
-    accounts, seq = state.accounts, state.size
-    source, goal = accounts.get(number), accounts.get(other)
-    if (
-        source is None or goal is None or source is goal or side or not other_side or amount != other_amount
-        or amount <= 0 or source.restriction or goal.restriction or source.asset != goal.asset
-    ):  # fmt: skip
-        return None
-    dp, cp, dh, ch, last = (
-        source.debits_posted, source.credits_posted, source.debits_held, source.credits_held, source.last_seq
-    )  # fmt: skip
-    dp2, cp2, dh2, ch2, last2 = (
-        goal.debits_posted, goal.credits_posted, goal.debits_held, goal.credits_held, goal.last_seq
-    )  # fmt: skip
-    floor, ceiling = source.limits.floor, goal.limits.ceiling
-    new_dp, new_cp = dp + amount, cp2 + amount
-    if (
-        new_dp > INT64_MAX or new_cp > INT64_MAX
-        or (floor is not None and cp - new_dp - dh < floor)
-        or (ceiling is not None and new_cp + ch2 - dp2 > ceiling)
-    ):  # fmt: skip
-        return None
-    state.undo += ((source, dp, cp, dh, ch, last), (goal, dp2, cp2, dh2, ch2, last2))
-    source.debits_posted, source.last_seq = new_dp, seq
-    goal.credits_posted, goal.last_seq = new_cp, seq
-    return (
-        _new(PostedLeg, (number, source.public_id, source.asset, 0, 0, amount, last, new_dp, cp, dh, ch)),
-        _new(PostedLeg, (other, goal.public_id, goal.asset, 1, 0, amount, last2, dp2, new_cp, dh2, ch2)),
-    )
+    fault = check_legs(state, legs, LEGS_MAX)
+    return fault or within_limits(state, move(state, legs, Layer.POSTED))
 
 
 def _hold(state: State, event: Event, now: int) -> Legs | Refusal:
@@ -274,8 +198,8 @@ def _hold(state: State, event: Event, now: int) -> Legs | Refusal:
     pairs = {(one.account, two.account) for one, two in lines}
     if [leg.side for leg in legs] != [0, 1] * len(lines) or not 0 < len(lines) == len(pairs) <= HOLD_LINES_MAX:
         return Refusal.LEGS_COUNT
-    fault = _check_legs(state, legs, LEGS_MAX)
-    if fault in _OF_FORM:
+    fault = check_legs(state, legs, LEGS_MAX)
+    if fault in OF_FORM:
         return fault
     if any(
         one.amount != two.amount or accounts[one.account].asset != accounts[two.account].asset for one, two in lines
@@ -286,7 +210,7 @@ def _hold(state: State, event: Event, now: int) -> Legs | Refusal:
     held = [HoldLine(one.account, two.account, one.amount, one.amount) for one, two in lines]
     state.holds[state.size] = Hold(state.size, held, event.expires_ns)
     state.undo.append((state.holds.pop, state.size))
-    return _within_limits(state, _move(state, legs, Layer.HELD))
+    return within_limits(state, move(state, legs, Layer.HELD))
 
 
 def _capture(state: State, event: Event, now: int) -> Legs | Refusal:
@@ -348,10 +272,10 @@ def _unhold(state: State, hold: Hold, captured: list[int], *, final: bool, statu
         moved += [Leg(line.debit, 0, amount), Leg(line.credit, 1, amount)] if amount else []
     if not any(line.remaining for line in hold.lines):
         hold.status = status
-    lowered = tuple(leg._replace(amount=-leg.amount) for leg in _move(state, tuple(freed), Layer.HELD))
+    lowered = tuple(leg._replace(amount=-leg.amount) for leg in move(state, tuple(freed), Layer.HELD))
     if not moved:
         return lowered
-    return _within_limits(state, lowered + _move(state, tuple(moved), Layer.POSTED))
+    return within_limits(state, lowered + move(state, tuple(moved), Layer.POSTED))
 
 
 def _reverse(state: State, event: Event, _now: int) -> Legs | Refusal:
@@ -363,7 +287,7 @@ def _reverse(state: State, event: Event, _now: int) -> Legs | Refusal:
     legs = event.legs or tuple(Leg(account, 1 - side, amount) for (account, side), amount in left.items() if amount)
     if not legs:
         return Refusal.REVERSAL_EXCEEDED
-    fault = _check_legs(state, legs, LEGS_MAX)
+    fault = check_legs(state, legs, LEGS_MAX)
     if fault:
         return fault
     for leg in legs:
@@ -374,78 +298,7 @@ def _reverse(state: State, event: Event, _now: int) -> Legs | Refusal:
         state.undo.append((original.reversed.__setitem__, key, before))
         original.reversed[key] = before + leg.amount
         left[key] -= leg.amount
-    return _within_limits(state, _move(state, legs, Layer.POSTED))
-
-
-def _check_legs(state: State, legs: tuple[Leg, ...], legs_max: int) -> Refusal | None:
-    """Two legs or more of known accounts that may move, positive int64 amounts, debits equal credits per asset."""
-    accounts, in_range, blocked = state.accounts, True, 0
-    sums: dict[int, int] = {}
-    for number, side, amount in legs:
-        account = accounts.get(number)
-        if account is None:
-            return Refusal.ACCOUNT_UNKNOWN
-        if amount <= 0 or amount > INT64_MAX:
-            in_range = False
-        if account.restriction:
-            blocked |= account.restriction & (Restriction.CLOSED if side else _DEBIT_BLOCKED)
-        asset = account.asset
-        sums[asset] = sums.get(asset, 0) + (amount if side else -amount)
-    if not 2 <= len(legs) <= legs_max:
-        return Refusal.LEGS_COUNT
-    if not in_range:
-        return Refusal.AMOUNT_RANGE
-    if any(sums.values()):
-        return Refusal.UNBALANCED
-    return _blocked(blocked) if blocked else None
-
-
-def _blocked(restriction: int) -> Refusal:
-    if restriction & Restriction.CLOSED:
-        return Refusal.ACCOUNT_CLOSED
-    return Refusal.ACCOUNT_LEGAL_HOLD if restriction & Restriction.LEGAL_HOLD else Refusal.ACCOUNT_FROZEN
-
-
-def _move(state: State, legs: tuple[Leg, ...], layer: Layer) -> Legs:
-    """Change the totals of each leg's account; a side is true for credit (`Side` names the numbers, and costs time)."""
-    posted: list[PostedLeg] = []
-    accounts, undo, seq = state.accounts, state.undo, state.size
-    held = layer is Layer.HELD
-    for number, side, amount in legs:
-        account = accounts[number]
-        dp, cp = account.debits_posted, account.credits_posted
-        dh, ch, last = account.debits_held, account.credits_held, account.last_seq
-        undo.append((account, dp, cp, dh, ch, last))
-        if not held:
-            if side:
-                account.credits_posted = cp = cp + amount
-            else:
-                account.debits_posted = dp = dp + amount
-        elif side:
-            account.credits_held = ch = ch + amount
-        else:
-            account.debits_held = dh = dh + amount
-        account.last_seq = seq
-        fields = (number, account.public_id, account.asset, side, layer, amount, last, dp, cp, dh, ch)
-        posted.append(_new(PostedLeg, fields))
-    return tuple(posted)
-
-
-def _within_limits(state: State, legs: Legs) -> Legs | Refusal:
-    """Every account touched is within its limits, and its totals can be stored."""
-    worst: Refusal | None = None
-    accounts = state.accounts
-    for leg in legs:
-        account = accounts[leg[0]]
-        floor, ceiling = account.limits
-        dp, cp, dh, ch = account.debits_posted, account.credits_posted, account.debits_held, account.credits_held
-        if floor is not None and cp - dp - dh < floor:
-            return Refusal.INSUFFICIENT
-        if ceiling is not None and cp + ch - dp > ceiling:
-            worst = Refusal.OVER_CEILING
-        elif dp > INT64_MAX or cp > INT64_MAX or dh > INT64_MAX or ch > INT64_MAX:
-            worst = worst or Refusal.TOTAL_RANGE
-    return worst or legs
+    return within_limits(state, move(state, legs, Layer.POSTED))
 
 
 def _erase(state: State, event: Event, _now: int) -> Legs | Refusal:

@@ -14,6 +14,7 @@ from hashlib import sha256
 from typing import Any, Protocol, TypeVar
 
 from ledger import sql, store
+from ledger.changes import Changes, LogHead, changes_of
 from ledger.edge import Edge
 from ledger.entry import Entry, EntryKind, Event
 from ledger.errors import Kind, LedgerError
@@ -73,7 +74,7 @@ class _Flight:
     """A group of events on its way to the disk, while the next group is applied."""
 
     answers: _Answers
-    changes: store.Changes
+    changes: Changes
     known: dict[bytes, Entry]
     failed: store.Failures
     task: asyncio.Task[bool] | None = None
@@ -332,22 +333,22 @@ class Journal(Writer):
         self.state.forget()
         self.state.assets = {asset.code: asset.number for asset in self.assets.values()}
 
-    def _changes(self) -> store.Changes:
+    def _changes(self) -> Changes:
         """What was applied and is to be written; after a failed commit everything is read again."""
         state, recorded = self.state, self.recorded
         state.undo.clear()
         full = self._edge.extend([hash_leaf(entry[12]) for entry, _ in recorded])
         frontier = self._edge.frontier
-        head = store.LogHead(
+        head = LogHead(
             self.origin, frontier.size, frontier.root(), frontier, state.last_ns, state.next_account, state.closed_ns,
             state.closed_seq, self.pseudonym_key,
         )  # fmt: skip
-        changes = store.changes(recorded, self.failed_rows(), state, full, head)
+        changes = changes_of(recorded, self.failed_rows(), state, full, head)
         expiries = (state.holds[seq].expires_ns for seq in changes.holds if state.holds[seq].status is HoldStatus.OPEN)
         self._next_due_ns = min([self._next_due_ns, *(at for at in expiries if at is not None)])
         return changes
 
-    def _let_go(self, written: store.Changes, following: store.Changes | None) -> None:
+    def _let_go(self, written: Changes, following: Changes | None) -> None:
         """Closed holds and reversed postings are seldom asked for again; those of the next group are not on disk yet."""
         state = self.state
         for seq in written.holds - (following.holds if following else frozenset()):

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from ledger import store
 from ledger.amount import FIRST_NUMBER, INT64_MAX, Asset, asset_scale
-from ledger.apply import Refusal, apply
+from ledger.apply import apply
 from ledger.entry import (
     NO_SEQ,
     UNLIMITED,
@@ -24,6 +24,7 @@ from ledger.entry import (
     public_id_of,
 )
 from ledger.errors import Kind, LedgerError
+from ledger.refusal import Refusal
 from ledger.sql import Connection
 from ledger.state import Account, State
 

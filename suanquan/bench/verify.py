@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from ledger.amount import CNY
-from ledger.apply import Refusal, apply
+from ledger.apply import apply
 from ledger.edge import Edge
 from ledger.entry import EntryKind, Event, Limits, Opening, credit, debit
+from ledger.refusal import Refusal
 from ledger.state import State
 from ledger.tiles import bundles_of, decode_bundle, tile_log
 from ledger.tree import hash_leaf

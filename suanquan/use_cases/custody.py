@@ -9,8 +9,9 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+from ledger.changes import LogHead
 from ledger.errors import Kind
-from ledger.store import LogHead, load_head
+from ledger.store import load_head
 from suanquan.db.copying import Progress, copy_database, snapshot
 from suanquan.db.database import Database
 from suanquan.db.lease import acquire, release, this_process

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ledger import log_store
+from ledger.changes import LogHead
 from ledger.checkpoint import Checkpoint
 from ledger.entry import EntryKind, Event
 from ledger.errors import DomainError, Kind
@@ -19,7 +20,7 @@ from ledger.note import Note, open_checkpoint
 from ledger.orders import Act
 from ledger.policy import Policy
 from ledger.sql import Connection
-from ledger.store import LogHead, load_head, load_size
+from ledger.store import load_head, load_size
 from ledger.transaction import Transaction
 from ledger.vkey import VerifierKey
 from suanquan.db.database import Database

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from ledger import log_store
 from ledger import store as ledger_store
 from ledger.amount import ASSETS_BY_NUMBER, Asset
+from ledger.changes import LogHead
 from ledger.log_store import SignedHead
 from ledger.sql import Connection
-from ledger.store import LogHead
 from metering import store as metering_store
 from suanquan.catalog import Catalog
 from voucher import store as voucher_store

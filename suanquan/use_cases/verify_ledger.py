@@ -10,12 +10,13 @@ from typing import Any
 
 from ledger import store as ledger_store
 from ledger import tables
+from ledger.changes import LogHead
 from ledger.entry import ZERO32, EntryKind, genesis_payload, public_id_of
 from ledger.invariants import judge
 from ledger.leaf import accounts_in, commitment, decode, heading
 from ledger.sql import Connection
 from ledger.standing import Fault, Wrong
-from ledger.store import EntryRow, LogHead
+from ledger.store import EntryRow
 from ledger.tree import hash_leaf
 from ledger.verify import Replay
 from suanquan.db import audit

@@ -8,11 +8,12 @@ from hashlib import sha256
 
 from ledger import tables
 from ledger.amount import INT64_MAX
+from ledger.changes import LogHead
 from ledger.entry import NO_SEQ, Entry, public_id_of
 from ledger.places import NS_PER_DAY, PLACES_PER_ROW, Axis, pack_places
 from ledger.sql import Connection
 from ledger.standing import Fault, HoldTold, Standing, Wrong
-from ledger.store import LogHead, load_assets
+from ledger.store import load_assets
 from ledger.verify import Replay
 from suanquan.db import audit
 from suanquan.db.audit import AccountRow

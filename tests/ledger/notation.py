@@ -26,7 +26,7 @@ from dataclasses import astuple, dataclass, field
 from hashlib import sha256
 
 from ledger.amount import ASSETS, Asset
-from ledger.apply import Refusal, apply
+from ledger.apply import apply
 from ledger.entry import (
     NO_SEQ,
     Entry,
@@ -43,6 +43,7 @@ from ledger.entry import (
     opening_payload,
 )
 from ledger.journal import Journal
+from ledger.refusal import Refusal
 from ledger.state import Account, Original, State
 
 OPEN = re.compile(r"open (\S+)(?: (CNY|PFLOPS\.h))?(?: floor (-?\d+))?(?: ceiling (-?\d+))?")

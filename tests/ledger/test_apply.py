@@ -5,8 +5,9 @@ import re
 import pytest
 
 from ledger.amount import CNY, INT64_MAX, Asset
-from ledger.apply import Refusal, apply
+from ledger.apply import apply
 from ledger.entry import EntryKind, Layer, Opening, Side, credit, debit
+from ledger.refusal import Refusal
 from ledger.state import HoldStatus
 from tests.ledger.notation import Book, event, seen
 from tests.shared_data import ROOT

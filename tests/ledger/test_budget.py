@@ -9,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ledger.amount import CNY, COMPUTE
-from ledger.apply import Refusal, apply
+from ledger.apply import apply
 from ledger.budget import authority, budget_faults, cap, grant_legs, open_name, openings, spend_legs, used_name
 from ledger.entry import EntryKind, Layer, Opening, credit, debit
 from ledger.errors import LedgerError
+from ledger.refusal import Refusal
 from ledger.state import Original, State
 from tests.ledger.notation import digest, event
 
