@@ -51,6 +51,7 @@ PROBLEMS_RISE_IN = [
 ]
 NEVER_ON_HTTP = {
     "not-rolled-back", "witnesses-unreadable",  # of commands and of the start
+    "asset-unknown", "bulk-too-large",  # no route names an asset or sends events in bulk
     "event-conflict",  # two events under one id: our own are named by their content
     "already-signed", "encodings-differ", "signer-mismatch",  # what cannot happen between record and signature
 }  # fmt: skip

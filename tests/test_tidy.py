@@ -26,7 +26,7 @@ FILE_BYTES_MAX = 1_500_000
 LONG_MODULES = {
     "tests/metering/sources/test_sacct.py": 440,
     "tools/verify_log.py": 436,
-    "tests/ledger/test_apply.py": 548,
+    "tests/ledger/test_apply.py": 549,
     "tests/suanquan/harness.py": 403,
     "tests/suanquan/test_usage_http.py": 449,
 }

@@ -21,7 +21,7 @@ _ROOT = Wrong("根与检查点不符", "its root is not that of the checkpoint",
 
 
 def verify_export(folder: Path, key: VerifierKey) -> Checkpoint:
-    """The checkpoint of an export, once its signature, its tree and every rule that leaves can show are found right.
+    """The checkpoint of an export, once its key, signature, tree and every rule that leaves can show are found right.
 
     Raises:
         ServiceError: `export-invalid` with the first bad place.
@@ -29,11 +29,18 @@ def verify_export(folder: Path, key: VerifierKey) -> Checkpoint:
     """
     try:
         checkpoint = open_checkpoint(Note.parse((folder / "checkpoint").read_bytes()), [key])
+        if (folder / "log.vkey").read_text("utf-8").strip() != str(key):
+            raise _invalid("log.vkey 不是该公钥", "log.vkey is not that key")
         found = recompute(folder, checkpoint.size)
+    except UnicodeDecodeError as fault:
+        raise _invalid("log.vkey 不是该公钥", "log.vkey is not that key") from fault
+    except ServiceError:
+        raise
     except DomainError as fault:
         raise _invalid(fault.zh, fault.en) from fault
     except OSError as fault:
-        place = Path(fault.filename or folder).name
+        named = Path(fault.filename or folder)
+        place = named.relative_to(folder).as_posix() if named.is_relative_to(folder) else named.name
         raise _invalid(f"读不到 {place}", f"{place} cannot be read") from fault
     if found == checkpoint.root:
         return checkpoint
