@@ -7,7 +7,7 @@ import contextlib
 import logging
 import selectors
 import sqlite3
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -88,15 +88,27 @@ class _Cursor(sqlite3.Cursor):
             return super().execute(_CHEAP.get(sql, sql), *values)
         process.machine.faults.before(process, sql)
         super().execute(sql, *values)
+        if sql == "BEGIN IMMEDIATE":
+            self.connection.writes = True
+        elif sql == "COMMIT" and self.connection.writes:
+            process.has_committed()
         process.machine.faults.after(process, sql)
         return self
 
 
 class _Raw(sqlite3.Connection):
     process: Process
+    writes = is_closed = False
 
     def cursor(self, *_: Any) -> sqlite3.Cursor:
         return super().cursor(_Cursor)
+
+    def execute(self, sql: str, *values: Any) -> sqlite3.Cursor:  # the driver's own would make a plain cursor
+        return self.cursor().execute(sql, *values)
+
+    def close(self) -> None:
+        self.is_closed = True
+        super().close()
 
 
 class _Inline:
@@ -114,6 +126,11 @@ class Connection(aiosqlite.Connection):
         super().__init__(lambda: None, 64)
         self.process, self._path = process, path
         self._tx = _Inline()
+
+    @property
+    def raw(self) -> _Raw | None:
+        """The connection, while it is open."""
+        return self._connection if self._connection and not self._connection.is_closed else None
 
     def __await__(self) -> Any:
         return self._open().__await__()
@@ -176,7 +193,7 @@ class Process:
         folder.symlink_to(".")
         machine.processes[str(folder)] = self
         self.database = Database(folder / machine.path.name)
-        self.journal = Journal(self.database, machine.clock_ns, machine.random.randbytes)
+        self.journal = _Journal(self.database, machine.clock_ns, machine.random.randbytes)
         self._stack = contextlib.AsyncExitStack()
         self.asking: dict[asyncio.Task[Any], None] = {}
 
@@ -221,11 +238,16 @@ class Process:
         self.journal._queue, self.journal._flight = asyncio.Queue(), None
         await self.end()
 
+    def has_committed(self) -> None:
+        """What is on its way to the disk is there."""
+        for job in self.journal.writing:
+            (job.work or job.chains).asked.is_committed = True
+
     async def bulk(self, asked: Asked) -> list[Any]:
-        """Ask for a request; it remembers where the writer decided it."""
+        """Ask for a request; it remembers where the writer decided it, and whether that was committed."""
         asked.process = self
         if asked.is_work:
-            return await self.journal.transact(lambda tx: _work(tx, self.machine, asked))
+            return await self.journal.transact(_Work(self.machine, asked))
         return await self.journal.bulk(_Chains(self.machine, asked), all_or_nothing=asked.all_or_nothing)
 
 
@@ -243,13 +265,33 @@ class _Chains(list[Any]):
         self.machine, self.asked = machine, asked
 
 
-async def _work(tx: Transaction, machine: Machine, asked: Asked) -> list[Any]:
-    asked.decided(machine.count(), tx.size, tx.now_ns)
-    await tx.open(asked.opens)
-    entries = await tx.append(asked.chains[0])
-    if asked.fails:
-        raise WorkError
-    return entries
+class _Work:
+    """A request's work, which knows it."""
+
+    def __init__(self, machine: Machine, asked: Asked) -> None:
+        self.machine, self.asked = machine, asked
+
+    async def __call__(self, tx: Transaction) -> list[Any]:
+        self.asked.decided(self.machine.count(), tx.size, tx.now_ns)
+        await tx.open(self.asked.opens)
+        entries = await tx.append(self.asked.chains[0])
+        if self.asked.fails:
+            raise WorkError
+        return entries
+
+
+class _Journal(Journal):
+    """A journal of which is known what it is writing."""
+
+    writing: Sequence[Any] = ()
+
+    async def _fly(self, flight: Any) -> bool:
+        self.writing = [job for job, _, _ in flight.answers]
+        return await super()._fly(flight)
+
+    async def _commit(self, group: list[Any]) -> None:
+        self.writing = group
+        await super()._commit(group)
 
 
 class Machine:
@@ -276,7 +318,7 @@ class Machine:
         """Wait, for ten seconds at most, while another process is in a transaction."""
         for _ in range(1000):
             others = [other for other in self.processes.values() if other is not process and not other.dead]
-            if not any(c._connection and c._connection.in_transaction for other in others for c in other.connections):
+            if not any(c.raw and c.raw.in_transaction for other in others for c in other.connections):
                 return
             await asyncio.sleep(0.01)
 
