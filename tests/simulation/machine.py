@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import selectors
 import sqlite3
+import weakref
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from pathlib import Path
 from random import Random
@@ -100,13 +102,22 @@ class _Raw(sqlite3.Connection):
     process: Process
     writes = is_closed = False
 
+    def __init__(self, *values: Any, **options: Any) -> None:
+        super().__init__(*values, **options)
+        self._cursors: weakref.WeakSet[_Cursor] = weakref.WeakSet()
+
     def cursor(self, *_: Any) -> sqlite3.Cursor:
-        return super().cursor(_Cursor)
+        cursor = super().cursor(_Cursor)
+        self._cursors.add(cursor)
+        return cursor
 
     def execute(self, sql: str, *values: Any) -> sqlite3.Cursor:  # the driver's own would make a plain cursor
         return self.cursor().execute(sql, *values)
 
     def close(self) -> None:
+        """Close at once: a statement that a traceback still holds would keep the file locked."""
+        for cursor in [] if self.is_closed else list(self._cursors):
+            cursor.close()
         self.is_closed = True
         super().close()
 
@@ -142,7 +153,7 @@ class Connection(aiosqlite.Connection):
         self._connection = raw
         if self.process.machine.pages_max:
             sqlite3.Connection.cursor(raw).execute(f"PRAGMA max_page_count={self.process.machine.pages_max}")
-        self.process.connections.append(self)
+        self.process.connections = [*(other for other in self.process.connections if other.raw), self]
         return self
 
     async def _execute(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -353,9 +364,12 @@ class Machine:
 def run(work: Coroutine[Any, Any, Any]) -> Any:
     """Run a coroutine on virtual time; if it fails, what it left running is dropped, for it may wait for ever."""
     loop = VirtualLoop()
+    gc.collect()
+    gc.disable()  # connections that it finds are closed, and when it looks depends on what ran before
     try:
         asyncio.set_event_loop(loop)
         return loop.run_until_complete(work)
     finally:
+        gc.enable()
         asyncio.set_event_loop(None)
         loop.close()
