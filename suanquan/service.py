@@ -15,6 +15,7 @@ from ledger.errors import Kind
 from ledger.journal import Journal, T, Work
 from ledger.transaction import Chain, Outcome, Transaction
 from suanquan.catalog import Catalog, load_catalog
+from suanquan.clock import ClockNs, clock_of
 from suanquan.db.database import Database
 from suanquan.db.place import Place
 from suanquan.db.schema import require_head, upgrade
@@ -70,6 +71,7 @@ class Service:
     database: Database
     journal: GuardedJournal
     log: Log
+    clock_ns: ClockNs
     sign: Callable[[bytes], bytes] | None = None
     decoder: BatchDecoder = field(default_factory=BatchDecoder)
     watch: Watch = field(default_factory=Watch)
@@ -77,7 +79,7 @@ class Service:
     @property
     def now_us(self) -> int:
         """UTC epoch microseconds."""
-        return time.time_ns() // 1000
+        return self.clock_ns() // 1000
 
     @property
     def issuer(self) -> Issuer:
@@ -113,8 +115,12 @@ class Service:
 
 
 @contextlib.asynccontextmanager
-async def open_service(home: Home, passphrase: bytes | None = None) -> AsyncIterator[Service]:
+async def open_service(
+    home: Home, passphrase: bytes | None = None, clock_ns: ClockNs | None = None
+) -> AsyncIterator[Service]:
     """Open a home: check its schema, read its configuration, start the writer; on leaving, finish and close.
+
+    Journal, rules and use cases read one clock: the one given, or that of the home (see `clock_of`).
 
     Raises:
         DomainError: what is missing or wrong in the home, with what to do.
@@ -125,9 +131,11 @@ async def open_service(home: Home, passphrase: bytes | None = None) -> AsyncIter
     place = home.place(settings)
     require_head(place)
     database = Database(place)
-    log = open_log(home, settings, database, passphrase)
-    journal = GuardedJournal(database, time.time_ns, secrets.token_bytes)
-    service = Service(home, settings, load_catalog(home.config), home.load_registry(), database, journal, log)
+    clock = clock_ns or clock_of(settings)
+    log = open_log(home, settings, database, passphrase, clock)
+    journal = GuardedJournal(database, clock, secrets.token_bytes)
+    catalog, keys = load_catalog(home.config), home.load_registry()
+    service = Service(home, settings, catalog, keys, database, journal, log, clock)
     journal.guard = service.check_history
     if passphrase is not None:
         service.sign = home.load_signing_key(passphrase).sign
@@ -139,7 +147,7 @@ async def open_service(home: Home, passphrase: bytes | None = None) -> AsyncIter
         await database.close()
 
 
-async def create_ledger(home: Home, place: Place, origin: str) -> None:
+async def create_ledger(home: Home, place: Place, origin: str, clock_ns: ClockNs = time.time_ns) -> None:
     """Make the database of a new home and its log, whose first entry fixes assets and scales; a second call does nothing.
 
     Raises:
@@ -162,7 +170,7 @@ async def create_ledger(home: Home, place: Place, origin: str) -> None:
                     f"{place} belongs to another home; use that home, or make another database",
                     kind=Kind.CONFLICT,
                 )
-        journal = Journal(database, time.time_ns, secrets.token_bytes)
+        journal = Journal(database, clock_ns, secrets.token_bytes)
         async with journal.running():
             await journal.transact(_genesis)
     finally:
