@@ -22,11 +22,13 @@ from suanquan.db.schema import require_head, upgrade
 from suanquan.decoding import BatchDecoder
 from suanquan.errors import ServiceError
 from suanquan.home import Home, another_issuer
+from suanquan.office import load_office
 from suanquan.settings import Settings, load_settings
 from suanquan.use_cases.catalogue import find_scheme
 from suanquan.use_cases.ingest import Issuer, Rules
 from suanquan.use_cases.issue import Order, issue
 from suanquan.use_cases.log import Log, open_log
+from suanquan.use_cases.procedure import Proceedings
 from suanquan.use_cases.watch import Watch
 from suanquan.use_cases.witnessing import check_witnesses
 from voucher.issuance import IssueRequest
@@ -75,6 +77,7 @@ class Service:
     sign: Callable[[bytes], bytes] | None = None
     decoder: BatchDecoder = field(default_factory=BatchDecoder)
     watch: Watch = field(default_factory=Watch)
+    _proceedings: Proceedings | None = None
 
     @property
     def now_us(self) -> int:
@@ -91,6 +94,18 @@ class Service:
     def rules(self) -> Rules:
         """What usage is rated and paid by."""
         return Rules(self.catalog.tariffs, self.catalog.schemes, self.catalog.digest)
+
+    @property
+    def proceedings(self) -> Proceedings:
+        """What runs procedures; its rules are read when they are first asked for.
+
+        Raises:
+            SubsidyError: a policy, procedure or calendar is not valid.
+
+        """
+        if self._proceedings is None:
+            self._proceedings = Proceedings(self.journal, load_office(self.home), self.clock_ns)
+        return self._proceedings
 
     async def check_history(self) -> None:
         """Refuse a database that is older than what was signed of its log, or has another history.

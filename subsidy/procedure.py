@@ -138,13 +138,17 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What has become of one application. Amounts are fen; `state` is empty before it begins."""
+    """What has become of one application. Amounts are fen; `state` is empty before it begins.
+
+    `decided` names the facts that an officer or reviewer established, which weigh more than what was claimed.
+    """
 
     state: str = ""
     applicant: str = ""
     received: date | None = None
     persons: Mapping[str, frozenset[str]] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
+    decided: frozenset[str] = frozenset()
     materials: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     costs: Sequence[Mapping[str, Any]] = ()
     until: date | None = None
@@ -180,13 +184,30 @@ def fold(procedure: Procedure, records: Iterable[Record]) -> Case:
 
 def after(procedure: Procedure, case: Case, record: Record) -> Case:
     """The case once a step was taken."""
-    step, inputs = procedure.steps[record.step], record.inputs
+    step = procedure.steps[record.step]
     done = case.persons.get(step.id, frozenset()) | {record.person}
-    changes: dict[str, Any] = {"persons": {**case.persons, step.id: done}, "state": step.target or case.state}
+    entries = {**case.entries, **record.derived.get("entries", {})}
+    case = replace(
+        with_inputs(case, step, record.inputs, record.day),
+        persons={**case.persons, step.id: done},
+        state=step.target or case.state,
+        entries=entries,
+    )
+    for effect in step.effects:
+        if (change := _CHANGES.get(effect)) is not None:
+            case = change(case, record)
+    return case
+
+
+def with_inputs(case: Case, step: Step, inputs: Mapping[str, Any], day: date) -> Case:
+    """The case with what a step brings, before the step is taken: what guards look at."""
+    changes: dict[str, Any] = {}
     if step.begins:
-        changes |= {"applicant": inputs["applicant"], "received": record.day}
+        changes |= {"applicant": inputs["applicant"], "received": day}
     if "facts" in inputs:
+        claimed = "materials" in step.takes
         changes["facts"] = {**case.facts, **inputs["facts"]}
+        changes["decided"] = case.decided if claimed else case.decided | inputs["facts"].keys()
     if "materials" in inputs:
         changes["materials"] = {**case.materials, **{item["id"]: item for item in inputs["materials"]}}
     if "costs" in inputs:
@@ -195,13 +216,7 @@ def after(procedure: Procedure, case: Case, record: Record) -> Case:
         changes["until"] = parse_day(inputs["until"])
     if "amount_fen" in inputs and Effect.DEMAND not in step.effects:
         changes["amount_fen"] = inputs["amount_fen"]
-    if "entries" in record.derived:
-        changes["entries"] = {**case.entries, **record.derived["entries"]}
-    case = replace(case, **changes)
-    for effect in step.effects:
-        if (change := _CHANGES.get(effect)) is not None:
-            case = change(case, record)
-    return case
+    return replace(case, **changes)
 
 
 def _noticed(case: Case, record: Record) -> Case:

@@ -14,6 +14,7 @@ from subsidy.facts import Facts
 from subsidy.fields import parse_day
 from subsidy.materials import Checked, for_person, lacking
 from subsidy.outcome import Outcome, Status
+from subsidy.policies import Closed
 from subsidy.procedure import Case, Guard, Procedure, Step
 
 FEN_PER_YUAN = 100
@@ -60,7 +61,17 @@ def yuan(fen: int) -> str:
 
 
 def _window(asked: Asked, _case: Case, setting: Setting) -> list[Finding]:
-    first, last = setting.window
+    rule, (first, last) = setting.outcome.rule, setting.window
+    if isinstance(rule, Closed):
+        number = rule.document.number
+        return [
+            _found(
+                asked,
+                "clause-closed",
+                f"{number} 在 {setting.today} 不受理：{rule.reason}",
+                f"{number} takes nothing on {setting.today}: {rule.reason}",
+            )
+        ]
     if first <= setting.today <= last:
         return []
     return [

@@ -1,0 +1,144 @@
+"""Rounds and applications as they stand, read from their steps."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+import cbor2
+
+from ledger.errors import Kind
+from ledger.sql import Connection
+from ledger.transaction import Transaction
+from suanquan.office import Office
+from suanquan.use_cases.procedure_money import Award, budget_account
+from subsidy import step_body, store
+from subsidy.errors import SubsidyError
+from subsidy.procedure import Case, Procedure, Role, fold
+from subsidy.procedure_reader import procedure_named
+from subsidy.register import Keyed, normal
+from subsidy.store import StepRow
+
+CALL = "call"
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """A round as called."""
+
+    id: str
+    procedure: Procedure
+    title: str
+    called: date
+    opens: date
+    closes: date
+    budgets: Mapping[str, int]
+    decision: str
+
+
+@dataclass(frozen=True, slots=True)
+class Application:
+    """An application with its steps and what has become of it."""
+
+    id: str
+    round: Round
+    clause: str
+    applicant_name: str
+    project: str
+    rows: Sequence[StepRow]
+    case: Case
+
+    @property
+    def award(self) -> Award:
+        """Whose money its steps move; the number is that of the next step."""
+        budget = budget_account(self.round.procedure.id, self.round.called.year, self.clause)
+        return Award(self.id, budget, 0)
+
+
+async def load_rounds(conn: Connection, office: Office) -> list[Round]:
+    """Every round, in the order in which they were called."""
+    return [_round(office, row) for row in await store.steps_named(conn, CALL)]
+
+
+async def load_round(conn: Connection, office: Office, round_: str) -> Round:
+    """The round of this id.
+
+    Raises:
+        SubsidyError: `round-unknown`.
+
+    """
+    rows = await store.steps_of(conn, round_)
+    if not rows or rows[0].step != CALL:
+        raise SubsidyError(
+            "round-unknown", f"没有轮次“{round_[:60]}”", f"no round {round_[:60]!r}", kind=Kind.NOT_FOUND
+        )
+    return _round(office, rows[0])
+
+
+def _round(office: Office, row: StepRow) -> Round:
+    content = step_body.decode(row)
+    inputs = content["inputs"]
+    called, opens, closes = (date.fromisoformat(text) for text in (content["day"], inputs["opens"], inputs["closes"]))
+    procedure = procedure_named(office.procedures, content["procedure"])
+    return Round(row.subject, procedure, inputs["title"], called, opens, closes, inputs["budgets"], inputs["decision"])
+
+
+async def load_application(conn: Connection, office: Office, application: str) -> Application:
+    """An application with all its steps.
+
+    Raises:
+        SubsidyError: `application-unknown`.
+
+    """
+    rows = await store.steps_of(conn, application)
+    if not rows or rows[0].step == CALL:
+        raise SubsidyError(
+            "application-unknown",
+            f"没有申报“{application[:60]}”",
+            f"no application {application[:60]!r}",
+            kind=Kind.NOT_FOUND,
+        )
+    return application_of(await load_round(conn, office, rows[0].round), rows)
+
+
+async def load_applications(conn: Connection, office: Office, round_: str) -> list[Application]:
+    """The applications of a round, in the order in which they came."""
+    found = await load_round(conn, office, round_)
+    rows: dict[str, list[StepRow]] = {}
+    for row in await store.steps_of_round(conn, round_):
+        if row.step != CALL:
+            rows.setdefault(row.subject, []).append(row)
+    return [application_of(found, steps) for steps in rows.values()]
+
+
+def application_of(round_: Round, rows: Sequence[StepRow]) -> Application:
+    """An application from its steps."""
+    records = [step_body.record_of(row) for row in rows]
+    about = records[0].inputs
+    case = fold(round_.procedure, records)
+    return Application(rows[0].subject, round_, about["clause"], about["applicant_name"], about["project"], rows, case)
+
+
+async def place_for(tx: Transaction, about: Mapping[str, str], procedure: Procedure) -> tuple[str, list[StepRow]]:
+    """Id of the application of a project in a round, with its steps; a withdrawn one makes room for another."""
+    ordinal = 0
+    while True:
+        application = _application_id(tx.keyed, about, ordinal)
+        rows = await store.steps_of(tx.connection, application)
+        if not rows or not _was_withdrawn(procedure, rows[-1]):
+            return application, rows
+        ordinal += 1
+
+
+def _was_withdrawn(procedure: Procedure, row: StepRow) -> bool:
+    step = procedure.steps[row.step]
+    target = procedure.states.get(step.target or "")
+    return target is not None and target.final and Role.APPLICANT in step.roles
+
+
+def _application_id(keyed: Keyed, about: Mapping[str, str], ordinal: int) -> str:
+    parts = [about["round"], about["clause"], about["applicant"], normal(about["project"]), str(ordinal)]
+    digest = keyed(cbor2.dumps(["application", *parts], canonical=True))
+    return "A" + base64.b32encode(digest[:10]).decode().lower()
