@@ -12,6 +12,7 @@ from typing import Any
 
 from ledger.errors import Finding
 from subsidy.errors import SubsidyError
+from subsidy.explain import plain
 from subsidy.facts import Dictionary, read_facts
 from subsidy.fields import nearest, parse_day
 from subsidy.materials import Material
@@ -137,13 +138,13 @@ class Reader:
         return ""
 
     def facts(self, where: str, value: Any) -> dict[str, Any]:
-        """Facts of the dictionary, kept as written; null is left out."""
+        """Facts of the dictionary in their plain form; null is left out."""
         if not isinstance(value, Mapping):
             self.fault(where, "应为“事实: 值”", "must be a mapping of facts to values")
             return {}
-        _, findings = read_facts(self._dictionary, value, lambda name: f"{where}/{name}")
+        facts, findings = read_facts(self._dictionary, value, lambda name: f"{where}/{name}")
         self.findings += findings
-        return {name: plain for name, plain in value.items() if plain is not None}
+        return {name: plain(facts[name]) for name, written in value.items() if written is not None and name in facts}
 
     def costs(self, where: str, value: Any) -> list[dict[str, str]]:
         """Costs with the document that proves each: issuer, document, yuan."""
@@ -194,23 +195,23 @@ class Reader:
         for flag in ("sealed", "matches_original"):
             if not isinstance(item.get(flag), bool):
                 self.fault(f"{where}/{flag}", "应写 true 或 false", "must be true or false")
-        for key, plain in item.items():
-            self._field(f"{where}/{key}", key, plain)
+        for key, written in item.items():
+            self._field(f"{where}/{key}", key, written)
         return dict(item) if len(self.findings) == before else None
 
-    def _field(self, where: str, key: Any, plain: Any) -> None:
+    def _field(self, where: str, key: Any, written: Any) -> None:
         """A further field of a material: a word, a number, a truth value or a list of words."""
         if not isinstance(key, str) or not _NAME.fullmatch(key):
             self.fault(where, "名称应为小写字母、数字与下划线", "a name is lower-case letters, digits and underscores")
         if (
-            isinstance(plain, list)
-            and len(plain) <= PARTS_MAX
-            and all(isinstance(word, str) and len(word) < 100 for word in plain)
+            isinstance(written, list)
+            and len(written) <= PARTS_MAX
+            and all(isinstance(word, str) and len(word) < 100 for word in written)
         ):
             return
-        if isinstance(plain, bool) or (isinstance(plain, int) and abs(plain) < 10**15):
+        if isinstance(written, bool) or (isinstance(written, int) and abs(written) < 10**15):
             return
-        if not isinstance(plain, str) or len(plain) > TEXT_MAX:
+        if not isinstance(written, str) or len(written) > TEXT_MAX:
             self.fault(
                 where,
                 "应为文字、整数、true/false 或文字列表（小数写成文字）",

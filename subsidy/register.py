@@ -34,7 +34,7 @@ class Commitment(NamedTuple):
 
 
 class Claim(NamedTuple):
-    """A row of the register: who claimed (or released) a commitment, under which clause and scheme."""
+    """A row of the register: who claimed (or released) a commitment, for what, and the event that says so."""
 
     number: int
     digest: bytes
@@ -42,6 +42,7 @@ class Claim(NamedTuple):
     subject: str
     clause: bytes
     released: int
+    event_id: bytes = b""
 
 
 def commitments(keyed: Keyed, applicant: str, project: str, costs: Sequence[Mapping[str, Any]]) -> list[Commitment]:

@@ -33,6 +33,7 @@ support_claim = table(
     Column("subject", TEXT, nullable=False),
     Column("clause", BYTES, nullable=False),
     Column("released", SMALL, nullable=False),
+    Column("event_id", BYTES, nullable=False),
 )
 Index("support_claim_digest", support_claim.c.digest, support_claim.c.number)
 Index("support_claim_subject", support_claim.c.subject, support_claim.c.number)

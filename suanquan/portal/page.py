@@ -19,7 +19,7 @@ from ledger.amount import ASSETS_BY_NUMBER
 from ledger.errors import DomainError, Kind
 from suanquan.catalog import Catalog
 from suanquan.db.tokens import role_of
-from suanquan.http.auth import COOKIE, role
+from suanquan.http.auth import COOKIE, OUTSIDERS, role
 from suanquan.portal import figures
 from suanquan.portal.text import TEXTS
 from suanquan.service import Service
@@ -153,7 +153,7 @@ async def _login(request: Request) -> Response:
     with _reading():
         async with service.database.read() as connection:
             known = await role_of(connection, token)
-    if known is None:
+    if known is None or known in OUTSIDERS:
         return await _home(request, "token_unknown" if token else "token_missing", 401)
     response = RedirectResponse(f"/{_query(request)}#list", 303)
     secure = service.settings.url.startswith("https:")

@@ -67,9 +67,9 @@ async def _write(tx: Transaction, rows: Sequence[Claim]) -> list[Event]:
         return []
     first = await store.next_claim_number(tx.connection)
     numbered = [claim._replace(number=first + at) for at, claim in enumerate(rows)]
-    await store.add_claims(tx.connection, numbered)
-    payload = cbor2.dumps({"type": "support-claim", "rows": [list(claim) for claim in numbered]}, canonical=True)
+    payload = cbor2.dumps({"type": "support-claim", "rows": [list(claim[:-1]) for claim in numbered]}, canonical=True)
     digest = tx.keyed(payload)
+    await store.add_claims(tx.connection, [claim._replace(event_id=digest[:16]) for claim in numbered])
     return [Event(EntryKind.NOTE, digest[:16], digest, salt=tx.entropy(32), payload=payload)]
 
 

@@ -74,7 +74,7 @@ class _Pass:
             or await projections.check_touched(conn, self.indexes)
             or await projections.check_dated(conn, self.indexes)
             or await projections.check_registers(conn, replay, self.erased, self.payloads)
-            or await verify_procedure(conn, self.procedure, erasures=bool(self.erased))
+            or await verify_procedure(conn, self.procedure)
             or next(filter(None, judge(await view_of_projections(conn)).values()), None)
         )
 
@@ -138,6 +138,7 @@ class _Pass:
         """The payload is there and is what the leaf commits to, unless the log says that it was erased."""
         where = f"payload {row.seq}"
         if row.seq in self.erased:
+            self.procedure.erased.add(row.event_id)
             return None if row.body is None else _KEPT.at(where)
         if committed != (ZERO32 if row.body is None else commitment(row.salt, row.body)):
             return _PAYLOAD.at(where)

@@ -20,8 +20,9 @@ _MAPS = (b"\xaf", b"\xa2")
 
 @dataclass(slots=True)
 class ProcedureTold:
-    """What notes say, by number: the digest of the row that must stand in the table."""
+    """What notes say, by number: the digest of the row that must stand in the table; and which events no longer say it."""
 
+    erased: set[bytes] = field(default_factory=set)
     steps: dict[int, bytes] = field(default_factory=dict)
     claims: dict[int, bytes] = field(default_factory=dict)
 
@@ -34,21 +35,21 @@ class ProcedureTold:
         if kind == step_body.TYPE:
             self.steps[content["number"]] = _digest(step_body.row_of(event_id, body, content))
         elif kind == "support-claim":
-            self.claims.update({row[0]: _digest(tuple(row)) for row in content["rows"]})
+            self.claims.update({row[0]: _digest((*row, event_id)) for row in content["rows"]})
 
 
 def _digest(row: tuple[object, ...]) -> bytes:
     return sha256(cbor2.dumps(list(row), canonical=True)).digest()
 
 
-async def verify_procedure(conn: Connection, told: ProcedureTold, *, erasures: bool) -> Fault | None:
-    """The first row that the log does not tell, or that differs. After erasures the log may be silent about a row."""
+async def verify_procedure(conn: Connection, told: ProcedureTold) -> Fault | None:
+    """The first row that the log does not tell, or that differs. Rows whose payload was erased are not compared."""
     steps, claims = dict(told.steps), dict(told.claims)
     async for row in store.every_step(conn):
-        if (wanted := steps.pop(row.number, None)) != _digest(row) and (wanted is not None or not erasures):
+        if row.event_id not in told.erased and steps.pop(row.number, None) != _digest(row):
             return _STEP.at(f"procedure_step {row.number}")
     async for claim in store.every_claim(conn):
-        if (wanted := claims.pop(claim.number, None)) != _digest(claim) and (wanted is not None or not erasures):
+        if claim.event_id not in told.erased and claims.pop(claim.number, None) != _digest(claim):
             return _CLAIM.at(f"support_claim {claim.number}")
     if steps:
         return _LOST.at(f"procedure_step {min(steps)}")

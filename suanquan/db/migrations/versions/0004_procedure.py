@@ -44,6 +44,7 @@ def upgrade() -> None:
         sa.Column("subject", TEXT, nullable=False),
         sa.Column("clause", BYTES, nullable=False),
         sa.Column("released", SMALL, nullable=False),
+        sa.Column("event_id", BYTES, nullable=False),
         sqlite_strict=True,
     )
     op.create_index("procedure_step_subject", "procedure_step", ["subject", "number"])
