@@ -243,17 +243,19 @@ def _before_until(asked: Asked, case: Case, setting: Setting) -> list[Finding]:
     ]
 
 
-def _needed_facts(asked: Asked, _case: Case, setting: Setting) -> list[Finding]:
+def _needed_facts(asked: Asked, case: Case, _setting: Setting) -> list[Finding]:
+    """Facts that an officer must have established, now or before: what the applicant claims is not enough."""
+    established = {name: case.facts[name] for name in case.decided} | asked.inputs.get("facts", {})
     return [
         _found(
             asked,
             "fact-needed",
-            f"须确认 {name} 为 {wanted}",
-            f"`{name}` must be {wanted}",
+            f"须由经办人确认 {name} 为 {wanted}",
+            f"an officer must establish that `{name}` is {wanted}",
             f"/facts/{name}",
         )
         for name, wanted in asked.step.needs_facts.items()
-        if setting.facts.get(name) != wanted
+        if established.get(name) != wanted
     ]
 
 

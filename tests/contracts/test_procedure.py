@@ -154,6 +154,14 @@ async def test_an_objection_on_the_last_day_stops_everything(bureau):
     await bureau.play(found, (ZHOU, "dismiss_objection", dismissal), APPROVE, PAY)
 
 
+async def test_what_an_officer_must_establish_is_not_believed(bureau):
+    """The applicant's word that the project is done pays nothing."""
+    found = await bureau.noticed(facts=FACTS | {"project_completed": True})
+    bureau.clock.set("2025-10-20T09:00:00+08:00")
+    await bureau.play(found, APPROVE)
+    assert await bureau.refused(found, XU, "pay", {"reference": "1", "facts": {"confidential": False}}) == "fact-needed"
+
+
 async def test_an_upheld_objection_ends_the_application(bureau):
     """Nothing follows, nothing was paid, and the project may be applied for elsewhere."""
     found = await bureau.noticed()
