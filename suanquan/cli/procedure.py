@@ -105,7 +105,34 @@ def call_round(
         from suanquan.use_cases import applications, procedure_views
 
         proceedings = service.proceedings
-        round_ = await proceedings.call(await _actor(service, as_), given, key)
+        round_ = await proceedings.call(await _actor(service, as_, "department"), given, key)
+        async with service.database.read() as conn:
+            found = await applications.load_round(conn, proceedings.office, round_)
+        return procedure_views.round_object(proceedings.office, found)
+
+    emit(run_with_service(home, use), as_json=json)
+
+
+@round_app.command("fund")
+def fund_round(
+    round_: RoundArgument,
+    as_: AsOption,
+    budget: Annotated[
+        list[str], typer.Option("--budget", help="条款=追加的元，可重复 / CLAUSE=YUAN to add, repeatable")
+    ],
+    basis: Annotated[str, typer.Option(help="依据（文号）/ authority")],
+    key: KeyOption = None,
+    home: HomeOption = DEFAULT_HOME,
+    json: JsonOption = False,
+) -> None:
+    """为一轮申报的条款追加预算。Add to the budgets of a round."""
+    given = {"budgets": dict(_pair(item, "--budget") for item in budget), "basis": basis}
+
+    async def use(service: Service) -> dict[str, Any]:
+        from suanquan.use_cases import applications, procedure_views
+
+        proceedings = service.proceedings
+        await proceedings.fund(await _actor(service, as_, "finance"), round_, given, key)
         async with service.database.read() as conn:
             found = await applications.load_round(conn, proceedings.office, round_)
         return procedure_views.round_object(proceedings.office, found)
@@ -185,7 +212,9 @@ def submit(
     given = _file(file)
 
     async def use(service: Service) -> dict[str, Any]:
-        application = await service.proceedings.submit(await _actor(service, as_), given, key)
+        application = await service.proceedings.submit(
+            await _actor(service, as_, "applicant", "department"), given, key
+        )
         return await _shown(service, application)
 
     emit(run_with_service(home, use), as_json=json)
@@ -229,7 +258,7 @@ def take_step(
         }
 
     async def use(service: Service) -> dict[str, Any]:
-        actor = await _actor(service, as_, application, step)
+        actor = await _actor(service, as_, *await _roles_for(service, application, step))
         await service.proceedings.take(actor, application, step, given, key)
         return await _shown(service, application)
 
@@ -284,17 +313,22 @@ async def _everything(service: Service, round_: str = "") -> list[Application]:
         return [one for name in rounds for one in await applications.load_applications(conn, office, name)]
 
 
-async def _actor(service: Service, person: str, application: str = "", step: str = "") -> Actor:
-    """Who `--as` names, in a role that fits the step."""
-    from suanquan.use_cases import applications, officers
+async def _actor(service: Service, person: str, *roles: str) -> Actor:
+    """Who `--as` names, in one of these roles if he has it."""
+    from suanquan.use_cases import officers
+    from subsidy.procedure import Role
 
-    office = service.proceedings.office
     async with service.database.read() as conn:
-        wanted = None
-        if application:
-            found = await applications.load_application(conn, office, application)
-            wanted = found.round.procedure.steps.get(step)
-        return await officers.actor_for(conn, person, wanted)
+        return await officers.actor_for(conn, person, [Role(role) for role in roles])
+
+
+async def _roles_for(service: Service, application: str, step: str) -> list[str]:
+    from suanquan.use_cases import applications
+
+    async with service.database.read() as conn:
+        found = await applications.load_application(conn, service.proceedings.office, application)
+    wanted = found.round.procedure.steps.get(step)
+    return [] if wanted is None else [role.value for role in wanted.roles]
 
 
 async def _shown(service: Service, application: str) -> dict[str, Any]:

@@ -67,6 +67,17 @@ async def post_round(service: Opened, body: Body, caller: Identity, idempotency_
         return views.round_object(proceedings.office, await reading.load_round(conn, proceedings.office, round_))
 
 
+@person.post("/v1/subsidies/rounds/{round_}/budgets", openapi_extra=_BODY)
+async def post_budgets(
+    round_: Id, service: Opened, body: Body, caller: Identity, idempotency_key: Key = None
+) -> dict[str, Any]:
+    """Add to the budgets of a round: `budgets` (clause: yuan) and `basis`."""
+    proceedings = service.proceedings
+    await proceedings.fund(actor_of(*caller), round_, body, idempotency_key)
+    async with service.database.read() as conn:
+        return views.round_object(proceedings.office, await reading.load_round(conn, proceedings.office, round_))
+
+
 @person.post("/v1/subsidies/applications", status_code=201, openapi_extra=_BODY)
 async def post_application(
     service: Opened, body: Body, caller: Identity, idempotency_key: Key = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -21,7 +22,7 @@ from subsidy.procedure_reader import procedure_named
 from subsidy.register import Keyed, normal
 from subsidy.store import StepRow
 
-CALL = "call"
+CALL, FUND = "call", "fund"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,8 @@ class Application:
 
 async def load_rounds(conn: Connection, office: Office) -> list[Round]:
     """Every round, in the order in which they were called."""
-    return [_round(office, row) for row in await store.steps_named(conn, CALL)]
+    calls = await store.steps_named(conn, CALL)
+    return [_round(office, await store.steps_of(conn, call.subject)) for call in calls]
 
 
 async def load_round(conn: Connection, office: Office, round_: str) -> Round:
@@ -74,15 +76,19 @@ async def load_round(conn: Connection, office: Office, round_: str) -> Round:
         raise SubsidyError(
             "round-unknown", f"没有轮次“{round_[:60]}”", f"no round {round_[:60]!r}", kind=Kind.NOT_FOUND
         )
-    return _round(office, rows[0])
+    return _round(office, rows)
 
 
-def _round(office: Office, row: StepRow) -> Round:
-    content = step_body.decode(row)
+def _round(office: Office, rows: Sequence[StepRow]) -> Round:
+    """A round from its call and what was added to its budgets since."""
+    content, *added = [step_body.decode(row) for row in rows]
     inputs = content["inputs"]
+    budgets = Counter(inputs["budgets"])
+    for more in added:
+        budgets.update(more["inputs"]["budgets"])
     called, opens, closes = (date.fromisoformat(text) for text in (content["day"], inputs["opens"], inputs["closes"]))
     procedure = procedure_named(office.procedures, content["procedure"])
-    return Round(row.subject, procedure, inputs["title"], called, opens, closes, inputs["budgets"], inputs["decision"])
+    return Round(rows[0].subject, procedure, inputs["title"], called, opens, closes, dict(budgets), inputs["decision"])
 
 
 async def load_application(conn: Connection, office: Office, application: str) -> Application:
@@ -108,7 +114,7 @@ async def load_applications(conn: Connection, office: Office, round_: str) -> li
     found = await load_round(conn, office, round_)
     rows: dict[str, list[StepRow]] = {}
     for row in await store.steps_of_round(conn, round_):
-        if row.step != CALL:
+        if row.subject != round_:
             rows.setdefault(row.subject, []).append(row)
     return [application_of(found, steps) for steps in rows.values()]
 

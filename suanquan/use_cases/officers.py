@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import cbor2
@@ -17,7 +17,7 @@ from suanquan.clock import ClockNs
 from suanquan.db import tokens
 from suanquan.errors import ServiceError
 from subsidy.errors import SubsidyError
-from subsidy.procedure import Role, Step
+from subsidy.procedure import Role
 from subsidy.steps import Actor
 from voucher.errors import VoucherError
 from voucher.holder import check_uscc
@@ -80,8 +80,8 @@ async def list_officers(conn: Connection) -> list[dict[str, Any]]:
     ]
 
 
-async def actor_for(conn: Connection, person: str, step: Step | None) -> Actor:
-    """Somebody in a role that a step is for, if he has one; a unified social credit code is an applicant.
+async def actor_for(conn: Connection, person: str, wanted: Collection[Role] = ()) -> Actor:
+    """Somebody in a role that is wanted, if he has one; a unified social credit code is an applicant.
 
     Raises:
         ServiceError: `person-unknown`.
@@ -95,7 +95,7 @@ async def actor_for(conn: Connection, person: str, step: Step | None) -> Actor:
         except VoucherError:
             raise _unknown(person) from None
         roles = [Role.APPLICANT]
-    fitting = [role for role in roles if step is None or role in step.roles]
+    fitting = [role for role in roles if role in wanted]
     return Actor(person, (fitting or roles)[0])
 
 

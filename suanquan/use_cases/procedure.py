@@ -24,7 +24,16 @@ from ledger.transaction import Transaction
 from suanquan.clock import ClockNs, shanghai_day
 from suanquan.office import Office
 from suanquan.use_cases import procedure_money as money
-from suanquan.use_cases.applications import CALL, Application, load_application, load_round, load_rounds, place_for
+from suanquan.use_cases.applications import (
+    CALL,
+    FUND,
+    Application,
+    Round,
+    load_application,
+    load_round,
+    load_rounds,
+    place_for,
+)
 from suanquan.use_cases.register import Claimant, claim_support, release_support
 from subsidy import step_body, store
 from subsidy.errors import SubsidyError
@@ -67,7 +76,9 @@ class Proceedings:
         """
         procedure = procedure_named(self.office.procedures, str(given.get("procedure", "")))
         call = _read_call(Reader(self.office.policies.facts, ()), given)
-        _require_department(procedure, actor)
+        basis = procedure.call_basis
+        cited = f"（{basis.clause}“{basis.quote.text}”）"
+        _require_role(actor, Role.DEPARTMENT, f"发布申报通知{cited}", f"calls are published ({basis.clause})")
         return await self.journal.transact(
             lambda tx: self._call(tx, procedure, actor, call, Wish(tx, CALL, "", given, key))
         )
@@ -98,9 +109,38 @@ class Proceedings:
         }
         record = Record(CALL, actor.person, actor.role.value, self.today, inputs)
         budgets = {money.budget_account(procedure.id, year, clause): fen for clause, fen in call.budgets.items()}
-        events = await money.fund(tx, round_, budgets)
+        events = await money.fund(tx, await store.next_step_number(tx.connection), budgets)
         await self._write(tx, wish, (round_, round_), procedure, record, events)
         return round_
+
+    async def fund(self, actor: Actor, round_: str, given: Mapping[str, Any], key: str | None = None) -> str:
+        """Add to the budgets of a round's clauses, which finance does with a basis; the id of the round.
+
+        Raises:
+            SubsidyError: `inputs-malformed`, `round-unknown`, `clause-not-called`, `role-not-allowed`.
+
+        """
+        budgets, basis = _read_funding(Reader(self.office.policies.facts, ()), given)
+        _require_role(actor, Role.FINANCE, "追加预算", "budgets are added to")
+
+        async def work(tx: Transaction) -> str:
+            wish = Wish(tx, FUND, round_, {"as": actor.person, "inputs": given}, key)
+            found = await load_round(tx.connection, self.office, round_)
+            rows = await store.steps_of(tx.connection, round_)
+            if await wish.recorded() is not None or step_body.decode(rows[-1])["request"] == wish.digest:
+                return round_
+            if unknown := budgets.keys() - found.budgets.keys():
+                raise _not_called(found, ", ".join(unknown))
+            accounts = {
+                money.budget_account(found.procedure.id, found.called.year, clause): fen
+                for clause, fen in budgets.items()
+            }
+            record = Record(FUND, actor.person, actor.role.value, self.today, {"budgets": budgets, "basis": basis})
+            events = await money.fund(tx, await store.next_step_number(tx.connection), accounts)
+            await self._write(tx, wish, (round_, round_), found.procedure, record, events)
+            return round_
+
+        return await self.journal.transact(work)
 
     async def submit(self, actor: Actor, given: Mapping[str, Any], key: str | None = None) -> str:
         """Submit an application; the id of the application, which is the same for the same content.
@@ -122,8 +162,7 @@ class Proceedings:
             return earlier.subject
         round_ = await load_round(tx.connection, self.office, about["round"])
         if about["clause"] not in round_.budgets:
-            listed = ", ".join(round_.budgets)
-            raise SubsidyError("clause-not-called", f"该轮申报的条款为 {listed}", f"the round is for {listed}")
+            raise _not_called(round_, about["clause"])
         application, rows = await place_for(tx, about, round_.procedure)
         if rows:
             if step_body.decode(rows[0])["request"] == wish.digest:
@@ -297,25 +336,46 @@ def _evaluation(outcome: Outcome, facts: Facts) -> dict[str, Any]:
     }
 
 
-def _require_department(procedure: Procedure, actor: Actor) -> None:
-    if actor.role is not Role.DEPARTMENT:
-        basis = procedure.call_basis
+def _require_role(actor: Actor, role: Role, zh: str, en: str) -> None:
+    if actor.role is not role:
         raise SubsidyError(
             "role-not-allowed",
-            f"申报由 department 发布（{basis.clause}“{basis.quote.text}”），不是 {actor.role.value}",
-            f"calls are for department ({basis.clause}), not for {actor.role.value}",
+            f"{zh}由 {role.value} 办理，不是 {actor.role.value}",
+            f"{en} by {role.value}, not by {actor.role.value}",
             kind=Kind.NOT_ALLOWED,
         )
+
+
+def _not_called(round_: Round, clause: str) -> SubsidyError:
+    listed = ", ".join(round_.budgets)
+    return SubsidyError(
+        "clause-not-called",
+        f"该轮申报的条款为 {listed}，不含“{clause[:40]}”",
+        f"the round is for {listed}, not for {clause[:40]!r}",
+    )
+
+
+def _read_funding(reader: Reader, given: Mapping[str, Any]) -> tuple[dict[str, int], str]:
+    for name in given.keys() - {"budgets", "basis"}:
+        reader.fault(f"/{name}", f"没有“{name}”这一项", f"there is no `{name}`")
+    budgets = _read_budgets(reader, given)
+    basis = reader.text("/basis", given.get("basis"))
+    reader.raise_any()
+    return budgets, basis
+
+
+def _read_budgets(reader: Reader, given: Mapping[str, Any]) -> dict[str, int]:
+    written = given.get("budgets")
+    if not isinstance(written, Mapping) or not written:
+        reader.fault("/budgets", "应为“条款: 预算（元）”", "must be a mapping of clauses to yuan")
+        return {}
+    return {str(clause): reader.fen(f"/budgets/{clause}", amount) or 0 for clause, amount in written.items()}
 
 
 def _read_call(reader: Reader, given: Mapping[str, Any]) -> Call:
     for name in given.keys() - {"procedure", "title", "budgets", "opens", "closes", "decision"}:
         reader.fault(f"/{name}", f"没有“{name}”这一项", f"there is no `{name}`")
-    written = given.get("budgets")
-    if not isinstance(written, Mapping):
-        reader.fault("/budgets", "应为“条款: 预算（元）”", "must be a mapping of clauses to yuan")
-        written = {}
-    budgets = {str(clause): reader.fen(f"/budgets/{clause}", amount) or 0 for clause, amount in written.items()}
+    budgets = _read_budgets(reader, given)
     days = [reader.day(f"/{name}", given.get(name)) for name in ("opens", "closes")]
     title = reader.text("/title", given.get("title"))
     decision = reader.text("/decision", given["decision"]) if given.get("decision") else ""

@@ -45,13 +45,13 @@ def paid_account(application: str) -> str:
     return f"subsidy/{application}/paid"
 
 
-async def fund(tx: Transaction, round_: str, budgets: Mapping[str, int]) -> list[Event]:
-    """Treasury → clause budgets, by account in fen."""
+async def fund(tx: Transaction, step: int, budgets: Mapping[str, int]) -> list[Event]:
+    """Treasury → clause budgets, by account in fen, as a step of this number says."""
     accounts = await tx.open([(TREASURY, CNY, None), *((name, CNY, 0) for name in budgets)])
     return [
         _event(
             tx,
-            f"fund\0{round_}\0{name}",
+            f"fund\0{step}\0{name}",
             (
                 debit(accounts[TREASURY].number, fen * UNITS_PER_FEN),
                 credit(accounts[name].number, fen * UNITS_PER_FEN),

@@ -334,9 +334,19 @@ async def test_a_budget_that_is_used_up_pays_nothing(bureau):
     bureau.clock.set("2025-10-20T09:00:00+08:00")
     for _ in range(2):
         assert await bureau.refused(found, *APPROVE) == "budget-exhausted"
-    await bureau.call(
-        title="追加", budgets={CLAUSE: "50000"}, decision="追加预算", opens="2025-10-20", closes="2025-10-31"
-    )
+    more = {"budgets": {CLAUSE: "50000"}, "basis": "区财政局 2025-18"}
+    for _ in range(2):
+        assert await bureau.proceedings.fund(HE, round_, more) == round_
+    foreign, written = more | {"budgets": {"16:三(一)": "1"}}, more | {"budgets": {CLAUSE: 1}}
+    for actor, wrong, code in (
+        (FANG, more, "role-not-allowed"),
+        (HE, foreign, "clause-not-called"),
+        (HE, written, "inputs-malformed"),
+    ):
+        with pytest.raises(DomainError) as caught:
+            await bureau.proceedings.fund(actor, round_, wrong)
+        assert caught.value.code == code
+    assert (await bureau.balances())["treasury"] == -15_000_000, "added once"
     await bureau.play(found, APPROVE)
 
 
