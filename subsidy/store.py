@@ -57,6 +57,12 @@ async def steps_of_round(conn: Connection, round_: str) -> list[StepRow]:
     return [StepRow(*row) for row in await conn.execute(query)]
 
 
+async def count_applications(conn: Connection, round_: str) -> int:
+    """Applications of a round, withdrawn ones included."""
+    query = select(func.count(STEP.subject.distinct())).where(STEP.round == round_, STEP.subject != round_)
+    return int((await conn.execute(query)).scalar_one())
+
+
 async def steps_named(conn: Connection, step: str) -> list[StepRow]:
     """Every step of this name, in order: all calls, for example."""
     query = select(tables.procedure_step).where(STEP.step == step).order_by(STEP.number)

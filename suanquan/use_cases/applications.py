@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import base64
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-
-import cbor2
 
 from ledger.errors import Kind
 from ledger.sql import Connection
@@ -19,7 +16,7 @@ from subsidy import step_body, store
 from subsidy.errors import SubsidyError
 from subsidy.procedure import Case, Procedure, Role, fold
 from subsidy.procedure_reader import procedure_named
-from subsidy.register import Keyed, normal
+from subsidy.register import ClaimKind, commit
 from subsidy.store import StepRow
 
 CALL, FUND = "call", "fund"
@@ -127,24 +124,25 @@ def application_of(round_: Round, rows: Sequence[StepRow]) -> Application:
     return Application(rows[0].subject, round_, about["clause"], about["applicant_name"], about["project"], rows, case)
 
 
-async def place_for(tx: Transaction, about: Mapping[str, str], procedure: Procedure) -> tuple[str, list[StepRow]]:
-    """Id of the application of a project in a round, with its steps; a withdrawn one makes room for another."""
-    ordinal = 0
-    while True:
-        application = _application_id(tx.keyed, about, ordinal)
-        rows = await store.steps_of(tx.connection, application)
-        if not rows or not _was_withdrawn(procedure, rows[-1]):
-            return application, rows
-        ordinal += 1
+async def place_for(tx: Transaction, about: Mapping[str, str], round_: Round) -> tuple[str, list[StepRow]]:
+    """The newest application of a project under a clause of a round with its steps, or the id for a new one without any.
+
+    A withdrawn one makes room for another.
+    """
+    digest = commit(tx.keyed, ClaimKind.PROJECT, about["applicant"], about["project"])
+    claims = await store.claims_on(tx.connection, [digest])
+    for subject in reversed(dict.fromkeys(claim.subject for claim in claims)):
+        rows = await store.steps_of(tx.connection, subject)
+        if not rows or rows[0].round != round_.id or step_body.decode(rows[0])["inputs"]["clause"] != about["clause"]:
+            continue
+        if not _was_withdrawn(round_.procedure, rows[-1]):
+            return subject, rows
+        break
+    number = await store.count_applications(tx.connection, round_.id) + 1
+    return f"{round_.id}-{number:04d}", []
 
 
 def _was_withdrawn(procedure: Procedure, row: StepRow) -> bool:
     step = procedure.steps[row.step]
     target = procedure.states.get(step.target or "")
     return target is not None and target.final and Role.APPLICANT in step.roles
-
-
-def _application_id(keyed: Keyed, about: Mapping[str, str], ordinal: int) -> str:
-    parts = [about["round"], about["clause"], about["applicant"], normal(about["project"]), str(ordinal)]
-    digest = keyed(cbor2.dumps(["application", *parts], canonical=True))
-    return "A" + base64.b32encode(digest[:10]).decode().lower()

@@ -163,7 +163,7 @@ class Proceedings:
         round_ = await load_round(tx.connection, self.office, about["round"])
         if about["clause"] not in round_.budgets:
             raise _not_called(round_, about["clause"])
-        application, rows = await place_for(tx, about, round_.procedure)
+        application, rows = await place_for(tx, about, round_)
         if rows:
             if step_body.decode(rows[0])["request"] == wish.digest:
                 return application
