@@ -23,6 +23,7 @@ procedure_step = table(
     Column("body", BYTES, nullable=False),
 )
 Index("procedure_step_subject", procedure_step.c.subject, procedure_step.c.number)
+Index("procedure_step_step", procedure_step.c.step, procedure_step.c.number)
 Index("procedure_step_round", procedure_step.c.round, procedure_step.c.number)
 
 support_claim = table(

@@ -175,10 +175,9 @@ def list_notices(home: HomeOption = DEFAULT_HOME, json: JsonOption = False) -> N
     async def use(service: Service) -> list[dict[str, Any]]:
         from suanquan.use_cases import procedure_views
 
-        found = await _everything(service)
-        office, today = service.proceedings.office, service.proceedings.today
-        notices = (procedure_views.notice_object(office, one, today) for one in found)
-        return [one for one in notices if one is not None]
+        proceedings = service.proceedings
+        async with service.database.read() as conn:
+            return await procedure_views.public_notices(conn, proceedings.office, proceedings.today)
 
     emit(run_with_service(home, use), as_json=json)
 

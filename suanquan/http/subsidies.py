@@ -47,15 +47,8 @@ async def get_rounds(service: Opened) -> list[dict[str, Any]]:
 async def get_notices(service: Opened) -> list[dict[str, Any]]:
     """What is in public notice today."""
     proceedings = service.proceedings
-    office, today = proceedings.office, proceedings.today
     async with service.database.read() as conn:
-        applications = [
-            found
-            for round_ in await reading.load_rounds(conn, office)
-            for found in await reading.load_applications(conn, office, round_.id)
-        ]
-    notices = (views.notice_object(office, found, today) for found in applications)
-    return [notice for notice in notices if notice is not None]
+        return await views.public_notices(conn, proceedings.office, proceedings.today)
 
 
 @person.post("/v1/subsidies/rounds", status_code=201, openapi_extra=_BODY)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from datetime import date
 from typing import Any
 
+from ledger.sql import Connection
 from metering.zones import rfc3339
 from suanquan.office import Office
-from suanquan.use_cases.applications import Application, Round
-from subsidy import step_body
+from suanquan.use_cases.applications import Application, Round, load_application
+from subsidy import step_body, store
 from subsidy.explain import summary
 from subsidy.materials import Basis, Checked, Verdict
 from subsidy.procedure import Case, Effect, Procedure, State, Step
@@ -185,6 +186,17 @@ def _history(office: Office, found: Application) -> list[dict[str, Any]]:
             }
         )
     return lines
+
+
+async def public_notices(conn: Connection, office: Office, today: date) -> list[dict[str, Any]]:
+    """What is in public notice on a day, in the order of posting."""
+    posting = {
+        step.id for one in office.procedures.values() for step in one.steps.values() if Effect.NOTICE in step.effects
+    }
+    posted = [row for name in sorted(posting) for row in await store.steps_named(conn, name)]
+    running = [row for row in posted if step_body.decode(row)["derived"]["last_publicity_day"] >= today.isoformat()]
+    notices = [notice_object(office, await load_application(conn, office, row.subject), today) for row in running]
+    return [notice for notice in notices if notice is not None]
 
 
 def notice_object(office: Office, found: Application, today: date) -> dict[str, Any] | None:

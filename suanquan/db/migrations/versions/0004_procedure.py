@@ -48,6 +48,7 @@ def upgrade() -> None:
         sqlite_strict=True,
     )
     op.create_index("procedure_step_subject", "procedure_step", ["subject", "number"])
+    op.create_index("procedure_step_step", "procedure_step", ["step", "number"])
     op.create_index("procedure_step_round", "procedure_step", ["round", "number"])
     op.create_index("support_claim_digest", "support_claim", ["digest", "number"])
     op.create_index("support_claim_subject", "support_claim", ["subject", "number"])
