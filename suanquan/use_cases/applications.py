@@ -117,7 +117,21 @@ async def load_applications(conn: Connection, office: Office, round_: str) -> li
 
 
 def application_of(round_: Round, rows: Sequence[StepRow]) -> Application:
-    """An application from its steps."""
+    """An application from its steps.
+
+    Raises:
+        SubsidyError: `procedure-changed`: its file no longer has a step that was taken.
+
+    """
+    gone = {row.step for row in rows} - round_.procedure.steps.keys()
+    if gone:
+        names = ", ".join(sorted(gone))
+        raise SubsidyError(
+            "procedure-changed",
+            f"流程 {round_.procedure.id} 的文件中已没有步骤 {names}，而 {rows[0].subject} 办过；请恢复该步骤",
+            f"the file of procedure {round_.procedure.id} lacks {names}, which {rows[0].subject} went through; put it back",
+            kind=Kind.UNAVAILABLE,
+        )
     records = [step_body.record_of(row) for row in rows]
     about = records[0].inputs
     case = fold(round_.procedure, records)

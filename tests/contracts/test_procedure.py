@@ -2,11 +2,12 @@
 
 import asyncio
 import contextlib
+from dataclasses import replace
 
 import pytest
 
 from ledger.errors import DomainError
-from suanquan.use_cases.applications import load_applications
+from suanquan.use_cases.applications import load_application, load_applications
 from subsidy import store
 from tests.contracts.bureau import OFFICE, Bureau, make
 from tests.ledger.desk import Desk, audit
@@ -354,6 +355,18 @@ async def test_a_failed_step_leaves_nothing(bureau):
         bureau.desk.rows("SELECT count(*) FROM support_claim"),
     )
     assert after == before
+
+
+async def test_a_step_that_its_file_lost_is_said(bureau):
+    """Who edits the file of a procedure under way is told which step to put back."""
+    found = await bureau.submit(await bureau.call())
+    await bureau.play(found, REVIEW[0])
+    steps = {name: step for name, step in OFFICE.procedures["16"].steps.items() if name != "pass_preliminary_review"}
+    changed = replace(OFFICE, procedures={"16": replace(OFFICE.procedures["16"], steps=steps)})
+    async with bureau.desk.database.read() as conn:
+        with pytest.raises(DomainError, match="pass_preliminary_review") as caught:
+            await load_application(conn, changed, found)
+    assert caught.value.code == "procedure-changed"
 
 
 async def test_many_at_once_are_each_one(bureau):
