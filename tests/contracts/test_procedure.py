@@ -9,8 +9,7 @@ import pytest
 from ledger.errors import DomainError
 from suanquan.use_cases.applications import load_application, load_applications
 from subsidy import store
-from tests.contracts.bureau import OFFICE, Bureau, make
-from tests.ledger.desk import Desk, audit
+from tests.contracts.bureau import OFFICE
 from tests.subsidy.procedure_samples import (
     APPROVE,
     CLAUSE,
@@ -28,15 +27,6 @@ from tests.subsidy.procedure_samples import (
     ZHOU,
     materials,
 )
-
-
-@pytest.fixture
-async def bureau(new_database):
-    place = new_database(make)
-    async with Desk(place) as desk:
-        yield Bureau(desk)
-    report = await audit(place)
-    assert report["ok"], report
 
 
 async def test_a_round_goes_from_call_to_payment(bureau):
@@ -377,27 +367,3 @@ async def test_many_at_once_are_each_one(bureau):
     assert len({one for one in found if isinstance(one, str)}) == 1
     async with bureau.desk.database.read() as conn:
         assert len(await load_applications(conn, OFFICE, round_)) == 1
-
-
-BAD = [
-    ({"facts": {"pue": 1.25}}, "/facts/pue"),
-    ({"facts": {"no_such_fact": True}}, "/facts/no_such_fact"),
-    ({"facts": {"security_test_fee_yuan": "30万"}}, "/facts/security_test_fee_yuan"),
-    ({"materials": [{"id": "application_forms"}]}, "/materials/0/id"),
-    ({"materials": materials(application_form={"sha256": "abc"})}, "/materials/0/sha256"),
-    ({"materials": materials(application_form={"pages": 1.5})}, "/materials/0/pages"),
-    ({"costs": [{"issuer": "a", "document": "b", "yuan": 300000}]}, "/costs/0/yuan"),
-    ({"costs": [{"issuer": "a", "yuan": "1"}]}, "/costs/0"),
-    ({"extra": "x"}, "/extra"),
-    ({"project": " "}, "/project"),
-]
-
-
-@pytest.mark.parametrize(("changes", "where"), BAD)
-async def test_malformed_input_names_its_field(bureau, changes, where):
-    """Each fault says where it is and what to write instead, in two languages."""
-    round_ = await bureau.call()
-    with pytest.raises(DomainError) as caught:
-        await bureau.submit(round_, **changes)
-    assert caught.value.code == "inputs-malformed"
-    assert where in [finding.where for finding in caught.value.findings]
