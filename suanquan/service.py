@@ -15,17 +15,20 @@ from ledger.errors import Kind
 from ledger.journal import Journal, T, Work
 from ledger.transaction import Chain, Outcome, Transaction
 from suanquan.catalog import Catalog, load_catalog
+from suanquan.clock import ClockNs, clock_of
 from suanquan.db.database import Database
 from suanquan.db.place import Place
 from suanquan.db.schema import require_head, upgrade
 from suanquan.decoding import BatchDecoder
 from suanquan.errors import ServiceError
 from suanquan.home import Home, another_issuer
+from suanquan.office import load_office
 from suanquan.settings import Settings, load_settings
 from suanquan.use_cases.catalogue import find_scheme
 from suanquan.use_cases.ingest import Issuer, Rules
 from suanquan.use_cases.issue import Order, issue
 from suanquan.use_cases.log import Log, open_log
+from suanquan.use_cases.procedure import Proceedings
 from suanquan.use_cases.watch import Watch
 from suanquan.use_cases.witnessing import check_witnesses
 from voucher.issuance import IssueRequest
@@ -70,14 +73,16 @@ class Service:
     database: Database
     journal: GuardedJournal
     log: Log
+    clock_ns: ClockNs
     sign: Callable[[bytes], bytes] | None = None
     decoder: BatchDecoder = field(default_factory=BatchDecoder)
     watch: Watch = field(default_factory=Watch)
+    _proceedings: Proceedings | None = None
 
     @property
     def now_us(self) -> int:
         """UTC epoch microseconds."""
-        return time.time_ns() // 1000
+        return self.clock_ns() // 1000
 
     @property
     def issuer(self) -> Issuer:
@@ -89,6 +94,18 @@ class Service:
     def rules(self) -> Rules:
         """What usage is rated and paid by."""
         return Rules(self.catalog.tariffs, self.catalog.schemes, self.catalog.digest)
+
+    @property
+    def proceedings(self) -> Proceedings:
+        """What runs procedures; its rules are read when they are first asked for.
+
+        Raises:
+            SubsidyError: a policy, procedure or calendar is not valid.
+
+        """
+        if self._proceedings is None:
+            self._proceedings = Proceedings(self.journal, load_office(self.home), self.clock_ns)
+        return self._proceedings
 
     async def check_history(self) -> None:
         """Refuse a database that is older than what was signed of its log, or has another history.
@@ -113,8 +130,12 @@ class Service:
 
 
 @contextlib.asynccontextmanager
-async def open_service(home: Home, passphrase: bytes | None = None) -> AsyncIterator[Service]:
+async def open_service(
+    home: Home, passphrase: bytes | None = None, clock_ns: ClockNs | None = None
+) -> AsyncIterator[Service]:
     """Open a home: check its schema, read its configuration, start the writer; on leaving, finish and close.
+
+    Journal, rules and use cases read one clock: the one given, or that of the home (see `clock_of`).
 
     Raises:
         DomainError: what is missing or wrong in the home, with what to do.
@@ -125,9 +146,11 @@ async def open_service(home: Home, passphrase: bytes | None = None) -> AsyncIter
     place = home.place(settings)
     require_head(place)
     database = Database(place)
-    log = open_log(home, settings, database, passphrase)
-    journal = GuardedJournal(database, time.time_ns, secrets.token_bytes)
-    service = Service(home, settings, load_catalog(home.config), home.load_registry(), database, journal, log)
+    clock = clock_ns or clock_of(settings)
+    log = open_log(home, settings, database, passphrase, clock)
+    journal = GuardedJournal(database, clock, secrets.token_bytes)
+    catalog, keys = load_catalog(home.config), home.load_registry()
+    service = Service(home, settings, catalog, keys, database, journal, log, clock)
     journal.guard = service.check_history
     if passphrase is not None:
         service.sign = home.load_signing_key(passphrase).sign
@@ -139,7 +162,7 @@ async def open_service(home: Home, passphrase: bytes | None = None) -> AsyncIter
         await database.close()
 
 
-async def create_ledger(home: Home, place: Place, origin: str) -> None:
+async def create_ledger(home: Home, place: Place, origin: str, clock_ns: ClockNs = time.time_ns) -> None:
     """Make the database of a new home and its log, whose first entry fixes assets and scales; a second call does nothing.
 
     Raises:
@@ -162,7 +185,7 @@ async def create_ledger(home: Home, place: Place, origin: str) -> None:
                     f"{place} belongs to another home; use that home, or make another database",
                     kind=Kind.CONFLICT,
                 )
-        journal = Journal(database, time.time_ns, secrets.token_bytes)
+        journal = Journal(database, clock_ns, secrets.token_bytes)
         async with journal.running():
             await journal.transact(_genesis)
     finally:

@@ -196,3 +196,15 @@ async def bound_vouchers(conn: Connection, centre: str, accounts: Iterable[str])
         )
         found.extend(BoundVoucher(*row) for row in await conn.execute(query))
     return found
+
+
+async def paid_by_vouchers(conn: Connection, holder: str, asset: int) -> int:
+    """Units of an asset that a holder's vouchers have paid: what was issued and is not there any longer."""
+    voucher = tables.voucher.c
+    left = balance.c.credits_posted - balance.c.debits_posted
+    query = (
+        select(func.coalesce(func.sum(voucher.units - left), 0))
+        .join_from(tables.voucher, balance, balance.c.account == voucher.account)
+        .where(voucher.holder == holder, voucher.asset == asset)
+    )
+    return int((await conn.execute(query)).scalar_one())

@@ -18,6 +18,7 @@ from suanquan.cli.log import accept_rollback, log_keys
 from suanquan.cli.log import app as log_app
 from suanquan.cli.options import DEFAULT_HOME, HomeOption, JsonOption, PassphraseOption
 from suanquan.cli.output import emit, emit_summary, note
+from suanquan.cli.procedure import application_app, officer_app, round_app
 from suanquan.cli.scheme import app as scheme_app
 from suanquan.cli.subsidy import app as subsidy_app
 from suanquan.cli.voucher import app as voucher_app
@@ -44,6 +45,9 @@ db_app.add_typer(custody_app)
 app.add_typer(ledger_app, name="ledger", help="账本 / the ledger")
 app.add_typer(db_app, name="db", help="数据库 / the database")
 app.add_typer(subsidy_app, name="subsidy", help="补贴条款 / subsidy clauses")
+app.add_typer(round_app, name="round", help="申报轮次 / rounds of applications")
+app.add_typer(application_app, name="application", help="申报与办理 / applications and their steps")
+app.add_typer(officer_app, name="officer", help="办理人 / who acts in procedures")
 app.add_typer(bench_app, name="bench", help="性能测量 / measurements")
 
 

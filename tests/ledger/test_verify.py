@@ -77,6 +77,8 @@ COVERED = {
     "id_range": dict.fromkeys(("source", "first_id", "last_id", "batch"), "id_range|usage_id")
     | {"indexed": "usage_id"},
     "source": dict.fromkeys(("number", "urn"), "usage_batch"),
+    "procedure_step": dict.fromkeys(metadata.tables["procedure_step"].columns.keys(), "procedure_step"),
+    "support_claim": dict.fromkeys(metadata.tables["support_claim"].columns.keys(), "support_claim"),
 }
 """What verification recomputes, and the place it names when a value there is changed."""
 
@@ -296,6 +298,18 @@ STRUCTURAL = [
         "DELETE FROM usage_batch WHERE number = 2; DELETE FROM id_range WHERE batch = 2",
         "usage_batch 2$",
     ),
+    (
+        "a step of nobody",
+        "INSERT INTO procedure_step SELECT 99, subject, round, step, person, role, at_us, x'00', body FROM procedure_step LIMIT 1",
+        "procedure_step 99$",
+    ),
+    ("every step gone", "DELETE FROM procedure_step", "procedure_step 1$"),
+    (
+        "a claim taken off",
+        "INSERT INTO support_claim SELECT 99, digest, kind, subject, clause, 1, event_id FROM support_claim LIMIT 1",
+        "support_claim 99$",
+    ),
+    ("every claim gone", "DELETE FROM support_claim", "support_claim 1$"),
     ("a range of nobody", "INSERT INTO id_range VALUES (9, 'a', 'z', 9, 0)", "id_range of batch 9$"),
     (
         "a segment cut short",
