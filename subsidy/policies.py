@@ -7,14 +7,17 @@ from dataclasses import dataclass, replace
 from datetime import date
 from hashlib import sha256
 from pathlib import Path
+from types import MappingProxyType
 
 from subsidy.errors import SubsidyError
 from subsidy.facts import Dictionary, Fact, Facts
-from subsidy.fields import Faults, nearest
+from subsidy.fields import nearest
 from subsidy.operators import Condition, Measure, Quantity, Test, names_read
 from subsidy.policy import Benefit, Clause, Document, Question, Requirement, Review
 from subsidy.policy_check import check_together
 from subsidy.policy_reader import read_document
+from subsidy.readings import Reading, resolve
+from subsidy.revisions import eras_of, refuse_file
 from subsidy.yaml_text import Table, read_yaml
 
 
@@ -64,9 +67,20 @@ class _Entry:
 class Policies:
     """The documents in use, their common dictionary of facts, and the rules made of their clauses."""
 
-    def __init__(self, documents: tuple[Document, ...]) -> None:
+    def __init__(
+        self,
+        documents: tuple[Document, ...],
+        readings: Mapping[str, Reading] = MappingProxyType({}),
+        since: date = date.min,
+        earlier: Policies | None = None,
+    ) -> None:
+        """`since` is the first day on which these revisions decide; before it the `earlier` ones do."""
+        self.readings = readings
+        self.since = since
+        self.earlier = earlier
         self.documents = {document.id: document for document in documents}
-        self.facts: Dictionary = {name: fact for document in documents for name, fact in document.facts.items()}
+        own = {name: fact for document in documents for name, fact in document.facts.items()}
+        self.facts: Dictionary = own if earlier is None else {**earlier.facts, **own}
         self.quantities = {
             name: entry.quantity for document in documents for name, entry in document.quantities.items()
         }
@@ -77,7 +91,18 @@ class Policies:
     @property
     def clause_names(self) -> tuple[str, ...]:
         """Every name that a clause answers to: its id and those it stands for (`16:七(三)` is answered by `16:七`)."""
-        return tuple(self._entries)
+        return tuple(dict.fromkeys(name for era in self.eras() for name in era._entries))
+
+    def eras(self) -> Iterator[Policies]:
+        """These policies and those before them, newest first; each knows the revisions of its own time."""
+        era: Policies | None = self
+        while era is not None:
+            yield era
+            era = era.earlier
+
+    def era(self, on: date) -> Policies:
+        """The revisions that decide an application received on that day."""
+        return next(era for era in self.eras() if on >= era.since)
 
     def rule(self, name: str, on: date) -> Rule | Closed:
         """What decides the clause for an application received on that day, or why none can be received.
@@ -86,6 +111,8 @@ class Policies:
             SubsidyError: `clause-unknown`.
 
         """
+        if on < self.since and self.earlier is not None:
+            return self.earlier.rule(name, on)
         entry = self._entries.get(name)
         if entry is None:
             zh, en = nearest(name, self.clause_names)
@@ -114,7 +141,7 @@ class Policies:
         )
 
     def rules(self) -> Iterator[Rule]:
-        """Every rule that `rule` can return."""
+        """Every rule that `rule` can return from the day `since`."""
         for entry in {id(entry): entry for entry in self._entries.values()}.values():
             yield from (rule for _, rule in entry.carried_out)
             if isinstance(entry.alone, Rule):
@@ -165,11 +192,21 @@ def _always(_facts: Facts) -> bool:
     return True
 
 
-def load_policies(directory: Path) -> Policies:
-    """Every `*.yaml` of `directory`.
+def load_policies(directory: Path, readings: Mapping[str, str] = MappingProxyType({})) -> Policies:
+    """Every `*.yaml` of `directory`, under other readings than those taken where `readings` names one.
 
     Raises:
-        SubsidyError: `policies-missing`, `yaml-refused` or `document-malformed`.
+        SubsidyError: `policies-missing`, `yaml-refused`, `document-malformed` or `reading-unknown`.
+
+    """
+    return read_policies(policy_texts(directory), readings)
+
+
+def policy_texts(directory: Path) -> dict[str, str]:
+    """The text of every policy file of `directory` by its name.
+
+    Raises:
+        SubsidyError: `policies-missing`.
 
     """
     texts = {path.name: path.read_text(encoding="utf-8") for path in sorted(directory.glob("*.yaml"))}
@@ -177,47 +214,54 @@ def load_policies(directory: Path) -> Policies:
         raise SubsidyError(
             "policies-missing", f"{directory} 中没有政策文件", f"there are no policy documents in {directory}"
         )
-    return read_policies(texts)
+    return texts
 
 
-def read_policies(texts: Mapping[str, str]) -> Policies:
+def read_policies(texts: Mapping[str, str], readings: Mapping[str, str] = MappingProxyType({})) -> Policies:
     """The documents whose YAML `texts` holds by file name.
 
     Raises:
-        SubsidyError: `yaml-refused` or `document-malformed`.
+        SubsidyError: `yaml-refused`, `document-malformed` or `reading-unknown`.
 
     """
     tables = {name: read_yaml(text, name) for name, text in texts.items()}
-    return assemble(tables, {name: sha256(text.encode()).hexdigest() for name, text in texts.items()})
+    return assemble(tables, {name: sha256(text.encode()).hexdigest() for name, text in texts.items()}, readings)
 
 
-def assemble(tables: Mapping[str, Table], digests: Mapping[str, str]) -> Policies:
+def assemble(
+    tables: Mapping[str, Table], digests: Mapping[str, str], readings: Mapping[str, str] = MappingProxyType({})
+) -> Policies:
     """The documents that `tables` hold by file name; higher documents are read before those that implement them.
 
+    Files with the same document id are its revisions: each decides from the day that its `effective_from` names.
+
     Raises:
-        SubsidyError: `document-malformed`.
+        SubsidyError: `document-malformed` or `reading-unknown`.
 
     """
+    policies: Policies | None = None
+    for since, names in eras_of(tables):
+        present, register = resolve({name: tables[name] for name in names}, readings)
+        documents = _read_together(present, digests)
+        policies = Policies(tuple(documents.values()), register, since, policies)
+    assert policies is not None
+    return policies
+
+
+def _read_together(tables: Mapping[str, Table], digests: Mapping[str, str]) -> dict[str, Document]:
     waiting = dict(tables)
     documents: dict[str, Document] = {}
     while waiting:
         ready = [name for name, table in waiting.items() if _higher(table) in {None, *documents}]
         for name in ready:
             document = read_document(waiting.pop(name), name, digests[name], documents)
-            if document.id in documents:
-                _refuse(name, f"已另有文件 {document.id}", f"there is another document {document.id}")
             documents[document.id] = document
         if not ready:
-            zh, en = "implements 所指的文件不存在", "`implements` names no document that is present"
-            _refuse(next(iter(waiting)), zh, en)
+            refuse_file(
+                next(iter(waiting)), "implements 所指的文件不存在", "`implements` names no document that is present"
+            )
     check_together(documents)
-    return Policies(tuple(documents.values()))
-
-
-def _refuse(source: str, zh: str, en: str) -> None:
-    faults = Faults(source)
-    faults.add(source, zh, en)
-    faults.raise_any()
+    return documents
 
 
 def _higher(table: Table) -> str | None:
