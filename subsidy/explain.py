@@ -64,9 +64,7 @@ class Explainer:
         for era in policies.eras():
             words = _Words(era)
             self._rules |= {id(rule): words.of(rule) for rule in era.rules()}
-            self._closed |= {
-                id(clause): _Wording(words.describe(clause, (clause,))) for clause in era.clauses.values()
-            }
+            self._closed |= {id(clause): _Wording(words.describe(clause, (clause,))) for clause in era.clauses.values()}
 
     def answer(self, outcome: Outcome) -> dict[str, Any]:
         """The figures of an outcome and, as `explanation`, why."""

@@ -139,7 +139,10 @@ class _Resolver:
         wanted = option if isinstance(option, Row) else [option]
         if reading is None or not wanted or not set(map(str, wanted)) <= set(reading.options):
             words = ", ".join(reading.options) if reading else ", ".join(self._register)
-            zh, en = f"only_under 应为 {{读法编号: 选项}}，可用：{words}", f"`only_under` takes a reading and an option: {words}"
+            zh, en = (
+                f"only_under 应为 {{读法编号: 选项}}，可用：{words}",
+                f"`only_under` takes a reading and an option: {words}",
+            )
             self._fault(item, ONLY_UNDER, zh, en)
             return True
         self.switching.add(name)
