@@ -26,6 +26,7 @@ from suanquan.use_cases.catalogue import find_scheme
 from suanquan.use_cases.ingest import Issuer, Rules
 from suanquan.use_cases.issue import Order, issue
 from suanquan.use_cases.log import Log, open_log
+from suanquan.use_cases.subsidies import Subsidies
 from suanquan.use_cases.watch import Watch
 from suanquan.use_cases.witnessing import check_witnesses
 from voucher.issuance import IssueRequest
@@ -70,6 +71,7 @@ class Service:
     database: Database
     journal: GuardedJournal
     log: Log
+    subsidies: Subsidies
     sign: Callable[[bytes], bytes] | None = None
     decoder: BatchDecoder = field(default_factory=BatchDecoder)
     watch: Watch = field(default_factory=Watch)
@@ -127,7 +129,8 @@ async def open_service(home: Home, passphrase: bytes | None = None) -> AsyncIter
     database = Database(place)
     log = open_log(home, settings, database, passphrase)
     journal = GuardedJournal(database, time.time_ns, secrets.token_bytes)
-    service = Service(home, settings, load_catalog(home.config), home.load_registry(), database, journal, log)
+    catalog, keys = load_catalog(home.config), home.load_registry()
+    service = Service(home, settings, catalog, keys, database, journal, log, Subsidies(home.config))
     journal.guard = service.check_history
     if passphrase is not None:
         service.sign = home.load_signing_key(passphrase).sign

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 from collections.abc import Callable, Iterator
 from datetime import date, timedelta
 from decimal import Decimal
@@ -69,42 +70,47 @@ def _walk(node: Any, path: Path) -> Iterator[tuple[Path, Change]]:
 
 
 def _at(step: Any, value: Any, here: Path, parent: Any) -> Iterator[tuple[Path, Change]]:
-    parent_key = here[-2] if len(here) > 1 else None
+    key = here[-2] if len(here) > 1 else None
+    changes = (*_of_bounds(step, value, key), *_of_rates(step, key), *_of_logic(step, value), *_of_opening(step, value))
+    yield from ((here, change) for change in changes)
+    dropped = isinstance(step, int) and len(parent) > 1
+    if step in DROPPED_KEYS or (dropped and (key in DROPPED_PARTS or (key == "of" and here[-3] == "count"))):
+        yield here, _dropped
+
+
+def _of_bounds(step: Any, value: Any, key: Any) -> Iterator[Change]:
+    """Comparisons loosened or tightened, numbers one more or less."""
     if step in LOOSENED:
-        yield here, _renamed(LOOSENED[step])
-    if (
-        (step in LOOSENED and type(value) is int)
-        or (step in {"cap", "yuan"} and type(value) is int)
-        or parent_key == "range_yuan"
-    ):
-        yield here, _added(-1)
-        yield here, _added(1)
+        yield _renamed(LOOSENED[step])
+        if isinstance(value, str) and value[0].isdigit():
+            yield from (_nudged(-1), _nudged(1))
+    if key == "range_yuan" or (type(value) is int and step in {*LOOSENED, "cap", "yuan"}):
+        yield from (_added(-1), _added(1))
     if step == "of" and type(value) is int:
-        yield here, _added(-1)
-    if step in LOOSENED and isinstance(value, str) and value[0].isdigit():
-        yield here, _nudged(-1)
-        yield here, _nudged(1)
-    if step == "rate" or (parent_key == "times" and step == 0):
-        for numerator, denominator in ((1, 0), (-1, 0), (0, 1), (0, -1)):
-            yield here, _rerated(numerator, denominator)
+        yield _added(-1)
+
+
+def _of_rates(step: Any, key: Any) -> Iterator[Change]:
+    if step == "rate" or (key == "times" and step == 0):
+        yield from itertools.starmap(_rerated, ((1, 0), (-1, 0), (0, 1), (0, -1)))
+
+
+def _of_logic(step: Any, value: Any) -> Iterator[Change]:
     if step == "is" and isinstance(value, bool):
-        yield here, _flipped
+        yield _flipped
     if step in {"all", "any"}:
-        yield here, _renamed("any" if step == "all" else "all")
+        yield _renamed("any" if step == "all" else "all")
     if step == "not":
-        yield here, _unwrapped
+        yield _unwrapped
     if step == "minus":
-        yield here, _first_only
-    if step in DROPPED_KEYS:
-        yield here, _dropped
-    if parent_key in DROPPED_PARTS and isinstance(step, int) and len(parent) > 1:
-        yield here, _dropped
-    if parent_key == "of" and here[-3] == "count" and len(parent) > 1:
-        yield here, _dropped
+        yield _first_only
+
+
+def _of_opening(step: Any, value: Any) -> Iterator[Change]:
     if step == "review" and value == "implementing_rules":
-        yield here, _set("department")
+        yield _set("department")
     if step == "review" and value in {"department", "irregular"}:
-        yield here, _set("implementing_rules")
+        yield _set("implementing_rules")
 
 
 def _renamed(other: str) -> Change:

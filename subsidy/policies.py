@@ -8,9 +8,11 @@ from datetime import date
 from hashlib import sha256
 from pathlib import Path
 from types import MappingProxyType
+from typing import NoReturn
 
+from ledger.errors import Kind
 from subsidy.errors import SubsidyError
-from subsidy.facts import Dictionary, Fact, Facts
+from subsidy.facts import Dictionary, Fact, Facts, Value
 from subsidy.fields import nearest
 from subsidy.operators import Condition, Measure, Quantity, Test, names_read
 from subsidy.policy import Benefit, Clause, Document, Question, Requirement, Review
@@ -85,13 +87,16 @@ class Policies:
             name: entry.quantity for document in documents for name, entry in document.quantities.items()
         }
         self.clauses = {clause.id: clause for document in documents for clause in document.clauses}
+        self.telling: dict[str, tuple[Value, ...]] = {}
+        """Kept by `subsidy.answers`: values of a fact that make a difference."""
         entries = {clause.id: self._entry(clause) for clause in self.clauses.values()}
         self._entries = {name: entry for entry in entries.values() for name in (entry.clause.id, *entry.clause.also)}
 
     @property
     def clause_names(self) -> tuple[str, ...]:
         """Every name that a clause answers to: its id and those it stands for (`16:七(三)` is answered by `16:七`)."""
-        return tuple(dict.fromkeys(name for era in self.eras() for name in era._entries))
+        earlier = () if self.earlier is None else self.earlier.clause_names
+        return tuple(dict.fromkeys((*self._entries, *earlier)))
 
     def eras(self) -> Iterator[Policies]:
         """These policies and those before them, newest first; each knows the revisions of its own time."""
@@ -113,10 +118,7 @@ class Policies:
         """
         if on < self.since and self.earlier is not None:
             return self.earlier.rule(name, on)
-        entry = self._entries.get(name)
-        if entry is None:
-            zh, en = nearest(name, self.clause_names)
-            raise SubsidyError("clause-unknown", f"没有“{name}”这一条{zh}", f"there is no clause {name}{en}")
+        entry = self._entries.get(name) or self._unknown(name)
         for document in entry.needed:
             if not document.in_force(on):
                 reason = "document_not_yet_in_force" if on < document.first_day else "document_expired"
@@ -125,6 +127,22 @@ class Policies:
             if document.in_force(on):
                 return rule
         return entry.alone
+
+    def clause(self, name: str) -> Clause:
+        """The clause of that name, as its newest revision has it.
+
+        Raises:
+            SubsidyError: `clause-unknown`.
+
+        """
+        era = next((era for era in self.eras() if name in era._entries), self)  # noqa: SLF001 -- of this class
+        return (era._entries.get(name) or self._unknown(name)).clause  # noqa: SLF001
+
+    def _unknown(self, name: str) -> NoReturn:
+        zh, en = nearest(name, self.clause_names)
+        raise SubsidyError(
+            "clause-unknown", f"没有“{name}”这一条{zh}", f"there is no clause {name}{en}", kind=Kind.NOT_FOUND
+        )
 
     def _entry(self, clause: Clause) -> _Entry:
         document = self.documents[clause.document]
@@ -166,7 +184,7 @@ class Policies:
             withholding=tuple(at for at, question in enumerate(questions) if question.withholds_amount),
             benefit=benefit,
         )
-        return replace(rule, steps=self._steps(_nodes(rule)))
+        return replace(rule, steps=self._steps(nodes_of(rule)))
 
     def _steps(self, nodes: Sequence[Condition | Quantity]) -> tuple[tuple[str, Measure], ...]:
         """The named quantities that `nodes` read, directly or through one another; a file defines them in order of use."""
@@ -175,11 +193,11 @@ class Policies:
 
     def facts_read(self, rule: Rule) -> dict[str, Fact]:
         """The facts that a rule reads, in the order in which its conditions first name them."""
-        names = [name for node in _nodes(rule) for name in names_read(node)]
+        names = [name for node in nodes_of(rule) for name in names_read(node)]
         return {name: self.facts[name] for name in dict.fromkeys(names) if name in self.facts}
 
 
-def _nodes(rule: Rule) -> list[Condition | Quantity]:
+def nodes_of(rule: Rule) -> list[Condition | Quantity]:
     """Everything in a rule that reads facts."""
     nodes: list[Condition | Quantity] = [requirement.condition for requirement in rule.requirements]
     nodes += [quantity for quantity in (rule.benefit.of, rule.benefit.cap) if quantity is not None]

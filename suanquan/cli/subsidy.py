@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from ledger.errors import Finding
+from suanquan.cli import rules, subsidy_ask, subsidy_budget
 from suanquan.cli.options import DEFAULT_HOME, HomeOption, JsonOption
 from suanquan.cli.output import emit, note
 
-if TYPE_CHECKING:
-    from subsidy.policies import Policies
-
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(subsidy_ask.app)
+app.add_typer(subsidy_budget.app)
 
 
 @app.command()
@@ -27,20 +26,24 @@ def evaluate(
     from subsidy.cases import evaluate_case, read_cases
     from subsidy.explain import Explainer
 
-    policies = _policies(home)
+    policies = rules.load(home)
     explainer = Explainer(policies)
-    read = read_cases(policies, _text(cases), cases.name)
+    read = read_cases(policies, rules.text_of(cases), cases.name)
     answers = []
     for case in read:
         outcome = evaluate_case(policies, case)
-        answer = {"status": None, "errors": _plain(case.findings)} if outcome is None else explainer.answer(outcome)
+        answer = (
+            {"status": None, "errors": rules.plain_findings(case.findings)}
+            if outcome is None
+            else explainer.answer(outcome)
+        )
         answers.append({"id": case.id, **answer})
     if json:
         emit(answers, as_json=True)
     else:
         print("\n".join(map(_line, answers)))
     findings = [finding for case in read for finding in case.findings]
-    _say(findings)
+    rules.say(findings)
     raise typer.Exit(1 if findings else 0)
 
 
@@ -53,12 +56,9 @@ def publicity(
 ) -> None:
     """公示截止日与最早的下一步。The last day of a public notice and the first day of the next step."""
     from subsidy.calendar import load_calendar, publicity
-    from subsidy.fields import parse_day
 
-    day = parse_day(posted_on)
-    if day is None:
-        raise typer.BadParameter("日期应写成 2025-09-26 的形式 / write the day as 2025-09-26", param_hint="--posted-on")
-    period = publicity(load_calendar(_config(home, "calendars")), day, working_days)
+    day = rules.day(posted_on, "--posted-on")
+    period = publicity(load_calendar(rules.config_folder(home, "calendars")), day, working_days)
     answer = {
         "last_publicity_day": period.last_publicity_day and period.last_publicity_day.isoformat(),
         "earliest_next_step": period.earliest_next_step and period.earliest_next_step.isoformat(),
@@ -79,48 +79,23 @@ def check(
     """检查政策文件，并与所给原文核对引文。Check the policy documents, and their quotes against the texts given."""
     from subsidy.quotes import check_text, document_of
 
-    policies = _policies(home)
+    policies = rules.load(home)
     results = []
     for path in text or []:
         content = path.read_bytes()
         chosen = document_of(policies.documents, content, document)
         findings = check_text(chosen, content)
-        _say(findings)
-        results.append({"file": path.name, "document": chosen.id, "agrees": not findings, "findings": _plain(findings)})
+        rules.say(findings)
+        results.append(
+            {
+                "file": path.name,
+                "document": chosen.id,
+                "agrees": not findings,
+                "findings": rules.plain_findings(findings),
+            }
+        )
     emit({"documents": list(policies.documents), "clauses": len(policies.clauses), "texts": results}, as_json=json)
     raise typer.Exit(0 if all(result["agrees"] for result in results) else 1)
-
-
-def _config(home: Path, name: str) -> Path:
-    """The home's own folder of that configuration, or the one that ships with suanquan."""
-    from suanquan.home import Home, packaged_config
-
-    own = Home(home).config / name
-    return own if own.is_dir() else packaged_config() / name
-
-
-def _policies(home: Path) -> Policies:
-    from subsidy.policies import load_policies
-
-    return load_policies(_config(home, "policies"))
-
-
-def _text(path: Path) -> str:
-    from subsidy.errors import SubsidyError
-
-    try:
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise SubsidyError("file-not-utf8", f"{path} 不是 UTF-8 文本", f"{path} is not UTF-8 text") from error
-
-
-def _plain(findings: Any) -> list[dict[str, str]]:
-    return [{"code": finding.code, "where": finding.where, "zh": finding.zh, "en": finding.en} for finding in findings]
-
-
-def _say(findings: list[Finding]) -> None:
-    for finding in findings:
-        note(f"{finding.where}: {finding.zh} / {finding.en}")
 
 
 def _line(answer: dict[str, Any]) -> str:

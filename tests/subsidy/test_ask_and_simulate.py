@@ -8,7 +8,8 @@ from subsidy.evaluate import evaluate
 from subsidy.facts import FactType, read_facts
 from subsidy.outcome import Status
 from subsidy.policies import Closed
-from subsidy.simulate import difference, simulate
+from subsidy.simulate import simulate
+from subsidy.what_if import difference
 from tests.subsidy.passing import outcome_of, rows
 
 DAY = date(2025, 9, 1)
