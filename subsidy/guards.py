@@ -96,13 +96,18 @@ def _as_expected(outcome: Outcome, expect: Mapping[str, Any]) -> bool:
 def sharpness(
     tables: Mapping[str, Table], name: str, guards: Sequence[Guard], step: Callable[[int], None]
 ) -> Sharpness:
-    """Try every small wrong change of the file `name` among `tables`, whose readings are resolved; `step` is told how many."""
+    """Try every small wrong change of the file `name` among `tables`, whose readings are resolved; `step` is told how many.
+
+    Guards and figures that disagree with the unchanged file notice nothing: they would disagree with every change.
+    """
+    policies = assemble(tables, dict.fromkeys(tables, ""))
+    order = [guard for guard in guards if guard.holds(policies)]
+    loose = _unquoted(policies)
     survivors, made = [], 0
-    order = list(guards)
     for label, mutant in mutants(tables[name]):
         made += 1
         step(made)
-        at = _noticed_by({**tables, name: mutant}, order)
+        at = _noticed_by({**tables, name: mutant}, order, loose)
         if at is None:
             survivors.append(label)
         elif at > 0:
@@ -110,15 +115,16 @@ def sharpness(
     return Sharpness(made, tuple(survivors))
 
 
-def _noticed_by(tables: Mapping[str, Table], guards: Sequence[Guard]) -> int | None:
+def _unquoted(policies: Policies) -> set[str]:
+    return {clause.id for clause in policies.clauses.values() if unquoted(clause.benefit)}
+
+
+def _noticed_by(tables: Mapping[str, Table], guards: Sequence[Guard], loose: set[str]) -> int | None:
     """The number of the guard that notices; -1 if loading or the check of figures does, None if nothing does."""
     try:
         policies = assemble(tables, dict.fromkeys(tables, ""))
-    except SubsidyError:
-        return -1
-    if any(unquoted(clause.benefit) for clause in policies.clauses.values()):
-        return -1
-    try:
+        if _unquoted(policies) - loose:
+            return -1
         return next((at for at, guard in enumerate(guards) if not guard.holds(policies)), None)
-    except SubsidyError:  # a clause that a guard speaks of is gone
+    except SubsidyError:  # it does not load, or a clause that a guard speaks of is gone
         return -1

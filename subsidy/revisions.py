@@ -1,7 +1,8 @@
 """Revisions of policy files: which one decides an application received on a given day.
 
 A corrected rules file never replaces the old one: it has the next `revision` and the day `effective_from`, so that what
-was received before is still answered as it was.
+was received before is still answered as it was. A first revision may have that day as well; before it the rules know
+nothing of the document.
 """
 
 from __future__ import annotations
@@ -37,13 +38,15 @@ def eras_of(tables: Mapping[str, Table]) -> Iterator[tuple[date, list[str]]]:
     for files in documents.values():
         files.sort(key=lambda file: (file.revision, file.since or date.min))
         _require_order(files)
-    days = {file.since for files in documents.values() for file in files[1:]} - {None}
-    for since in (date.min, *sorted(day for day in days if day is not None)):
-        yield since, [_deciding(files, since).name for files in documents.values()]
+    days = {file.since for files in documents.values() for file in files if file.since is not None}
+    for since in (date.min, *sorted(days)):
+        deciding = (_deciding(files, since) for files in documents.values())
+        yield since, [file.name for file in deciding if file is not None]
 
 
-def _deciding(files: list[_File], on: date) -> _File:
-    return [files[0], *(file for file in files[1:] if file.since is not None and file.since <= on)][-1]
+def _deciding(files: list[_File], on: date) -> _File | None:
+    reached = [file for file in files if file.since is None or file.since <= on]
+    return reached[-1] if reached else None
 
 
 def _file(name: str, table: Table) -> _File:

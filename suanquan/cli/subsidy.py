@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from suanquan.cli import rules, subsidy_ask, subsidy_budget
+from suanquan.cli import rules, subsidy_ask, subsidy_budget, subsidy_propose
 from suanquan.cli.options import DEFAULT_HOME, HomeOption, JsonOption
 from suanquan.cli.output import emit, note
+
+if TYPE_CHECKING:
+    from subsidy.readings import Reading
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(subsidy_ask.app)
 app.add_typer(subsidy_budget.app)
+app.add_typer(subsidy_propose.app)
 
 
 @app.command()
@@ -73,15 +77,18 @@ def publicity(
 def check(
     text: Annotated[list[Path] | None, typer.Option(help="政策原文 / source text of a document")] = None,
     document: Annotated[str | None, typer.Option(help="原文属于哪份文件 / which document the text is of")] = None,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="核对无误后存入数据目录 / keep a text that agrees in the home")
+    ] = False,
     home: HomeOption = DEFAULT_HOME,
     json: JsonOption = False,
 ) -> None:
-    """检查政策文件，并与所给原文核对引文。Check the policy documents, and their quotes against the texts given."""
+    """检查政策文件及各种读法，并与所给原文（或数据目录里的）核对引文。Check the documents, and their quotes against texts."""
     from subsidy.quotes import check_text, document_of
 
     policies = rules.load(home)
     results = []
-    for path in text or []:
+    for path in text or _kept_texts(home):
         content = path.read_bytes()
         chosen = document_of(policies.documents, content, document)
         findings = check_text(chosen, content)
@@ -94,8 +101,38 @@ def check(
                 "findings": rules.plain_findings(findings),
             }
         )
-    emit({"documents": list(policies.documents), "clauses": len(policies.clauses), "texts": results}, as_json=json)
+        if keep and not findings:
+            _keep(home, content, f"{chosen.id}.r{chosen.revision}.txt")
+    readings = [
+        {"id": reading.id, "taken": reading.taken, "options": list(reading.options), "switches": reading.switches}
+        for reading in _checked_readings(home)
+    ]
+    names = list(policies.documents)
+    emit({"documents": names, "clauses": len(policies.clauses), "readings": readings, "texts": results}, as_json=json)
     raise typer.Exit(0 if all(result["agrees"] for result in results) else 1)
+
+
+def _kept_texts(home: Path) -> list[Path]:
+    """The official texts that the home keeps, none where there is no home."""
+    folder = home / "config" / "policies" / "texts"
+    return sorted(path for path in folder.glob("*") if path.is_file())
+
+
+def _keep(home: Path, content: bytes, name: str) -> None:
+    from suanquan.home import Home
+    from suanquan.use_cases.proposals import Desk
+
+    note(f"已存入 kept as {Desk(Home(home)).keep_text(content, name)}")
+
+
+def _checked_readings(home: Path) -> list[Reading]:
+    """The register of readings, after every option that is not taken was loaded once."""
+    register = list(rules.load(home).readings.values())
+    for reading in register:
+        for option in reading.options:
+            if reading.switches and option != reading.taken:
+                rules.load(home, [f"{reading.id}={option}"])
+    return register
 
 
 def _line(answer: dict[str, Any]) -> str:
