@@ -64,7 +64,13 @@ def read_cell(fact: Fact, text: str) -> Value | Fault:
         return text == "true" if text in {"true", "false"} else read_value(fact, text)
     if fact.type is FactType.SET:
         return read_value(fact, [] if text == "-" else [word.strip() for word in text.split(";")])
-    return read_value(fact, text)
+    value = read_value(fact, text)
+    if isinstance(value, Fault) and fact.type is FactType.DECIMAL:
+        return Fault(
+            value.zh.replace('带引号的十进制数，如 "0.10"', "十进制数，如 0.10"),
+            value.en.replace('in quotes such as "0.10"', "such as 0.10"),
+        )
+    return value
 
 
 class _Table:

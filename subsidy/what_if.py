@@ -50,8 +50,8 @@ class Comparison:
 
 
 def _answer(outcome: Outcome) -> tuple[object, ...]:
-    questions = [question.id for question in outcome.questions]
-    return outcome.status, outcome.eligible, outcome.amount, outcome.missing, outcome.gifts, questions, outcome.reasons
+    names = [entry.id for entry in (*outcome.questions, *outcome.gifts)]
+    return outcome.status, outcome.eligible, outcome.amount, outcome.missing, names, outcome.reasons
 
 
 def compare(clause: str, before: Situation, after: Situation) -> Comparison:

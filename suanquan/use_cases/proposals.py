@@ -176,7 +176,8 @@ class Desk:
 
 
 def _require_name(name: str) -> None:
-    if not name.strip() or len(name) > NAME_CHARACTERS_MAX or not name.isprintable():
+    control = any(unicodedata.category(character).startswith("C") for character in name)
+    if not name.strip() or len(name) > NAME_CHARACTERS_MAX or control:
         zh, en = f"姓名应为 1 至 {NAME_CHARACTERS_MAX} 个字符", f"a name has 1 to {NAME_CHARACTERS_MAX} characters"
         raise ServiceError("name-malformed", zh, en)
 
