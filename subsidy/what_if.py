@@ -50,7 +50,7 @@ class Comparison:
 
 
 def _answer(outcome: Outcome) -> tuple[object, ...]:
-    names = [entry.id for entry in (*outcome.questions, *outcome.gifts)]
+    names = [question.id for question in outcome.questions], [gift.id for gift in outcome.gifts]
     return outcome.status, outcome.eligible, outcome.amount, outcome.missing, names, outcome.reasons
 
 

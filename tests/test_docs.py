@@ -19,7 +19,7 @@ from ledger.ed25519 import PublicKey
 from metering.signature import COMPONENTS, sign, signature_base
 from suanquan import metrics
 from suanquan.cli.app import app
-from suanquan.http import log, routes
+from suanquan.http import log, questions, routes
 from suanquan.settings import Settings
 from suanquan.use_cases.overview import Overview
 from tests.shared_data import ROOT
@@ -35,7 +35,7 @@ OPERATIONS = (ROOT / "docs/operations.md").read_text("utf-8")
 CODE = re.compile(r"[a-z][a-z0-9]*(?:-[a-z0-9]+)+|busy|stopped|internal")
 HTTP_USE_CASES = (
     *("catalogue", "ingest", "issue", "postings", "statement"),
-    *("log", "receipts", "statements"),
+    *("log", "receipts", "statements", "subsidies"),
 )
 PROBLEMS_RISE_IN = [
     *(ROOT / "suanquan/http").glob("*.py"),
@@ -237,7 +237,7 @@ def test_every_problem_code_is_documented():
     assert raised - documented == set()
     sources = "".join(
         path.read_text("utf-8")
-        for package in ("ledger", "metering", "voucher", "suanquan")
+        for package in ("ledger", "metering", "subsidy", "voucher", "suanquan")
         for path in (ROOT / package).rglob("*.py")
     )
     built = {*prefixed("signature-component-"), *prefixed("http-"), "http-400"}
@@ -248,7 +248,7 @@ def test_every_route_is_documented():
     """The table of routes has exactly the routes of the service."""
     served = {
         f"{method} {route.path}"
-        for router in (routes.public, routes.officer, log.public, log.officer)
+        for router in (routes.public, routes.officer, log.public, log.officer, questions.public)
         for route in router.routes
         for method in route.methods
     }

@@ -56,9 +56,13 @@ def test_facts_in_the_query_and_in_the_body_get_the_same_questions(service):
     assert query.content == body.content
     assert {item["fact"] for item in query.content["questions"]} == PASSES.keys() - {"company_size"}
     assert query.content["next"] == query.content["questions"][0]
-    assert [(clause["clause"], clause["status"]) for clause in query.content["clauses"]] == [(FINANCE, "need_more_info")]
+    assert [(clause["clause"], clause["status"]) for clause in query.content["clauses"]] == [
+        (FINANCE, "need_more_info")
+    ]
     skipped = [item["fact"] for item in query.content["questions"]]
-    assert get(service, "questions", on=DAY, clause=[FINANCE], company_size="small", skip=skipped).content["next"] is None
+    assert (
+        get(service, "questions", on=DAY, clause=[FINANCE], company_size="small", skip=skipped).content["next"] is None
+    )
 
 
 def test_an_inquiry_without_facts_asks_what_settles_most(service):
