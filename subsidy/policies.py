@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from hashlib import sha256
@@ -261,9 +261,23 @@ def assemble(
     for since, names in eras_of(tables):
         present, register = resolve({name: tables[name] for name in names}, readings)
         documents = _read_together(present, digests)
+        if policies is not None:
+            _require_same_facts(policies.facts, documents.values())
         policies = Policies(tuple(documents.values()), register, since, policies)
     assert policies is not None
     return policies
+
+
+def _require_same_facts(before: Dictionary, documents: Iterable[Document]) -> None:
+    """The newest dictionary reads the facts of all revisions, so that a fact keeps its type and its words."""
+    for document in documents:
+        for name, fact in document.facts.items():
+            old = before.get(name, fact)
+            if fact.type is not old.type or not set(old.values) <= set(fact.values):
+                zh = f"“{name}”的类型和已有的取值不能改，请另起一个名称"
+                refuse_file(
+                    document.id, zh, f"`{name}` must keep its type and the values it had; give a new fact another name"
+                )
 
 
 def _read_together(tables: Mapping[str, Table], digests: Mapping[str, str]) -> dict[str, Document]:

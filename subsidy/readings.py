@@ -37,7 +37,7 @@ def resolve(tables: Mapping[str, Table], chosen: Mapping[str, str]) -> tuple[dic
         SubsidyError: `reading-unknown`, or `document-malformed` where a switch names no reading or leaves out an option.
 
     """
-    register = {reading.id: reading for table in tables.values() for reading in _readings(table)}
+    register = _register(tables)
     for name, option in chosen.items():
         _require(register, name, option)
         register[name] = replace(register[name], taken=option)
@@ -50,6 +50,19 @@ def resolve(tables: Mapping[str, Table], chosen: Mapping[str, str]) -> tuple[dic
         switching |= resolver.switching
         faults.raise_any()
     return resolved, {name: replace(entry, switches=name in switching) for name, entry in register.items()}
+
+
+def _register(tables: Mapping[str, Table]) -> dict[str, Reading]:
+    register: dict[str, Reading] = {}
+    for source, table in tables.items():
+        faults = Faults(source)
+        for reading in _readings(table):
+            known = register.setdefault(reading.id, reading)
+            if (known.options, known.taken) != (reading.options, reading.taken):
+                zh, en = "options 与 taken 应与他处一致", "must have the options and the `taken` that it has elsewhere"
+                faults.add(f"{source}: {reading.id}", f"{reading.id} 的 {zh}", f"{reading.id} {en}")
+        faults.raise_any()
+    return register
 
 
 def _readings(table: Table) -> Iterator[Reading]:

@@ -196,3 +196,16 @@ async def bound_vouchers(conn: Connection, centre: str, accounts: Iterable[str])
         )
         found.extend(BoundVoucher(*row) for row in await conn.execute(query))
     return found
+
+
+async def spent_by_holder(conn: Connection, holder: str) -> dict[int, int]:
+    """Units that a holder's vouchers have paid, by asset."""
+    table = tables.voucher.c
+    query = (
+        select(table.asset, func.sum(balance.c.debits_posted))
+        .join_from(tables.voucher, balance, balance.c.account == table.account)
+        .where(table.holder == holder)
+        .group_by(table.asset)
+        .order_by(table.asset)
+    )
+    return {asset: int(units) for asset, units in await conn.execute(query)}

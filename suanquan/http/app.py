@@ -33,6 +33,7 @@ def create_app(service: Service) -> ASGIApp:
         responses={"4XX": {"description": "RFC 9457 problem", "content": {problem.TYPE: {}}}},
     )
     app.state.service = service
+    service.subsidies.load()
     app.state.agent_keys = AgentKeys(service)
     app.add_route("/v1/usage", post_usage, methods=["POST"])
     for router in (routes.public, routes.officer, log.public, log.officer, questions.public):

@@ -12,9 +12,11 @@ from starlette.requests import Request
 
 from ledger.errors import Finding
 from suanquan.errors import ServiceError
+from suanquan.http.auth import require_officer
 from suanquan.http.routes import service_of
 from suanquan.service import Service
 from suanquan.use_cases.subsidies import Subsidies, day_of, refused
+from suanquan.use_cases.voucher_cost import with_voucher_cost
 from subsidy.applicants import read_cell
 from subsidy.facts import Facts, Fault, Value
 from subsidy.fields import parse_day
@@ -36,6 +38,12 @@ class Inquiry(BaseModel):
     on: Annotated[str | None, Field(max_length=10)] = None
     clauses: Annotated[list[Word], Field(max_length=50)] = []
     skipped: Annotated[list[Word], Field(max_length=PARAMETERS_MAX)] = []
+
+
+class Case(Inquiry):
+    """An inquiry about a known applicant: `holder` is its unified social credit code."""
+
+    holder: Annotated[str | None, Field(pattern=r"^[0-9A-Z]{18}$")] = None
 
 
 @public.get("/clauses")
@@ -65,14 +73,19 @@ async def post_questions(inquiry: Inquiry, service: Opened) -> dict[str, Any]:
 
 
 @public.post("/evaluations")
-async def post_evaluations(inquiry: Inquiry, service: Opened) -> dict[str, Any]:
-    """What each clause says of these facts on that day, and why."""
+async def post_evaluations(inquiry: Case, request: Request, service: Opened) -> dict[str, Any]:
+    """What each clause says of these facts on that day, and why.
+
+    With a `holder`, which needs a token, the cost that its vouchers paid is taken from the ledger unless it is stated.
+    """
     clauses = service.subsidies.clauses(inquiry.clauses)
-    day = _day(service, inquiry.on)
-    return {
-        "on": day.isoformat(),
-        "answers": service.subsidies.answer(clauses, service.subsidies.facts(inquiry.facts), day),
-    }
+    facts, day = service.subsidies.facts(inquiry.facts), _day(service, inquiry.on)
+    answer: dict[str, Any] = {"on": day.isoformat()}
+    if inquiry.holder is not None:
+        await require_officer(request)
+        async with service.database.read() as connection:
+            facts, answer["voucher_paid_yuan"] = await with_voucher_cost(connection, facts, inquiry.holder)
+    return answer | {"answers": service.subsidies.answer(clauses, facts, day)}
 
 
 def _day(service: Service, written: str | None) -> date:

@@ -39,7 +39,8 @@ class Desk:
 
     def __init__(self, home: Home) -> None:
         self.folder = home.require().config / "policies"
-        self.guards = self.folder / "cases"
+        own = self.folder / "cases"
+        self.guards = own if own.is_dir() else packaged_config() / "policies" / "cases"
         self._texts = self.folder / "texts"
         self._proposals = self.folder / "proposals"
 
@@ -158,9 +159,10 @@ class Desk:
     def _use_cases(self, cases: Path) -> None:
         """The cases that came with a proposal take the place of those before, which stay in its folder."""
         if cases.is_dir():
-            if self.guards.is_dir():
-                self.guards.rename(cases.with_name("cases-before"))
-            shutil.copytree(cases, self.guards)
+            own = self.folder / "cases"
+            if own.is_dir():
+                own.rename(cases.with_name("cases-before"))
+            shutil.copytree(cases, own)
 
     def _open(self, name: str) -> tuple[Path, dict[str, Any]]:
         folder = self._proposals / Path(name).name

@@ -63,6 +63,15 @@ class Subsidies:
         """
         return load_policies(rules_folder(self._config, "policies"))
 
+    def load(self) -> None:
+        """Read the documents now, so that a service with broken rules does not start.
+
+        Raises:
+            SubsidyError: a document is missing or malformed.
+
+        """
+        assert self._explainer is not None
+
     @cached_property
     def _explainer(self) -> Explainer:
         return Explainer(self.policies)

@@ -172,3 +172,12 @@ def test_a_switch_that_names_no_reading_or_leaves_one_out_is_refused_at_its_line
     with pytest.raises(SubsidyError) as error:
         read_policies(texts)
     assert any(finding.where == f"16-2025.yaml:{line}" and advice in finding.en for finding in error.value.findings)
+
+
+def test_a_reading_is_taken_one_way_in_all_documents():
+    """An ambiguity that two documents list has one answer; two would contradict each other."""
+    texts = policy_texts(FOLDER)
+    texts["16-2025.yaml"] = texts["16-2025.yaml"].replace("taken: deducted", "taken: ignored", 1)
+    with pytest.raises(SubsidyError) as error:
+        read_policies(texts)
+    assert "A19 must have the options and the `taken` that it has elsewhere" in error.value.findings[0].en

@@ -87,3 +87,22 @@ def test_a_third_revision_must_come_after_the_second():
     with pytest.raises(SubsidyError) as error:
         read_policies({**texts, **revised(policy_texts(FOLDER), revision=3, since="2026-11-01")})
     assert "after that of r2.yaml" in error.value.findings[0].en
+
+
+@pytest.mark.parametrize(
+    ("good", "bad"),
+    [
+        ("  has_loan_need:\n    type: flag\n", "  has_loan_need:\n    type: integer\n"),
+        ("values: [large, medium, small, micro]", "values: [large, medium, small]"),
+    ],
+)
+def test_a_fact_keeps_its_type_and_its_words(good, bad):
+    """The newest dictionary reads the facts of every revision; a fact that means something else needs another name."""
+    texts = policy_texts(FOLDER)
+    if bad.endswith("integer\n"):
+        changes = [(good, bad), ("fact: has_loan_need\n        is: true", "fact: has_loan_need\n        ge: 1")]
+    else:
+        changes = [(good, bad), ("in: [medium, small, micro]", "in: [medium, small]")]
+    with pytest.raises(SubsidyError) as error:
+        read_policies(revised(texts, *changes))
+    assert "must keep its type and the values it had" in error.value.findings[0].en
