@@ -85,7 +85,7 @@ class Subsidies:
         """
         for name in named:
             self.policies.clause(name)
-        return tuple(named) or beneficial(self.policies)
+        return tuple(dict.fromkeys(named)) or beneficial(self.policies)
 
     def facts(self, written: Mapping[str, object]) -> Facts:
         """Typed facts.
