@@ -10,8 +10,11 @@ from prometheus_client.registry import Collector
 
 from ledger.amount import CNY
 from suanquan.use_cases.overview import CentreSum, Overview, SchemeSum
+from suanquan.use_cases.subsidies import RuleFigures
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+NO_RULES = RuleFigures()
 
 
 class _Snapshot(Collector):
@@ -22,10 +25,10 @@ class _Snapshot(Collector):
         return self._families
 
 
-def render(figures: Overview, verdicts: Mapping[str, bool], now_us: int) -> bytes:
+def render(figures: Overview, verdicts: Mapping[str, bool], now_us: int, rules: RuleFigures = NO_RULES) -> bytes:
     """The `/metrics` page in Prometheus text format; `verdicts` says of each invariant whether it holds."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Snapshot([*_families(figures, now_us), _invariants(verdicts)]))
+    registry.register(_Snapshot([*_families(figures, now_us), _invariants(verdicts), *_rule_families(rules)]))
     return generate_latest(registry)
 
 
@@ -58,6 +61,23 @@ def _invariants(verdicts: Mapping[str, bool]) -> Metric:
     for name, holding in verdicts.items():
         holds.add_metric([name], holding)
     return holds
+
+
+def _rule_families(rules: RuleFigures) -> Iterator[Metric]:
+    expiry = GaugeMetricFamily(
+        "policy_expiry_timestamp_seconds", "When a policy document ceases to be in force.", labels=["document"]
+    )
+    open_ = GaugeMetricFamily("subsidy_clause_open", "Whether the clause takes applications today.", labels=["clause"])
+    evaluations = CounterMetricFamily(
+        "subsidy_evaluations", "Answers that the service gave under a clause.", labels=["clause", "status"]
+    )
+    for document, second in rules.expiry_s.items():
+        expiry.add_metric([document], second)
+    for clause, is_open in rules.open.items():
+        open_.add_metric([clause], is_open)
+    for (clause, status), count in rules.evaluations.items():
+        evaluations.add_metric([clause, status], count)
+    return iter((expiry, open_, evaluations))
 
 
 def _voucher_families(schemes: list[SchemeSum]) -> Iterator[Metric]:

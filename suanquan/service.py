@@ -29,6 +29,7 @@ from suanquan.use_cases.ingest import Issuer, Rules
 from suanquan.use_cases.issue import Order, issue
 from suanquan.use_cases.log import Log, open_log
 from suanquan.use_cases.procedure import Proceedings
+from suanquan.use_cases.subsidies import Subsidies
 from suanquan.use_cases.watch import Watch
 from suanquan.use_cases.witnessing import check_witnesses
 from voucher.issuance import IssueRequest
@@ -74,6 +75,7 @@ class Service:
     journal: GuardedJournal
     log: Log
     clock_ns: ClockNs
+    subsidies: Subsidies
     sign: Callable[[bytes], bytes] | None = None
     decoder: BatchDecoder = field(default_factory=BatchDecoder)
     watch: Watch = field(default_factory=Watch)
@@ -150,7 +152,7 @@ async def open_service(
     log = open_log(home, settings, database, passphrase, clock)
     journal = GuardedJournal(database, clock, secrets.token_bytes)
     catalog, keys = load_catalog(home.config), home.load_registry()
-    service = Service(home, settings, catalog, keys, database, journal, log, clock)
+    service = Service(home, settings, catalog, keys, database, journal, log, clock, Subsidies(home.config))
     journal.guard = service.check_history
     if passphrase is not None:
         service.sign = home.load_signing_key(passphrase).sign

@@ -19,7 +19,7 @@ from ledger.ed25519 import PublicKey
 from metering.signature import COMPONENTS, sign, signature_base
 from suanquan import metrics
 from suanquan.cli.app import app
-from suanquan.http import log, routes, subsidies
+from suanquan.http import log, questions, routes, subsidies
 from suanquan.settings import Settings
 from suanquan.use_cases.overview import Overview
 from tests.shared_data import ROOT
@@ -35,7 +35,7 @@ OPERATIONS = (ROOT / "docs/operations.md").read_text("utf-8")
 CODE = re.compile(r"[a-z][a-z0-9]*(?:-[a-z0-9]+)+|busy|stopped|internal")
 HTTP_USE_CASES = (
     *("catalogue", "ingest", "issue", "postings", "statement"),
-    *("log", "receipts", "statements"),
+    *("log", "receipts", "statements", "subsidies"),
     *("applications", "officers", "procedure", "procedure_money", "register"),
 )
 PROBLEMS_RISE_IN = [
@@ -257,7 +257,7 @@ def test_every_route_is_documented():
         f"{method} {route.path}"
         for router in (
             *(routes.public, routes.officer, log.public, log.officer),
-            *(subsidies.public, subsidies.person),
+            *(subsidies.public, subsidies.person, questions.public),
         )
         for route in router.routes
         for method in route.methods

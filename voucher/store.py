@@ -198,13 +198,15 @@ async def bound_vouchers(conn: Connection, centre: str, accounts: Iterable[str])
     return found
 
 
-async def paid_by_vouchers(conn: Connection, holder: str, asset: int) -> int:
-    """Units of an asset that a holder's vouchers have paid: what was issued and is not there any longer."""
+async def spent_by_holder(conn: Connection, holder: str) -> dict[int, int]:
+    """Units that a holder's vouchers have paid, by asset: what was issued and is not there any longer."""
     voucher = tables.voucher.c
     left = balance.c.credits_posted - balance.c.debits_posted
     query = (
-        select(func.coalesce(func.sum(voucher.units - left), 0))
+        select(voucher.asset, func.sum(voucher.units - left))
         .join_from(tables.voucher, balance, balance.c.account == voucher.account)
-        .where(voucher.holder == holder, voucher.asset == asset)
+        .where(voucher.holder == holder)
+        .group_by(voucher.asset)
+        .order_by(voucher.asset)
     )
-    return int((await conn.execute(query)).scalar_one())
+    return {asset: int(units) for asset, units in await conn.execute(query)}

@@ -13,7 +13,7 @@ from starlette.types import ASGIApp
 
 import suanquan
 from ledger.errors import DomainError
-from suanquan.http import log, problem, routes, subsidies
+from suanquan.http import log, problem, questions, routes, subsidies
 from suanquan.http.limits import Limits
 from suanquan.http.usage import AgentKeys, post_usage
 from suanquan.portal import page
@@ -33,9 +33,19 @@ def create_app(service: Service) -> ASGIApp:
         responses={"4XX": {"description": "RFC 9457 problem", "content": {problem.TYPE: {}}}},
     )
     app.state.service = service
+    service.subsidies.load()
     app.state.agent_keys = AgentKeys(service)
     app.add_route("/v1/usage", post_usage, methods=["POST"])
-    for router in (routes.public, routes.officer, log.public, log.officer, subsidies.public, subsidies.person):
+    routers = (
+        routes.public,
+        routes.officer,
+        log.public,
+        log.officer,
+        subsidies.public,
+        subsidies.person,
+        questions.public,
+    )
+    for router in routers:
         app.include_router(router)
     app.include_router(page.router, include_in_schema=False)
     app.state.routes = [
@@ -46,6 +56,7 @@ def create_app(service: Service) -> ASGIApp:
         *log.officer.routes,
         *subsidies.public.routes,
         *subsidies.person.routes,
+        *questions.public.routes,
         *page.router.routes,
     ]
     app.mount("/static", StaticFiles(directory=str(resources.files("suanquan.portal") / "static")))

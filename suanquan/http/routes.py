@@ -18,6 +18,7 @@ from suanquan.use_cases import issue as issuing
 from suanquan.use_cases.catalogue import scheme_object
 from suanquan.use_cases.overview import overview
 from suanquan.use_cases.statement import statement
+from suanquan.use_cases.subsidies import day_of
 from voucher import store as voucher_store
 from voucher.issuance import IssueRequest
 
@@ -68,7 +69,8 @@ async def get_metrics(service: Opened) -> Response:
     """Figures for Prometheus."""
     async with service.database.read() as connection:
         figures = await overview(connection, service.catalog)
-    page = metrics.render(figures, service.watch.verdicts, service.now_us)
+    rules = service.subsidies.figures(day_of(service.now_us))
+    page = metrics.render(figures, service.watch.verdicts, service.now_us, rules)
     return Response(page, media_type=metrics.CONTENT_TYPE)
 
 

@@ -15,7 +15,6 @@ from typing import Any
 
 import cbor2
 
-from ledger.amount import CNY
 from ledger.entry import EntryKind, Event
 from ledger.errors import Kind
 from ledger.journal import Journal
@@ -35,6 +34,7 @@ from suanquan.use_cases.applications import (
     place_for,
 )
 from suanquan.use_cases.register import Claimant, claim_support, release_support
+from suanquan.use_cases.voucher_cost import voucher_paid_yuan
 from subsidy import step_body, store
 from subsidy.errors import SubsidyError
 from subsidy.evaluate import EVALUATOR_VERSION, evaluate
@@ -48,7 +48,6 @@ from subsidy.procedure_inputs import Reader
 from subsidy.procedure_reader import procedure_named
 from subsidy.steps import Actor, Call, read_inputs, require_call, require_possible, step_named, take
 from subsidy.store import StepRow
-from voucher import store as voucher_store
 from voucher.holder import check_uscc
 
 _ABOUT = ("round", "clause", "applicant", "applicant_name", "project")
@@ -263,11 +262,11 @@ class Proceedings:
         """Facts as the rules read them. What vouchers paid is known from the ledger, unless an officer established it."""
         facts, _ = read_facts(self.office.policies.facts, case.facts, lambda name: name)
         names = [name for name, fact in self.office.policies.facts.items() if fact.supplier is Supplier.LEDGER]
+        paid = await voucher_paid_yuan(conn, case.applicant)
         for name in names:
-            if name not in case.decided:
-                units = await voucher_store.paid_by_vouchers(conn, case.applicant, CNY.number)
+            if paid is not None and name not in case.decided:
                 claimed = facts.get(name)
-                facts[name] = max(-(-units // 10**CNY.scale), claimed if isinstance(claimed, int) else 0)
+                facts[name] = max(paid, claimed if isinstance(claimed, int) else 0)
         return facts
 
     async def _write(

@@ -104,7 +104,7 @@ async def _recover(tx: Transaction, award: Award, case: Case) -> list[Event]:
 
 async def _back(tx: Transaction, award: Award, case: Case, what: str, fen: int) -> Event:
     original = bytes.fromhex(case.entries[what])
-    entries, _ = await ledger_store.load_used(tx.connection, [original])
+    entries = await ledger_store.load_entries(tx.connection, [original])
     names = {
         "commit": (award.budget, payable_account(award.application)),
         "pay": (payable_account(award.application), paid_account(award.application)),

@@ -1,13 +1,19 @@
 """Small wrong changes to policy documents, of the kind a careless editor makes; the rows and cases must notice them."""
 
+from __future__ import annotations
+
 import copy
+import itertools
 from collections.abc import Callable, Iterator
 from datetime import date, timedelta
 from decimal import Decimal
+from typing import Any, TypeAlias
 
 from subsidy.yaml_text import Table
 
-Change = Callable[[dict], None]
+Change: TypeAlias = Callable[[Any, Any], str]
+"""Alters the container at a key in place and says how."""
+Path: TypeAlias = tuple[Any, ...]
 LOOSENED = {"lt": "le", "le": "lt", "gt": "ge", "ge": "gt"}
 DROPPED_PARTS = {"requires", "ask", "all", "any", "tiers", "gives", "include", "in", "sum", "min"}
 DROPPED_KEYS = {
@@ -24,8 +30,9 @@ DROPPED_KEYS = {
 
 def mutants(table: Table) -> Iterator[tuple[str, Table]]:
     """Every mutant of one document with the name of its change."""
-    for path, change in _changes(table, ()):
-        mutant = node = copy.copy(table)
+    for path, change in _changes(table):
+        mutant = copy.copy(table)
+        node: Any = mutant
         for step in path[:-1]:
             node[step] = copy.copy(node[step])
             node = node[step]
@@ -33,9 +40,10 @@ def mutants(table: Table) -> Iterator[tuple[str, Table]]:
         yield ".".join(_name(table, path)) + f" {label}", mutant
 
 
-def _name(table, path):
+def _name(table: Table, path: Path) -> list[str]:
     """A readable path: list items by their id where they have one."""
-    node, names = table, []
+    node: Any = table
+    names = []
     for step in path:
         node = node[step]
         named = node.get("id") or node.get("ask") if isinstance(node, dict) else None
@@ -43,7 +51,7 @@ def _name(table, path):
     return names
 
 
-def _changes(table, path):
+def _changes(table: Table) -> Iterator[tuple[Path, Change]]:
     for key in ("in_force_from", "in_force_to"):
         yield ("document", key), _shifted(-1)
         yield ("document", key), _shifted(1)
@@ -52,7 +60,7 @@ def _changes(table, path):
             yield from _walk(table[section], (section,))
 
 
-def _walk(node, path):
+def _walk(node: Any, path: Path) -> Iterator[tuple[Path, Change]]:
     steps = node.items() if isinstance(node, dict) else enumerate(node)
     for step, value in steps:
         here = (*path, step)
@@ -61,63 +69,68 @@ def _walk(node, path):
             yield from _walk(value, here)
 
 
-def _at(step, value, here, parent):
-    parent_key = here[-2] if len(here) > 1 else None
+def _at(step: Any, value: Any, here: Path, parent: Any) -> Iterator[tuple[Path, Change]]:
+    key = here[-2] if len(here) > 1 else None
+    changes = (*_of_bounds(step, value, key), *_of_rates(step, key), *_of_logic(step, value), *_of_opening(step, value))
+    yield from ((here, change) for change in changes)
+    dropped = isinstance(step, int) and len(parent) > 1
+    if step in DROPPED_KEYS or (dropped and (key in DROPPED_PARTS or (key == "of" and here[-3] == "count"))):
+        yield here, _dropped
+
+
+def _of_bounds(step: Any, value: Any, key: Any) -> Iterator[Change]:
+    """Comparisons loosened or tightened, numbers one more or less."""
     if step in LOOSENED:
-        yield here, _renamed(LOOSENED[step])
-    if (
-        (step in LOOSENED and type(value) is int)
-        or (step in {"cap", "yuan"} and type(value) is int)
-        or parent_key == "range_yuan"
-    ):
-        yield here, _added(-1)
-        yield here, _added(1)
+        yield _renamed(LOOSENED[step])
+        if isinstance(value, str) and value[0].isdigit():
+            yield from (_nudged(-1), _nudged(1))
+    if key == "range_yuan" or (type(value) is int and step in {*LOOSENED, "cap", "yuan"}):
+        yield from (_added(-1), _added(1))
     if step == "of" and type(value) is int:
-        yield here, _added(-1)
-    if step in LOOSENED and isinstance(value, str) and value[0].isdigit():
-        yield here, _nudged(-1)
-        yield here, _nudged(1)
-    if step == "rate" or (parent_key == "times" and step == 0):
-        for numerator, denominator in ((1, 0), (-1, 0), (0, 1), (0, -1)):
-            yield here, _rerated(numerator, denominator)
+        yield _added(-1)
+
+
+def _of_rates(step: Any, key: Any) -> Iterator[Change]:
+    if step == "rate" or (key == "times" and step == 0):
+        yield from itertools.starmap(_rerated, ((1, 0), (-1, 0), (0, 1), (0, -1)))
+
+
+def _of_logic(step: Any, value: Any) -> Iterator[Change]:
     if step == "is" and isinstance(value, bool):
-        yield here, _flipped
+        yield _flipped
     if step in {"all", "any"}:
-        yield here, _renamed("any" if step == "all" else "all")
+        yield _renamed("any" if step == "all" else "all")
     if step == "not":
-        yield here, _unwrapped
+        yield _unwrapped
     if step == "minus":
-        yield here, _first_only
-    if step in DROPPED_KEYS:
-        yield here, _dropped
-    if parent_key in DROPPED_PARTS and isinstance(step, int) and len(parent) > 1:
-        yield here, _dropped
-    if parent_key == "of" and here[-3] == "count" and len(parent) > 1:
-        yield here, _dropped
+        yield _first_only
+
+
+def _of_opening(step: Any, value: Any) -> Iterator[Change]:
     if step == "review" and value == "implementing_rules":
-        yield here, _set("department")
+        yield _set("department")
     if step == "review" and value in {"department", "irregular"}:
-        yield here, _set("implementing_rules")
+        yield _set("implementing_rules")
 
 
-def _renamed(other):
-    def change(node, key):
+def _renamed(other: str) -> Change:
+    def change(node: Any, key: Any) -> str:
         node[other] = node.pop(key)
         return f"becomes {other}"
 
     return change
 
 
-def _added(difference):
-    def change(node, key):
+def _added(difference: int) -> Change:
+    def change(node: Any, key: Any) -> str:
         node[key] += difference
         return f"{difference:+d}"
 
     return change
 
 
-def _nudged(sign):
-    def change(node, key):
+def _nudged(sign: int) -> Change:
+    def change(node: Any, key: Any) -> str:
         step = Decimal("0.0001") if "." in node[key] else Decimal("0.01")
         node[key] = str(Decimal(node[key]) + sign * step)
         return f"becomes {node[key]}"
@@ -125,8 +138,8 @@ def _nudged(sign):
     return change
 
 
-def _rerated(numerator, denominator):
-    def change(node, key):
+def _rerated(numerator: int, denominator: int) -> Change:
+    def change(node: Any, key: Any) -> str:
         above, _, below = node[key].partition("/")
         node[key] = f"{int(above) + numerator}/{int(below or 1) + denominator}"
         return f"becomes {node[key]}"
@@ -134,38 +147,38 @@ def _rerated(numerator, denominator):
     return change
 
 
-def _shifted(days):
-    def change(node, key):
+def _shifted(days: int) -> Change:
+    def change(node: Any, key: Any) -> str:
         node[key] = (date.fromisoformat(node[key]) + timedelta(days=days)).isoformat()
         return f"becomes {node[key]}"
 
     return change
 
 
-def _set(value):
-    def change(node, key):
+def _set(value: str) -> Change:
+    def change(node: Any, key: Any) -> str:
         node[key] = value
         return f"becomes {value}"
 
     return change
 
 
-def _flipped(node, key):
+def _flipped(node: Any, key: Any) -> str:
     node[key] = not node[key]
     return "flipped"
 
 
-def _unwrapped(node, key):
+def _unwrapped(node: Any, key: Any) -> str:
     node.update(node.pop(key))
     return "unwrapped"
 
 
-def _first_only(node, key):
+def _first_only(node: Any, key: Any) -> str:
     first = node.pop(key)[0]
     node["sum"] = [first]
     return "keeps the first only"
 
 
-def _dropped(node, key):
+def _dropped(node: Any, key: Any) -> str:
     del node[key]
     return "dropped"
