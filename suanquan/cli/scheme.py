@@ -11,17 +11,18 @@ from suanquan.cli.options import DEFAULT_HOME, HomeOption, JsonOption
 from suanquan.cli.output import emit
 
 if TYPE_CHECKING:
-    from voucher.scheme import Scheme
+    from voucher.scheme import Series
+    from voucher.scheme_cases import Answer
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
 
-def _schemes(home: Path) -> dict[str, Scheme]:
+def _schemes(home: Path) -> dict[str, Series]:
     from suanquan.home import Home, packaged_config
-    from voucher.scheme import load_schemes
+    from voucher.scheme_reader import load_series
 
     own = Home(home).config / "schemes"
-    return load_schemes(own if own.is_dir() else packaged_config() / "schemes")
+    return load_series(own if own.is_dir() else packaged_config() / "schemes")
 
 
 @app.command("list")
@@ -29,7 +30,7 @@ def list_(home: HomeOption = DEFAULT_HOME, json: JsonOption = False) -> None:
     """列出方案。List schemes."""
     from suanquan.use_cases.catalogue import scheme_object
 
-    emit([scheme_object(scheme) for scheme in _schemes(home).values()], as_json=json)
+    emit([scheme_object(series.latest) for series in _schemes(home).values()], as_json=json)
 
 
 @app.command()
@@ -50,6 +51,44 @@ def check(
 ) -> None:
     """检查方案文件。Check a scheme file."""
     from suanquan.use_cases.catalogue import scheme_object
-    from voucher.scheme import parse_scheme
+    from voucher.scheme_reader import parse_scheme
 
     emit(scheme_object(parse_scheme(file.read_bytes(), file.name)), as_json=json)
+
+
+@app.command()
+def decide(
+    cases: Annotated[Path, typer.Option(help="案例文件（YAML 或 JSON）/ file of cases")],
+    home: HomeOption = DEFAULT_HOME,
+    json: JsonOption = False,
+) -> None:
+    """逐案测算：一个方案、一日、一组事实。Decide cases: one scheme, one day and one set of facts each."""
+    from suanquan.cli.subsidy import plain_findings, read_text, say_findings
+    from voucher.scheme_cases import answer_cases, decision_object
+
+    answers = answer_cases(_schemes(home), read_text(cases), cases.name)
+    objects = [
+        {"id": answer.id, "status": None, "errors": plain_findings(answer.findings)}
+        if answer.decision is None
+        else {"id": answer.id, **decision_object(answer.decision)}
+        for answer in answers
+    ]
+    if json:
+        emit(objects, as_json=True)
+    else:
+        print("\n".join(map(_line, answers)))
+    say_findings([finding for answer in answers for finding in answer.findings])
+    raise typer.Exit(1 if any(answer.decision is None for answer in answers) else 0)
+
+
+def _line(answer: Answer) -> str:
+    """One case on one line: what it came to, what bound or refused it, and the steps to the figure."""
+    from voucher.scheme_cases import decision_object
+
+    if answer.decision is None:
+        return f"{answer.id}: 有误 error"
+    found = decision_object(answer.decision)
+    figure = "" if found["amount_yuan"] is None else f" {found['amount_yuan']} 元 yuan"
+    why = ", ".join([*found["limits"], *found["failed"], *(f"? {name}" for name in found["missing"])])
+    steps = "；".join(step["zh"] for step in found["steps"])
+    return f"{answer.id}: {found['status']}{figure}{f' ({why})' if why else ''}{f'  ← {steps}' if steps else ''}"
