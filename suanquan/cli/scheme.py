@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ledger.errors import Finding
 from suanquan.cli.options import DEFAULT_HOME, HomeOption, JsonOption
-from suanquan.cli.output import emit
+from suanquan.cli.output import emit, note
 
 if TYPE_CHECKING:
     from voucher.scheme import Series
@@ -63,12 +64,11 @@ def decide(
     json: JsonOption = False,
 ) -> None:
     """逐案测算：一个方案、一日、一组事实。Decide cases: one scheme, one day and one set of facts each."""
-    from suanquan.cli.subsidy import plain_findings, read_text, say_findings
     from voucher.scheme_cases import answer_cases, decision_object
 
-    answers = answer_cases(_schemes(home), read_text(cases), cases.name)
+    answers = answer_cases(_schemes(home), _text(cases), cases.name)
     objects = [
-        {"id": answer.id, "status": None, "errors": plain_findings(answer.findings)}
+        {"id": answer.id, "status": None, "errors": [_plain(finding) for finding in answer.findings]}
         if answer.decision is None
         else {"id": answer.id, **decision_object(answer.decision)}
         for answer in answers
@@ -77,8 +77,22 @@ def decide(
         emit(objects, as_json=True)
     else:
         print("\n".join(map(_line, answers)))
-    say_findings([finding for answer in answers for finding in answer.findings])
+    for finding in (finding for answer in answers for finding in answer.findings):
+        note(f"{finding.where}: {finding.zh} / {finding.en}")
     raise typer.Exit(1 if any(answer.decision is None for answer in answers) else 0)
+
+
+def _text(path: Path) -> str:
+    from voucher.errors import VoucherError
+
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise VoucherError("file-not-utf8", f"{path} 不是 UTF-8 文本", f"{path} is not UTF-8 text") from error
+
+
+def _plain(finding: Finding) -> dict[str, str]:
+    return {"code": finding.code, "where": finding.where, "zh": finding.zh, "en": finding.en}
 
 
 def _line(answer: Answer) -> str:

@@ -29,20 +29,18 @@ def evaluate(
 
     policies = _policies(home)
     explainer = Explainer(policies)
-    read = read_cases(policies, read_text(cases), cases.name)
+    read = read_cases(policies, _text(cases), cases.name)
     answers = []
     for case in read:
         outcome = evaluate_case(policies, case)
-        answer = (
-            {"status": None, "errors": plain_findings(case.findings)} if outcome is None else explainer.answer(outcome)
-        )
+        answer = {"status": None, "errors": _plain(case.findings)} if outcome is None else explainer.answer(outcome)
         answers.append({"id": case.id, **answer})
     if json:
         emit(answers, as_json=True)
     else:
         print("\n".join(map(_line, answers)))
     findings = [finding for case in read for finding in case.findings]
-    say_findings(findings)
+    _say(findings)
     raise typer.Exit(1 if findings else 0)
 
 
@@ -87,10 +85,8 @@ def check(
         content = path.read_bytes()
         chosen = document_of(policies.documents, content, document)
         findings = check_text(chosen, content)
-        say_findings(findings)
-        results.append(
-            {"file": path.name, "document": chosen.id, "agrees": not findings, "findings": plain_findings(findings)}
-        )
+        _say(findings)
+        results.append({"file": path.name, "document": chosen.id, "agrees": not findings, "findings": _plain(findings)})
     emit({"documents": list(policies.documents), "clauses": len(policies.clauses), "texts": results}, as_json=json)
     raise typer.Exit(0 if all(result["agrees"] for result in results) else 1)
 
@@ -109,13 +105,7 @@ def _policies(home: Path) -> Policies:
     return load_policies(_config(home, "policies"))
 
 
-def read_text(path: Path) -> str:
-    """A file of cases as text.
-
-    Raises:
-        SubsidyError: `file-not-utf8`.
-
-    """
+def _text(path: Path) -> str:
     from subsidy.errors import SubsidyError
 
     try:
@@ -124,13 +114,11 @@ def read_text(path: Path) -> str:
         raise SubsidyError("file-not-utf8", f"{path} 不是 UTF-8 文本", f"{path} is not UTF-8 text") from error
 
 
-def plain_findings(findings: Any) -> list[dict[str, str]]:
-    """Findings as plain values."""
+def _plain(findings: Any) -> list[dict[str, str]]:
     return [{"code": finding.code, "where": finding.where, "zh": finding.zh, "en": finding.en} for finding in findings]
 
 
-def say_findings(findings: list[Finding]) -> None:
-    """Findings on stderr, one a line."""
+def _say(findings: list[Finding]) -> None:
     for finding in findings:
         note(f"{finding.where}: {finding.zh} / {finding.en}")
 
