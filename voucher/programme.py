@@ -182,6 +182,11 @@ def released(units: int, tranches: Sequence[Tranche], reached: frozenset[str]) -
     return total
 
 
+def within_years(parts: Mapping[int, int], used: Mapping[int, int], cap: int) -> dict[int, int]:
+    """What a cap of each calendar year leaves of parts by year (see `days.split_by_year`), given what was used of it."""
+    return {year: min(part, max(cap - used.get(year, 0), 0)) for year, part in parts.items()}
+
+
 # --- what lies idle ---------------------------------------------------------------------------------------------------
 
 

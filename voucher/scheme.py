@@ -228,6 +228,12 @@ class Spending:
     at_expiry: str | None
     interrupted: str | None
 
+    def charges(self, *, interrupted: bool) -> bool | None:
+        """Whether the time of a job is paid for; None where no text says what becomes of a killed or failed one."""
+        if not interrupted:
+            return True
+        return None if self.interrupted is None else self.interrupted == "charged"
+
 
 @dataclass(frozen=True, slots=True)
 class Settlement:

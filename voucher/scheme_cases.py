@@ -69,6 +69,18 @@ def answer(series: Series, raw: Mapping[str, object], on: date, place: Place) ->
     return decide(series, claim, on), findings
 
 
+def differs(series: Series, raw: object, on: date, amount_yuan: str) -> tuple[str, str] | None:
+    """How the decision on a published example differs from its figure, in Chinese and English; None if it does not."""
+    if not isinstance(raw, Mapping):
+        return "算例须有表 facts", "an example needs a table of facts"
+    decision, findings = answer(series, raw, on, str)
+    amount = None if decision is None or decision.amount_fen is None else yuan_text(Fraction(decision.amount_fen))
+    if amount == amount_yuan and not findings:
+        return None
+    said = findings[0].en if findings else str(amount)
+    return f"规则算不出公布的算例：{said}", f"the rules do not give the published example: {said}"
+
+
 def decision_object(decision: Decision) -> dict[str, Any]:
     """A decision as plain values, with every step; amounts are decimal strings of yuan."""
     scheme = decision.scheme

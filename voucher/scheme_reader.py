@@ -23,6 +23,7 @@ from voucher.errors import VoucherError
 from voucher.fields import Field
 from voucher.scheme import INVENTED, Scheme, SchemeStatus, Series
 from voucher.scheme_build import Row, Section, Version, build
+from voucher.scheme_cases import differs
 from voucher.scheme_check import contradictions, incomplete
 from voucher.toml_text import TomlError, floats, read_toml
 
@@ -107,7 +108,7 @@ class _File:
         self._sources = self._read_sources(document)
         self._scope = Scope({**FACTS, **self._facts(document)})
         identity = self._values(
-            document, "", schema.IDENTITY, tuple(schema.IDENTITY), {"sources", "facts", "version"}, ""
+            document, "", schema.IDENTITY, tuple(schema.IDENTITY), {"sources", "facts", "version", "example"}, ""
         )
         versions = [self._version(item, at) for at, item in enumerate(self._tables(document, "version", ""))]
         if not versions:
@@ -130,10 +131,12 @@ class _File:
         if self.findings:
             return None
         built = [build(identity, version, self._scope.facts, digest) for version in versions]
-        return Series(
+        series = Series(
             identity["id"],
             tuple(sorted(built, key=lambda scheme: (scheme.in_force.first is not None, scheme.in_force.first))),
         )
+        self._examples(document, series)
+        return series
 
     # --- faults -------------------------------------------------------------------------------------------------------
 
@@ -197,6 +200,15 @@ class _File:
             self._fault(table, "facts", name, "scheme-key-unknown", "已有这项事实", "is a fact already")
         self.findings += [Finding("scheme-condition", f.zh, f.en, f.where) for f in faults.findings]
         return found
+
+    def _examples(self, document: Table, series: Series) -> None:
+        """Examples that the scheme's text publishes: the rules as read must give their figures."""
+        for at, table in enumerate(self._tables(document, "example", "")):
+            path, others = f"example[{at}]", {"facts", "source"}
+            note = self._source(table, path, "")
+            values = self._values(table, path, schema.EXAMPLE, tuple(schema.EXAMPLE), others, note)
+            if values.keys() == schema.EXAMPLE.keys() and (said := differs(series, table.get("facts"), **values)):
+                self._fault(table, path, "amount_yuan", "scheme-example", *said)
 
     def _version(self, table: Table, at: int) -> Version:
         path = f"version[{at}]"

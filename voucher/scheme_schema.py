@@ -147,6 +147,11 @@ SECTION_REQUIRED: Mapping[str, tuple[str, ...]] = {
     "reclaim": ("cycle_months", "notice_days"),
 }
 RECLAIM_ROW: Mapping[str, Field] = {"used_up_to_percent": PERCENT, "reclaimed_percent": PERCENT}
+EXAMPLE: Mapping[str, Field] = {
+    "on": DAY,
+    "amount_yuan": matching(r"[0-9]+(\.[0-9]{2})?", '加引号的元，如 "25102"', 'yuan in quotes, such as "25102"'),
+}
+"""`[[example]]`: a case that the text publishes, with the facts it gives; the rules as read must come to its figure."""
 CONDITIONAL = frozenset({"ratio", "cap", "override"})
 """Tables that may carry `when`, a condition in the operators of `subsidy`."""
 ISSUING = ("priority", "centres", "actions", "accelerators", "price_list")

@@ -48,13 +48,18 @@ def show(
 
 @app.command()
 def check(
-    file: Annotated[Path, typer.Argument(help="方案文件（TOML）/ scheme file")], json: JsonOption = False
+    file: Annotated[Path | None, typer.Argument(help="方案文件，不写则检查全部 / scheme file; all without one")] = None,
+    home: HomeOption = DEFAULT_HOME,
+    json: JsonOption = False,
 ) -> None:
-    """检查方案文件。Check a scheme file."""
+    """检查方案文件。Check a scheme file, or all of a home."""
     from suanquan.use_cases.catalogue import scheme_object
     from voucher.scheme_reader import parse_scheme
 
-    emit(scheme_object(parse_scheme(file.read_bytes(), file.name)), as_json=json)
+    if file is None:
+        emit([scheme_object(series.latest) for series in _schemes(home).values()], as_json=json)
+    else:
+        emit(scheme_object(parse_scheme(file.read_bytes(), file.name)), as_json=json)
 
 
 @app.command()

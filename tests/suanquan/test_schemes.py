@@ -97,6 +97,8 @@ def test_check_names_every_fault_with_its_line(run, tmp_path):
     assert err.count("city.toml:") >= 2
     (tmp_path / "city.toml").write_text(text, "utf-8")
     assert run("check", "city.toml")[0] == 0
+    status, out, _ = run("check", "--json")
+    assert (status, len(json.loads(out))) == (0, 7)
 
 
 def test_a_quote_is_public_and_explained(service):

@@ -218,3 +218,42 @@ def test_a_new_city_is_a_file_alone(tmp_path):
     )
     (decided,) = answer_cases(load_series(tmp_path), cases, "cases.yaml")
     assert result(decided.decision) == ("eligible", "600000", [])
+
+
+MAKERS = """
+[version.base]
+kind = "paid_amount"
+[[version.ratio]]
+max_percent = "50"
+[[version.cap]]
+limit = "beneficiary_year"
+fen = 100_000_000
+counts = ["claimed"]
+[[version.condition]]
+id = "beneficiary.kind"
+any = [
+  { fact = "beneficiary.kind", in = ["enterprise", "maker"] },
+  { all = [
+    { fact = "beneficiary.kind", in = ["university"] },
+    { not = { fact = "beneficiary.region", count = { of = ["甲省"], ge = 1 } } },
+  ] },
+]
+[version.settlement]
+payee = "beneficiary"
+"""
+
+
+@pytest.mark.parametrize(
+    ("kind", "region", "failed"),
+    [
+        ("maker", "甲省", []),
+        ("enterprise", "丙省丁市", []),
+        ("university", "丙省", []),
+        ("university", "甲省乙市", ["beneficiary.kind"]),
+        ("individual", "丙省", ["beneficiary.kind"]),
+    ],
+)
+def test_makers_and_firms_from_elsewhere_are_a_matter_of_the_file(kind, region, failed):
+    """Who may claim is a condition like any other: a maker without legal person, a firm of another province."""
+    series = city(MAKERS, mode="auto_enjoy")
+    assert result(decision(series, beneficiary__kind=kind, beneficiary__region=region))[2] == failed

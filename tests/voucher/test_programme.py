@@ -1,5 +1,6 @@
 """The money of a programme: rounds in their order, shares of levels, tranches, idle units, and both channels."""
 
+from dataclasses import replace
 from datetime import date
 from fractions import Fraction
 
@@ -23,6 +24,7 @@ from voucher.programme import (
     fund,
     idle,
     released,
+    within_years,
 )
 from voucher.scheme import Reclaim, ReclaimRow, Share
 
@@ -157,6 +159,21 @@ def test_use_across_new_year_is_split_in_shanghai():
     assert split_by_year(1000, AT_2026, AT_2026 + HOUR) == {2026: 1000}
     assert split_by_year(1000, AT_2026 - HOUR, AT_2026) == {2025: 1000}
     assert split_by_year(7, AT_2026 - HOUR, AT_2026 - HOUR) == {2025: 7}
+
+
+def test_the_cap_of_each_year_applies_to_its_own_part():
+    """What crosses 31 December is split before caps: last year's part is cut by last year's cap, which is nearly used up."""
+    parts = split_by_year(1000, AT_2026 - 5 * HOUR, AT_2026 + 5 * HOUR)
+    assert within_years(parts, {2025: 900}, 1000) == {2025: 100, 2026: 500}
+    assert within_years(parts, {2025: 1200}, 1000) == {2025: 0, 2026: 500}
+
+
+@pytest.mark.parametrize(("rule", "charged"), [("charged", True), ("not_charged", False), (None, None)])
+def test_time_of_interrupted_jobs_is_charged_by_the_schemes_rule(rule, charged):
+    """Where no text says so it is unknown, and a person decides; a job that ended by itself is always charged."""
+    spending = replace(SANDBOX.spending, interrupted=rule)
+    assert spending.charges(interrupted=True) is charged
+    assert spending.charges(interrupted=False) is True
 
 
 @given(st.integers(0, 10**15), st.integers(0, 40 * 365 * 24), st.integers(0, 40 * 365 * 24))

@@ -253,6 +253,7 @@ def test_a_float_is_refused_wherever_it_stands(number):
         ),
         ("valid_to = 2034-12-31", "validity_months = 12", "version[0].voucher.valid_to", "scheme-range"),
         ('{ used_up_to_percent = "40"', '{ used_up_to_percent = "20"', "version[0].reclaim.row", "scheme-range"),
+        ('tax = "exclusive"\n', "", "version[0].unknown", "scheme-incomplete"),
         ('combine = "max"', 'combine = "first"', None, None),
     ],
 )

@@ -1,4 +1,4 @@
-"""Versions of a scheme follow one another by days of Shanghai, and never overlap."""
+"""Versions of a scheme follow one another by days of Shanghai and never overlap; published examples come out."""
 
 from datetime import UTC, date, datetime
 
@@ -54,3 +54,23 @@ def test_the_year_turns_at_midnight_in_shanghai(instant, year):
     """Local midnight is 16:00 UTC."""
     moment = datetime.fromisoformat(instant).replace(tzinfo=UTC)
     assert policy_year(int(moment.timestamp() * 1_000_000)) == year
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('prorate = "days_exclusive_end"', 'prorate = "days_inclusive"'),
+        ('amount_yuan = "25102"', 'amount_yuan = "25103"'),
+        ('mode = "truncate" ', 'mode = "half_up" '),
+        ("quantum_fen = 100", "quantum_fen = 1"),
+        ('amount_yuan = "200000"', 'amount_yuan = "2e5"'),
+        ("related_to_provider = false", "related_to_provider = true"),
+        ("on = 2026-01-10", "on = 2026-02-10"),
+        ("[example.facts]", "[example.fact]"),
+    ],
+)
+def test_a_published_example_must_come_out(old, new):
+    """Nanning's own example is in its file: rules that give another figure are not loaded."""
+    text = (SANDBOX_FILE.parent / "nanning-2025.toml").read_text("utf-8")
+    assert old in text
+    assert "scheme-example" in codes(refused(text.replace(old, new, 1)))
