@@ -24,7 +24,7 @@ from suanquan.errors import ServiceError
 from suanquan.home import Home, another_issuer
 from suanquan.office import load_office
 from suanquan.settings import Settings, load_settings
-from suanquan.use_cases.catalogue import find_scheme
+from suanquan.use_cases.catalogue import find_scheme, version_at
 from suanquan.use_cases.ingest import Issuer, Rules
 from suanquan.use_cases.issue import Order, issue
 from suanquan.use_cases.log import Log, open_log
@@ -95,7 +95,7 @@ class Service:
     @property
     def rules(self) -> Rules:
         """What usage is rated and paid by."""
-        return Rules(self.catalog.tariffs, self.catalog.schemes, self.catalog.digest)
+        return Rules(self.catalog.tariffs, self.catalog.series, self.catalog.digest)
 
     @property
     def proceedings(self) -> Proceedings:
@@ -126,7 +126,7 @@ class Service:
             DomainError: unknown scheme, or what `issue` refuses.
 
         """
-        scheme = find_scheme(self.catalog.schemes, scheme_id)
+        scheme = version_at(find_scheme(self.catalog.series, scheme_id), self.now_us)
         order = Order(request, scheme, key or secrets.token_hex(16))
         return await issue(self.journal, order, self.keys, self.issuer.sign)
 

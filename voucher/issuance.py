@@ -134,6 +134,7 @@ def prepare(
             raise _refused(kind, [*faults, *closed, *exceeded])
     assert terms is not None
     assert units is not None
+    valid_from_us, valid_until_us = scheme.validity(now_us)
     voucher = Voucher(
         issuer=issuer,
         jti=jti,
@@ -142,8 +143,8 @@ def prepare(
         asset=terms.asset,
         units=units,
         issued_at_s=now_us // 1_000_000,
-        not_before_s=scheme.valid_from_us // 1_000_000,
-        expires_at_s=scheme.valid_until_us // 1_000_000,
+        not_before_s=valid_from_us // 1_000_000,
+        expires_at_s=valid_until_us // 1_000_000,
         centres=None if scheme.centres is None else tuple(sorted(scheme.centres)),
         actions=scheme.actions,
         holder_jkt=None if holder_key is None else holder_key.kid,
@@ -221,6 +222,11 @@ def _closed(scheme: Scheme, now_us: int) -> Iterator[Finding]:
             f"方案的兑现方式 {scheme.claim_mode} 不发券",
             f"with the claim mode {scheme.claim_mode} no voucher is issued",
             "/scheme",
+        )
+    if scheme.lacks:
+        lacks = ", ".join(scheme.lacks)
+        yield Finding(
+            "scheme-incomplete", f"方案尚缺：{lacks}", f"the scheme still needs {lacks} to issue under it", "/scheme"
         )
     if not scheme.issue_from_us <= now_us < scheme.issue_until_us:
         yield Finding("scheme-window", "不在发放期内", "it is not the time of issue", "/scheme")

@@ -52,6 +52,7 @@ class BoundVoucher:
     from_us: int
     until_us: int
     priority: int
+    issued_us: int
 
 
 async def write_prepared(
@@ -190,7 +191,7 @@ async def bound_vouchers(conn: Connection, centre: str, accounts: Iterable[str])
     found: list[BoundVoucher] = []
     for part in chunks(accounts):
         query = (
-            select(binding.account.label("bound_account"), *columns, voucher.priority)
+            select(binding.account.label("bound_account"), *columns, voucher.priority, voucher.issued_us)
             .join_from(tables.binding, tables.voucher, voucher.holder == binding.holder)
             .where(binding.centre == centre, binding.account.in_(part))
         )

@@ -38,7 +38,7 @@ from voucher.issuance import IssueRequest
 from voucher.keys import KeyRegistry
 
 CATALOG = load_catalog(ROOT / "config")
-RULES = Rules(CATALOG.tariffs, CATALOG.schemes, CATALOG.digest)
+RULES = Rules(CATALOG.tariffs, CATALOG.series, CATALOG.digest)
 KEYS = KeyRegistry(ISSUER).announced(KEY).activated(KEY.kid)
 NOW_S = 1_780_000_000
 

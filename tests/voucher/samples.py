@@ -14,7 +14,7 @@ from voucher import cwt
 from voucher.document import CWT_TYPE, Voucher, cwt_input, jwt_input, read_voucher
 from voucher.errors import VoucherError
 from voucher.holder import sandbox_uscc
-from voucher.scheme import parse_scheme
+from voucher.scheme_reader import parse_scheme
 
 ISSUER = "https://quan.example"
 PRIVATE = Ed25519PrivateKey.from_private_bytes(b"issuer".ljust(32))
