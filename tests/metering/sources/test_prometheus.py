@@ -67,8 +67,13 @@ def test_the_sentinel_is_missing_never_large():
         ({"id": "3", "instance": "n1:8082"}, "rented", "unknown", "n1:8082/3"),
         (
             {
-                "npuID": "3", "modelName": "910B3", "uuid": "U-3", "pcie": "0000:61:00.0",
-                "namespace": "quantum", "podName": "p", "containerName": "c",
+                "npuID": "3",
+                "modelName": "910B3",
+                "uuid": "U-3",
+                "pcie": "0000:61:00.0",
+                "namespace": "quantum",
+                "podName": "p",
+                "containerName": "c",
             },
             "quantum",
             "910B3",
@@ -76,8 +81,13 @@ def test_the_sentinel_is_missing_never_large():
         ),
         (
             {
-                "id": "3", "model_name": "910A-Ascend-V1", "vdie_id": "185011D4", "pcie_bus_info": "0000:61:00.0",
-                "namespace": "quantum", "pod_name": "p", "container_name": "c",
+                "id": "3",
+                "model_name": "910A-Ascend-V1",
+                "vdie_id": "185011D4",
+                "pcie_bus_info": "0000:61:00.0",
+                "namespace": "quantum",
+                "pod_name": "p",
+                "container_name": "c",
             },
             "quantum",
             "910A-Ascend-V1",
