@@ -28,8 +28,12 @@ def csv(number):
 def slurm_json(number):
     start = 1_700_000_000 + number
     job = {
-        "job_id": number + 1, "cluster": "sj01", "account": "lab", "comment": "x" * 1500,
-        "time": {"start": start, "end": start + 600, "elapsed": 600}, "state": {"current": "COMPLETED"},
+        "job_id": number + 1,
+        "cluster": "sj01",
+        "account": "lab",
+        "comment": "x" * 1500,
+        "time": {"start": start, "end": start + 600, "elapsed": 600},
+        "state": {"current": "COMPLETED"},
         "tres": {"allocated": [{"type": "gres", "name": "gpu", "count": 8}]},
     }
     return (b"," if number else b"") + json.dumps(job, indent=1).encode()
