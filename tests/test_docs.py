@@ -42,7 +42,13 @@ PROBLEMS_RISE_IN = [
     *(ROOT / "suanquan/use_cases" / f"{name}.py" for name in HTTP_USE_CASES),
     *(
         ROOT / name
-        for name in ("metering/batch.py", "metering/signature.py", "metering/rating.py", "ledger/journal.py")
+        for name in (
+            "metering/batch.py",
+            "metering/wire.py",
+            "metering/signature.py",
+            "metering/rating.py",
+            "ledger/journal.py",
+        )
     ),
     *(
         ROOT / name
