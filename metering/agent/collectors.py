@@ -10,6 +10,7 @@ import logging
 import os
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -22,14 +23,21 @@ from metering.errors import MeteringError
 from metering.model import UsageRecord
 from metering.sources import SOURCES, add_source, read
 from metering.sources.faults import Skipped
-from metering.sources.options import SourceOptions, parse_step_s
+from metering.sources.options import FIELDS, SourceOptions, parse_step_s
 
 SOURCE_GROUP = "suanquan.sources"
 """A package of a centre's own names a source here; it is loaded to a pair `(source, fields)` of `metering.sources`."""
 COLLECTOR_GROUP = "suanquan.collectors"
 
+LEFT_ALONE_S = 300
+LEFT_ALONE_STEPS = 3
+"""A file of levels that was not written to for so many seconds, and so many of its steps, is taken for whole."""
 COMMAND_S_MAX = 600
 """Longest a scheduler's command may take; a month of a big cluster takes a minute."""
+
+NO_USAGE = frozenset({"no-gpu", "never-started", "step", "running"})
+"""Reasons that are as they should be: such lines are counted, and not told one by one."""
+TOLD_MAX = 1_000
 
 _log = logging.getLogger("suanquan.agent")
 
@@ -85,7 +93,11 @@ def options_of(table: Mapping[str, Any]) -> SourceOptions:
 
 
 class Files:
-    """Files that are read whole at every round; their records are known again by their ids."""
+    """Files that are read whole at every round; their records are known again by their ids.
+
+    Of a file of levels that is still written, the intervals that reach its last instant are not closed: the next line may
+    prolong them. They are held back until a later line ends them, or until the file has been left alone for a while.
+    """
 
     def __init__(self, table: Mapping[str, Any], folder: Path) -> None:
         self._options = options_of(table)
@@ -96,12 +108,26 @@ class Files:
         for path in self._paths:
             try:
                 with path.open("rb") as stream:
-                    yield from read(path.name, stream, self._options)
+                    items = read(path.name, stream, self._options)
+                    yield from self._closed(items) if self._still_written(path) else items
             except (DomainError, OSError) as fault:
                 _log.error("%s was not read: %s", path, fault)
 
     def done(self) -> None:
         """Nothing to remember: the files are read from the start again."""
+
+    def _closed(self, items: Iterator[UsageRecord | Skipped]) -> Iterator[UsageRecord | Skipped]:
+        """Items without the records that reach the last step but one: accounts are written one after the other."""
+        found = list(items)
+        last_us = max((item.end_us for item in found if isinstance(item, UsageRecord)), default=0)
+        open_us = last_us - (self._options.step_s or 0) * 1_000_000
+        return (item for item in found if not (isinstance(item, UsageRecord) and item.end_us >= open_us))
+
+    def _still_written(self, path: Path) -> bool:
+        step_s = self._options.step_s
+        if step_s is None or not FIELDS[self._options.source].needs_step:
+            return False
+        return time.time_ns() - path.stat().st_mtime_ns < max(LEFT_ALONE_STEPS * step_s, LEFT_ALONE_S) * 1_000_000_000
 
 
 class Command:
@@ -188,6 +214,7 @@ class Collection:
     def __init__(self, collectors: list[Collector]) -> None:
         self._collectors = collectors
         self._finished: list[Collector] = []
+        self._told: set[tuple[str, int, str]] = set()
         self.skipped: dict[str, int] = {}
 
     def __call__(self) -> Iterator[UsageRecord]:
@@ -197,13 +224,21 @@ class Collection:
             try:
                 for item in collector.records():
                     if isinstance(item, Skipped):
-                        self.skipped[item.reason] = self.skipped.get(item.reason, 0) + 1
+                        self._note(item)
                     else:
                         yield item
             except (DomainError, OSError) as fault:
                 _log.error("a source was not read to its end: %s", fault)
             else:
                 self._finished.append(collector)
+
+    def _note(self, item: Skipped) -> None:
+        """Count what was skipped, and tell each place once: the same file is read again at every round."""
+        self.skipped[item.reason] = self.skipped.get(item.reason, 0) + 1
+        place = item.file, item.line, item.reason
+        if item.reason not in NO_USAGE and place not in self._told and len(self._told) < TOLD_MAX:
+            self._told.add(place)
+            _log.warning("%s:%d skipped: %s %s", item.file, item.line, item.reason, item.detail)
 
     def done(self) -> None:
         """Tell every collector that came to its end."""

@@ -8,6 +8,7 @@ three ages: `id`; `npuID`, `modelName`, `uuid`, `namespace`, `podName`, `contain
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -21,6 +22,10 @@ ACCOUNT = ("exported_namespace", "namespace")
 JOB = ("hpc_job", "exported_pod", "pod", "podName", "pod_name")
 INSTANCE = "GPU_I_ID"
 PROFILE = "GPU_I_PROFILE"
+
+
+_EXPORTER = re.compile(r"(?:.*-)?(?:dcgm|npu|gpu)-exporter(?:-.*)?")
+"""The exporter's own pod. Where Prometheus adds the labels of what it scrapes, an idle card bears those alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +45,12 @@ def first_of(labels: Mapping[str, str], names: tuple[str, ...]) -> str:
 def has_any(labels: Mapping[str, str], names: tuple[str, ...]) -> bool:
     """Whether one of these labels is there, be it empty."""
     return any(name in labels for name in names)
+
+
+def is_exporters_own(labels: Mapping[str, str]) -> bool:
+    """Whether the labels name the pod that told the sample, and nobody who holds the card."""
+    named = any(name.startswith("exported_") for name in labels)
+    return not named and _EXPORTER.fullmatch(labels.get("pod", "")) is not None
 
 
 def device_of(labels: Mapping[str, str]) -> Device | None:

@@ -167,7 +167,7 @@ def _objects(file: UsageFile) -> Iterator[tuple[int, Any] | Skipped]:
     begin = first.removeprefix(BOM).strip()
     if not begin.startswith(b"{"):
         raise unreadable(file.name, "不是 kubectl 输出的 JSON", "it is no JSON of kubectl")
-    if len(begin) > 1 and begin.endswith(b"}") and b'"items"' not in begin:
+    if _is_event(begin):
         for line in text_lines(file.name, chunks):
             yield line if isinstance(line, Skipped) else _decoded(file.name, *line)
         return
@@ -175,6 +175,15 @@ def _objects(file: UsageFile) -> Iterator[tuple[int, Any] | Skipped]:
     yield from array.elements()
     if not array.found:
         raise unreadable(file.name, "JSON 中没有 items 数组", "its JSON has no array items")
+
+
+def _is_event(line: bytes) -> bool:
+    """Whether a first line is an event of a watch; a pod has members called `items` of its own, so it must be decoded."""
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError):
+        return b'"type"' in line[:64] and b'"object"' in line[:128]  # an event that is itself malformed
+    return isinstance(value, dict) and "items" not in value
 
 
 def _decoded(file: str, number: int, text: str) -> tuple[int, Any] | Skipped:

@@ -24,7 +24,7 @@ from typing import NamedTuple
 
 from metering.errors import MeteringError
 from metering.model import UsageRecord
-from metering.sources.devices import ACCOUNT, JOB, device_of, first_of, has_any
+from metering.sources.devices import ACCOUNT, JOB, device_of, first_of, has_any, is_exporters_own
 from metering.sources.faults import RowFault, Skipped
 from metering.sources.gauge import Run, Runs
 from metering.sources.options import SourceOptions
@@ -164,6 +164,8 @@ class _Reader:
     def _holder(self, sample: Sample, model: str = "") -> _Holder | None:
         """Who holds a card; None: nobody, its labels are there and empty."""
         options, labels = self._options, sample.labels
+        if is_exporters_own(labels) and "account" not in options.constants:
+            return None
         label = options.mapping.get("account")
         account = options.constants.get("account") or (labels.get(label, "") if label else first_of(labels, ACCOUNT))
         if not account:

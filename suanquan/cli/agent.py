@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from json import dumps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import typer
 
@@ -28,6 +29,7 @@ Zone = Annotated[str | None, typer.Option(help="无时区时间的时区 / zone 
 Delimiter = Annotated[str | None, typer.Option(help="分隔符 / delimiter")]
 Columns = Annotated[str | None, typer.Option("--format", help="无表头文件的列 / columns of a file without header")]
 Step = Annotated[str | None, typer.Option(help="gauge-csv、prometheus 每行时长，如 60s / how long a level holds")]
+SKIPS_SHOWN = 20
 RETRIES = 5
 """Half a minute at most: whoever sends by hand is waiting, and what was not delivered stays in the spool."""
 
@@ -42,6 +44,9 @@ def collect(
     delimiter: Delimiter = None,
     format_: Columns = None,
     step: Step = None,
+    report: Annotated[
+        Path | None, typer.Option(help="把每个跳过的行写入此文件（JSON 行）/ every skipped line, as JSON lines")
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """读取并汇总，不发送、不保存。Read and add up; send and store nothing."""
@@ -50,10 +55,44 @@ def collect(
 
     options = source_options(source, map_, set_, timezone, delimiter, format_, step)
     summary = Summary(options.timezone)
-    with path.open("rb") as stream:
+    with path.open("rb") as stream, _Skips(report) as skips:
         for item in read(path.name, stream, options):
             summary.add(item)
+            skips.note(item)
     emit(summary.as_json(), as_json=json)
+
+
+class _Skips:
+    """Says on stderr which lines were skipped and why, the first few of them; all of them into a file where one is named."""
+
+    def __init__(self, report: Path | None) -> None:
+        self._file = report.open("w", encoding="utf-8") if report else None
+        self._count = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._file:
+            self._file.close()
+        if self._count > SKIPS_SHOWN:
+            note(f"… 共 {self._count} 行，--report 文件 可得全部 / {self._count} in all: --report FILE lists them")
+
+    def note(self, item: object) -> None:
+        """Take note of an item of a source; a record is none of our business."""
+        from dataclasses import asdict
+
+        from metering.agent.collectors import NO_USAGE
+        from metering.sources.faults import Skipped
+
+        if not isinstance(item, Skipped) or item.reason in NO_USAGE:
+            return
+        self._count += 1
+        if self._count <= SKIPS_SHOWN:
+            note(f"{item.file}:{item.line} {item.reason} {item.detail}".rstrip())
+        if self._file:
+            told = asdict(item) | {"checkpoint": None}
+            self._file.write(dumps({name: value for name, value in told.items() if value is not None}) + "\n")
 
 
 @app.command()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.server
 import json
 import logging
+import os
 import threading
 import time
 from types import SimpleNamespace
@@ -100,6 +101,33 @@ def test_files_and_commands_are_read_at_every_round(tmp_path, caplog):
     assert "absent.csv" in caplog.text
     assert "cat" in caplog.text
     assert list(collection()) == found
+
+
+def test_levels_that_are_still_written_are_not_closed(tmp_path):
+    """A file that grows minute by minute: an interval is sent once, when it has ended; else it would conflict with itself."""
+    path, first_s = tmp_path / "levels.csv", 1_795_305_600
+    table = {
+        "source": "gauge-csv",
+        "step": "60s",
+        "paths": ["levels.csv"],
+        "map": {"time": "t", "gpus": "n", "account": "a"},
+    }
+    files = Files(table, tmp_path)
+    path.write_text("t,n,a\n", "utf-8")
+    sent = {}
+    for minute in range(12):
+        with path.open("a", encoding="utf-8") as file:
+            file.write(
+                "".join(
+                    f"{first_s + 60 * minute},{cards},{name}\n" for name, cards in (("x", minute // 4 + 1), ("y", 1))
+                )
+            )
+        for record in taken(files):
+            assert sent.setdefault(record.id, record) == record
+    assert [record.active_ms for record in sent.values()] == [240_000, 240_000]
+    os.utime(path, (first_s, first_s))
+    sent |= {record.id: record for record in taken(files)}
+    assert sum(record.gpu_ms for record in sent.values()) == (4 * (1 + 2 + 3) + 12) * 60_000
 
 
 def test_a_collector_that_does_not_exist_is_refused(tmp_path):

@@ -159,6 +159,16 @@ def test_a_watch_tells_a_pod_many_times_and_it_counts_once():
     assert {record.state for record in records(text, **K8S)} == {"COMPLETED", "DELETED"}
 
 
+def test_members_called_items_do_not_make_a_list():
+    """Pods have projected volumes with items; a watch of such pods is a watch, and a list on one line a list."""
+    members = pod({"nvidia.com/gpu": "1"})
+    members["spec"]["volumes"] = [{"projected": {"sources": [{"configMap": {"items": [{"key": "ca.crt"}]}}]}}]
+    watch = json.dumps({"type": "ADDED", "object": members}) + "\n"
+    single = json.dumps({"kind": "PodList", "items": [members]})
+    pretty = json.dumps({"kind": "PodList", "items": [members]}, indent=4)
+    assert [totals(text, **K8S)["gpu_ms"] for text in (watch, single, pretty)] == [HOUR_MS] * 3
+
+
 def test_identities_are_those_of_the_pods():
     """The same pod in another listing is known again; clusters are told apart."""
     (record,) = records(listing(pod({"nvidia.com/gpu": "1"})), constants={"cluster": "sj01"}, **K8S)

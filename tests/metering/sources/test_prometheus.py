@@ -126,6 +126,14 @@ def test_a_card_is_held_by_one_at_a_time():
     assert totals(text, **MINUTE)["by_account"] == {"quantum": 120_000}
 
 
+def test_an_exporter_holds_no_card():
+    """Where Prometheus adds the scraped pod's own labels, an idle card bears the exporter's: its namespace owes nothing."""
+    card = {"UUID": "GPU-1", "namespace": "gpu-operator", "pod": "nvidia-dcgm-exporter-x7k2p"}
+    idle = line("DCGM_FI_DEV_GPU_UTIL", "0", T0, **card)
+    held = line("DCGM_FI_DEV_GPU_UTIL", "0", T0 + 60, **card, exported_namespace="quantum", exported_pod="train-0")
+    assert totals(f"{idle}\n{held}", **MINUTE)["by_account"] == {"quantum": 60_000}
+
+
 def test_scrapes_a_little_early_or_late_speak_for_their_step():
     """15 seconds of jitter open no gap and count nothing twice."""
     text = exposition(*(dcgm(T0 + 60 * minute + minute * 7 % 15) for minute in range(10)))
