@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from json import dumps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Self
@@ -132,6 +133,41 @@ def send(
     emit(sent, as_json=json)
     if sent["unsent"] or sent["parked"]:
         raise typer.Exit(7)
+
+
+@app.command()
+def declare(
+    config: ConfigOption,
+    path: UsageFile,
+    source: Source,
+    month: Annotated[str, typer.Option(help="申报的月份，如 2026-11 / the month to declare")],
+    map_: Mapped = None,
+    set_: Constants = None,
+    timezone: Zone = None,
+    delimiter: Delimiter = None,
+    format_: Columns = None,
+    step: Step = None,
+    json: JsonOption = False,
+) -> None:
+    """申报某月的用量，查出未到齐的账户。Declare a month's usage and learn which accounts lack something."""
+    from metering.agent.config import load_config
+    from metering.agent.declare import declare as send_declaration
+    from metering.agent.keys import load_key
+    from metering.completeness import declarations
+    from metering.sources import read
+    from metering.sources.faults import Skipped
+
+    if re.fullmatch(r"20[0-9]{2}-(0[1-9]|1[0-2])", month) is None:
+        raise typer.BadParameter("应为 2026-11 / must look like 2026-11", param_hint="--month")
+    options = source_options(source, map_, set_, timezone, delimiter, format_, step)
+    with path.open("rb") as stream:
+        records = (item for item in read(path.name, stream, options) if not isinstance(item, Skipped))
+        found = declarations(records, int(month.replace("-", "")))
+    settings = load_config(config)
+    answer = send_declaration(settings.base_url, load_key(settings.key_file), found) if found else []
+    emit({"month": month, "accounts": answer}, as_json=json)
+    if any(account["state"] != "complete" for account in answer):
+        raise typer.Exit(1)
 
 
 def _send(config: AgentConfig, records: Iterable[UsageRecord]) -> dict[str, Any]:

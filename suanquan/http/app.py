@@ -14,6 +14,7 @@ from starlette.types import ASGIApp
 import suanquan
 from ledger.errors import DomainError
 from suanquan.http import log, problem, routes
+from suanquan.http.completeness import post_completeness
 from suanquan.http.limits import Limits
 from suanquan.http.usage import AgentKeys, post_usage
 from suanquan.portal import page
@@ -35,6 +36,7 @@ def create_app(service: Service) -> ASGIApp:
     app.state.service = service
     app.state.agent_keys = AgentKeys(service)
     app.add_route("/v1/usage", post_usage, methods=["POST"])
+    app.add_route("/v1/usage/completeness", post_completeness, methods=["POST"])
     for router in (routes.public, routes.officer, log.public, log.officer):
         app.include_router(router)
     app.include_router(page.router, include_in_schema=False)

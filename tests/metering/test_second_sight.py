@@ -101,18 +101,19 @@ def test_one_card_has_one_holder():
 # ---- completeness
 
 
-def test_a_period_is_complete_when_what_was_declared_has_arrived():
+def test_a_month_is_complete_when_what_was_declared_has_arrived():
     """Missing, surplus, undeclared: each with its numbers; complete says nothing."""
-    arrived = Declaration("2026-11", "a", 3, 4, 5_000)
-    assert compare(arrived, arrived) == Completeness(State.COMPLETE)
-    assert compare(None, arrived).state is State.UNDECLARED
-    missing = compare(Declaration("2026-11", "a", 4, 5, 6_000), arrived)
-    assert missing == Completeness(State.MISSING, 1, 1, 1_000)
-    surplus = compare(Declaration("2026-11", "a", 3, 4, 4_000), arrived)
-    assert surplus == Completeness(State.SURPLUS, 0, 0, -1_000)
-    told = [completeness_finding(one, "2026-11", "a") for one in (missing, surplus, compare(None, arrived))]
+    declared = Declaration(202611, "a", 3, 4, 5_000)
+    assert compare(declared, 4, 5_000) == Completeness(State.COMPLETE)
+    assert compare(None, 4, 5_000).state is State.UNDECLARED
+    assert compare(declared, 3, 4_000) == Completeness(State.MISSING, 1, 1_000)
+    assert compare(declared, 4, 6_000) == Completeness(State.SURPLUS, 0, -1_000)
+    assert compare(declared, 5, 4_000).state is State.MISSING, "too much of one does not make up for the other"
+    results = [compare(one, 3, 4_000) for one in (declared, Declaration(202611, "a", 1, 1, 1), None)]
+    told = [completeness_finding(one, 202611, "a") for one in results]
     assert [one.code for one in told] == ["period-incomplete", "period-surplus", "period-undeclared"]
-    assert completeness_finding(Completeness(State.COMPLETE), "2026-11", "a") is None
+    assert told[0].where == "2026-11 a"
+    assert completeness_finding(Completeness(State.COMPLETE), 202611, "a") is None
 
 
 @given(st.lists(st.tuples(st.integers(1, 60), st.integers(0, 10)), max_size=20))

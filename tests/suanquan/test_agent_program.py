@@ -85,3 +85,28 @@ def test_the_light_program_reports_and_takes_up_a_new_key(installation, tmp_path
         assert (tmp_path / "agent.pem.old").exists()
         (centre, _) = suanquan("centre", "list", *office, cwd=tmp_path).json
         assert centre["statuses"] == {"accepted": 2}
+
+
+def test_a_month_is_declared_by_hand(installation, tmp_path):
+    """Before the file is sent its month lacks everything, afterwards nothing; the exit status says so to scripts."""
+    office = ("--home", installation.home.path, "--json")
+    made = suanquan("agent", "keygen", "agent.pem", cwd=tmp_path)
+    (tmp_path / "agent.jwk").write_text(made.out)
+    suanquan("centre", "key", "sj01", "agent.jwk", *office, cwd=tmp_path)
+    (tmp_path / "usage.txt").write_text(SACCT, "utf-8")
+    with ProcessService(installation) as service:
+        (tmp_path / "agent.toml").write_text(
+            f'base_url = "{service.url}"\ncentre = "sj01"\nsource = "urn:centre:sj01:agent:slurm"\n'
+            'key_file = "agent.pem"\nspool = "agent.spool"\n'
+        )
+        file = ("--config", "agent.toml", "usage.txt", "--source", "sacct", "--timezone", "UTC", "--json")
+        month = (*file, "--month", "2026-11")
+        before = suanquan("agent", "declare", *month, cwd=tmp_path)
+        assert before.status == 1, before.err
+        assert before.json["accounts"] == [
+            {"account": "alpha", "state": "missing", "missing": {"segments": 1, "gpu_ms": "7200000"}}
+        ]
+        assert suanquan("agent", "send", *file, cwd=tmp_path).status == 0
+        after = suanquan("agent", "declare", *month, cwd=tmp_path)
+        assert (after.status, after.json["accounts"][0]["state"]) == (0, "complete")
+        assert suanquan("agent", "declare", *file, "--month", "2026-13", cwd=tmp_path).status == 2
