@@ -105,11 +105,13 @@ def _centre_families(figures: Overview, now_us: int) -> Iterator[Metric]:
     rated = CounterMetricFamily("centre_rated_yuan", "Price of metered usage in yuan.", labels=["centre"])
     lag = GaugeMetricFamily("usage_report_lag_seconds", "Time since the centre last reported.", labels=["centre"])
     records = CounterMetricFamily("usage_records", "Usage records by outcome.", labels=["centre", "status"])
+    gaps = GaugeMetricFamily("usage_gaps", "Declared account-months that lack usage.", labels=["centre"])
     held = GaugeMetricFamily("usage_quarantined", "Records waiting for a person.", labels=["centre"])
     for centre in figures.centres:
         _add_centre(centre, gpu, records)
         pflops.add_metric([centre.centre], centre.gflop_ms / 1e9)
         rated.add_metric([centre.centre], yuan(centre.yuan))
+        gaps.add_metric([centre.centre], centre.gaps)
         held.add_metric([centre.centre], figures.quarantined.get(centre.centre, 0))
         if centre.capacity_gflops:
             capacity.add_metric([centre.centre], centre.capacity_gflops / 1e6)
@@ -117,7 +119,7 @@ def _centre_families(figures: Overview, now_us: int) -> Iterator[Metric]:
             use.add_metric([centre.centre], centre.total_gpu_ms / centre.capacity_gpu_ms)
         if centre.received_us:
             lag.add_metric([centre.centre], (now_us - centre.received_us) / 1e6)
-    return iter((gpu, pflops, capacity, use, rated, lag, records, held))
+    return iter((gpu, pflops, capacity, use, rated, lag, records, gaps, held))
 
 
 def _add_centre(centre: CentreSum, gpu: CounterMetricFamily, records: CounterMetricFamily) -> None:

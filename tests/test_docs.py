@@ -35,7 +35,7 @@ OPERATIONS = (ROOT / "docs/operations.md").read_text("utf-8")
 CODE = re.compile(r"[a-z][a-z0-9]*(?:-[a-z0-9]+)+|busy|stopped|internal")
 HTTP_USE_CASES = (
     *("catalogue", "ingest", "issue", "postings", "statement"),
-    *("log", "receipts", "statements", "subsidies"),
+    *("log", "receipts", "statements", "subsidies", "completeness"),
     *("applications", "officers", "procedure", "procedure_money", "register"),
 )
 PROBLEMS_RISE_IN = [
@@ -43,7 +43,13 @@ PROBLEMS_RISE_IN = [
     *(ROOT / "suanquan/use_cases" / f"{name}.py" for name in HTTP_USE_CASES),
     *(
         ROOT / name
-        for name in ("metering/batch.py", "metering/signature.py", "metering/rating.py", "ledger/journal.py")
+        for name in (
+            "metering/batch.py",
+            "metering/wire.py",
+            "metering/signature.py",
+            "metering/rating.py",
+            "ledger/journal.py",
+        )
     ),
     *(
         ROOT / name
@@ -263,7 +269,7 @@ def test_every_route_is_documented():
         for method in route.methods
     }
     documented = {name for row in rows(API) for name in quoted(row[0]) if re.match(r"(GET|POST) /", name)}
-    assert documented == served | {"POST /v1/usage"}
+    assert documented == served | {"POST /v1/usage", "POST /v1/usage/completeness"}
 
 
 def test_every_setting_is_documented_with_its_default():

@@ -14,6 +14,7 @@ from starlette.types import ASGIApp
 import suanquan
 from ledger.errors import DomainError
 from suanquan.http import log, problem, questions, routes, subsidies
+from suanquan.http.completeness import post_completeness
 from suanquan.http.limits import Limits
 from suanquan.http.usage import AgentKeys, post_usage
 from suanquan.portal import page
@@ -36,6 +37,7 @@ def create_app(service: Service) -> ASGIApp:
     service.subsidies.load()
     app.state.agent_keys = AgentKeys(service)
     app.add_route("/v1/usage", post_usage, methods=["POST"])
+    app.add_route("/v1/usage/completeness", post_completeness, methods=["POST"])
     routers = (
         routes.public,
         routes.officer,

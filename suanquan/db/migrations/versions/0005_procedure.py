@@ -1,7 +1,4 @@
-"""Steps of procedures, and the register of what is supported.
-
-It follows 0005: the numbers of migrations name them, `down_revision` orders them.
-"""
+"""Steps of procedures, and the register of what is supported."""
 
 from __future__ import annotations
 
@@ -10,8 +7,8 @@ from alembic import op
 
 from suanquan.db.protection import protect
 
-revision = "0004"
-down_revision = "0005"
+revision = "0005"
+down_revision = "0004"
 branch_labels = None
 depends_on = None
 
