@@ -19,10 +19,13 @@ from ledger.amount import format_units, parse_units
 from ledger.ed25519 import PublicKey
 from ledger.errors import DomainError, Finding, Kind
 from voucher import cwt
-from voucher.document import Voucher, cwt_input, decimal_claim, jwt_input, read_voucher
+from voucher.claims import decimal_claim
+from voucher.document import Voucher, cwt_input, jwt_input, read_voucher
 from voucher.errors import VoucherError
 from voucher.holder import check_uscc
+from voucher.p256 import holder_key as parse_holder_key
 from voucher.scheme import ISSUING_MODES, Scheme, SchemeStatus, Terms
+from voucher.status_list import StatusPlace
 
 T = TypeVar("T")
 
@@ -113,6 +116,7 @@ def prepare(
     key: PublicKey,
     jti: str,
     now_us: int,
+    status: StatusPlace | None = None,
 ) -> Prepared:
     """Check a request against its scheme at `now_us` (UTC epoch microseconds) and build what may be signed.
 
@@ -126,7 +130,7 @@ def prepare(
     terms = _attempt("/unit", faults, lambda: _terms(scheme, request.unit))
     units = _attempt("/amount", faults, lambda: _units(request.amount, terms)) if terms else None
     jwk = request.holder_key
-    holder_key = _attempt("/holder_key", faults, lambda: PublicKey.from_jwk(jwk)) if jwk is not None else None
+    holder_key = _attempt("/holder_key", faults, lambda: parse_holder_key(jwk)) if jwk is not None else None
     closed = list(_closed(scheme, now_us))
     exceeded = list(_exceeded(units, terms, issued)) if terms and units else []
     for kind, findings in ((Kind.INVALID, faults), (Kind.NOT_ALLOWED, closed), (Kind.INSUFFICIENT, exceeded)):
@@ -147,6 +151,7 @@ def prepare(
         centres=None if scheme.centres is None else tuple(sorted(scheme.centres)),
         actions=scheme.actions,
         holder_jkt=None if holder_key is None else holder_key.kid,
+        status=status,
     )
     prepared = recorded(jwt_input(voucher, key.kid), cwt_input(voucher, key.kid), key)
     assert prepared.voucher == voucher
