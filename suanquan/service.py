@@ -21,11 +21,13 @@ from suanquan.db.schema import require_head, upgrade
 from suanquan.decoding import BatchDecoder
 from suanquan.errors import ServiceError
 from suanquan.home import Home, another_issuer
+from suanquan.key_ring import KeyRing
 from suanquan.settings import Settings, load_settings
 from suanquan.use_cases.catalogue import find_scheme
 from suanquan.use_cases.ingest import Issuer, Rules
 from suanquan.use_cases.issue import Order, issue
 from suanquan.use_cases.log import Log, open_log
+from suanquan.use_cases.status_lists import StatusCache
 from suanquan.use_cases.watch import Watch
 from suanquan.use_cases.witnessing import check_witnesses
 from voucher.issuance import IssueRequest
@@ -61,18 +63,23 @@ class GuardedJournal(Journal):
 
 @dataclass(slots=True)
 class Service:
-    """An opened home. `sign` is None where no passphrase was given: then nothing can be issued or received."""
+    """An opened home. Without the passphrase nothing can be issued or received."""
 
     home: Home
     settings: Settings
     catalog: Catalog
-    keys: KeyRegistry
+    ring: KeyRing
     database: Database
     journal: GuardedJournal
     log: Log
-    sign: Callable[[bytes], bytes] | None = None
     decoder: BatchDecoder = field(default_factory=BatchDecoder)
     watch: Watch = field(default_factory=Watch)
+    statuses: StatusCache = field(default_factory=StatusCache)
+
+    @property
+    def keys(self) -> KeyRegistry:
+        """The issuer's keys, public parts, as they stand now."""
+        return self.ring.registry
 
     @property
     def now_us(self) -> int:
@@ -82,8 +89,9 @@ class Service:
     @property
     def issuer(self) -> Issuer:
         """Who signs receipts."""
-        assert self.sign is not None, "opened without the signing key"
-        return Issuer(self.keys.issuer, self.keys.signing_key().kid, self.sign)
+        assert self.ring.can_sign, "opened without the passphrase"
+        kid = self.keys.signing_key().kid
+        return Issuer(self.keys.issuer, kid, self.ring.signer(kid))
 
     @property
     def rules(self) -> Rules:
@@ -109,7 +117,9 @@ class Service:
         """
         scheme = find_scheme(self.catalog.schemes, scheme_id)
         order = Order(request, scheme, key or secrets.token_hex(16))
-        return await issue(self.journal, order, self.keys, self.issuer.sign)
+        return await issue(
+            self.journal, order, self.keys, self.issuer.sign, signers=self.ring.signer, address=self.settings.url
+        )
 
 
 @contextlib.asynccontextmanager
@@ -127,10 +137,8 @@ async def open_service(home: Home, passphrase: bytes | None = None) -> AsyncIter
     database = Database(place)
     log = open_log(home, settings, database, passphrase)
     journal = GuardedJournal(database, time.time_ns, secrets.token_bytes)
-    service = Service(home, settings, load_catalog(home.config), home.load_registry(), database, journal, log)
+    service = Service(home, settings, load_catalog(home.config), KeyRing(home, passphrase), database, journal, log)
     journal.guard = service.check_history
-    if passphrase is not None:
-        service.sign = home.load_signing_key(passphrase).sign
     try:
         async with journal.running():
             yield service

@@ -56,8 +56,8 @@ def compact(signed: bytes, signature: bytes) -> str:
     if len(data) > BYTES_MAX:
         raise VoucherError(
             "cwt-too-large",
-            f"二维码凭证 {len(data)} 字节，超过 {BYTES_MAX} 字节；请缩短签发方地址、方案编号或中心列表",
-            f"the QR voucher takes {len(data)} bytes of {BYTES_MAX}; shorten the issuer, the scheme id or the centres",
+            f"二维码凭证 {len(data)} 字节，超过 {BYTES_MAX} 字节；请缩短签发方标识、对外地址、方案编号或中心列表",
+            f"the QR voucher takes {len(data)} bytes of {BYTES_MAX}; shorten the issuer, the public address, the scheme id or the centres",
         )
     return PREFIX + str(base45.b45encode(data), "ascii")
 

@@ -224,7 +224,7 @@ def verify_voucher(
     *,
     revoked: Mapping[str, int],
     issuer: str,
-    audience: Collection[str],
+    audience: Collection[str] | None,
     now_s: int,
     centre: str | None = None,
 ) -> Voucher:
@@ -237,8 +237,8 @@ def verify_voucher(
         VoucherError: of kind PROOF and nothing else, whatever the text. Balance and state are the ledger's to tell.
 
     """
-    kid, voucher = read_voucher(text, keys)
-    if kid in revoked and voucher.issued_at_s >= revoked[kid]:
+    kids, voucher = read_signed(text, keys)
+    if any(kid in revoked and voucher.issued_at_s >= revoked[kid] for kid in kids):
         raise _refused(
             "voucher-key-revoked", "签发密钥在签发前已吊销", "the signing key was revoked before it was issued"
         )
@@ -270,17 +270,20 @@ def check_context(
 
 
 def token_digest(text: str) -> str:
-    """SHA-256 in base64url of the bytes that a token's (first) signature covers: what `ath` of derived tokens names.
+    """SHA-256 in base64url of `signed_bytes`: what `ath` of derived tokens names."""
+    return base64url.encode(sha256(signed_bytes(text)).digest())
+
+
+def signed_bytes(text: str) -> bytes:
+    """Exact bytes that a token's (first) signature covers: one for all spellings that could be made of them.
 
     Raises:
         VoucherError: of kind PROOF: no such token.
 
     """
     if text.startswith(cwt.PREFIX):
-        signed = cwt.signed_bytes(text)
-    else:
-        signed = _signatures(text)[0].rpartition(".")[0].encode("ascii", "replace")
-    return base64url.encode(sha256(signed).digest())
+        return cwt.signed_bytes(text)
+    return _signatures(text)[0].rpartition(".")[0].encode("ascii", "replace")
 
 
 def read_voucher(text: str, keys: Mapping[str, VerifyingKey]) -> tuple[str, Voucher]:

@@ -16,10 +16,10 @@ from voucher.sm2 import ALGORITHM
 BYTES_MAX = jws.TOKEN_BYTES_MAX
 
 
-def second_input(jwt_input: bytes, *, typ: str, kid: str) -> bytes:
-    """Bytes for the second signature: the first's payload under a header for the SM2 key `kid`."""
+def second_input(first: bytes, *, typ: str, kid: str) -> bytes:
+    """Bytes for the second signature: the payload of the first token, or of its signing input, under a header for `kid`."""
     header = json.dumps({"alg": ALGORITHM, "typ": typ, "kid": kid}, separators=(",", ":")).encode()
-    return base64url.encode(header).encode("ascii") + b"." + jwt_input.partition(b".")[2]
+    return base64url.encode(header).encode("ascii") + b"." + first.split(b".")[1]
 
 
 def join(first: str, second: str) -> str:
