@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Select, func, select
 
-from ledger.sql import Conflict, Connection, chunks, insert_new, insert_rows
+from ledger.sql import Conflict, Connection, chunks, execute_all, insert_new, insert_rows
 from ledger.tables import balance
 from voucher import tables
 from voucher.issuance import Prepared, Tokens, YearToDate
@@ -245,18 +245,30 @@ async def open_list(conn: Connection, row: ListRow, opened_us: int) -> None:
     await insert_rows(conn, tables.status_list, [(row.list, row.uri, row.entries, row.used, opened_us)])
 
 
-async def taken_places(conn: Connection, name: str, places: Iterable[int]) -> set[int]:
-    """Which of these places of a list are taken."""
-    table = tables.status_place.c
-    query = select(table.place).where(table.list == name, table.place.in_(list(places)))
-    return set((await conn.execute(query)).scalars())
+async def newest_list(conn: Connection, prefix: str, places: Sequence[int]) -> tuple[int, ListRow | None, set[int]]:
+    """Of lists whose id begins so: how many there are, the newest, and which of these places one of them has taken."""
+    like = f"{prefix}%"
+    own = "SELECT list FROM status_list WHERE list LIKE ?"  # so that the places are found by their key
+    [counted], newest, taken = await execute_all(
+        conn,
+        [
+            ("SELECT count(*) FROM status_list WHERE list LIKE ?", (like,)),
+            ("SELECT list, uri, entries, used FROM status_list WHERE list LIKE ? ORDER BY opened_us DESC, list DESC LIMIT 1", (like,)),
+            (f"SELECT place FROM status_place WHERE list IN ({own}) AND place IN ?", (like, places)),  # noqa: S608 -- own words
+        ],
+    )  # fmt: skip
+    return counted[0], ListRow(*newest[0]) if newest else None, {place for (place,) in taken}
 
 
 async def take_place(conn: Connection, name: str, place: int, jti: str) -> None:
     """Give a voucher its place."""
-    await insert_rows(conn, tables.status_place, [(name, place, jti)])
-    table = tables.status_list
-    await conn.execute(table.update().where(table.c.list == name).values(used=table.c.used + 1))
+    await execute_all(
+        conn,
+        [
+            ("INSERT INTO status_place (list, place, jti) VALUES (?, ?, ?)", (name, place, jti)),
+            ("UPDATE status_list SET used = used + 1 WHERE list = ?", (name,)),
+        ],
+    )
 
 
 async def load_places(conn: Connection, name: str) -> list[PlaceRow]:

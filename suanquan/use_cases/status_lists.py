@@ -44,25 +44,29 @@ async def take_status_place(tx: Transaction, address: str, jti: str) -> StatusPl
     """
     now_us = tx.now_ns // 1000
     quarter = quarter_of(now_us)
-    lists = await store.lists_like(tx.connection, quarter)
-    newest = lists[-1] if lists else None
-    if newest is None or newest.used * FULL_SHARE >= newest.entries or newest.uri != _uri(address, newest.list):
-        name = f"{quarter}-{len(lists) + 1}" if lists else quarter
+    drawn = _draw(tx)
+    count, newest, taken = await store.newest_list(tx.connection, quarter, drawn)
+    if newest is None or _is_over(newest, address):
+        name = f"{quarter}-{count + 1}" if count else quarter
         newest = ListRow(name, _uri(address, name), ENTRIES, 0)
         await store.open_list(tx.connection, newest, now_us)
-    place = await _free_place(tx, newest)
+    while taken.issuperset(drawn):
+        drawn = _draw(tx)
+        _, _, taken = await store.newest_list(tx.connection, quarter, drawn)
+    place = next(place for place in drawn if place not in taken)
     await store.take_place(tx.connection, newest.list, place, jti)
     return StatusPlace(place, newest.uri)
 
 
-async def _free_place(tx: Transaction, listed: ListRow) -> int:
-    while True:
-        entropy = tx.entropy(4 * TRIES)
-        drawn = [int.from_bytes(entropy[at : at + 4], "big") % listed.entries for at in range(0, 4 * TRIES, 4)]
-        taken = await store.taken_places(tx.connection, listed.list, drawn)
-        for place in drawn:
-            if place not in taken:
-                return place
+def _is_over(listed: ListRow, address: str) -> bool:
+    full = listed.used * FULL_SHARE >= listed.entries
+    return full or listed.entries != ENTRIES or listed.uri != _uri(address, listed.list)
+
+
+def _draw(tx: Transaction) -> list[int]:
+    """Random places, distinct from what any list of the quarter has, which the caller sees to."""
+    entropy = tx.entropy(4 * TRIES)
+    return [int.from_bytes(entropy[at : at + 4], "big") % ENTRIES for at in range(0, 4 * TRIES, 4)]
 
 
 def _uri(address: str, name: str) -> str:
