@@ -19,7 +19,7 @@ from ledger.ed25519 import PublicKey
 from metering.signature import COMPONENTS, sign, signature_base
 from suanquan import metrics
 from suanquan.cli.app import app
-from suanquan.http import log, routes
+from suanquan.http import log, routes, status
 from suanquan.settings import Settings
 from suanquan.use_cases.overview import Overview
 from tests.shared_data import ROOT
@@ -35,7 +35,7 @@ OPERATIONS = (ROOT / "docs/operations.md").read_text("utf-8")
 CODE = re.compile(r"[a-z][a-z0-9]*(?:-[a-z0-9]+)+|busy|stopped|internal")
 HTTP_USE_CASES = (
     *("catalogue", "ingest", "issue", "postings", "statement"),
-    *("log", "receipts", "statements"),
+    *("log", "receipts", "statements", "standing", "status_lists"),
 )
 PROBLEMS_RISE_IN = [
     *(ROOT / "suanquan/http").glob("*.py"),
@@ -46,7 +46,13 @@ PROBLEMS_RISE_IN = [
     ),
     *(
         ROOT / name
-        for name in ("suanquan/db/database.py", "voucher/issuance.py", "voucher/holder.py", "ledger/amount.py")
+        for name in (
+            "suanquan/db/database.py",
+            "voucher/issuance.py",
+            "voucher/holder.py",
+            "voucher/qr.py",
+            "ledger/amount.py",
+        )
     ),
 ]
 NEVER_ON_HTTP = {
@@ -248,7 +254,7 @@ def test_every_route_is_documented():
     """The table of routes has exactly the routes of the service."""
     served = {
         f"{method} {route.path}"
-        for router in (routes.public, routes.officer, log.public, log.officer)
+        for router in (routes.public, routes.officer, log.public, log.officer, status.public, status.officer)
         for route in router.routes
         for method in route.methods
     }
