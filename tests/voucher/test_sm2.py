@@ -7,6 +7,8 @@ import subprocess
 import pytest
 
 from ledger.errors import LedgerError
+from suanquan import sm2_signer
+from suanquan.errors import ServiceError
 from tests.shared_data import SHARED, needs_shared
 from voucher.sm2 import Sm2Key, from_der, to_der
 
@@ -78,3 +80,26 @@ def test_openssl_signs_what_we_verify_under_the_same_identity(tmp_path, identity
     signature = from_der((tmp_path / "signature").read_bytes())
     key = Sm2Key(point[1:33], point[33:])
     assert key.verify(signature, b"compute voucher") == (identity == "1234567812345678")
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="no openssl command here")
+def test_openssl_verifies_what_we_sign_under_the_default_identity_alone(tmp_path):
+    """Made by our signer with an encrypted key file; under another identity OpenSSL refuses it; a wrong passphrase opens nothing."""
+    key = sm2_signer.create(tmp_path / "key.pem", b"correct horse battery")
+    assert b"ENCRYPTED" in (tmp_path / "key.pem").read_bytes()
+    signature = sm2_signer.open_signer(tmp_path / "key.pem", b"correct horse battery")(b"compute voucher")
+    prefix = bytes.fromhex("3059301306072a8648ce3d020106082a811ccf5501822d03420004")  # SubjectPublicKeyInfo of SM2
+    for name, data in (
+        ("key", prefix + key.x + key.y),
+        ("message", b"compute voucher"),
+        ("signature", to_der(signature)),
+    ):
+        (tmp_path / name).write_bytes(data)
+    for identity, expected in (("1234567812345678", 0), ("1234567812345679", 1)):
+        command = "openssl pkeyutl -verify -pubin -inkey key -keyform DER -rawin -in message -sigfile signature"
+        options = f"-digest sm3 -pkeyopt distid:{identity}"
+        done = subprocess.run(f"{command} {options}".split(), cwd=tmp_path, capture_output=True, check=False)
+        assert done.returncode == expected, done.stderr
+    with pytest.raises(ServiceError) as caught:
+        sm2_signer.open_signer(tmp_path / "key.pem", b"another horse battery")
+    assert caught.value.code == "openssl-failed"
