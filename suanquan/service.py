@@ -22,6 +22,7 @@ from suanquan.db.schema import require_head, upgrade
 from suanquan.decoding import BatchDecoder
 from suanquan.errors import ServiceError
 from suanquan.home import Home, another_issuer
+from suanquan.key_ring import KeyRing
 from suanquan.office import load_office
 from suanquan.settings import Settings, load_settings
 from suanquan.use_cases.catalogue import find_scheme, version_at
@@ -29,6 +30,7 @@ from suanquan.use_cases.ingest import Issuer, Rules
 from suanquan.use_cases.issue import Order, issue
 from suanquan.use_cases.log import Log, open_log
 from suanquan.use_cases.procedure import Proceedings
+from suanquan.use_cases.status_lists import StatusCache
 from suanquan.use_cases.subsidies import Subsidies
 from suanquan.use_cases.watch import Watch
 from suanquan.use_cases.witnessing import check_witnesses
@@ -65,21 +67,26 @@ class GuardedJournal(Journal):
 
 @dataclass(slots=True)
 class Service:
-    """An opened home. `sign` is None where no passphrase was given: then nothing can be issued or received."""
+    """An opened home. Without the passphrase nothing can be issued or received."""
 
     home: Home
     settings: Settings
     catalog: Catalog
-    keys: KeyRegistry
+    ring: KeyRing
     database: Database
     journal: GuardedJournal
     log: Log
     clock_ns: ClockNs
     subsidies: Subsidies
-    sign: Callable[[bytes], bytes] | None = None
     decoder: BatchDecoder = field(default_factory=BatchDecoder)
     watch: Watch = field(default_factory=Watch)
+    statuses: StatusCache = field(default_factory=StatusCache)
     _proceedings: Proceedings | None = None
+
+    @property
+    def keys(self) -> KeyRegistry:
+        """The issuer's keys, public parts, as they stand now."""
+        return self.ring.registry
 
     @property
     def now_us(self) -> int:
@@ -89,8 +96,9 @@ class Service:
     @property
     def issuer(self) -> Issuer:
         """Who signs receipts."""
-        assert self.sign is not None, "opened without the signing key"
-        return Issuer(self.keys.issuer, self.keys.signing_key().kid, self.sign)
+        assert self.ring.can_sign, "opened without the passphrase"
+        kid = self.keys.signing_key().kid
+        return Issuer(self.keys.issuer, kid, self.ring.signer(kid))
 
     @property
     def rules(self) -> Rules:
@@ -128,7 +136,9 @@ class Service:
         """
         scheme = version_at(find_scheme(self.catalog.series, scheme_id), self.now_us)
         order = Order(request, scheme, key or secrets.token_hex(16))
-        return await issue(self.journal, order, self.keys, self.issuer.sign)
+        return await issue(
+            self.journal, order, self.keys, self.issuer.sign, signers=self.ring.signer, address=self.settings.url
+        )
 
 
 @contextlib.asynccontextmanager
@@ -151,11 +161,9 @@ async def open_service(
     clock = clock_ns or clock_of(settings)
     log = open_log(home, settings, database, passphrase, clock)
     journal = GuardedJournal(database, clock, secrets.token_bytes)
-    catalog, keys = load_catalog(home.config), home.load_registry()
-    service = Service(home, settings, catalog, keys, database, journal, log, clock, Subsidies(home.config))
+    catalog, ring = load_catalog(home.config), KeyRing(home, passphrase)
+    service = Service(home, settings, catalog, ring, database, journal, log, clock, Subsidies(home.config))
     journal.guard = service.check_history
-    if passphrase is not None:
-        service.sign = home.load_signing_key(passphrase).sign
     try:
         async with journal.running():
             yield service

@@ -19,7 +19,7 @@ from ledger.ed25519 import PublicKey
 from metering.signature import COMPONENTS, sign, signature_base
 from suanquan import metrics
 from suanquan.cli.app import app
-from suanquan.http import log, questions, routes, subsidies
+from suanquan.http.app import ROUTERS
 from suanquan.settings import Settings
 from suanquan.use_cases.overview import Overview
 from tests.shared_data import ROOT
@@ -35,7 +35,7 @@ OPERATIONS = (ROOT / "docs/operations.md").read_text("utf-8")
 CODE = re.compile(r"[a-z][a-z0-9]*(?:-[a-z0-9]+)+|busy|stopped|internal")
 HTTP_USE_CASES = (
     *("catalogue", "ingest", "issue", "postings", "statement"),
-    *("log", "receipts", "statements", "subsidies", "completeness"),
+    *("log", "receipts", "statements", "subsidies", "completeness", "standing", "status_lists"),
     *("applications", "officers", "procedure", "procedure_money", "register"),
 )
 PROBLEMS_RISE_IN = [
@@ -53,7 +53,13 @@ PROBLEMS_RISE_IN = [
     ),
     *(
         ROOT / name
-        for name in ("suanquan/db/database.py", "voucher/issuance.py", "voucher/holder.py", "ledger/amount.py")
+        for name in (
+            "suanquan/db/database.py",
+            "voucher/issuance.py",
+            "voucher/holder.py",
+            "voucher/qr.py",
+            "ledger/amount.py",
+        )
     ),
     *(
         ROOT / "subsidy" / name
@@ -261,10 +267,7 @@ def test_every_route_is_documented():
     """The table of routes has exactly the routes of the service."""
     served = {
         f"{method} {route.path}"
-        for router in (
-            *(routes.public, routes.officer, log.public, log.officer),
-            *(subsidies.public, subsidies.person, questions.public),
-        )
+        for router in ROUTERS
         for route in router.routes
         for method in route.methods
     }

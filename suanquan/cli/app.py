@@ -12,6 +12,7 @@ from suanquan.cli.bench import app as bench_app
 from suanquan.cli.books import app as books_app
 from suanquan.cli.centre import app as centre_app
 from suanquan.cli.custody import app as custody_app
+from suanquan.cli.keys import app as keys_app
 from suanquan.cli.ledger import app as ledger_app
 from suanquan.cli.ledger import db_app
 from suanquan.cli.log import accept_rollback, log_keys
@@ -22,7 +23,6 @@ from suanquan.cli.procedure import application_app, officer_app, round_app
 from suanquan.cli.scheme import app as scheme_app
 from suanquan.cli.subsidy import app as subsidy_app
 from suanquan.cli.voucher import app as voucher_app
-from suanquan.cli.voucher import keys_app
 
 app = typer.Typer(
     name="suanquan",

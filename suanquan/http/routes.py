@@ -22,10 +22,12 @@ from suanquan.use_cases.statement import statement
 from suanquan.use_cases.subsidies import day_of
 from voucher import store as voucher_store
 from voucher.issuance import IssueRequest
+from voucher.sm2 import ALGORITHM as SM2
 
 public = APIRouter()
 officer = APIRouter(dependencies=[Depends(require_officer)])
 
+KEYS_CACHED = "public, max-age=300"
 JTI = Annotated[str, Field(pattern=r"^[0-9A-Za-z-]{1,64}$")]
 Name = Annotated[str, Field(min_length=1, max_length=255)]
 
@@ -85,9 +87,17 @@ async def get_metrics(service: Opened) -> Response:
 
 
 @public.get("/.well-known/jwks.json", tags=["keys"])
-async def jwks(service: Opened) -> dict[str, Any]:
+async def jwks(service: Opened, response: Response) -> dict[str, Any]:
     """Public keys that verify vouchers and receipts."""
+    response.headers["Cache-Control"] = KEYS_CACHED
     return dict(service.keys.jwks())
+
+
+@public.get("/.well-known/sm2-jwks.json", tags=["keys"])
+async def sm2_jwks(service: Opened, response: Response) -> dict[str, Any]:
+    """Public SM2 keys, which verify the second signature of vouchers that have one."""
+    response.headers["Cache-Control"] = KEYS_CACHED
+    return dict(service.keys.jwks(SM2))
 
 
 @public.get("/v1/schemes", tags=["schemes"])

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 from ledger.ed25519 import PublicKey
 from ledger.errors import DomainError
-from ledger.jws import parse_object
+from ledger.jws import Key, VerifyingKey, parse_object
 from suanquan.errors import ServiceError
+from voucher.sm2 import Sm2Key
 
 
 def parse_jwk(data: bytes, origin: str) -> PublicKey:
@@ -24,17 +27,33 @@ def parse_jwk(data: bytes, origin: str) -> PublicKey:
 
 
 def parse_jwks(data: bytes, origin: str) -> dict[str, PublicKey]:
-    """Keys of a JWK set by key id.
+    """Ed25519 keys of a JWK set by key id.
 
     Raises:
         ServiceError: `jwk-invalid`.
 
     """
+    return _parse_set(data, origin, PublicKey.from_jwk)
+
+
+def parse_any_jwks(data: bytes, origin: str) -> dict[str, VerifyingKey]:
+    """Keys of a JWK set of issuer keys by key id: Ed25519 or SM2.
+
+    Raises:
+        ServiceError: `jwk-invalid`.
+
+    """
+    return _parse_set(
+        data, origin, lambda jwk: Sm2Key.from_jwk(jwk) if jwk.get("kty") == "EC" else PublicKey.from_jwk(jwk)
+    )
+
+
+def _parse_set(data: bytes, origin: str, parse: Callable[[Mapping[str, object]], Key]) -> dict[str, Key]:
     try:
         listed = parse_object(data).get("keys")
         if not isinstance(listed, list):
             raise ServiceError("jwk-invalid", "缺少 keys 数组", "the array keys is missing")
-        found = [PublicKey.from_jwk(jwk if isinstance(jwk, dict) else {}) for jwk in listed]
+        found = [parse(jwk if isinstance(jwk, dict) else {}) for jwk in listed]
     except DomainError as fault:
         raise ServiceError(
             "jwk-invalid", f"{origin} 不是 JWK 公钥集：{fault.zh}", f"{origin} is no JWK set: {fault.en}"

@@ -104,6 +104,9 @@ UNCOVERED = {
     "binding": REGISTER,
     "voucher": TOKENS,
     "released": TOKENS,
+    "status_list": TOKENS,
+    "status_place": TOKENS,
+    "revoked": "what status lists show; the entries that froze and emptied the account are in the log",
     "nonce": "forgotten after minutes",
     "api_token": "access, not accounts",
 }

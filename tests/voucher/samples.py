@@ -84,7 +84,7 @@ def qr_bytes(text):
 
 def forge(payload, *, header=None, signer=PRIVATE.sign, unprotected=None, tag=b"\xd2"):
     """A QR text with a right signature over whatever header and payload (bytes, or data to encode)."""
-    header = {1: -19, 4: KEY.thumbprint, 16: CWT_TYPE} if header is None else header
+    header = {1: -19, 4: KEY.thumbprint[:8], 16: CWT_TYPE} if header is None else header
     protected, payload = (part if isinstance(part, bytes) else cbor2.dumps(part) for part in (header, payload))
     signature = signer(cwt.sig_structure(protected, payload))
     return qr_text(tag + cbor2.dumps([protected, unprotected or {}, payload, signature]))
