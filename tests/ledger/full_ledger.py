@@ -14,7 +14,7 @@ from suanquan.use_cases.ingest import Issuer, Request, Rules, ingest
 from suanquan.use_cases.issue import Order, issue
 from suanquan.use_cases.setup import bind_account, register_centre
 from tests.back_ends import rows
-from tests.ledger.desk import Desk, codes, gathered
+from tests.ledger.desk import Desk, codes, gathered, make_ledger
 from tests.ledger.notation import event
 from tests.shared_data import ROOT
 from tests.voucher.samples import ISSUER, KEY, PRIVATE
@@ -85,6 +85,16 @@ def body(centre: str, first: int, count: int, model: str = "H800") -> bytes:
             for at in range(first, first + count)
         ]
     ).encode()
+
+
+def make_full(place: Place) -> None:
+    """A new ledger, filled: `new_database(make_full)`."""
+
+    async def make() -> None:
+        await make_ledger(place)
+        await fill(place)
+
+    asyncio.run(make())
 
 
 async def send(desk: Desk, centre: str, content: bytes) -> None:

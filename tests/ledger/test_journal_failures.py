@@ -14,7 +14,6 @@ from tests.back_ends import rows
 from tests.ledger.desk import FUNDED, Desk, codes, gathered, new_ledger, use_nonce
 from tests.ledger.notation import event, post
 
-
 ROOM = ("DROP FUNCTION IF EXISTS full_disk CASCADE",)
 FULL = (
     *ROOM,
