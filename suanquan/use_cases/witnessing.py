@@ -23,7 +23,7 @@ from ledger.proof import consistency_path
 from ledger.vkey import VerifierKey
 from ledger.witness import TEXT, AddCheckpoint, read_cosignatures
 from suanquan.errors import ServiceError
-from suanquan.use_cases.log import ROLLED_BACK, Log, rolled_back
+from suanquan.use_cases.log import Log, RolledBackError
 
 TIMEOUT_SECONDS = 5
 ANSWER_BYTES_MAX = 64 * 1024
@@ -97,7 +97,7 @@ class Witness:
             if status == HTTPStatus.CONFLICT:
                 self._learn(body, head)
             elif status == HTTPStatus.UNPROCESSABLE_ENTITY:
-                raise rolled_back(head.size, self.size, self.url)
+                raise RolledBackError(head.size, self.size, self.url)
             else:
                 break
         raise ServiceError(
@@ -111,7 +111,7 @@ class Witness:
         except ValueError:
             size = self.size
         if size > head.size or size == self.size:  # the same size again says that the roots differ
-            raise rolled_back(head.size, size, self.url)
+            raise RolledBackError(head.size, size, self.url)
         self.size = size
 
 
@@ -153,7 +153,7 @@ async def _ask_once(witness: Witness, log: Log, head: SignedHead) -> DomainError
     try:
         await witness.cosign(log, head)
     except (OSError, DomainError, TimeoutError) as error:
-        if isinstance(error, DomainError) and error.code == ROLLED_BACK:
+        if isinstance(error, RolledBackError):
             return error
         witness.failed(error)
     return None

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import functools
 import itertools
+import secrets
 import shutil
 import socket
 import threading
@@ -341,6 +342,34 @@ def test_witnesses_know_what_the_head_file_has_lost(installation, trio, tmp_path
     for one in trio:
         one.__exit__()
     asyncio.run(write())
+    for one in trio:
+        one.__enter__()
+
+
+def test_a_backup_that_witnesses_know_to_be_old_is_not_restored(installation, trio, tmp_path):
+    """Database and head file are lost, and the witnesses have cosigned more than the backup holds: it is refused by their name."""
+    home, backup = installation.home, tmp_path / "backup.db"
+    options = ("--home", home.path)
+
+    async def cosign():
+        async with open_service(home, PASSPHRASE) as service:
+            await bind_account(service.journal, "sj01", secrets.token_hex(4), HOLDER)
+            await service.log.sign()
+            await Witnessing(service.log).round()
+            return (await newest(service)).size
+
+    asyncio.run(cosign())
+    assert suanquan("db", "backup", "-o", backup, *options, cwd=tmp_path).status == 0
+    size = asyncio.run(cosign())
+    home.log_head.unlink()
+    home.database.unlink()
+    done = suanquan("db", "restore", backup, *options, cwd=tmp_path)
+    assert (done.status, "backup-older" in done.err) == (8, True)
+    assert f"与已知的 {size} 条（{trio[0].url}）" in done.err
+    assert not home.database.exists()
+    for one in trio:
+        one.__exit__()
+    assert suanquan("db", "restore", backup, *options, cwd=tmp_path).status == 0, "who does not answer says nothing"
     for one in trio:
         one.__enter__()
 
