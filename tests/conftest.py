@@ -72,9 +72,10 @@ def made_once(back_end, blank_places, tmp_path_factory):
         key = back_end.name, f"{make.__module__}.{make.__qualname__}"
         if key not in blank_places:
             keep = Files(tmp_path_factory.mktemp("blank")) if isinstance(back_end, Files) else back_end
-            blank_places[key] = keep.create(f"blank_{len(blank_places)}")
+            place = keep.create(f"blank_{len(blank_places)}")
             with ThreadPoolExecutor(1) as thread:  # it may run a loop of its own
-                thread.submit(make, blank_places[key]).result()
+                thread.submit(make, place).result()
+            blank_places[key] = place
         return blank_places[key]
 
     return find

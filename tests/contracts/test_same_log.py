@@ -134,7 +134,7 @@ async def make_story(place):
     await make_ledger(place)
     async with Desk(place) as desk:
         desk.now_ns = NOW_S * 10**9
-        soon, later, ended = desk.now_ns + 50, desk.now_ns + 10**9, desk.now_ns - 10
+        soon, later, ended = desk.now_ns + 10**5, desk.now_ns + 10**9, desk.now_ns - 10
         await desk.play(STORY.format(soon=soon, later=later, ended=ended))
         desk.now_ns = later
         await desk.play("note")

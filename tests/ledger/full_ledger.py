@@ -121,7 +121,9 @@ async def fill(path: Place) -> None:
         await send(desk, "sj01", body("sj01", 8, 7))
         await send(desk, "sj01", body("sj01", 0, 3))
         await send(desk, "sj02", body("sj02", 50, 3, model="unheard-of"))
-        book = await desk.play(STORY.format(soon=desk.now_ns + 50, later=desk.now_ns + 10**9, ended=desk.now_ns - 10))
+        book = await desk.play(
+            STORY.format(soon=desk.now_ns + 10**5, later=desk.now_ns + 10**9, ended=desk.now_ns - 10)
+        )
         refused = event("refused", EntryKind.POST, book.legs("v1 → centre 999999"))
         assert codes(await gathered(desk.submit(refused))) == ["insufficient"]
         private = await desk.submit(event("private", salt=bytes(32), payload=b"a name"))

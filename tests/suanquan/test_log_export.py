@@ -98,7 +98,9 @@ def test_a_receipt_is_checked_offline(shell):
     shell.make("ledger", "prove", issued["event_id"], "-o", "r.tlog-proof")
     found = shell.check("ledger", "check", "r.tlog-proof", "--key", shell.vkey, "--json").json
     assert (found["ok"], found["event_id"], found["kind"]) == (True, issued["event_id"], "POST")
-    assert [leg["units"] for leg in found["legs"]] == ["100000000"] * 2
+    assert [leg["units"] for leg in found["legs"]] == ["100000000"] * 8, (
+        "budget and voucher, and the caps of programme, year and holder"
+    )
     alone = runpy.run_path(str(ROOT / "tools/verify_log.py"))
     data = (shell.cwd / "r.tlog-proof").read_bytes()
     assert f"entry {found['seq']} of" in alone["check_receipt"](data, None, alone["parse_key"](shell.vkey))
