@@ -102,6 +102,20 @@ async def test_caps_follow_the_scheme(desk):
     assert report["ok"], report
 
 
+async def test_a_cap_that_is_not_the_sum_of_its_children_is_found(desk):
+    """Somebody who may post uses of one level alone: each entry is in order, and verification names the node."""
+    await ask(desk, "a", HOLDERS[0], 30, scheme_of(100, 60))
+    assert (await audit(desk.path))["ok"]
+    found = await accounts_of(desk, (SCHEME, "2026"))
+    node = (SCHEME, "2026")
+    legs = debit(found[open_name(node)].number, YUAN), credit(found[used_name(node)].number, YUAN)
+    await desk.submit(post("a level alone", *legs))
+    report = await audit(desk.path)
+    assert not report["ok"]
+    assert report["fault"]["invariant"] == "conservation"
+    assert report["fault"]["where"].startswith(f"budget/{SCHEME}")
+
+
 class Folded:
     """The log from its beginning, entry by entry, as the pure state machine sees it."""
 
