@@ -118,6 +118,39 @@ async def test_the_nanosecond_of_the_expiry_decides(desk, before_ns, ends):
     assert await kinds_of(desk, seq) == [ends]
 
 
+async def test_no_snapshot_shows_half_a_chain(desks, chance):
+    """While chains that pass money on are recorded, and some fail at their end, no reader ever sees it on the way; and what a
+    reader sees never goes back."""
+    book = await desks[0].play("open treasury\nopen between\nopen goal ceiling 150")
+    source, between, goal = (book.numbers[name] for name in ("treasury", "between", "goal"))
+    chains = [
+        [post(f"in {at}", debit(source, 2), credit(between, 2)), post(f"out {at}", debit(between, 2), credit(goal, 2))]
+        for at in range(CLIENTS)
+    ]
+    query = "SELECT account, credits_posted, credits_posted - debits_posted FROM balance WHERE account IN (2, 3) ORDER BY account"
+    seen = [0]
+
+    async def look():
+        while True:
+            async with desks[0].database.read() as connection:
+                (_, passed, left), (_, arrived, _) = (await connection.exec_driver_sql(query)).all()
+            assert (left, passed) == (0, arrived)
+            assert arrived >= seen[-1]
+            seen.append(arrived)
+            await asyncio.sleep(0)
+
+    looking = asyncio.create_task(look())
+    for at in range(0, CLIENTS, 10):
+        asked = [chance.choice(desks).journal.submit(*chain) for chain in chains[at : at + 10]]
+        told = Counter(codes(await gathered(*asked)))
+        assert told.keys() <= {"", "over-ceiling"}
+    looking.cancel()
+    [stopped] = await gathered(looking)
+    assert isinstance(stopped, asyncio.CancelledError), stopped
+    assert len(set(seen)) > 2, "the reader saw nothing happen"
+    await desks[0].play("goal has 150\nbetween has 0", book)
+
+
 async def test_a_posting_is_reversed_once(desks, chance):
     """A hundred clients take back the whole of one posting at once: one does, and the balance moves once."""
     book = await desks[0].play(FUNDED)
