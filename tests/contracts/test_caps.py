@@ -25,6 +25,7 @@ from tests.voucher.samples import PRIVATE
 from voucher.holder import sandbox_uscc
 from voucher.issuance import IssueRequest
 from voucher.scheme import Terms
+from voucher.store import list_vouchers
 
 YUAN = 10**CNY.scale
 SCHEME = "cn-sh-songjiang-sandbox"
@@ -100,6 +101,16 @@ async def test_caps_follow_the_scheme(desk):
     await ask(desk, "f", HOLDERS[1], 10, scheme_of(120, 115))
     report = await audit(desk.path)
     assert report["ok"], report
+
+
+async def test_pages_of_vouchers_hold_every_voucher_once(desk):
+    """From any voucher on and of any length, in the order of their ids, which is that of their issue."""
+    issued = [(await ask(desk, str(at), HOLDERS[at % 3], 1, scheme_of(100, 60))).jti for at in range(12)]
+    async with desk.database.read() as connection:
+        for after in ("", *issued):
+            for limit in (1, 5, 100):
+                found = [one.jti for one in await list_vouchers(connection, after=after, limit=limit)]
+                assert found == [jti for jti in sorted(issued) if jti > after][:limit]
 
 
 async def test_a_cap_that_is_not_the_sum_of_its_children_is_found(desk):

@@ -6,7 +6,7 @@ import pytest
 
 from ledger.amount import CNY
 from ledger.entry import EntryKind, credit, debit
-from ledger.history import NOTHING, balance_effective_at, line_of, lines_before, totals_at
+from ledger.history import NOTHING, balance_effective_at, first_from, line_of, lines_before, totals_at
 from ledger.leaf import decode
 from ledger.store import load_accounts_by_name, load_page
 from tests.ledger.desk import Desk, new_ledger
@@ -114,6 +114,22 @@ async def test_pages_of_an_account_hold_every_entry_once(desk, limit):
     assert [line.entry.seq for line in found] == own[::-1]
     changes = [line.credits - line.debits for line in found]
     assert sum(changes) == found[0].totals.balance == account.balance
+
+
+async def test_any_page_is_what_a_walk_through_the_log_finds(desk, random):
+    """Of any account, before any moment, of any length, at a moment of an entry and beside it: a filter of all entries agrees."""
+    entries = await stored(desk)
+    async with desk.database.read() as connection:
+        accounts = await load_accounts_by_name(connection, ["hub", "a", "b", "c"])
+        for _ in range(80):
+            account, limit = random.choice(accounts), random.choice([1, 2, 5, 30, 1_000])
+            before = random.choice([0, random.choice(entries).recorded_ns + random.choice([-1, 0, 1]), 2**62])
+            own = [e for e in entries if any(leg.public_id == account.public_id for leg in e.legs)]
+            expected = [e.seq for e in own if e.recorded_ns < before][-limit:][::-1]
+            found = await lines_before(connection, account, before, limit)
+            assert [line.entry.seq for line in found] == expected, (account.name, before, limit)
+            since = await first_from(connection, account, before)
+            assert (since and since.seq) == next((e.seq for e in own if e.recorded_ns >= before), None)
 
 
 async def test_a_late_posting_leaves_the_past_as_it_was_recorded(new_database):

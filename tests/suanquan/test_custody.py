@@ -312,3 +312,20 @@ def test_a_move_that_cannot_be_whole_changes_nothing(keeper, databases, tmp_path
     assert keeper.refused("db", "move", "--to", target.url) == (8, "move-failed")
     assert keeper.home.database.exists()
     databases.drop(target)
+
+
+def test_verification_names_the_place_and_exits_with_8(either):
+    """A number that somebody changes in the database: exit status 8 and the place; put right again, status 0."""
+    for change, undo, place in (
+        ("credits_posted = credits_posted + 1", "credits_posted = credits_posted - 1", "balance of account"),
+        ("floor = 7", "floor = NULL", "balance of account"),
+    ):
+        assert either.ask("ledger", "verify")["ok"]
+        rows(either.place, f"UPDATE balance SET {change} WHERE account = 1")
+        done = either.run("ledger", "verify")
+        assert done.status == 8
+        assert done.json["fault"]["where"].startswith(place)
+        rows(either.place, f"UPDATE balance SET {undo} WHERE account = 1")
+    rows(either.place, "INSERT INTO dated_day VALUES (1, 0, 1, 5, 5)")
+    done = either.run("ledger", "verify")
+    assert (done.status, done.json["fault"]["where"]) == (8, "dated_day, account 1")
