@@ -59,15 +59,13 @@ async def check_backup(file: Path, origin: str, progress: Progress) -> LogHead:
     except ServiceError:
         stored = None
     if stored is None:
-        raise ServiceError(
-            "backup-unreadable",
-            f"{file} 不是完整的备份",
-            f"{file} is no backup, or was cut short",
-            kind=Kind.PROOF,
-        )
+        raise _unreadable(file)
     require_head(file)
     async with _opened(file) as database:
-        head = await _head(database)
+        try:
+            head = await _head(database)
+        except ServiceError as error:
+            raise _unreadable(file) from error
         if head.origin != origin:
             raise ServiceError(
                 "backup-of-another-log",
@@ -86,6 +84,15 @@ async def check_backup(file: Path, origin: str, progress: Progress) -> LogHead:
             kind=Kind.PROOF,
         )
     return head
+
+
+def _unreadable(file: Path) -> ServiceError:
+    return ServiceError(
+        "backup-unreadable",
+        f"{file} 不是完整的备份",
+        f"{file} is no backup, or was cut short",
+        kind=Kind.PROOF,
+    )
 
 
 async def restore_home(home: Home, file: Path, progress: Progress, *, older: bool = False) -> dict[str, Any]:

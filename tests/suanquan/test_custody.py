@@ -167,12 +167,16 @@ def change(path):
 
 
 def cut_the_tail(path):
-    """The last entry gone, and the head that would tell."""
+    """The last entry gone."""
     with contextlib.closing(sqlite3.connect(path)) as connection:
         connection.execute("DROP TRIGGER entry_no_delete")
         connection.execute("DELETE FROM entry WHERE seq = (SELECT max(seq) FROM entry)")
-        connection.execute("UPDATE log_state SET size = size - 1")
         connection.commit()
+
+
+def spoil_the_head(path):
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE log_state SET frontier = x'00'")
 
 
 def empty(path):
@@ -191,6 +195,7 @@ def name_another(path):
         (empty, 8, "backup-unreadable"),
         (change, 8, "backup-damaged"),
         (cut_the_tail, 8, "backup-damaged"),
+        (spoil_the_head, 8, "backup-unreadable"),
         (name_another, 4, "backup-of-another-log"),
     ],
 )
@@ -260,8 +265,11 @@ def test_a_backup_is_of_one_moment_while_others_write(either, tmp_path):
             writing = asyncio.create_task(write(service))
             await asyncio.sleep(0.1)
             acknowledged = service.journal.state.size
-            made = await back_up(Database(either.place), tmp_path / "backup.db", lambda _done, _total: None)
+            beside = Database(either.place)
+            made = await back_up(beside, tmp_path / "backup.db", lambda _done, _total: None)
+            await beside.close()
             writing.cancel()
+            await asyncio.gather(writing, return_exceptions=True)
             async with service.database.read() as connection:
                 return acknowledged, made, await root_at(connection, made["size"])
 
