@@ -16,7 +16,8 @@ from ledger.entry import UNLIMITED, Leg, Limits, credit, debit
 from ledger.errors import Finding, LedgerError
 from ledger.state import Account
 
-_ROOT = "budget"
+ROOT = "budget"
+"""How the names of all these accounts begin."""
 _FLOOR = Limits(0)
 Accounts = Mapping[str, Account]
 """Accounts by name, as `Transaction.open` gives them."""
@@ -48,7 +49,7 @@ def _joined(path: Sequence[str]) -> str:
 
 
 def _named(stem: str, asset: Asset) -> str:
-    return f"{_ROOT}/{stem}" if asset == CNY else f"{_ROOT}/{stem}@{asset.code}"
+    return f"{ROOT}/{stem}" if asset == CNY else f"{ROOT}/{stem}@{asset.code}"
 
 
 def _nodes(path: Sequence[str]) -> list[Sequence[str]]:
@@ -109,7 +110,7 @@ def budget_faults(accounts: Iterable[Account]) -> list[Finding]:
     children: dict[tuple[str, str], tuple[int, int]] = {}
     for account in accounts:
         granted[account.asset] += account.balance
-        stem, _, code = account.name.removeprefix(f"{_ROOT}/").partition("@")
+        stem, _, code = account.name.removeprefix(f"{ROOT}/").partition("@")
         node, _, what = stem.rpartition("/")
         if not node:
             continue
@@ -122,7 +123,7 @@ def budget_faults(accounts: Iterable[Account]) -> list[Finding]:
             before = children.get((f"{parent}/{what}", code), (0, 0))
             children[f"{parent}/{what}", code] = before[0] + spent, before[1] + held
     faults += [
-        _fault("budget-sum", _ROOT + "/" + "@".join(filter(None, key)))
+        _fault("budget-sum", ROOT + "/" + "@".join(filter(None, key)))
         for key, total in children.items()
         if totals.get(key) != total
     ]

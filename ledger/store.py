@@ -144,7 +144,10 @@ async def load_accounts(conn: Connection, numbers: Iterable[int]) -> list[Accoun
 async def accounts_under(conn: Connection, prefix: str) -> list[Account]:
     """Accounts whose name starts with `prefix`, in name order; with the empty prefix also those whose name was erased."""
     name = tables.account_name.c.name
-    query = _ACCOUNTS if not prefix else _ACCOUNTS.where(name.startswith(prefix, autoescape=True))
+    query = _ACCOUNTS
+    if prefix:  # a range: LIKE takes capitals and small letters for the same on SQLite, and reads every name
+        beyond = prefix[:-1] + chr(ord(prefix[-1]) + 1)
+        query = query.where(name >= prefix, name < beyond)
     return [_account(row) for row in (await conn.execute(query.order_by(name))).mappings()]
 
 

@@ -62,23 +62,32 @@ def back_end(request, tmp_path):
 
 
 @pytest.fixture
-def new_database(back_end, blank_places, tmp_path_factory):
-    """`new_database()` is the place of an empty database; `new_database(make)` that of one which `make(place)` filled.
+def made_once(back_end, blank_places, tmp_path_factory):
+    """`made_once(make)` is the place of a database which `make(place)` filled, once a run.
 
-    What `make` does is done once a run, and copied after that; it must leave no connection open.
+    Whoever changes it takes that back; `make` must leave no connection open, nor must others, for it is copied.
     """
+
+    def find(make):
+        key = back_end.name, f"{make.__module__}.{make.__qualname__}"
+        if key not in blank_places:
+            keep = Files(tmp_path_factory.mktemp("blank")) if isinstance(back_end, Files) else back_end
+            place = keep.create(f"blank_{len(blank_places)}")
+            with ThreadPoolExecutor(1) as thread:  # it may run a loop of its own
+                thread.submit(make, place).result()
+            blank_places[key] = place
+        return blank_places[key]
+
+    return find
+
+
+@pytest.fixture
+def new_database(back_end, made_once):
+    """`new_database()` is the place of an empty database; `new_database(make)` that of a copy of `made_once(make)`."""
     made = []
 
     def new(make=None):
-        template = None
-        if make is not None:
-            key = back_end.name, f"{make.__module__}.{make.__qualname__}"
-            if key not in blank_places:
-                keep = Files(tmp_path_factory.mktemp("blank")) if isinstance(back_end, Files) else back_end
-                blank_places[key] = keep.create(f"blank_{len(blank_places)}")
-                with ThreadPoolExecutor(1) as thread:  # it may run a loop of its own
-                    thread.submit(make, blank_places[key]).result()
-            template = blank_places[key]
+        template = made_once(make) if make is not None else None
         made.append(back_end.create(f"new_{len(made)}", template))
         return made[-1]
 

@@ -331,6 +331,21 @@ def test_the_worked_signature_is_true():
     assert base.decode() == block(API, "base").rstrip("\n")
 
 
+def test_every_guarantee_of_the_ledger_names_tests_that_exist():
+    """Each guarantee in docs/ledger.md is shown by a test, or a class of tests, that is there."""
+    text = (ROOT / "docs/ledger.md").read_text("utf-8")
+    section = text.partition("## What is guaranteed, and which test shows it\n")[2].partition("\n## ")[0]
+    guarantees = rows(section)[2:]
+    assert len(guarantees) > 20
+    for what, shown in guarantees:
+        named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", shown)
+        assert named, what
+        assert len(named) == shown.count("`") // 2, shown
+        for path, name in named:
+            source = (ROOT / path).read_text("utf-8")
+            assert re.search(rf"^((async )?def {name}\(|class {name}\b|{name} = )", source, re.MULTILINE), (path, name)
+
+
 @pytest.mark.parametrize("page", DECISIONS, ids=lambda page: page.name)
 def test_every_decision_is_enforced_by_tests_that_exist(page):
     """A decision has the parts of the template, and its last one names test files and functions that are there."""

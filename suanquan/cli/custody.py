@@ -37,17 +37,20 @@ def backup(
 @app.command()
 def restore(
     file: Annotated[Path, typer.Argument(help="备份文件 / backup")],
+    older: Annotated[
+        bool, typer.Option("--older", help="即使备份缺少其后的内容 / even if it lacks what came later")
+    ] = False,
     home: HomeOption = DEFAULT_HOME,
     json: JsonOption = False,
 ) -> None:
-    """核验后恢复备份；旧库另存。Restore a backup once all of it verifies; the old database is kept."""
+    """核验后恢复备份，旧备份须加 --older；原库另存。Restore a backup once all of it verifies, an older one with --older; the old database is kept."""
     import asyncio
 
     from suanquan.home import Home
     from suanquan.use_cases.custody import restore_home
 
     with _progress("恢复 restoring") as progress:
-        found = asyncio.run(restore_home(Home(home).require(), file, progress))
+        found = asyncio.run(restore_home(Home(home).require(), file, progress, older=older))
     emit(found, as_json=json)
 
 

@@ -144,7 +144,7 @@ async def restrict_account(journal: Journal, order: Order, name: str, what: str)
 
 
 async def reverse_event(journal: Journal, order: Order, event_id: str, amount: str | None = None) -> Entry:
-    """Take back a recorded posting: what is left of it or, of a posting between two accounts, an amount."""
+    """Take back a recorded posting: what is left of it or, where all its lines move the same amount, a part of that."""
     identity = parse_event_id(event_id)
 
     async def build(tx: Transaction, act: Act) -> Event:
@@ -159,11 +159,11 @@ async def reverse_event(journal: Journal, order: Order, event_id: str, amount: s
 
 async def _mirrored(conn: Connection, original: Entry, amount: str) -> list[Leg]:
     posted = [leg for leg in original.legs if leg.layer == 0]
-    if len(posted) != 2:
+    if len({(leg.asset, leg.amount) for leg in posted}) != 1:
         raise ServiceError(
             "reversal-ambiguous",
-            "该分录多于两行，只能整笔冲正",
-            "the entry has more than two lines; it can only be taken back as a whole",
+            "该分录各行金额不同，只能整笔冲正",
+            "the lines of the entry differ in amount; it can only be taken back as a whole",
         )
     units = parse_units(amount, await asset_numbered(conn, posted[0].asset))
     numbers = await store.load_numbers(conn, [leg.public_id for leg in posted])

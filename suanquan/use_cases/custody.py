@@ -11,6 +11,7 @@ from typing import Any
 
 from ledger.changes import LogHead
 from ledger.errors import Kind
+from ledger.log_store import root_at
 from ledger.store import load_head
 from suanquan.db.copying import Progress, copy_database, snapshot
 from suanquan.db.database import Database
@@ -20,7 +21,9 @@ from suanquan.db.schema import HEAD, require_head, revision, upgrade
 from suanquan.errors import ServiceError
 from suanquan.home import Home
 from suanquan.settings import load_settings, new_settings
+from suanquan.use_cases.log import Log, RolledBackError, open_log
 from suanquan.use_cases.verify_ledger import verify_ledger
+from suanquan.use_cases.witnessing import check_witnesses
 
 
 async def back_up(source: Database, file: Path, progress: Progress) -> dict[str, Any]:
@@ -56,15 +59,13 @@ async def check_backup(file: Path, origin: str, progress: Progress) -> LogHead:
     except ServiceError:
         stored = None
     if stored is None:
-        raise ServiceError(
-            "backup-unreadable",
-            f"{file} 不是完整的备份",
-            f"{file} is no backup, or was cut short",
-            kind=Kind.PROOF,
-        )
+        raise _unreadable(file)
     require_head(file)
     async with _opened(file) as database:
-        head = await _head(database)
+        try:
+            head = await _head(database)
+        except ServiceError as error:
+            raise _unreadable(file) from error
         if head.origin != origin:
             raise ServiceError(
                 "backup-of-another-log",
@@ -85,24 +86,73 @@ async def check_backup(file: Path, origin: str, progress: Progress) -> LogHead:
     return head
 
 
-async def restore_home(home: Home, file: Path, progress: Progress) -> dict[str, Any]:
+def _unreadable(file: Path) -> ServiceError:
+    return ServiceError(
+        "backup-unreadable",
+        f"{file} 不是完整的备份",
+        f"{file} is no backup, or was cut short",
+        kind=Kind.PROOF,
+    )
+
+
+async def restore_home(home: Home, file: Path, progress: Progress, *, older: bool = False) -> dict[str, Any]:
     """Put a backup in the place of a home's database; a database file that was there is kept beside it.
 
+    With `older` also one that lacks entries which were published or stand in the database that is there: what is
+    published then keeps the home from writing until somebody accepts the rollback.
+
     Raises:
-        ServiceError: what `check_backup` refuses; `service-running`; `database-not-empty` on a server.
+        ServiceError: what `check_backup` refuses; `backup-older`; `service-running`; `database-not-empty` on a server.
 
     """
     settings = load_settings(home.settings_file)
     place = home.place(settings)
     head = await check_backup(file, settings.log_origin, progress)
     async with _alone(place):
-        pass
+        if not older:
+            await _require_newest(file, head, place, open_log(home, settings, Database(file), None))
     if isinstance(place, Path):
         return _report(head, await _restore_file(file, place, progress))
     upgrade(place)
     async with _opened(file) as source, _opened(place) as target:
         await copy_database(source, target, progress)
     return _report(head, None)
+
+
+async def _require_newest(file: Path, head: LogHead, place: Place, log: Log) -> None:
+    """Refuse a backup that does not continue the last signed head, what witnesses know, or the database that is there."""
+    try:
+        await log.check_head_file()
+        await check_witnesses(log)
+        await _check_continues(log.database, head, place)
+    except RolledBackError as older:
+        zh, en = (f"（{older.who}）", f" ({older.who})") if older.who else ("", "")
+        raise ServiceError(
+            "backup-older",
+            f"备份 {file} 的日志有 {older.size} 条，与已知的 {older.known} 条{zh}不衔接，未恢复；请用较新的备份，确须舍弃其后的内容则加 --older",
+            f"the log of {file} has {older.size} entries and does not continue the {older.known} that are known{en}; nothing was "
+            "restored: take a newer backup or, to do without what came later, --older",
+            kind=Kind.PROOF,
+        ) from older
+    finally:
+        await log.database.close()
+
+
+async def _head_if_readable(place: Place) -> LogHead | None:
+    with contextlib.suppress(ServiceError):  # a damaged database is why backups are restored
+        if revision(place) == HEAD:
+            async with _opened(place) as database:
+                return await _head(database)
+    return None
+
+
+async def _check_continues(backup: Database, head: LogHead, place: Place) -> None:
+    there = await _head_if_readable(place)
+    if there is None or there.origin != head.origin:
+        return
+    async with backup.read() as connection:
+        if there.size > head.size or await root_at(connection, there.size) != there.root:
+            raise RolledBackError(head.size, there.size, str(place))
 
 
 async def _restore_file(file: Path, place: Path, progress: Progress) -> Path | None:

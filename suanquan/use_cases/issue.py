@@ -16,13 +16,14 @@ from ledger.journal import Journal
 from ledger.sql import Connection
 from ledger.transaction import Transaction
 from metering.zones import rfc3339
+from suanquan.use_cases.caps import Caps, open_caps
 from suanquan.use_cases.status_lists import take_status_place
 from voucher import store
 from voucher.document import make_jti
 from voucher.errors import VoucherError
 from voucher.issuance import IssueRequest, Prepared, Tokens, prepare, recorded, sign_again
 from voucher.keys import KeyRegistry
-from voucher.scheme import Scheme, Terms, policy_year
+from voucher.scheme import Scheme, policy_year
 from voucher.store import StoredVoucher
 
 Signer = Callable[[bytes], bytes]
@@ -151,7 +152,9 @@ async def _record(tx: Transaction, order: Order, keys: KeyRegistry, address: str
         status=None if address is None else await take_status_place(tx, address, jti),
     )
     assert terms is not None
-    number = await _post(tx, order, prepared, terms, year)
+    path = (scheme.id, str(year), order.request.holder)
+    caps = await open_caps(tx, path, terms, issued.holder_units)
+    number = await _post(tx, order, prepared, caps, terms.budget_year_units - issued.programme_units)
     await store.write_prepared(
         tx.connection,
         prepared,
@@ -165,25 +168,25 @@ async def _record(tx: Transaction, order: Order, keys: KeyRegistry, address: str
     return prepared.voucher.jti
 
 
-async def _post(tx: Transaction, order: Order, prepared: Prepared, terms: Terms, year: int) -> int:
-    """Programme budget → voucher. A year's budget is opened with its first voucher and holds what the scheme gives."""
-    scheme, asset, voucher = order.scheme, terms.asset, prepared.voucher
-    names = _names(scheme.id, year, asset, voucher.jti)
-    first = not await tx.accounts([names.budget])
+async def _post(tx: Transaction, order: Order, prepared: Prepared, caps: Caps, left: int) -> int:
+    """Programme budget → voucher, and the same units of every cap. A year's budget holds what is `left` to give."""
+    scheme, asset, voucher = order.scheme, caps.asset, prepared.voucher
+    names = _names(scheme.id, int(caps.path[1]), asset, voucher.jti)
     accounts = await tx.open([(names.treasury, asset, None), (names.budget, asset, 0), (names.voucher, asset, 0)])
     treasury, budget, holder = (accounts[name].number for name in names)
     ruleset = bytes.fromhex(scheme.digest)
-    if first:
-        funded = sha256(b"fund\x00" + names.budget.encode()).digest()
-        units = terms.budget_year_units
-        legs = (debit(treasury, units), credit(budget, units))
-        await tx.append([Event(EntryKind.POST, funded[:16], funded, legs, ruleset=ruleset)])
+    legs, short = caps.changes, left - accounts[names.budget].available
+    if short > 0:
+        legs = (debit(treasury, short), credit(budget, short), *legs)
+    if legs:
+        funded = tx.keyed(b"fund\x00%d" % tx.size)
+        await tx.append([Event(EntryKind.POST, funded[:16], funded, legs, ruleset=ruleset)], fresh=True)
     payload = {"type": "issue", "jti": voucher.jti, "jwt": prepared.jwt_digest, "cwt": prepared.cwt_digest}
     event = Event(
         EntryKind.POST,
         order.event_id,
         tx.keyed(order.digest),  # holder and amount could be guessed from a plain digest
-        (debit(budget, voucher.units), credit(holder, voucher.units)),
+        (debit(budget, voucher.units), credit(holder, voucher.units), *caps.spend(voucher.units)),
         ruleset=ruleset,
         actor=sha256(prepared.key.kid.encode()).digest()[:8],
         salt=tx.entropy(32),

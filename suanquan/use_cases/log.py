@@ -37,6 +37,26 @@ POLL_SECONDS = 0.1
 ROLLED_BACK = "database-rolled-back"
 
 
+class RolledBackError(ServiceError):
+    """The refusal to write to a database of `size` entries that does not continue what is known of its log at `known`."""
+
+    def __init__(self, size: int, known: int, who: str = "") -> None:
+        self.size, self.known, self.who = size, known, who
+        zh, en = (f"（{who}）", f" ({who})") if who else ("", "")
+        super().__init__(
+            ROLLED_BACK,
+            f"数据库的日志有 {size} 条，与已签发的 {known} 条的检查点{zh}不衔接：可能是从旧备份恢复；未写入任何内容。"
+            "请恢复较新的数据，或由负责人运行 suanquan db accept-rollback",
+            f"the database's log has {size} entries and does not continue the checkpoint of {known}{en}: restored from an "
+            "older backup? Nothing was written; restore newer data, or have suanquan db accept-rollback run by who may decide it",
+            kind=Kind.PROOF,
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Errors travel between processes whole."""
+        return type(self), (self.size, self.known, self.who)
+
+
 @dataclass(frozen=True, slots=True)
 class Log:
     """The log of a home. `keys` is None without the passphrase: then nothing is signed. `policy` names the witnesses."""
@@ -135,21 +155,8 @@ async def _check_continues(conn: Connection, newest: SignedHead | None, kept: Ch
     known = [(head.size, head.root), *((one.size, one.root) for one in (newest, kept) if one is not None)]
     for size, root in known:
         if size > head.size or await log_store.root_at(conn, size) != root:
-            raise rolled_back(head.size, size)
+            raise RolledBackError(head.size, size)
     return head
-
-
-def rolled_back(size: int, known: int, who: str = "") -> ServiceError:
-    """The refusal to write to a database that does not continue what is known of the log."""
-    zh, en = (f"（{who}）", f" ({who})") if who else ("", "")
-    return ServiceError(
-        ROLLED_BACK,
-        f"数据库的日志有 {size} 条，与已签发的 {known} 条的检查点{zh}不衔接：可能是从旧备份恢复；未写入任何内容。"
-        "请恢复较新的数据，或由负责人运行 suanquan db accept-rollback",
-        f"the database's log has {size} entries and does not continue the checkpoint of {known}{en}: restored from an older "
-        "backup? Nothing was written; restore newer data, or have suanquan db accept-rollback run by who may decide it",
-        kind=Kind.PROOF,
-    )
 
 
 def open_log(

@@ -8,7 +8,7 @@ from typing import Any
 
 from ledger import orders, store
 from ledger.amount import ASSETS_BY_NUMBER, Asset, format_units
-from ledger.entry import Entry, Event
+from ledger.entry import Entry, EntryKind, Event
 from ledger.history import Line, first_from, lines_before, opening_of
 from ledger.journal import Journal
 from ledger.leaf import decode
@@ -34,7 +34,9 @@ async def make_statement(
 ) -> bytes:
     """Statement of an account over [from, until), by default from its opening until now.
 
-    Where the account has no entry after the period, a MARK of this officer is recorded to close it.
+    Where the account has no entry after the period, a MARK of this officer is recorded to close it: without one nobody
+    could tell that no line was left out at the end. Asked again before anything else happened, the default period ends at
+    that MARK, and nothing is recorded.
 
     Raises:
         ServiceError: `account-unknown`, `instant-invalid`, `statement-period`, `statement-too-long`,
@@ -47,6 +49,8 @@ async def make_statement(
         raise _wrong_period()
     async with log.database.read() as conn:
         account = await account_named(conn, name)
+        if until is None:
+            until_ns = await _closed_at(conn, account, from_ns, now_ns)
         lines = await _lines(conn, account, from_ns, until_ns)
         if not lines:
             raise _wrong_period()
@@ -56,6 +60,14 @@ async def make_statement(
     head = await log.covering(last.seq)
     async with log.database.read() as conn:
         return await _build(conn, head, account, (from_ns, until_ns), lines, last)
+
+
+async def _closed_at(conn: Connection, account: Account, from_ns: int, now_ns: int) -> int:
+    """Now or, where nothing happened since a MARK closed a statement, when it did."""
+    for line in await lines_before(conn, account, now_ns, 1):
+        if line.entry.kind == EntryKind.MARK and line.entry.recorded_ns > from_ns:
+            return line.entry.recorded_ns
+    return now_ns
 
 
 def _wrong_period() -> ServiceError:

@@ -10,6 +10,7 @@ from typing import Any
 
 from ledger import store as ledger_store
 from ledger import tables
+from ledger.budget import ROOT, budget_faults
 from ledger.changes import LogHead
 from ledger.entry import ZERO32, EntryKind, genesis_payload, public_id_of
 from ledger.invariants import judge
@@ -76,7 +77,15 @@ class _Pass:
             or await projections.check_registers(conn, replay, self.erased, self.payloads)
             or await verify_procedure(conn, self.procedure)
             or next(filter(None, judge(await view_of_projections(conn)).values()), None)
+            or await self._check_budgets()
         )
+
+    async def _check_budgets(self) -> Fault | None:
+        """Caps hold, and each is the sum of those under it; without the name of an erased account nobody can tell."""
+        if not self.unnamed:
+            for found in budget_faults(await ledger_store.accounts_under(self.conn, f"{ROOT}/")):
+                return Fault(found.where, found.zh, found.en, "conservation")
+        return None
 
     async def _page(self, rows: Sequence[EntryRow]) -> Fault | None:
         replay, first = self.replay, self.replay.size

@@ -34,9 +34,13 @@ def note_batch(body: bytes, digest: bytes, batches: BatchesTold) -> None:
     """Collect what the payload of an entry says about a batch."""
     if not body.startswith(b"\xa5"):  # only usage payloads are maps of five members
         return
-    content = cbor2.loads(body)
-    if content.get("type") == "usage":
-        batches.setdefault(content["batch"], set()).add(BatchTold(content["root"], digest, content["source"]))
+    try:
+        content = cbor2.loads(body)
+    except (cbor2.CBORDecodeError, ValueError, OverflowError, RecursionError):
+        return  # a payload of another kind that begins with the same byte
+    match content:
+        case {"type": "usage", "batch": int(number), "root": bytes(root), "source": str(source)}:
+            batches.setdefault(number, set()).add(BatchTold(root, digest, source))
 
 
 async def verify_usage(conn: Connection, told: BatchesTold, *, erasures: bool) -> tuple[int, Fault | None]:

@@ -8,6 +8,7 @@ import http.client
 import ssl
 import time
 from dataclasses import dataclass, field
+from hashlib import sha256
 from http import HTTPStatus
 from urllib.parse import urlsplit
 
@@ -17,13 +18,13 @@ from ledger import log_store
 from ledger.errors import DomainError, Kind
 from ledger.lines import decode_size
 from ledger.log_store import SignedHead
-from ledger.note import Note, SignatureLine
+from ledger.note import Note, SignatureLine, open_checkpoint
 from ledger.policy import Policy
 from ledger.proof import consistency_path
 from ledger.vkey import VerifierKey
 from ledger.witness import TEXT, AddCheckpoint, read_cosignatures
 from suanquan.errors import ServiceError
-from suanquan.use_cases.log import ROLLED_BACK, Log, rolled_back
+from suanquan.use_cases.log import Log, RolledBackError
 
 TIMEOUT_SECONDS = 5
 ANSWER_BYTES_MAX = 64 * 1024
@@ -35,7 +36,11 @@ log_ = structlog.get_logger("suanquan.witnessing")
 
 
 def post(url: str, body: bytes) -> tuple[int, bytes]:
-    """Status and body of an answer; OSError where there is none in time."""
+    """Status and body of an answer to a POST; OSError where there is none in time."""
+    return _send("POST", url, body)
+
+
+def _send(method: str, url: str, body: bytes | None = None) -> tuple[int, bytes]:
     parts = urlsplit(url)
     if parts.scheme == "https":
         context = ssl.create_default_context()
@@ -45,7 +50,7 @@ def post(url: str, body: bytes) -> tuple[int, bytes]:
     else:
         connection = http.client.HTTPConnection(parts.netloc, timeout=TIMEOUT_SECONDS)
     try:
-        connection.request("POST", parts.path or "/", body, {"Content-Type": TEXT, "User-Agent": "suanquan"})
+        connection.request(method, parts.path or "/", body, {"Content-Type": TEXT, "User-Agent": "suanquan"})
         with connection.getresponse() as answer:
             return answer.status, answer.read(ANSWER_BYTES_MAX)
     except http.client.HTTPException as fault:
@@ -97,7 +102,7 @@ class Witness:
             if status == HTTPStatus.CONFLICT:
                 self._learn(body, head)
             elif status == HTTPStatus.UNPROCESSABLE_ENTITY:
-                raise rolled_back(head.size, self.size, self.url)
+                raise RolledBackError(head.size, self.size, self.url)
             else:
                 break
         raise ServiceError(
@@ -111,7 +116,7 @@ class Witness:
         except ValueError:
             size = self.size
         if size > head.size or size == self.size:  # the same size again says that the roots differ
-            raise rolled_back(head.size, size, self.url)
+            raise RolledBackError(head.size, size, self.url)
         self.size = size
 
 
@@ -127,7 +132,9 @@ def witnesses_of(policy: Policy | None) -> list[Witness]:
 async def check_witnesses(log: Log) -> None:
     """Refuse a database that is older than what a witness has cosigned, or has another history.
 
-    A witness that does not answer says nothing: the others and the head file are believed.
+    A witness that does not answer says nothing: the others and the head file are believed. One that claims to know more
+    is believed unless the quorum cosigns our head and it cannot show what it claims, signed by us: no single witness can
+    stop the log by a lie.
 
     Raises:
         ServiceError: `database-rolled-back`.
@@ -139,24 +146,54 @@ async def check_witnesses(log: Log) -> None:
             newest = await log_store.newest_head(conn)
         if newest is None or newest.origin != log.name:
             return
-        results = await asyncio.gather(*(_ask_once(witness, log, newest) for witness in asked))
-        found = [error for error in results if error is not None]
-        if not found:
+        answers = await asyncio.gather(*(_ask_once(witness, log, newest) for witness in asked))
+        claim = await _standing_claim(log, newest, dict(zip((one.url for one in asked), answers, strict=True)))
+        if claim is None:
             return
         if refused == newest.size:
-            raise found[0]
+            raise claim
         refused = newest.size  # a service beside us may have had a newer head cosigned meanwhile: look again
 
 
-async def _ask_once(witness: Witness, log: Log, head: SignedHead) -> DomainError | None:
-    """What a witness knows that speaks against the database."""
+_Answer = tuple[SignatureLine, ...] | RolledBackError
+
+
+async def _ask_once(witness: Witness, log: Log, head: SignedHead) -> _Answer:
+    """A witness's cosignatures, none where it cannot be asked, or what it claims against the database."""
     try:
-        await witness.cosign(log, head)
+        return await witness.cosign(log, head)
+    except RolledBackError as claim:
+        return claim
     except (OSError, DomainError, TimeoutError) as error:
-        if isinstance(error, DomainError) and error.code == ROLLED_BACK:
-            return error
         witness.failed(error)
+        return ()
+
+
+async def _standing_claim(log: Log, head: SignedHead, answers: dict[str, _Answer]) -> RolledBackError | None:
+    """The claim that keeps us from writing, if there is one."""
+    assert log.policy is not None, "there are witnesses"
+    claims = {url: answer for url, answer in answers.items() if isinstance(answer, RolledBackError)}
+    lines = [line for answer in answers.values() if isinstance(answer, tuple) for line in answer]
+    agreed = log.policy.satisfied(Note(Note.parse(head.note.encode()).text, tuple(lines)))
+    for url, claim in claims.items():
+        if not agreed or await _is_shown(log, head, url):
+            return claim
+        log_.warning("witness claims what it cannot show", url=url, size=head.size, claimed=claim.known)
     return None
+
+
+async def _is_shown(log: Log, head: SignedHead, url: str) -> bool:
+    """Whether a witness has a head, signed by us, that the database does not continue."""
+    address = f"{url.rstrip('/')}/{sha256(log.name.encode()).hexdigest()}"
+    try:
+        status, body = await asyncio.to_thread(_send, "GET", address)
+        if status != HTTPStatus.OK:
+            return False
+        shown = open_checkpoint(Note.parse(body), log.verifiers)
+    except (OSError, DomainError):
+        return False
+    async with log.database.read() as conn:
+        return shown.size > head.size or await log_store.root_at(conn, shown.size) != shown.root
 
 
 @dataclass(slots=True)

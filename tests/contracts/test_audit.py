@@ -3,16 +3,8 @@
 import asyncio
 
 from tests.back_ends import rows
-from tests.ledger.desk import audit, make_ledger
-from tests.ledger.full_ledger import fill
-
-
-def make_full(place) -> None:
-    async def make() -> None:
-        await make_ledger(place)
-        await fill(place)
-
-    asyncio.run(make())
+from tests.ledger.desk import audit
+from tests.ledger.full_ledger import make_full
 
 
 def test_a_ledger_with_everything_in_it_is_found_sound(new_database):

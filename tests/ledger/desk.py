@@ -1,4 +1,4 @@
-"""A journal at work on a real database file, with a clock that tests set and transactions that they count."""
+"""A journal at work on a real database, with a clock that tests set and transactions that they count."""
 
 import asyncio
 import contextlib
@@ -9,7 +9,9 @@ from typing import Any, Self
 
 from ledger.entry import Entry
 from ledger.journal import Journal
+from ledger.sql import Connection, insert_rows
 from ledger.store import create_log
+from metering.tables import nonce as metering_nonce
 from suanquan.db.database import Database
 from suanquan.db.place import Place
 from suanquan.db.schema import upgrade
@@ -24,7 +26,11 @@ FUNDED = """
     open centre
     treasury → v1 40
 """
-NONCE = "INSERT INTO nonce VALUES (?, ?, ?)"
+
+
+async def use_nonce(connection: Connection, nonce: str) -> None:
+    """A row that work may write beside its entries."""
+    await insert_rows(connection, metering_nonce, [("key", nonce, 1)])
 
 
 async def gathered(*tasks) -> list:
@@ -120,8 +126,13 @@ async def make_ledger(path: Place) -> None:
         await desk.journal.transact(_genesis)
 
 
+def new_ledger(place: Place) -> None:
+    """`make_ledger` for those who make databases: `new_database(new_ledger)`."""
+    asyncio.run(make_ledger(place))
+
+
 async def audit(path: Place) -> dict[str, Any]:
-    """What `ledger verify` says about a database file."""
+    """What `ledger verify` says about a database."""
     database = Database(path)
     try:
         async with database.read() as connection:

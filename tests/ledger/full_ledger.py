@@ -17,7 +17,7 @@ from suanquan.use_cases.issue import Order, issue
 from suanquan.use_cases.procedure import Proceedings
 from suanquan.use_cases.setup import bind_account, register_centre
 from tests.back_ends import rows
-from tests.ledger.desk import Desk, codes, gathered
+from tests.ledger.desk import Desk, codes, gathered, make_ledger
 from tests.ledger.notation import event
 from tests.shared_data import ROOT
 from tests.subsidy.procedure_samples import (
@@ -102,6 +102,16 @@ def body(centre: str, first: int, count: int, model: str = "H800") -> bytes:
     ).encode()
 
 
+def make_full(place: Place) -> None:
+    """A new ledger, filled: `new_database(make_full)`."""
+
+    async def make() -> None:
+        await make_ledger(place)
+        await fill(place)
+
+    asyncio.run(make())
+
+
 async def send(desk: Desk, centre: str, content: bytes) -> None:
     digest = sha256(content).digest()
     about = Request(centre, "kid", digest.hex(), 0, digest.hex(), digest)
@@ -126,7 +136,9 @@ async def fill(path: Place) -> None:
         await send(desk, "sj01", body("sj01", 8, 7))
         await send(desk, "sj01", body("sj01", 0, 3))
         await send(desk, "sj02", body("sj02", 50, 3, model="unheard-of"))
-        book = await desk.play(STORY.format(soon=desk.now_ns + 50, later=desk.now_ns + 10**9, ended=desk.now_ns - 10))
+        book = await desk.play(
+            STORY.format(soon=desk.now_ns + 10**5, later=desk.now_ns + 10**9, ended=desk.now_ns - 10)
+        )
         refused = event("refused", EntryKind.POST, book.legs("v1 → centre 999999"))
         assert codes(await gathered(desk.submit(refused))) == ["insufficient"]
         private = await desk.submit(event("private", salt=bytes(32), payload=b"a name"))

@@ -6,10 +6,10 @@ import pytest
 
 from ledger.amount import CNY
 from ledger.entry import EntryKind, credit, debit
-from ledger.history import NOTHING, balance_effective_at, line_of, lines_before, totals_at
+from ledger.history import NOTHING, balance_effective_at, first_from, line_of, lines_before, totals_at
 from ledger.leaf import decode
 from ledger.store import load_accounts_by_name, load_page
-from tests.ledger.desk import Desk, make_ledger
+from tests.ledger.desk import Desk, new_ledger
 from tests.ledger.notation import event
 
 DAY = 86_400 * 10**9
@@ -27,10 +27,9 @@ async def stored(desk):
         return [decode(row.leaf)[0] for row in await load_page(connection, -1, 10_000)]
 
 
-async def busy_ledger(path, random):
+async def busy_ledger(place, random):
     """A ledger of some days with holds, captures, reversals and postings of other dates, in commits of every size."""
-    await make_ledger(path)
-    async with Desk(path) as desk:
+    async with Desk(place) as desk:
         names = ["hub", "a", "b", "c"]
         accounts = await desk.journal.transact(lambda tx: tx.open([(name, CNY, None) for name in names]))
         numbers = [accounts[name].number for name in names]
@@ -60,9 +59,9 @@ async def busy_ledger(path, random):
 
 
 @pytest.fixture
-async def desk(tmp_path, random):
-    await busy_ledger(tmp_path / "ledger.db", random)
-    async with Desk(tmp_path / "ledger.db") as desk:
+async def desk(new_database, random):
+    await busy_ledger(place := new_database(new_ledger), random)
+    async with Desk(place) as desk:
         yield desk
 
 
@@ -117,10 +116,25 @@ async def test_pages_of_an_account_hold_every_entry_once(desk, limit):
     assert sum(changes) == found[0].totals.balance == account.balance
 
 
-async def test_a_late_posting_leaves_the_past_as_it_was_recorded(tmp_path):
+async def test_any_page_is_what_a_walk_through_the_log_finds(desk, random):
+    """Of any account, before any moment, of any length, at a moment of an entry and beside it: a filter of all entries agrees."""
+    entries = await stored(desk)
+    async with desk.database.read() as connection:
+        accounts = await load_accounts_by_name(connection, ["hub", "a", "b", "c"])
+        for _ in range(80):
+            account, limit = random.choice(accounts), random.choice([1, 2, 5, 30, 1_000])
+            before = random.choice([0, random.choice(entries).recorded_ns + random.choice([-1, 0, 1]), 2**62])
+            own = [e for e in entries if any(leg.public_id == account.public_id for leg in e.legs)]
+            expected = [e.seq for e in own if e.recorded_ns < before][-limit:][::-1]
+            found = await lines_before(connection, account, before, limit)
+            assert [line.entry.seq for line in found] == expected, (account.name, before, limit)
+            since = await first_from(connection, account, before)
+            assert (since and since.seq) == next((e.seq for e in own if e.recorded_ns >= before), None)
+
+
+async def test_a_late_posting_leaves_the_past_as_it_was_recorded(new_database):
     """What was recorded until a moment stays; by effective time the moment changes; a closed period takes none."""
-    await make_ledger(tmp_path / "ledger.db")
-    async with Desk(tmp_path / "ledger.db") as desk:
+    async with Desk(new_database(new_ledger)) as desk:
         book = await desk.play("open a\nopen b\na → b 5")
         desk.now_ns = 2000
         await desk.play("a → b 7 dated 900", book)

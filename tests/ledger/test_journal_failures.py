@@ -1,7 +1,7 @@
 """The writer when things go wrong: full disks, busy databases, callers who go away, too many of them, and the end."""
 
 import asyncio
-import sqlite3
+from pathlib import Path
 
 import pytest
 import sqlalchemy.event
@@ -10,12 +10,30 @@ from ledger import journal as journal_module
 from ledger.entry import credit, debit
 from ledger.errors import Kind, LedgerError
 from suanquan.db import database as database_module
-from tests.ledger.desk import FUNDED, NONCE, Desk, codes, gathered
+from tests.back_ends import rows
+from tests.ledger.desk import FUNDED, Desk, codes, gathered, new_ledger, use_nonce
 from tests.ledger.notation import event, post
+
+ROOM = ("DROP FUNCTION IF EXISTS full_disk CASCADE",)
+FULL = (
+    *ROOM,
+    "CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS "
+    "$$ BEGIN RAISE EXCEPTION USING ERRCODE = 'disk_full'; END $$",
+    *(
+        f"CREATE TRIGGER full_disk BEFORE INSERT ON {table} FOR EACH ROW WHEN (length(NEW.{column}) > 1000) "
+        "EXECUTE FUNCTION full_disk()"
+        for table, column in (("payload", "body"), ("nonce", "nonce"))
+    ),
+)
+"""A PostgreSQL server says that its disk is full to whoever writes more than fits the pages there are."""
 
 
 async def fill(desk: Desk, pages: int) -> None:
     """Let the database grow by so many pages and no more, as on a disk that is full, whoever connects to it."""
+    if not isinstance(desk.path, Path):
+        for statement in FULL if pages < 2 else ROOM:
+            await asyncio.to_thread(rows, desk.path, statement)
+        return
     async with desk.database.write() as connection:
         used = (await connection.exec_driver_sql("PRAGMA page_count")).scalar_one()
         limit = f"PRAGMA max_page_count = {used + pages}"
@@ -55,7 +73,7 @@ async def test_when_one_work_fills_the_disk_no_other_is_told_it_is_recorded(desk
 
     async def work(tx, nonce: str) -> None:
         await tx.append([event(nonce)])
-        await tx.connection.exec_driver_sql(NONCE, ("key", nonce, 1))
+        await use_nonce(tx.connection, nonce)
 
     names = ["before", "x" * 40_000, "after"]
     async with desk.held_up():
@@ -101,11 +119,9 @@ async def test_more_than_the_queue_holds_is_sent_away(desk, monkeypatch):
     assert desk.size() == 51
 
 
-async def test_a_stop_finishes_what_is_queued(tmp_path, blank_ledger):
+async def test_a_stop_finishes_what_is_queued(new_database):
     """Everybody who asked before the stop gets an answer that holds; who asks later is told that nobody writes."""
-    path = tmp_path / "ledger.db"
-    path.write_bytes(blank_ledger)
-    stopped = Desk(path)
+    stopped = Desk(new_database(new_ledger))
     async with stopped:
         callers = [asyncio.create_task(stopped.submit(event(f"note {at}"))) for at in range(700)]
         await asyncio.sleep(0)
@@ -141,14 +157,11 @@ async def test_what_work_remembers_is_dropped_as_soon_as_it_may_be_wrong(desk):
     assert not await remembers(keeps_memo=True)
 
 
-async def test_a_database_without_a_ledger_takes_nothing(tmp_path, blank_ledger):
+async def test_a_database_without_a_ledger_takes_nothing(new_database):
     """Where there is no log there is nothing to write to, and callers hear why."""
-    path = tmp_path / "empty.db"
-    path.write_bytes(blank_ledger)
-    with sqlite3.connect(path) as connection:
-        connection.execute("DELETE FROM log_state")
-    connection.close()
-    async with Desk(path) as empty:
+    place = new_database(new_ledger)
+    rows(place, "DELETE FROM log_state")
+    async with Desk(place) as empty:
         with pytest.raises(LedgerError) as refused:
             await empty.submit(event("note"))
     assert (refused.value.code, refused.value.kind) == ("no-ledger", Kind.UNAVAILABLE)

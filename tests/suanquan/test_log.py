@@ -75,7 +75,7 @@ def roll_back(shell, change):
     change()
     shell.ask("ledger", "checkpoint", secret=True)
     size = shell.size()
-    shell.make("db", "restore", kept, secret=False)
+    shell.make("db", "restore", kept, "--older", secret=False)
     return size
 
 
@@ -130,7 +130,7 @@ def test_another_history_of_the_same_length_is_refused(shell):
     shell.issue()
     shell.ask("ledger", "checkpoint", secret=True)
     head = shell.home.log_head.read_bytes()
-    shell.make("db", "restore", kept, secret=False)
+    shell.make("db", "restore", kept, "--older", secret=False)
     shell.home.log_head.unlink()
     for _ in range(3):  # the operator hides the head and writes another history, longer than the first
         shell.issue()

@@ -13,19 +13,11 @@ from suanquan.use_cases import watch as watch_module
 from suanquan.use_cases.overview import overview
 from suanquan.use_cases.watch import Watch
 from tests.back_ends import rows
-from tests.ledger.desk import Desk, make_ledger
-from tests.ledger.full_ledger import fill
+from tests.ledger.desk import Desk
+from tests.ledger.full_ledger import make_full
 from tests.ledger.notation import event
 
 NAMES = {invariant.name for invariant in INVARIANTS}
-
-
-def make_full(place) -> None:
-    async def make() -> None:
-        await make_ledger(place)
-        await fill(place)
-
-    asyncio.run(make())
 
 
 @pytest.fixture
