@@ -103,7 +103,7 @@ async def test_a_hold_that_expires_while_it_is_captured_ends_once(desks, chance)
         end = await kinds_of(desks[0], seq)
         assert end == ([EntryKind.CAPTURE] if outcomes[""] else [EntryKind.EXPIRE])
         [(ended_ns,)] = desks[0].rows(f"SELECT max(recorded_ns) FROM entry WHERE kind = {end[0]}")
-        assert (ended_ns < expiry) == (end[0] is EntryKind.CAPTURE)
+        assert (ended_ns < expiry) == (end == [EntryKind.CAPTURE])
         late.now_ns = early.now_ns = expiry + 1
 
 
