@@ -23,6 +23,7 @@ from suanquan.errors import ServiceError
 from suanquan.home import Home, another_issuer
 from suanquan.settings import Settings, load_settings
 from suanquan.use_cases.catalogue import find_scheme
+from suanquan.use_cases.decisions import Office, open_office
 from suanquan.use_cases.ingest import Issuer, Rules
 from suanquan.use_cases.issue import Order, issue
 from suanquan.use_cases.log import Log, open_log
@@ -70,6 +71,7 @@ class Service:
     database: Database
     journal: GuardedJournal
     log: Log
+    office: Office
     sign: Callable[[bytes], bytes] | None = None
     decoder: BatchDecoder = field(default_factory=BatchDecoder)
     watch: Watch = field(default_factory=Watch)
@@ -127,7 +129,8 @@ async def open_service(home: Home, passphrase: bytes | None = None) -> AsyncIter
     database = Database(place)
     log = open_log(home, settings, database, passphrase)
     journal = GuardedJournal(database, time.time_ns, secrets.token_bytes)
-    service = Service(home, settings, load_catalog(home.config), home.load_registry(), database, journal, log)
+    office = open_office(home, settings.issuer, passphrase)
+    service = Service(home, settings, load_catalog(home.config), home.load_registry(), database, journal, log, office)
     journal.guard = service.check_history
     if passphrase is not None:
         service.sign = home.load_signing_key(passphrase).sign

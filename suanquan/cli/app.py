@@ -12,6 +12,7 @@ from suanquan.cli.bench import app as bench_app
 from suanquan.cli.books import app as books_app
 from suanquan.cli.centre import app as centre_app
 from suanquan.cli.custody import app as custody_app
+from suanquan.cli.decisions import decision_keys
 from suanquan.cli.ledger import app as ledger_app
 from suanquan.cli.ledger import db_app
 from suanquan.cli.log import accept_rollback, log_keys
@@ -40,6 +41,7 @@ ledger_app.add_typer(books_app)
 ledger_app.add_typer(log_app)
 db_app.command()(accept_rollback)
 keys_app.command("log")(log_keys)
+keys_app.command("decisions")(decision_keys)
 db_app.add_typer(custody_app)
 app.add_typer(ledger_app, name="ledger", help="账本 / the ledger")
 app.add_typer(db_app, name="db", help="数据库 / the database")

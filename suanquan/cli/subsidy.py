@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ledger.errors import Finding
+from suanquan.cli.decisions import app as decisions_app
 from suanquan.cli.options import DEFAULT_HOME, HomeOption, JsonOption
 from suanquan.cli.output import emit, note
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from subsidy.policies import Policies
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(decisions_app)
 
 
 @app.command()

@@ -124,6 +124,7 @@ def jwks(
     json: JsonOption = False,  # noqa: ARG001 -- taken like everywhere; a JWK set is JSON in any case
 ) -> None:
     """核验用的公钥集。JWK set that verifies tokens."""
+    from suanquan.decision_keys import published_keys
     from suanquan.home import Home
 
-    emit(Home(home).require().load_registry().jwks(), as_json=True)
+    emit(published_keys(Home(home).require()), as_json=True)

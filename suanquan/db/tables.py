@@ -7,6 +7,7 @@ from sqlalchemy import Column
 from ledger import tables as ledger_tables
 from ledger.tables import BYTES, INT, TEXT, table
 from metering import tables as metering_tables
+from subsidy import tables as subsidy_tables
 from voucher import tables as voucher_tables
 
 api_token = table(
@@ -26,4 +27,9 @@ lease = table(
     Column("until_us", INT, nullable=False),
 )
 
-APPEND_ONLY = (*ledger_tables.APPEND_ONLY, *metering_tables.APPEND_ONLY, *voucher_tables.APPEND_ONLY)
+APPEND_ONLY = (
+    *ledger_tables.APPEND_ONLY,
+    *metering_tables.APPEND_ONLY,
+    *subsidy_tables.APPEND_ONLY,
+    *voucher_tables.APPEND_ONLY,
+)

@@ -23,8 +23,8 @@ def parse_jwk(data: bytes, origin: str) -> PublicKey:
         ) from fault
 
 
-def parse_jwks(data: bytes, origin: str) -> dict[str, PublicKey]:
-    """Keys of a JWK set by key id.
+def parse_jwks(data: bytes, origin: str, use: str = "sig") -> dict[str, PublicKey]:
+    """Keys of a JWK set by key id: those of this `use`, `sig` where a key names none; others are left alone.
 
     Raises:
         ServiceError: `jwk-invalid`.
@@ -34,7 +34,8 @@ def parse_jwks(data: bytes, origin: str) -> dict[str, PublicKey]:
         listed = parse_object(data).get("keys")
         if not isinstance(listed, list):
             raise ServiceError("jwk-invalid", "缺少 keys 数组", "the array keys is missing")
-        found = [PublicKey.from_jwk(jwk if isinstance(jwk, dict) else {}) for jwk in listed]
+        jwks = [jwk if isinstance(jwk, dict) else {} for jwk in listed]
+        found = [PublicKey.from_jwk({**jwk, "use": "sig"}) for jwk in jwks if jwk.get("use", "sig") == use]
     except DomainError as fault:
         raise ServiceError(
             "jwk-invalid", f"{origin} 不是 JWK 公钥集：{fault.zh}", f"{origin} is no JWK set: {fault.en}"

@@ -7,9 +7,11 @@ from pathlib import Path
 
 from ledger.checkpoint import Checkpoint
 from ledger.entry import EntryKind
+from ledger.store import load_entries
 from metering.batch import decode_cloudevents
 from suanquan.catalog import load_catalog
 from suanquan.db.place import Place
+from suanquan.use_cases.decisions import decide
 from suanquan.use_cases.ingest import Issuer, Request, Rules, ingest
 from suanquan.use_cases.issue import Order, issue
 from suanquan.use_cases.setup import bind_account, register_centre
@@ -17,6 +19,7 @@ from tests.back_ends import rows
 from tests.ledger.desk import Desk, codes, gathered
 from tests.ledger.notation import event
 from tests.shared_data import ROOT
+from tests.subsidy.decisions import office, refusal
 from tests.voucher.samples import ISSUER, KEY, PRIVATE
 from voucher.holder import sandbox_uscc
 from voucher.issuance import IssueRequest
@@ -25,6 +28,7 @@ from voucher.keys import KeyRegistry
 CATALOG = load_catalog(ROOT / "config")
 RULES = Rules(CATALOG.tariffs, CATALOG.schemes, CATALOG.digest)
 KEYS = KeyRegistry(ISSUER).announced(KEY).activated(KEY.kid)
+OFFICE = office(PRIVATE)
 NOW_S = 1_780_000_000
 
 
@@ -122,6 +126,11 @@ async def fill(path: Place) -> None:
         desk.now_ns += 10**6
         await desk.play("note", book)
         await asyncio.gather(*(desk.submit(event(f"note {at}")) for at in range(256)))
+        first = await decide(desk.journal, OFFICE, refusal("one"))
+        await decide(desk.journal, OFFICE, refusal("two", corrects=first.id))
+        erased = await decide(desk.journal, OFFICE, refusal("three"))
+        entries = await desk.journal.transact(lambda tx: load_entries(tx.connection, [erased.event_id]))
+        await desk.play(f"erase {entries[erased.event_id].seq}", book)
     sign(path)
 
 

@@ -1,0 +1,388 @@
+"""Decide on an application: evaluate, check what the office rules, record, log and sign in one transaction; and show it again."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import cbor2
+
+from ledger.entry import EntryKind, Event
+from ledger.errors import Kind
+from ledger.journal import Journal
+from ledger.jws import Signer
+from ledger.sql import Connection
+from ledger.store import load_entries
+from ledger.transaction import Transaction
+from metering.zones import SHANGHAI
+from suanquan.decision_keys import load_decision_keys, load_signer, no_decision_key
+from suanquan.errors import ServiceError
+from suanquan.home import Home, packaged_config
+from subsidy import store
+from subsidy.decision import (
+    FORMAT,
+    SALT_BYTES,
+    RuleBook,
+    canonical,
+    digest_of,
+    parse,
+    plain_facts,
+    say,
+    signing_input,
+    token_of,
+)
+from subsidy.errors import SubsidyError
+from subsidy.evaluate import evaluate
+from subsidy.facts import Facts, read_facts
+from subsidy.fields import Faults, Fields
+from subsidy.outcome import Outcome
+from subsidy.policies import read_policies
+from subsidy.ruling import Ruling, award_of, check_ruling
+from subsidy.store import StoredDecision
+from subsidy.yaml_text import read_yaml
+from voucher.holder import check_uscc
+from voucher.keys import KeyRegistry
+
+NAME_MAX = 255
+NOTE_TYPE = "decision"
+_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_ID_DIGITS = 12
+
+
+def _pointer(name: str) -> str:
+    return f"/facts/{name}"
+
+
+class Application(NamedTuple):
+    """What is decided on: whose application for what, received on which day (Asia/Shanghai), under which clause, with which facts.
+
+    `place` says where a fact was written, for what is said of a wrong one.
+    """
+
+    applicant: str
+    uscc: str
+    project: str
+    clause: str
+    on: dt.date
+    facts: Mapping[str, object]
+    place: Callable[[str], str] = _pointer
+
+
+def read_application(text: str, source: str, case: str | None = None) -> Application:
+    """One case of a file of cases, as `subsidy evaluate` reads them; who applies for what is for the caller to add.
+
+    Raises:
+        SubsidyError: `yaml-refused`, `document-malformed`, `case-unknown`, or `case-ambiguous` where several may be meant.
+
+    """
+    faults = Faults(source)
+    tables = list(Fields(faults, read_yaml(text, source), "").tables("cases", required=True))
+    chosen = [fields for fields in tables if case in (None, fields.text("id"))]
+    faults.raise_any()
+    if len(chosen) != 1:
+        names = ", ".join(fields.text("id") for fields in chosen or tables)
+        raise SubsidyError(
+            "case-ambiguous" if chosen else "case-unknown",
+            f"{source} 中须指明一案（--case），其中有：{names}",
+            f"name one case of {source} with --case; there are {names}",
+            kind=Kind.INVALID if chosen else Kind.NOT_FOUND,
+        )
+    [fields] = chosen
+    facts = fields.table("facts")
+    application = Application("", "", "", fields.text("clause"), fields.day("date"), facts.raw, facts.place)
+    faults.raise_any()
+    return application
+
+
+class Order(NamedTuple):
+    """A ruling on an application by an officer; `key` makes the request repeatable, `corrects` names the decision it replaces."""
+
+    application: Application
+    ruling: Ruling
+    officer: str
+    key: str
+    corrects: str | None = None
+
+    @property
+    def event_id(self) -> bytes:
+        """Id of the log entry, from the idempotency key."""
+        return sha256(b"decision\0" + self.key.encode()).digest()[:16]
+
+    @property
+    def content(self) -> bytes:
+        """What tells another request under the same key apart."""
+        asked = self.application
+        facts = {name: repr(value) for name, value in asked.facts.items()}
+        ruling = self.ruling
+        parts = [
+            *(asked.applicant, asked.uscc, asked.project, asked.clause, asked.on.isoformat(), facts),
+            *(ruling.verdict.value, ruling.reason, ruling.award_fen, dict(ruling.answers)),
+            *(self.officer, self.corrects),
+        ]
+        return cbor2.dumps(parts, canonical=True)
+
+
+@dataclass
+class Office:
+    """Who decides in a home: its rules, its remedies, its keys. `sign` is None where no passphrase was given."""
+
+    home: Home
+    issuer: str
+    keys: KeyRegistry | None
+    sign: Signer | None = None
+    _book: RuleBook | None = field(default=None, repr=False)
+
+    @property
+    def book(self) -> RuleBook:
+        """The documents in use, read when they are first asked for: that takes half a second."""
+        if self._book is None:
+            texts = read_texts(folder_in_use(self.home, "policies"))
+            self._book = RuleBook(texts, read_policies(texts))
+        return self._book
+
+    def signing(self) -> tuple[str, Signer]:
+        """Id of the key in use, and what signs with it.
+
+        Raises:
+            ServiceError: `decision-key-missing`.
+
+        """
+        if self.keys is None or self.sign is None:
+            raise no_decision_key()
+        return self.keys.signing_key().kid, self.sign
+
+
+def open_office(home: Home, issuer: str, passphrase: bytes | None) -> Office:
+    """The office of a home."""
+    keys = load_decision_keys(home)
+    sign = None if keys is None or passphrase is None else load_signer(home, keys, passphrase)
+    return Office(home, issuer, keys, sign)
+
+
+def folder_in_use(home: Home, name: str) -> Path:
+    """The home's own folder of that configuration, or the one that ships with suanquan."""
+    own = home.config / name
+    return own if own.is_dir() else packaged_config() / name
+
+
+def read_texts(folder: Path) -> dict[str, str]:
+    """Every policy document of a folder, by file name.
+
+    Raises:
+        SubsidyError: `policies-missing`.
+
+    """
+    texts = {path.name: path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.yaml"))}
+    if not texts:
+        raise SubsidyError("policies-missing", f"{folder} 中没有政策文件", f"there are no policy documents in {folder}")
+    return texts
+
+
+def read_remedies(file: Path) -> list[dict[str, Any]]:
+    """The remedies that letters name, each with the authority it goes to, None where the office has not set it.
+
+    Raises:
+        ServiceError: `remedies-malformed`.
+
+    """
+    members = ("id", "name_zh", "name_en", "period_zh", "period_en", "law_zh", "law_en")
+    try:
+        data = tomllib.loads(file.read_text(encoding="utf-8"))
+        return [
+            {name: str(one[name]) for name in members} | {"authority": data["authorities"][one["id"]] or None}
+            for one in data["remedy"]
+        ]
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, KeyError, TypeError) as fault:
+        raise ServiceError(
+            "remedies-malformed", f"{file} 有误：{fault}", f"{file} is not valid: {fault}", kind=Kind.UNAVAILABLE
+        ) from fault
+
+
+async def decide(journal: Journal, office: Office, order: Order) -> StoredDecision:
+    """Make a decision; the same order under the same key gets the same decision again.
+
+    Raises:
+        DomainError: `clause-unknown`, `facts-invalid`, `ruling-refused` with every reason, `text-invalid`, no valid USCC,
+            `decision-unknown` or `decision-corrected` of the one to correct, `idempotency-key-reused`, `decision-key-missing`.
+
+    """
+    _check_order(order)
+    office.signing()
+    await asyncio.to_thread(lambda: office.book)
+
+    async def work(tx: Transaction) -> StoredDecision:
+        earlier = await store.find_decision(tx.connection, order.event_id)
+        if earlier is None:
+            return await _record(tx, office, order)
+        [entry] = (await load_entries(tx.connection, [order.event_id])).values()
+        if entry.digest != tx.keyed(order.content):
+            raise ServiceError(
+                "idempotency-key-reused",
+                "该 Idempotency-Key 已用于内容不同的请求",
+                "this Idempotency-Key was used for a different request",
+                kind=Kind.CONFLICT,
+            )
+        return earlier
+
+    return await journal.transact(work)
+
+
+def _check_order(order: Order) -> None:
+    asked = order.application
+    check_uscc(asked.uscc)
+    for zh, en, text in (
+        ("申请人名称", "applicant's name", asked.applicant),
+        ("项目名称", "name of the project", asked.project),
+        ("经办人", "officer", order.officer),
+    ):
+        if not 0 < len(text) <= NAME_MAX or not text.isprintable():
+            raise ServiceError(
+                "text-invalid",
+                f"{zh}应为 1 至 {NAME_MAX} 个可见字符",
+                f"the {en} must be 1 to {NAME_MAX} printable characters",
+            )
+
+
+def _evaluated(book: RuleBook, order: Order) -> tuple[Facts, Outcome]:
+    asked = order.application
+    facts, findings = read_facts(book.policies.facts, asked.facts, asked.place)
+    if findings:
+        raise SubsidyError("facts-invalid", "事实有误", "the facts are not valid", findings=findings)
+    outcome = evaluate(book.policies, asked.clause, facts, asked.on)
+    if findings := check_ruling(order.ruling, outcome):
+        raise SubsidyError(
+            "ruling-refused", "该决定与规则不符", "this ruling does not agree with the rules", findings=findings
+        )
+    return facts, outcome
+
+
+async def _record(tx: Transaction, office: Office, order: Order) -> StoredDecision:
+    facts, outcome = _evaluated(office.book, order)
+    kid, sign = office.signing()
+    now_us, salt = tx.now_ns // 1000, tx.entropy(SALT_BYTES).hex()
+    record = {
+        "format": FORMAT,
+        "id": _new_id(now_us, tx.entropy(8)),
+        "issuer": office.issuer,
+        "key": kid,
+        "decided_us": now_us,
+        "salt": salt,
+        **_asked(order, outcome),
+        **say(office.book, outcome, facts, salt),
+        "corrects": await _corrected(tx.connection, order.corrects),
+        "remedies": read_remedies(folder_in_use(office.home, "letters") / "remedies.toml"),
+    }
+    stored = StoredDecision(
+        id=record["id"],
+        applicant=order.application.uscc,
+        decided_us=now_us,
+        corrects=order.corrects,
+        event_id=order.event_id,
+        record=canonical(record),
+        facts=canonical(plain_facts(facts)),
+        signature=sign(signing_input(record)),
+    )
+    await tx.append([_note(tx, order, record)])
+    await store.write_decision(tx.connection, stored)
+    bodies = (text.encode() for text in office.book.texts.values())
+    await store.write_documents(tx.connection, {sha256(body).digest(): body for body in bodies})
+    return stored
+
+
+def _asked(order: Order, outcome: Outcome) -> dict[str, Any]:
+    asked, ruling = order.application, order.ruling
+    return {
+        "applicant": {"name": asked.applicant, "uscc": asked.uscc},
+        "project": asked.project,
+        "clause": asked.clause,
+        "on": asked.on.isoformat(),
+        "verdict": ruling.verdict.value,
+        "award_fen": award_of(ruling, outcome),
+        "reason": ruling.reason,
+        "answers": dict(ruling.answers),
+        "officer": order.officer,
+    }
+
+
+def _note(tx: Transaction, order: Order, record: Mapping[str, Any]) -> Event:
+    """The log commits to the record's digest under a salt; in the open stand only the rules, and who cannot be guessed."""
+    payload = {"id": record["id"], "type": NOTE_TYPE, "sha256": digest_of(record)}
+    return Event(
+        EntryKind.NOTE,
+        order.event_id,
+        tx.keyed(order.content),
+        ruleset=sha256(canonical(record["documents"])).digest(),
+        actor=sha256(b"officer\0" + order.officer.encode()).digest()[:8],
+        salt=tx.entropy(32),
+        payload=cbor2.dumps(payload, canonical=True),
+    )
+
+
+async def _corrected(conn: Connection, decision_id: str | None) -> dict[str, str] | None:
+    if decision_id is None:
+        return None
+    original = await load(conn, decision_id)
+    newer = await store.find_correction(conn, decision_id)
+    if newer is not None:
+        raise ServiceError(
+            "decision-corrected",
+            f"决定 {decision_id} 已由 {newer.id} 更正；请更正后者",
+            f"the decision {decision_id} was corrected by {newer.id}; correct that one",
+            kind=Kind.CONFLICT,
+        )
+    return {"id": decision_id, "sha256": sha256(original.record).hexdigest()}
+
+
+def _new_id(now_us: int, entropy: bytes) -> str:
+    """`SQD-` with the day in Shanghai and 60 random bits: it can be read aloud, and not guessed."""
+    number = int.from_bytes(entropy)
+    digits = "".join(_ALPHABET[number >> 5 * at & 31] for at in range(_ID_DIGITS))
+    day = dt.datetime.fromtimestamp(now_us // 1_000_000, SHANGHAI)
+    return f"SQD-{day:%Y%m%d}-{digits}"
+
+
+async def load(conn: Connection, decision_id: str) -> StoredDecision:
+    """The decision of this id.
+
+    Raises:
+        ServiceError: `decision-unknown`.
+
+    """
+    found = await store.load_decision(conn, decision_id)
+    if found is None:
+        raise ServiceError(
+            "decision-unknown", f"没有决定 {decision_id[:40]}", f"no decision {decision_id[:40]!r}", kind=Kind.NOT_FOUND
+        )
+    return found
+
+
+async def public_object(conn: Connection, stored: StoredDecision) -> dict[str, Any]:
+    """What everybody may know of a decision: its digest, its signed statement, and whether another corrects it."""
+    newer = await store.find_correction(conn, stored.id)
+    return {
+        "id": stored.id,
+        "sha256": sha256(stored.record).hexdigest(),
+        "token": token_of(parse(stored.record), stored.signature),
+        "in_force": newer is None,
+        "corrects": stored.corrects,
+        "corrected_by": None if newer is None else newer.id,
+    }
+
+
+async def decision_file(conn: Connection, stored: StoredDecision) -> dict[str, Any]:
+    """All that is needed to replay a decision offline: record, facts, signed statement and the documents applied."""
+    record = parse(stored.record)
+    digests = {bytes.fromhex(entry["sha256"]): entry["file"] for entry in record["documents"]}
+    bodies = await store.load_documents(conn, digests)
+    return {
+        "record": record,
+        "facts": parse(stored.facts),
+        "token": token_of(record, stored.signature),
+        "documents": {digests[digest]: body.decode() for digest, body in bodies.items()},
+    }
