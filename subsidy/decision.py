@@ -26,7 +26,7 @@ FORMAT = 1
 TYP = "subsidy-decision+jwt"
 SALT_BYTES = 16
 DEPTH_MAX = 64
-SAID_BY_RULES = ("facts_sha256", "documents", "evaluator_version", "result", "explanation")
+SAID_BY_RULES = ("facts_sha256", "documents", "evaluator_version", "result", "explanation", "terms")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class RuleBook:
     policies: Policies
 
     def documents(self) -> list[dict[str, Any]]:
-        """Every document that was at hand, by file name: id, revision, and the SHA-256 of the file's text."""
+        """Every document that was at hand, by file name: id, revision, names, and the SHA-256 of the file's text."""
         by_digest = {document.digest: document for document in self.policies.documents.values()}
         digests = {name: text_digest(text) for name, text in sorted(self.texts.items())}
         return [
@@ -45,6 +45,9 @@ class RuleBook:
                 "file": name,
                 "id": by_digest[digest].id,
                 "revision": by_digest[digest].revision,
+                "number": by_digest[digest].number,
+                "title_zh": by_digest[digest].title_zh,
+                "title_en": by_digest[digest].title_en,
                 "sha256": digest,
             }
             for name, digest in digests.items()
@@ -159,13 +162,38 @@ def facts_digest(salt: str, facts: Mapping[str, Any]) -> str:
 
 def say(book: RuleBook, outcome: Outcome, facts: Facts, salt: str) -> dict[str, Any]:
     """The part of a record that follows from facts and documents alone."""
+    explanation = Explainer(book.policies).explain(outcome)
     return {
         "facts_sha256": facts_digest(salt, plain_facts(facts)),
         "documents": book.documents(),
         "evaluator_version": EVALUATOR_VERSION,
         "result": summary(outcome),
-        "explanation": Explainer(book.policies).explain(outcome),
+        "explanation": explanation,
+        "terms": _terms(book.policies, {*_names(explanation["conditions"]), *outcome.missing}),
     }
+
+
+def _names(conditions: list[dict[str, Any]]) -> Iterator[str]:
+    """Every fact or quantity that explained conditions compare."""
+    for condition in conditions:
+        if "fact" in condition:
+            yield condition["fact"]
+        yield from _names(condition.get("parts") or [])
+
+
+def _terms(policies: Policies, names: set[str]) -> dict[str, dict[str, str]]:
+    """What names of facts and quantities mean, in the words of the documents, so that a record can be read without them."""
+    quantities = {
+        name: entry for document in policies.documents.values() for name, entry in document.quantities.items()
+    }
+    terms = {}
+    for name in sorted(names):
+        if name in policies.facts:
+            fact = policies.facts[name]
+            terms[name] = {"zh": fact.question_zh, "en": fact.question_en, "unit": fact.unit}
+        elif name in quantities:
+            terms[name] = {"zh": quantities[name].zh, "en": quantities[name].en, "unit": ""}
+    return terms
 
 
 @dataclass(frozen=True, slots=True)
