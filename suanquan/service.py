@@ -129,7 +129,7 @@ async def open_service(home: Home, passphrase: bytes | None = None) -> AsyncIter
     database = Database(place)
     log = open_log(home, settings, database, passphrase)
     journal = GuardedJournal(database, time.time_ns, secrets.token_bytes)
-    office = open_office(home, settings.issuer, passphrase)
+    office = open_office(home, settings, passphrase)
     service = Service(home, settings, load_catalog(home.config), home.load_registry(), database, journal, log, office)
     journal.guard = service.check_history
     if passphrase is not None:

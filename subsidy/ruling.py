@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -11,6 +12,8 @@ from subsidy.outcome import FEN_PER_YUAN, Amount, Outcome, Status
 from subsidy.policy import AmountKind
 
 TEXT_MAX = 500
+YUAN = r"(0|[1-9][0-9]{0,12})(\.[0-9]{1,2})?"
+"""A sum of yuan as decimal text."""
 
 
 class Verdict(enum.Enum):
@@ -42,7 +45,7 @@ def check_ruling(ruling: Ruling, outcome: Outcome) -> list[Finding]:
     if ruling.verdict is Verdict.REFUSE:
         if ruling.award_fen is not None:
             findings.append(
-                Finding("award-unexpected", "不予支持的决定不写金额", "a refusal grants no sum", "/award_fen")
+                Finding("award-unexpected", "不予支持的决定不写金额", "a refusal grants no sum", "/award_yuan")
             )
         return findings
     if outcome.eligible is not True:
@@ -89,10 +92,10 @@ def _not_eligible(outcome: Outcome) -> Finding:
 def _check_award(fen: int | None, amount: Amount) -> Iterator[Finding]:
     if amount.kind in (AmountKind.NON_MONETARY, AmountKind.NONE):
         if fen is not None:
-            yield Finding("award-unexpected", "该条款不给金额", "this clause grants no sum", "/award_fen")
+            yield Finding("award-unexpected", "该条款不给金额", "this clause grants no sum", "/award_yuan")
         return
     if fen is None or fen < 0:
-        yield Finding("award-missing", "须写明准予金额", "name the sum that is granted", "/award_fen")
+        yield Finding("award-missing", "须写明准予金额", "name the sum that is granted", "/award_yuan")
         return
     low, high = _bounds(amount)
     if fen < low or (high is not None and fen > high):
@@ -101,7 +104,7 @@ def _check_award(fen: int | None, amount: Amount) -> Iterator[Finding]:
             "award-out-of-bounds",
             f"准予金额应为 {_yuan(low)} {limit} 元，而非 {_yuan(fen)} 元",
             f"the sum must be {_yuan(low)} to {'any' if high is None else _yuan(high)} yuan, not {_yuan(fen)}",
-            "/award_fen",
+            "/award_yuan",
         )
 
 
@@ -113,6 +116,19 @@ def _bounds(amount: Amount) -> tuple[int, int | None]:
     if amount.fen is not None:
         return (amount.fen if amount.kind is AmountKind.EXACT else 0), amount.fen
     return 0, None if amount.cap_yuan is None else amount.cap_yuan * FEN_PER_YUAN
+
+
+def fen_of(yuan: str) -> int | None:
+    """Fen of a sum of yuan as decimal text, None where it is none."""
+    if not re.fullmatch(YUAN, yuan):
+        return None
+    whole, _, part = yuan.partition(".")
+    return int(whole) * FEN_PER_YUAN + int(part.ljust(2, "0"))
+
+
+def yuan_of(fen: int) -> str:
+    """`2000000.00`: a sum as decimal text of yuan."""
+    return f"{fen // FEN_PER_YUAN}.{fen % FEN_PER_YUAN:02}"
 
 
 def _yuan(fen: int) -> str:

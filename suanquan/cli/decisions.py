@@ -84,12 +84,12 @@ def _pair(text: str, option: str) -> tuple[str, str]:
 
 
 def _fen(text: str) -> int:
-    import re
+    from subsidy.ruling import fen_of
 
-    if not re.fullmatch(r"(0|[1-9][0-9]{0,12})(\.[0-9]{1,2})?", text):
+    fen = fen_of(text)
+    if fen is None:
         raise typer.BadParameter("应写成 1234.56 / write 1234.56", param_hint="--award-yuan")
-    whole, _, part = text.partition(".")
-    return int(whole) * 100 + int(part.ljust(2, "0"))
+    return fen
 
 
 @app.command()
@@ -111,6 +111,30 @@ def decision(
         emit(content, as_json=True)
     else:
         output.write_text(as_json_text(content) + "\n", encoding="utf-8")
+
+
+@app.command()
+def letter(
+    decision_id: IdArgument,
+    output: Annotated[Path, typer.Option("-o", "--output", help="PDF 文件 / PDF file")],
+    home: HomeOption = DEFAULT_HOME,
+    json: JsonOption = False,
+) -> None:
+    """决定书 PDF，附核验二维码与救济途径。The decision letter as PDF, with a QR code to verify it and the remedies."""
+    from suanquan.use_cases.decisions import load
+    from suanquan.use_cases.letters import Letter, make_letter
+
+    async def use(service: Service) -> Letter:
+        async with service.database.read() as connection:
+            stored = await load(connection, decision_id)
+        return await make_letter(service.home, stored, service.settings.public_url)
+
+    made = run_with_service(home, use)
+    output.write_bytes(made.pdf)
+    findings = [{"code": one.code, "zh": one.zh, "en": one.en} for one in made.findings]
+    emit({"id": decision_id, "file": str(output), "bytes": len(made.pdf), "findings": findings}, as_json=json)
+    for finding in made.findings:
+        note(f"{finding.where}: {finding.zh} / {finding.en}")
 
 
 @app.command()

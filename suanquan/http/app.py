@@ -13,7 +13,7 @@ from starlette.types import ASGIApp
 
 import suanquan
 from ledger.errors import DomainError
-from suanquan.http import log, problem, routes
+from suanquan.http import decisions, log, problem, routes
 from suanquan.http.limits import Limits
 from suanquan.http.usage import AgentKeys, post_usage
 from suanquan.portal import page
@@ -35,7 +35,7 @@ def create_app(service: Service) -> ASGIApp:
     app.state.service = service
     app.state.agent_keys = AgentKeys(service)
     app.add_route("/v1/usage", post_usage, methods=["POST"])
-    for router in (routes.public, routes.officer, log.public, log.officer):
+    for router in (routes.public, routes.officer, log.public, log.officer, decisions.public, decisions.officer):
         app.include_router(router)
     app.include_router(page.router, include_in_schema=False)
     app.state.routes = [
@@ -44,6 +44,8 @@ def create_app(service: Service) -> ASGIApp:
         *routes.officer.routes,
         *log.public.routes,
         *log.officer.routes,
+        *decisions.public.routes,
+        *decisions.officer.routes,
         *page.router.routes,
     ]
     app.mount("/static", StaticFiles(directory=str(resources.files("suanquan.portal") / "static")))

@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from metering import store as metering_store
 from suanquan import metrics
+from suanquan.decision_keys import published
 from suanquan.errors import ServiceError
 from suanquan.http.auth import require_officer
 from suanquan.service import Service
@@ -74,8 +75,8 @@ async def get_metrics(service: Opened) -> Response:
 
 @public.get("/.well-known/jwks.json", tags=["keys"])
 async def jwks(service: Opened) -> dict[str, Any]:
-    """Public keys that verify vouchers and receipts."""
-    return dict(service.keys.jwks())
+    """Public keys that verify vouchers and receipts (`use` sig), and decisions (`use` decision)."""
+    return {"keys": [*service.keys.jwks()["keys"], *published(service.office.keys)]}
 
 
 @public.get("/v1/schemes", tags=["schemes"])

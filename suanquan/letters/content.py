@@ -26,8 +26,18 @@ _CLOSED = {
         "the clause needs implementing rules, and none were in force",
     ),
 }
+_UNITS = {
+    "yuan": "元",
+    "racks": "架",
+    "share": "",
+    "ratio": "",
+    "industries": "个行业",
+    "rounds": "轮",
+    "working days": "个工作日",
+}
 _UNSET_ZH = "（本机关尚未设定该机关名称）"
 _UNSET_EN = "(the office has not set which)"
+_SANDBOX = "沙箱演示，不具任何效力 Sandbox: a demonstration without any effect"
 _TEXT_OF_LAW = "以中文文本为准。The Chinese text prevails."
 
 
@@ -39,8 +49,9 @@ def letter_content(record: Record, token_text: str, sha256_hex: str) -> dict[str
     return {
         "title": title,
         "title_en": f"Decision to {'grant' if granted else 'refuse'} support",
-        "issuers": "、".join(explanation["departments"]),
+        "issuers": list(record["departments"]),
         "id": record["id"],
+        "sandbox": _SANDBOX if record["sandbox"] else "",
         "applicant": record["applicant"]["name"],
         "uscc": record["applicant"]["uscc"],
         "opening": _opening(record),
@@ -63,9 +74,9 @@ def letter_content(record: Record, token_text: str, sha256_hex: str) -> dict[str
     }
 
 
-def unset_authorities(record: Record) -> Lines:
+def unset_authorities(record: Record) -> list[dict[str, str]]:
     """Remedies of a record whose authority the office has not set."""
-    return [remedy["name_zh"] for remedy in record["remedies"] if remedy["authority"] is None]
+    return [remedy for remedy in record["remedies"] if remedy["authority"] is None]
 
 
 def _day(at_us: int) -> str:
@@ -128,7 +139,9 @@ def _grounds(record: Record) -> Lines:
     if record["verdict"] == "grant" and result["amount_fen"] is not None:
         kind = "依规则计算为" if result["amount_kind"] == "exact" else "依规则计算至多为"
         cap = f"，该条上限 {result['cap_yuan']:,} 元" if result["cap_yuan"] is not None else ""
-        lines.append(f"金额{kind} {in_figures(result['amount_fen'])} 元{cap}{'，已按上限计' if result['cap_hit'] else ''}。")
+        lines.append(
+            f"金额{kind} {in_figures(result['amount_fen'])} 元{cap}{'，已按上限计' if result['cap_hit'] else ''}。"
+        )
     if record["verdict"] == "grant" and explanation["benefit_quote"]:
         lines.append(f"依据：“{explanation['benefit_quote']}”。")
     missing = [_term(record, name) for name in result["missing_facts"]]
@@ -155,7 +168,8 @@ def _found(record: Record, condition: Mapping[str, Any]) -> Iterator[str]:
         for part in condition["parts"]:
             yield from _found(record, part)
         return
-    unit = record["terms"].get(condition["fact"], {}).get("unit", "")
+    written = record["terms"].get(condition["fact"], {}).get("unit", "")
+    unit = _UNITS.get(written, written)
     needed = condition.get("of", condition["threshold"])
     count = f" {condition['threshold']} 项：" if "of" in condition else " "
     operator = _OPERATORS.get(condition["operator"], condition["operator"])

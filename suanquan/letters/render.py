@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import segno
 import typst
@@ -18,7 +18,7 @@ from suanquan.errors import ServiceError
 from suanquan.letters.glyphs import coverage, missing, strings
 
 FAMILY = "Noto Sans CJK SC"
-STANDARD = "a-2a"
+STANDARD: Final = "a-2a"
 """PDF/A-2a: kept for decades, readable aloud, and no character without a glyph."""
 FONT_BYTES_MAX = 32 * 1024 * 1024
 _HERE = Path(str(resources.files("suanquan.letters")))

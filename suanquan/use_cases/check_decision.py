@@ -15,7 +15,7 @@ from metering.zones import rfc3339
 from suanquan.decision_keys import USE, load_decision_keys, no_decision_key
 from suanquan.errors import ServiceError
 from suanquan.home import Home
-from suanquan.use_cases.decisions import load, public_object
+from suanquan.use_cases.decisions import load, mismatch, public_object
 from suanquan.use_cases.public_keys import parse_jwks
 from suanquan.use_cases.verify_voucher import Trusted
 from subsidy.decision import TYP, RuleBook, canonical, digest_of, find_texts, parse, replay, text_digest, token_of
@@ -122,9 +122,7 @@ async def confirm(conn: Connection, statement: Mapping[str, Any]) -> dict[str, A
     """
     known = await public_object(conn, await load(conn, str(statement["id"])))
     if known["sha256"] != statement["sha256"]:
-        raise _unproven(
-            "decision-mismatch", "决定的摘要与账本不符", "the digest is not that of the decision in the books"
-        )
+        raise mismatch()
     return {name: known[name] for name in ("in_force", "corrects", "corrected_by")}
 
 
@@ -137,7 +135,7 @@ def confirm_by_file(data: bytes, statement: Mapping[str, Any]) -> None:
     """
     record = _read(data)["record"]
     if digest_of(record).hex() != statement["sha256"] or record.get("id") != statement["id"]:
-        raise _unproven("decision-mismatch", "声明不是该决定文件的", "the statement is not that of this decision file")
+        raise mismatch()
 
 
 def replay_file(data: bytes, folders: Iterable[Path], trusted: Trusted | None) -> dict[str, Any]:

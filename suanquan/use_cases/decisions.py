@@ -20,10 +20,11 @@ from ledger.jws import Signer
 from ledger.sql import Connection
 from ledger.store import load_entries
 from ledger.transaction import Transaction
-from metering.zones import SHANGHAI
+from metering.zones import SHANGHAI, rfc3339
 from suanquan.decision_keys import load_decision_keys, load_signer, no_decision_key
 from suanquan.errors import ServiceError
 from suanquan.home import Home, packaged_config
+from suanquan.settings import Settings
 from subsidy import store
 from subsidy.decision import (
     FORMAT,
@@ -43,7 +44,7 @@ from subsidy.facts import Facts, read_facts
 from subsidy.fields import Faults, Fields
 from subsidy.outcome import Outcome
 from subsidy.policies import read_policies
-from subsidy.ruling import Ruling, award_of, check_ruling
+from subsidy.ruling import Ruling, award_of, check_ruling, yuan_of
 from subsidy.store import StoredDecision
 from subsidy.yaml_text import read_yaml
 from voucher.holder import check_uscc
@@ -130,12 +131,16 @@ class Order(NamedTuple):
 
 @dataclass
 class Office:
-    """Who decides in a home: its rules, its remedies, its keys. `sign` is None where no passphrase was given."""
+    """Who decides in a home: its rules, its remedies, its keys. `sign` is None where no passphrase was given.
+
+    What a sandbox decides has no effect, and its letters say so.
+    """
 
     home: Home
     issuer: str
     keys: KeyRegistry | None
     sign: Signer | None = None
+    sandbox: bool = False
     _book: RuleBook | None = field(default=None, repr=False)
 
     @property
@@ -158,11 +163,11 @@ class Office:
         return self.keys.signing_key().kid, self.sign
 
 
-def open_office(home: Home, issuer: str, passphrase: bytes | None) -> Office:
+def open_office(home: Home, settings: Settings, passphrase: bytes | None) -> Office:
     """The office of a home."""
     keys = load_decision_keys(home)
     sign = None if keys is None or passphrase is None else load_signer(home, keys, passphrase)
-    return Office(home, issuer, keys, sign)
+    return Office(home, settings.issuer, keys, sign, settings.sandbox)
 
 
 def folder_in_use(home: Home, name: str) -> Path:
@@ -184,23 +189,31 @@ def read_texts(folder: Path) -> dict[str, str]:
     return texts
 
 
-def read_remedies(file: Path) -> list[dict[str, Any]]:
-    """The remedies that letters name, each with the authority it goes to, None where the office has not set it.
+class LetterWords(NamedTuple):
+    """What a letter says that no rule decides: full names of departments, and the remedies that it names."""
+
+    departments: Mapping[str, str]
+    remedies: list[dict[str, Any]]
+
+
+def read_letter_words(file: Path) -> LetterWords:
+    """The office's own words; the authority of a remedy is None where the office has not set it.
 
     Raises:
-        ServiceError: `remedies-malformed`.
+        ServiceError: `letters-malformed`.
 
     """
     members = ("id", "name_zh", "name_en", "period_zh", "period_en", "law_zh", "law_en")
     try:
         data = tomllib.loads(file.read_text(encoding="utf-8"))
-        return [
+        remedies = [
             {name: str(one[name]) for name in members} | {"authority": data["authorities"][one["id"]] or None}
             for one in data["remedy"]
         ]
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, KeyError, TypeError) as fault:
+        return LetterWords({name: str(full) for name, full in data["departments"].items()}, remedies)
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as fault:
         raise ServiceError(
-            "remedies-malformed", f"{file} 有误：{fault}", f"{file} is not valid: {fault}", kind=Kind.UNAVAILABLE
+            "letters-malformed", f"{file} 有误：{fault}", f"{file} is not valid: {fault}", kind=Kind.UNAVAILABLE
         ) from fault
 
 
@@ -265,18 +278,22 @@ def _evaluated(book: RuleBook, order: Order) -> tuple[Facts, Outcome]:
 async def _record(tx: Transaction, office: Office, order: Order) -> StoredDecision:
     facts, outcome = _evaluated(office.book, order)
     kid, sign = office.signing()
+    words = read_letter_words(folder_in_use(office.home, "letters") / "letters.toml")
     now_us, salt = tx.now_ns // 1000, tx.entropy(SALT_BYTES).hex()
+    said = say(office.book, outcome, facts, salt)
     record = {
         "format": FORMAT,
         "id": _new_id(now_us, tx.entropy(8)),
         "issuer": office.issuer,
+        "sandbox": office.sandbox,
         "key": kid,
         "decided_us": now_us,
         "salt": salt,
         **_asked(order, outcome),
-        **say(office.book, outcome, facts, salt),
+        **said,
         "corrects": await _corrected(tx.connection, order.corrects),
-        "remedies": read_remedies(folder_in_use(office.home, "letters") / "remedies.toml"),
+        "remedies": words.remedies,
+        "departments": [words.departments.get(name, name) for name in said["explanation"]["departments"]],
     }
     stored = StoredDecision(
         id=record["id"],
@@ -373,6 +390,31 @@ async def public_object(conn: Connection, stored: StoredDecision) -> dict[str, A
         "corrects": stored.corrects,
         "corrected_by": None if newer is None else newer.id,
     }
+
+
+def listed_object(stored: StoredDecision) -> dict[str, Any]:
+    """A decision as one line of a list, for officers."""
+    record = parse(stored.record)
+    return {
+        "id": stored.id,
+        "applicant": record["applicant"],
+        "project": record["project"],
+        "clause": record["clause"],
+        "verdict": record["verdict"],
+        "award_yuan": None if record["award_fen"] is None else yuan_of(record["award_fen"]),
+        "decided_at": rfc3339(stored.decided_us),
+        "corrects": stored.corrects,
+    }
+
+
+def mismatch() -> ServiceError:
+    """The refusal of a statement that is not that of this decision."""
+    return ServiceError(
+        "decision-mismatch",
+        "该声明与此决定不符",
+        "the statement is not that of this decision",
+        kind=Kind.PROOF,
+    )
 
 
 async def decision_file(conn: Connection, stored: StoredDecision) -> dict[str, Any]:
