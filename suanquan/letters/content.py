@@ -57,6 +57,7 @@ def letter_content(record: Record, token_text: str, sha256_hex: str) -> dict[str
         "opening": _opening(record),
         "ruling": _ruling(record),
         "correction": _correction(record),
+        "corrects_sha256": record["corrects"]["sha256"] if record["corrects"] else "",
         "reason": record["reason"],
         "grounds": _grounds(record),
         "conditions": [_row(record, condition) for condition in explanation["conditions"]],
@@ -121,7 +122,7 @@ def _correction(record: Record) -> str:
     corrects = record["corrects"]
     if corrects is None:
         return ""
-    return f"本决定更正 {corrects['id']} 号决定（摘要 {corrects['sha256']}），该决定自本决定作出之日起不再有效。"
+    return f"本决定更正 {corrects['id']} 号决定，该决定自本决定作出之日起不再有效。"
 
 
 def _grounds(record: Record) -> Lines:

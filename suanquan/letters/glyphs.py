@@ -6,13 +6,14 @@ import struct
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from ledger.errors import Kind
 from suanquan.errors import ServiceError
 
 INVISIBLE = frozenset("\n")
 """What template and data break lines with; nothing is drawn for it."""
 
 
-def coverage(font: bytes) -> frozenset[int]:
+def coverage(font: bytes, name: str = "") -> frozenset[int]:
     """Code points that a font has a glyph for.
 
     Raises:
@@ -26,9 +27,17 @@ def coverage(font: bytes) -> frozenset[int]:
         ranges = [pair for offset in sorted(offsets) for pair in _ranges(cmap[offset:])]
         return frozenset(code for first, last in ranges for code in range(first, last + 1)) - {0xFFFF}
     except (struct.error, ValueError, IndexError) as fault:
-        raise ServiceError(
-            "font-unreadable", "不是可用的 OpenType 字体", f"not an OpenType font that can be used: {fault}"
-        ) from fault
+        raise unreadable(name, str(fault)) from fault
+
+
+def unreadable(name: str, why: str) -> ServiceError:
+    """The refusal of a font."""
+    return ServiceError(
+        "font-unreadable",
+        f"字体 {name} 不能使用（须为单个 OpenType 字体 .otf 或 .ttf）：{why}",
+        f"the font {name} cannot be used (a single OpenType font is needed, .otf or .ttf): {why}",
+        kind=Kind.UNAVAILABLE,
+    )
 
 
 def _table(font: bytes, wanted: bytes) -> bytes:

@@ -15,7 +15,7 @@ import typst
 
 from ledger.errors import Finding, Kind
 from suanquan.errors import ServiceError
-from suanquan.letters.glyphs import coverage, missing, strings
+from suanquan.letters.glyphs import coverage, missing, strings, unreadable
 
 FAMILY = "Noto Sans CJK SC"
 STANDARD: Final = "a-2a"
@@ -38,8 +38,8 @@ def own_fonts(folder: Path) -> list[Path]:
 def _covered(path: Path, _changed_ns: int) -> frozenset[int]:
     data = path.read_bytes()
     if len(data) > FONT_BYTES_MAX:
-        raise ServiceError("font-unreadable", f"字体 {path} 过大", f"the font {path} is too large")
-    return coverage(data)
+        raise unreadable(str(path), f"larger than {FONT_BYTES_MAX} bytes")
+    return coverage(data, str(path))
 
 
 def covered(fonts: Sequence[Path]) -> frozenset[int]:
@@ -87,6 +87,17 @@ def qr_svg(text: str) -> str:
     return out.getvalue().decode()
 
 
+def _load(fonts: Sequence[Path]) -> typst.Fonts:
+    """Our font and these, and none of the system's: a letter looks the same on every machine."""
+    folders = [str(folder) for folder in dict.fromkeys([FONTS, *(path.parent for path in fonts)])]
+    loaded = typst.Fonts(include_system_fonts=False, include_embedded_fonts=False, font_paths=folders)
+    taken = {font.path for font in loaded.fonts()}
+    for path in fonts:
+        if str(path) not in taken:
+            raise unreadable(str(path), "typst does not take it; it may lack a PostScript name")
+    return loaded
+
+
 def render(content: Mapping[str, Any], at_s: int, fonts: Sequence[Path] = ()) -> bytes:
     """PDF of a letter, dated `at_s` (POSIX seconds); `fonts` are asked in order for what ours lacks.
 
@@ -95,11 +106,7 @@ def render(content: Mapping[str, Any], at_s: int, fonts: Sequence[Path] = ()) ->
 
     """
     check_glyphs(content, fonts)
-    loaded = typst.Fonts(
-        include_system_fonts=False,
-        include_embedded_fonts=False,
-        font_paths=[str(folder) for folder in dict.fromkeys([FONTS, *(path.parent for path in fonts)])],
-    )
+    loaded = _load(fonts)
     families = [FAMILY, *(name for name in loaded.families() if name != FAMILY)]
     data = {**content, "qr": qr_svg(content["qr"])}
     inputs = {"data": json.dumps(data, ensure_ascii=False), "fonts": json.dumps(families, ensure_ascii=False)}

@@ -14,11 +14,10 @@ from typing import Any, NamedTuple
 import cbor2
 
 from ledger.entry import EntryKind, Event
-from ledger.errors import Kind
+from ledger.errors import Kind, LedgerError
 from ledger.journal import Journal
 from ledger.jws import Signer
 from ledger.sql import Connection
-from ledger.store import load_entries
 from ledger.transaction import Transaction
 from metering.zones import SHANGHAI, rfc3339
 from suanquan.decision_keys import load_decision_keys, load_signer, no_decision_key
@@ -233,17 +232,23 @@ async def decide(journal: Journal, office: Office, order: Order) -> StoredDecisi
         earlier = await store.find_decision(tx.connection, order.event_id)
         if earlier is None:
             return await _record(tx, office, order)
-        [entry] = (await load_entries(tx.connection, [order.event_id])).values()
-        if entry.digest != tx.keyed(order.content):
-            raise ServiceError(
-                "idempotency-key-reused",
-                "该 Idempotency-Key 已用于内容不同的请求",
-                "this Idempotency-Key was used for a different request",
-                kind=Kind.CONFLICT,
-            )
+        await _require_same(tx, order)
         return earlier
 
     return await journal.transact(work)
+
+
+async def _require_same(tx: Transaction, order: Order) -> None:
+    """The ledger answers an event with its entry only if it is the same request."""
+    try:
+        await tx.append([Event(EntryKind.NOTE, order.event_id, tx.keyed(order.content))])
+    except LedgerError as error:
+        raise ServiceError(
+            "idempotency-key-reused",
+            "该 Idempotency-Key 已用于内容不同的请求",
+            "this Idempotency-Key was used for a different request",
+            kind=Kind.CONFLICT,
+        ) from error
 
 
 def _check_order(order: Order) -> None:
