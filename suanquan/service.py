@@ -23,10 +23,10 @@ from suanquan.errors import ServiceError
 from suanquan.home import Home, another_issuer
 from suanquan.settings import Settings, load_settings
 from suanquan.use_cases.catalogue import find_scheme
-from suanquan.use_cases.decisions import Office, open_office
 from suanquan.use_cases.ingest import Issuer, Rules
 from suanquan.use_cases.issue import Order, issue
 from suanquan.use_cases.log import Log, open_log
+from suanquan.use_cases.office import Office, open_office
 from suanquan.use_cases.watch import Watch
 from suanquan.use_cases.witnessing import check_witnesses
 from voucher.issuance import IssueRequest

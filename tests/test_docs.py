@@ -19,7 +19,7 @@ from ledger.ed25519 import PublicKey
 from metering.signature import COMPONENTS, sign, signature_base
 from suanquan import metrics
 from suanquan.cli.app import app
-from suanquan.http import log, routes
+from suanquan.http import decisions, log, routes
 from suanquan.settings import Settings
 from suanquan.use_cases.overview import Overview
 from tests.shared_data import ROOT
@@ -36,6 +36,7 @@ CODE = re.compile(r"[a-z][a-z0-9]*(?:-[a-z0-9]+)+|busy|stopped|internal")
 HTTP_USE_CASES = (
     *("catalogue", "ingest", "issue", "postings", "statement"),
     *("log", "receipts", "statements"),
+    *("check_decision", "decisions", "letters", "office"),
 )
 PROBLEMS_RISE_IN = [
     *(ROOT / "suanquan/http").glob("*.py"),
@@ -44,6 +45,7 @@ PROBLEMS_RISE_IN = [
         ROOT / name
         for name in ("metering/batch.py", "metering/signature.py", "metering/rating.py", "ledger/journal.py")
     ),
+    *(ROOT / name for name in ("subsidy/ruling.py", "suanquan/letters/glyphs.py", "suanquan/letters/render.py")),
     *(
         ROOT / name
         for name in ("suanquan/db/database.py", "voucher/issuance.py", "voucher/holder.py", "ledger/amount.py")
@@ -51,6 +53,8 @@ PROBLEMS_RISE_IN = [
 ]
 NEVER_ON_HTTP = {
     "not-rolled-back", "witnesses-unreadable",  # of commands and of the start
+    "issuer-missing", "keys-missing", "case-unknown", "case-ambiguous", "authority-unset",  # of commands alone
+    "policies-missing", "decision-malformed",  # of the home's configuration, and of decision files
     "asset-unknown", "bulk-too-large",  # no route names an asset or sends events in bulk
     "event-conflict",  # two events under one id: our own are named by their content
     "already-signed", "encodings-differ", "signer-mismatch",  # what cannot happen between record and signature
@@ -237,7 +241,7 @@ def test_every_problem_code_is_documented():
     assert raised - documented == set()
     sources = "".join(
         path.read_text("utf-8")
-        for package in ("ledger", "metering", "voucher", "suanquan")
+        for package in ("ledger", "metering", "voucher", "subsidy", "suanquan")
         for path in (ROOT / package).rglob("*.py")
     )
     built = {*prefixed("signature-component-"), *prefixed("http-"), "http-400"}
@@ -248,7 +252,10 @@ def test_every_route_is_documented():
     """The table of routes has exactly the routes of the service."""
     served = {
         f"{method} {route.path}"
-        for router in (routes.public, routes.officer, log.public, log.officer)
+        for router in (
+            *(routes.public, routes.officer, log.public, log.officer),
+            *(decisions.public, decisions.officer),
+        )
         for route in router.routes
         for method in route.methods
     }

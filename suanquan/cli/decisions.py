@@ -20,6 +20,7 @@ from suanquan.cli.output import as_json_text, emit, note
 if TYPE_CHECKING:
     from suanquan.service import Service
     from suanquan.use_cases.decisions import Application
+    from subsidy.store import StoredDecision
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
@@ -46,6 +47,8 @@ def decide(
     answer: Annotated[list[str] | None, typer.Option(help="问题=答复，可多次 / question=answer, repeat")] = None,
     corrects: Annotated[str | None, typer.Option(help="更正哪份决定 / which decision it corrects")] = None,
     key: Annotated[str | None, typer.Option(help="幂等键 / makes the request repeatable")] = None,
+    letter: Annotated[Path | None, typer.Option(help="并写出决定书 PDF / write the letter, too")] = None,
+    file: Annotated[Path | None, typer.Option(help="并写出决定文件 / write the decision file, too")] = None,
     home: HomeOption = DEFAULT_HOME,
     passphrase_file: PassphraseOption = None,
     json: JsonOption = False,
@@ -64,10 +67,42 @@ def decide(
 
     async def use(service: Service) -> dict[str, Any]:
         made = await decide(service.journal, service.office, order)
+        note(f"决定 {made.id} 已作出并入账。Decision {made.id} is made and recorded.")
+        if file is not None:
+            await _write_file(service, made, file)
         async with service.database.read() as connection:
-            return await public_object(connection, made)
+            said = await public_object(connection, made)
+        return said if letter is None else said | await _write_letter(service, made, letter)
 
-    emit(run_with_service(home, use, passphrase_file, sign=True), as_json=json)
+    _report(run_with_service(home, use, passphrase_file, sign=True), json)
+
+
+async def _write_file(service: Service, stored: StoredDecision, target: Path) -> None:
+    import asyncio
+
+    from suanquan.use_cases.decisions import decision_file
+
+    async with service.database.read() as connection:
+        content = await decision_file(connection, stored)
+    await asyncio.to_thread(target.write_text, as_json_text(content) + "\n", encoding="utf-8")
+
+
+async def _write_letter(service: Service, stored: StoredDecision, target: Path) -> dict[str, Any]:
+    import asyncio
+
+    from suanquan.use_cases.letters import make_letter
+
+    made = await make_letter(service.home, stored, service.settings.public_url)
+    await asyncio.to_thread(target.write_bytes, made.pdf)
+    findings = [{"code": one.code, "where": one.where, "zh": one.zh, "en": one.en} for one in made.findings]
+    return {"letter": str(target), "bytes": len(made.pdf), "findings": findings}
+
+
+def _report(result: dict[str, Any], as_json: bool) -> None:
+    """The result on stdout; what should be put right before a letter is sent on stderr."""
+    emit(result if as_json else {name: value for name, value in result.items() if name != "findings"}, as_json=as_json)
+    for finding in result.get("findings", ()):
+        note(f"{finding['where']}: {finding['zh']} / {finding['en']}")
 
 
 def _application(file: Path, name: str | None) -> Application:
@@ -102,15 +137,17 @@ def decision(
     """决定文件：记录、事实、签名与所依文件，可离线重演。The decision file, to be replayed offline."""
     from suanquan.use_cases.decisions import decision_file, load
 
-    async def use(service: Service) -> dict[str, Any]:
+    async def use(service: Service) -> dict[str, Any] | None:
         async with service.database.read() as connection:
-            return await decision_file(connection, await load(connection, decision_id))
+            stored = await load(connection, decision_id)
+            content = await decision_file(connection, stored) if output is None else None
+        if output is not None:
+            await _write_file(service, stored, output)
+        return content
 
     content = run_with_service(home, use)
-    if output is None:
+    if content is not None:
         emit(content, as_json=True)
-    else:
-        output.write_text(as_json_text(content) + "\n", encoding="utf-8")
 
 
 @app.command()
@@ -122,19 +159,13 @@ def letter(
 ) -> None:
     """决定书 PDF，附核验二维码与救济途径。The decision letter as PDF, with a QR code to verify it and the remedies."""
     from suanquan.use_cases.decisions import load
-    from suanquan.use_cases.letters import Letter, make_letter
 
-    async def use(service: Service) -> Letter:
+    async def use(service: Service) -> dict[str, Any]:
         async with service.database.read() as connection:
             stored = await load(connection, decision_id)
-        return await make_letter(service.home, stored, service.settings.public_url)
+        return {"id": decision_id, **await _write_letter(service, stored, output)}
 
-    made = run_with_service(home, use)
-    output.write_bytes(made.pdf)
-    findings = [{"code": one.code, "zh": one.zh, "en": one.en} for one in made.findings]
-    emit({"id": decision_id, "file": str(output), "bytes": len(made.pdf), "findings": findings}, as_json=json)
-    for finding in made.findings:
-        note(f"{finding.where}: {finding.zh} / {finding.en}")
+    _report(run_with_service(home, use), json)
 
 
 @app.command()
@@ -151,7 +182,7 @@ def replay(
     """离线重演一份决定，逐字节比较。Decide again offline, and compare bit for bit."""
     from suanquan.home import Home
     from suanquan.use_cases.check_decision import replay_file, trusted_by
-    from suanquan.use_cases.decisions import folder_in_use
+    from suanquan.use_cases.office import folder_in_use
 
     for folder in policies or []:
         if not folder.is_dir():

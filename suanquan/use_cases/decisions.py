@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
-import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from hashlib import sha256
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import cbor2
@@ -16,14 +13,11 @@ import cbor2
 from ledger.entry import EntryKind, Event
 from ledger.errors import Kind, LedgerError
 from ledger.journal import Journal
-from ledger.jws import Signer
 from ledger.sql import Connection
 from ledger.transaction import Transaction
 from metering.zones import SHANGHAI, rfc3339
-from suanquan.decision_keys import load_decision_keys, load_signer, no_decision_key
 from suanquan.errors import ServiceError
-from suanquan.home import Home, packaged_config
-from suanquan.settings import Settings
+from suanquan.use_cases.office import Office, folder_in_use, read_letter_words
 from subsidy import store
 from subsidy.decision import (
     FORMAT,
@@ -42,12 +36,10 @@ from subsidy.evaluate import evaluate
 from subsidy.facts import Facts, read_facts
 from subsidy.fields import Faults, Fields
 from subsidy.outcome import Outcome
-from subsidy.policies import read_policies
 from subsidy.ruling import Ruling, award_of, check_ruling, yuan_of
 from subsidy.store import StoredDecision
 from subsidy.yaml_text import read_yaml
 from voucher.holder import check_uscc
-from voucher.keys import KeyRegistry
 
 NAME_MAX = 255
 NOTE_TYPE = "decision"
@@ -126,94 +118,6 @@ class Order(NamedTuple):
             *(self.officer, self.corrects),
         ]
         return cbor2.dumps(parts, canonical=True)
-
-
-@dataclass
-class Office:
-    """Who decides in a home: its rules, its remedies, its keys. `sign` is None where no passphrase was given.
-
-    What a sandbox decides has no effect, and its letters say so.
-    """
-
-    home: Home
-    issuer: str
-    keys: KeyRegistry | None
-    sign: Signer | None = None
-    sandbox: bool = False
-    _book: RuleBook | None = field(default=None, repr=False)
-
-    @property
-    def book(self) -> RuleBook:
-        """The documents in use, read when they are first asked for: that takes half a second."""
-        if self._book is None:
-            texts = read_texts(folder_in_use(self.home, "policies"))
-            self._book = RuleBook(texts, read_policies(texts))
-        return self._book
-
-    def signing(self) -> tuple[str, Signer]:
-        """Id of the key in use, and what signs with it.
-
-        Raises:
-            ServiceError: `decision-key-missing`.
-
-        """
-        if self.keys is None or self.sign is None:
-            raise no_decision_key()
-        return self.keys.signing_key().kid, self.sign
-
-
-def open_office(home: Home, settings: Settings, passphrase: bytes | None) -> Office:
-    """The office of a home."""
-    keys = load_decision_keys(home)
-    sign = None if keys is None or passphrase is None else load_signer(home, keys, passphrase)
-    return Office(home, settings.issuer, keys, sign, settings.sandbox)
-
-
-def folder_in_use(home: Home, name: str) -> Path:
-    """The home's own folder of that configuration, or the one that ships with suanquan."""
-    own = home.config / name
-    return own if own.is_dir() else packaged_config() / name
-
-
-def read_texts(folder: Path) -> dict[str, str]:
-    """Every policy document of a folder, by file name.
-
-    Raises:
-        SubsidyError: `policies-missing`.
-
-    """
-    texts = {path.name: path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.yaml"))}
-    if not texts:
-        raise SubsidyError("policies-missing", f"{folder} 中没有政策文件", f"there are no policy documents in {folder}")
-    return texts
-
-
-class LetterWords(NamedTuple):
-    """What a letter says that no rule decides: full names of departments, and the remedies that it names."""
-
-    departments: Mapping[str, str]
-    remedies: list[dict[str, Any]]
-
-
-def read_letter_words(file: Path) -> LetterWords:
-    """The office's own words; the authority of a remedy is None where the office has not set it.
-
-    Raises:
-        ServiceError: `letters-malformed`.
-
-    """
-    members = ("id", "name_zh", "name_en", "period_zh", "period_en", "law_zh", "law_en")
-    try:
-        data = tomllib.loads(file.read_text(encoding="utf-8"))
-        remedies = [
-            {name: str(one[name]) for name in members} | {"authority": data["authorities"][one["id"]] or None}
-            for one in data["remedy"]
-        ]
-        return LetterWords({name: str(full) for name, full in data["departments"].items()}, remedies)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as fault:
-        raise ServiceError(
-            "letters-malformed", f"{file} 有误：{fault}", f"{file} is not valid: {fault}", kind=Kind.UNAVAILABLE
-        ) from fault
 
 
 async def decide(journal: Journal, office: Office, order: Order) -> StoredDecision:

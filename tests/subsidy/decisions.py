@@ -4,7 +4,8 @@ import datetime as dt
 
 from ledger.ed25519 import PublicKey
 from suanquan.home import Home
-from suanquan.use_cases.decisions import Application, Office, Order, read_texts
+from suanquan.use_cases.decisions import Application, Order
+from suanquan.use_cases.office import Office, read_texts
 from subsidy.policies import read_policies
 from subsidy.ruling import Ruling, Verdict
 from tests.shared_data import ROOT
