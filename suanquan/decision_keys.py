@@ -13,7 +13,7 @@ from ledger.errors import Kind
 from ledger.jws import Signer
 from suanquan.errors import ServiceError
 from suanquan.home import Home, write_secret
-from voucher.keys import KeyRegistry, decode_private_key, encode_private_key
+from voucher.keys import KeyRegistry, KeyState, decode_private_key, encode_private_key
 
 USE = "decision"
 """`use` of these keys in the published set: no verifier of vouchers or receipts takes them for its own."""
@@ -56,9 +56,28 @@ def rotate_decision_keys(home: Home, issuer: str, passphrase: bytes) -> KeyRegis
 
     """
     registry = load_decision_keys(home) or KeyRegistry(issuer)
-    if registry.keys:
+    if any(key.state is KeyState.ACTIVE for key in registry.keys):
         load_signer(home, registry, passphrase)
     return _with_new_key(home, registry, passphrase)
+
+
+def revoke_decision_key(home: Home, kid: str, *, at_s: int, reason: str) -> KeyRegistry:
+    """Believe nothing that a key signed from a UTC epoch second on; what it signed before still holds if the books have it.
+
+    Raises:
+        VoucherError: `key-unknown`, or `key-state`: revoked already, from an earlier moment.
+
+    """
+    registry = load_decision_keys(home)
+    if registry is None:
+        raise no_decision_key()
+    changed = registry.revoked(kid, at_s=at_s, reason=reason)
+    _write(home, changed)
+    return changed
+
+
+def _write(home: Home, registry: KeyRegistry) -> None:
+    write_secret(folder_of(home) / "registry.json", json.dumps(registry.to_data(), indent=1).encode())
 
 
 def _with_new_key(home: Home, registry: KeyRegistry, passphrase: bytes) -> KeyRegistry:
@@ -67,7 +86,7 @@ def _with_new_key(home: Home, registry: KeyRegistry, passphrase: bytes) -> KeyRe
     changed = registry.announced(public).activated(public.kid)
     folder_of(home).mkdir(parents=True, exist_ok=True, mode=0o700)
     write_secret(folder_of(home) / f"{public.kid}.pem", encode_private_key(key, passphrase))
-    write_secret(folder_of(home) / "registry.json", json.dumps(changed.to_data(), indent=1).encode())
+    _write(home, changed)
     return changed
 
 

@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
+from functools import cached_property
 from hashlib import sha256
 from typing import Any
 
@@ -29,13 +30,19 @@ DEPTH_MAX = 64
 SAID_BY_RULES = ("facts_sha256", "documents", "evaluator_version", "result", "explanation", "terms")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class RuleBook:
     """The documents of one day: their texts by file name, and the rules that were read from them."""
 
     texts: Mapping[str, str]
     policies: Policies
 
+    @cached_property
+    def explainer(self) -> Explainer:
+        """What puts outcomes of these rules into words."""
+        return Explainer(self.policies)
+
+    @cached_property
     def documents(self) -> list[dict[str, Any]]:
         """Every document that was at hand, by file name: id, revision, names, and the SHA-256 of the file's text."""
         by_digest = {document.digest: document for document in self.policies.documents.values()}
@@ -162,10 +169,10 @@ def facts_digest(salt: str, facts: Mapping[str, Any]) -> str:
 
 def say(book: RuleBook, outcome: Outcome, facts: Facts, salt: str) -> dict[str, Any]:
     """The part of a record that follows from facts and documents alone."""
-    explanation = Explainer(book.policies).explain(outcome)
+    explanation = book.explainer.explain(outcome)
     return {
         "facts_sha256": facts_digest(salt, plain_facts(facts)),
-        "documents": book.documents(),
+        "documents": book.documents,
         "evaluator_version": EVALUATOR_VERSION,
         "result": summary(outcome),
         "explanation": explanation,

@@ -22,7 +22,7 @@ FUNCTION_LINES_USUAL = 35
 USUAL_SHARE_PERCENT = 90
 MODULE_LINES_MAX = 400
 FILE_BYTES_MAX = 1_500_000
-HEAVY_FILES = {"suanquan/letters/fonts/NotoSansCJKsc-Letters.otf": 1_928_456}
+HEAVY_FILES = {"suanquan/letters/fonts/NotoSansCJKsc-Letters.otf": 1_928_324}
 """Files over the limit and the size they may not exceed: a Chinese font has nine thousand glyphs."""
 
 LONG_MODULES = {

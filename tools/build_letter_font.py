@@ -40,18 +40,20 @@ def characters() -> set[str]:
     return gb2312() | latin | set(MARKS) | beyond
 
 
-def cut(source: Path) -> TTFont:
+def make(source: Path) -> TTFont:
     """The face with these characters alone, without hints."""
     [font] = [font for font in TTCollection(source).fonts if font["name"].getDebugName(4) == FACE]
     wanted = {ord(character) for character in characters()}
     if lacking := wanted - font.getBestCmap().keys():
         raise SystemExit(f"{source} lacks {''.join(map(chr, sorted(lacking)))}")
-    options = Options(hinting=False, layout_features=[], notdef_outline=True, glyph_names=False)
+    options = Options(hinting=False, layout_features=[], notdef_outline=True, glyph_names=False, bidi_closure=False)
     options.name_IDs = [0, 1, 2, 3, 4, 5, 6, 7, 13, 14]  # copyright, names, trademark, licence and its address
     options.drop_tables += UNUSED
     subsetter = Subsetter(options)
     subsetter.populate(unicodes=wanted)
     subsetter.subset(font)
+    font["head"].modified = font["head"].created  # the day of the cut is not part of it
+    font.recalcTimestamp = False
     return font
 
 
@@ -59,9 +61,7 @@ def main() -> None:
     """Write the font."""
     if len(sys.argv) != 2:
         raise SystemExit(__doc__)
-    font = cut(Path(sys.argv[1]))
-    font["head"].modified = font["head"].created  # the day of the cut is not part of it
-    font.recalcTimestamp = False
+    font = make(Path(sys.argv[1]))
     font.save(TARGET)
     print(f"{TARGET.name}: {font['maxp'].numGlyphs} glyphs, {TARGET.stat().st_size} bytes")
 

@@ -223,19 +223,30 @@ def verify_letter(
 
 def decision_keys(
     rotate: Annotated[bool, typer.Option("--rotate", help="换用新密钥 / sign with a new key from now on")] = False,
+    revoke: Annotated[
+        str | None, typer.Option("--revoke", help="自此刻起吊销这把密钥 / revoke this key from now on")
+    ] = None,
+    reason: Annotated[str, typer.Option("--reason", help="吊销的理由 / reason of the revocation")] = "",
     home: HomeOption = DEFAULT_HOME,
     passphrase_file: PassphraseOption = None,
     json: JsonOption = False,
 ) -> None:
     """决定签名密钥；没有则建立。Keys that sign decisions, made where there are none."""
-    from suanquan.decision_keys import create_decision_keys, rotate_decision_keys
+    import time
+
+    from suanquan.decision_keys import create_decision_keys, revoke_decision_key, rotate_decision_keys
     from suanquan.home import Home, read_passphrase
     from suanquan.settings import load_settings
 
     opened = Home(home).require()
-    passphrase = read_passphrase(passphrase_file or demo_passphrase(opened))
-    issuer = load_settings(opened.settings_file).issuer
-    made = (rotate_decision_keys if rotate else create_decision_keys)(opened, issuer, passphrase)
+    if revoke is not None:
+        if not reason.strip():
+            raise typer.BadParameter("吊销须写明理由 / a revocation has a reason", param_hint="--reason")
+        made = revoke_decision_key(opened, revoke, at_s=int(time.time()), reason=reason)
+    if revoke is None or rotate:
+        passphrase = read_passphrase(passphrase_file or demo_passphrase(opened))
+        issuer = load_settings(opened.settings_file).issuer
+        made = (rotate_decision_keys if rotate else create_decision_keys)(opened, issuer, passphrase)
     emit(
         [{"kid": one.kid, "state": one.state.value, "revoked_at": one.revoked_at_s} for one in made.keys], as_json=json
     )

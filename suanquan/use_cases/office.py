@@ -17,7 +17,7 @@ from suanquan.settings import Settings
 from subsidy.decision import RuleBook
 from subsidy.errors import SubsidyError
 from subsidy.policies import read_policies
-from voucher.keys import KeyRegistry
+from voucher.keys import KeyRegistry, KeyState
 
 
 @dataclass
@@ -57,7 +57,8 @@ class Office:
 def open_office(home: Home, settings: Settings, passphrase: bytes | None) -> Office:
     """The office of a home."""
     keys = load_decision_keys(home)
-    sign = None if keys is None or passphrase is None else load_signer(home, keys, passphrase)
+    may_sign = keys is not None and any(key.state is KeyState.ACTIVE for key in keys.keys)
+    sign = load_signer(home, keys, passphrase) if keys is not None and may_sign and passphrase is not None else None
     return Office(home, settings.issuer, keys, sign, settings.sandbox)
 
 

@@ -188,6 +188,28 @@ def test_decision_keys_are_of_their_own(shell, tmp_path):
     assert private.stat().st_mode & 0o077 == 0
 
 
+def test_a_revoked_key_signs_no_letter_that_is_believed(shell):
+    """What it signed before the revocation holds; it is published no longer, and nothing is decided until there is another."""
+    made = granted(shell)
+    [kid] = [key.kid for key in load_decision_keys(shell.home).keys]
+    assert shell.run("keys", "decisions", "--revoke", kid).status == 2, "a revocation has a reason"
+    [revoked] = shell.ask("keys", "decisions", "--revoke", kid, "--reason", "泄露")
+    assert revoked["state"] == "revoked"
+    assert [key["use"] for key in json.loads(shell.run("keys", "jwks").out)["keys"]] == ["sig"]
+    registry = shell.home.keys / "decisions/registry.json"
+    now = json.loads(registry.read_text())
+    for moment, status in ((revoked["revoked_at"] + 1, 0), (0, 8)):
+        now["keys"][0]["revoked_at_s"] = moment
+        registry.write_text(json.dumps(now))
+        assert shell.run("subsidy", "verify-letter", made["token"]).status == status
+    words = ("subsidy", "decide", "cases.json", *WHO, "--case", "good", "--grant", "--reason", "x")
+    assert shell.run(*words, secret=True).status == 7
+    assert shell.issue()["jti"], "vouchers go on"
+    shell.make("keys", "decisions", "--rotate")
+    assert shell.run(*words, secret=True).status == 0
+    assert shell.run("keys", "decisions", "--revoke", "nobody", "--reason", "x").status == 3
+
+
 def test_a_home_without_decision_keys_says_what_to_do(shell):
     """One that was made before: nothing else is disturbed, and one command makes them."""
     folder = shell.home.keys / "decisions"

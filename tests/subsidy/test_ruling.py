@@ -50,6 +50,38 @@ def test_a_ceiling_is_not_exceeded(policies):
     assert codes(grant(answers=answers), found) == ["award-missing"]
 
 
+def test_a_range_and_an_open_figure_have_their_bounds(policies):
+    """Between 50,000 and 1,000,000 yuan; and up to the cap where another document has the figure."""
+    newcomer = {
+        "newly_registered_computing_related_company": True,
+        "reached_above_scale_standard": True,
+        "included_in_official_statistics": True,
+        "revenue_grew_over_previous_year": True,
+        "one_off_reward_already_received": False,
+    }
+    centre = {
+        "centre_built_in_songjiang": True,
+        "green_power_share": "0.10",
+        "pue": "1.24",
+        "compute_pflops_fp16_dense": 20_000,
+        "compute_equipment_investment_yuan": 3_000_000_000,
+        "meets_latest_shanghai_data_centre_guideline": True,
+        "meets_municipal_energy_and_new_build_rules": True,
+    }
+    duplicates = {name: False for name in RACKS if name.startswith("project_")}
+    for clause, raw, low, high in (
+        ("323:(二)2.a", newcomer | duplicates, 5_000_000, 100_000_000),
+        ("323:(一)1", centre | duplicates, 0, 20_000_000_000),
+    ):
+        found = outcome(policies, clause, raw)
+        assert found.eligible, (clause, found.missing, found.reasons)
+        answers = {question.id: "已核" for question in found.questions if question.person}
+        for fen, fault in ((low, []), (high, []), (high + 1, ["award-out-of-bounds"]), (None, ["award-missing"])):
+            assert codes(grant(award_fen=fen, answers=answers), found) == fault, (clause, fen)
+        if low:
+            assert codes(grant(award_fen=low - 1, answers=answers), found) == ["award-out-of-bounds"]
+
+
 def test_what_the_rules_refuse_cannot_be_granted(policies):
     """Neither a failed condition, nor an expired document, nor facts that are missing: each says why."""
     failed = outcome(policies, "323:(二)1", RACKS | {"pue_after_upgrade": "1.25"})

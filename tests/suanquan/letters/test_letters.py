@@ -4,7 +4,9 @@ import asyncio
 import copy
 import io
 import json
+import runpy
 import unicodedata
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -171,6 +173,18 @@ def test_the_font_has_what_letters_need():
     files = [TEMPLATE, *(ROOT / "config/policies").glob("*.yaml"), *(ROOT / "config/letters").glob("*.toml")]
     assert missing([path.read_text("utf-8") for path in files], known | {ord("\u200b")}) == ""
     assert FONT.stat().st_size < 3_000_000
+
+
+def test_the_font_is_what_the_tool_makes():
+    """It has exactly the characters of the tool; where the source font is installed, it is made again to the byte."""
+    tool = runpy.run_path(str(ROOT / "tools/build_letter_font.py"))
+    assert coverage(FONT.read_bytes()) == {ord(one) for one in tool["characters"]()}
+    source = Path("/usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc")
+    if not source.exists():
+        pytest.skip("no fonts-noto-cjk to make the font from")
+    made = io.BytesIO()
+    tool["make"](source).save(made)
+    assert made.getvalue() == FONT.read_bytes()
 
 
 def test_coverage_is_what_another_reader_of_fonts_says():
