@@ -16,7 +16,7 @@ _VERDICTS = {"met": "满足", "failed": "不满足", "unknown": "未查明"}
 _VALUES = {True: "是", False: "否", None: "未查明"}
 _OPERATORS = {
     "=": "为", "!=": "不为", "in": "为其一", "not in": "不为其中任一", "<": "低于", "<=": "不高于", ">": "高于",
-    ">=": "不低于", "count >=": "其中至少",
+    ">=": "不低于", "count >=": "其中至少", "count <": "其中少于", "count >": "其中多于", "count <=": "其中至多", "count =": "其中恰有",
 }  # fmt: skip
 _CLOSED = {
     "document_not_yet_in_force": ("该文件在受理之日尚未施行", "the document was not yet in force"),
@@ -163,21 +163,45 @@ def _row(record: Record, condition: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _found(record: Record, condition: Mapping[str, Any]) -> Iterator[str]:
-    """Each comparison of a condition: what was asked, what was found, and what was needed."""
-    if "fact" not in condition:
-        for part in condition["parts"]:
-            yield from _found(record, part)
+def _found(record: Record, condition: Mapping[str, Any], word: str = "须") -> Iterator[str]:
+    """Each comparison of a condition: what was asked, what was found, and what was needed (`word` says in which sense)."""
+    if "fact" in condition:
+        yield f"{_compared(record, condition)}（{word}{_needed(record, condition)}）"
         return
-    written = record["terms"].get(condition["fact"], {}).get("unit", "")
-    unit = _UNITS.get(written, written)
-    needed = condition.get("of", condition["threshold"])
-    count = f" {condition['threshold']} 项：" if "of" in condition else " "
+    parts = condition["parts"]
+    if condition["operator"] == "not":
+        [inner] = parts
+        if "fact" in inner:
+            yield from _found(record, inner, "不得")
+            return
+        yield "以下情形不得同时存在：" if inner["operator"] == "all" else "以下情形均不得存在："
+        word, parts = "情形：", inner["parts"]
+    elif condition["operator"] == "any":
+        yield "以下情形至少须有其一："
+        word = "情形："
+    for part in parts:
+        lines = _found(record, part, word)
+        if word == "情形：" and part["operator"] == "all":  # one alternative of several parts
+            yield "，且 ".join(lines)
+        else:
+            yield from lines
+
+
+def _compared(record: Record, condition: Mapping[str, Any]) -> str:
+    return f"{_term(record, condition['fact'])}：{_value(condition['value'], _unit(record, condition))}"
+
+
+def _needed(record: Record, condition: Mapping[str, Any]) -> str:
     operator = _OPERATORS.get(condition["operator"], condition["operator"])
-    yield (
-        f"{_term(record, condition['fact'])}：{_value(condition['value'], unit)}"
-        f"（须{operator}{count if 'of' in condition or not isinstance(needed, bool) else ''}{_value(needed, unit)}）"
-    )
+    if "of" in condition:
+        return f"{operator} {condition['threshold']} 项：{_value(condition['of'], '')}"
+    gap = "" if isinstance(condition["threshold"], bool) else " "
+    return f"{operator}{gap}{_value(condition['threshold'], _unit(record, condition))}"
+
+
+def _unit(record: Record, condition: Mapping[str, Any]) -> str:
+    written = record["terms"].get(condition["fact"], {}).get("unit", "")
+    return _UNITS.get(written, str(written))
 
 
 def _value(value: Any, unit: str) -> str:

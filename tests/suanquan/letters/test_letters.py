@@ -134,6 +134,22 @@ def test_each_kind_says_what_it_is(records):
     assert f"本决定更正{records['money']['id']}号决定" in seen["correction"]
 
 
+def test_what_must_not_be_and_what_may_be_is_said_so(records):
+    """Several facts that must not hold together, and alternatives, are named as such and not as demands."""
+    money = text_of(letter(records["money"]))
+    assert "以下情形不得同时存在：项目是否已享受国家或上海市政策支持：否（情形：为是）" in money
+    assert "999" not in money
+    record = copy.deepcopy(records["money"])
+    either = {"operator": "any", "verdict": "met", "parts": [
+        {"fact": "a", "operator": "count >=", "threshold": 1, "of": ["x", "y"], "value": ["x"], "verdict": "met"},
+        {"operator": "not", "verdict": None, "parts": [
+            {"fact": "b", "operator": ">", "threshold": 5, "value": None, "verdict": None}]},
+    ]}  # fmt: skip
+    record["explanation"]["conditions"][0] |= either
+    del record["explanation"]["conditions"][0]["fact"]
+    assert "以下情形至少须有其一：a：x（情形：其中至少1项：x、y）b：未查明（不得高于5）" in text_of(letter(record))
+
+
 def test_a_sandbox_says_that_its_letters_have_no_effect(records):
     """In both languages, on the first page."""
     assert "Sandbox:ademonstrationwithoutanyeffect" not in text_of(letter(records["money"]))
