@@ -69,6 +69,11 @@ class PublicKey:
             raise _malformed("JWK 的 x 不是规范的 base64url", "x of the JWK is not canonical base64url") from error
 
     @property
+    def algorithm(self) -> str:
+        """The fully specified JWS algorithm (RFC 9864); the older name `EdDSA` is not taken in tokens."""
+        return "Ed25519"
+
+    @property
     def thumbprint(self) -> bytes:
         """SHA-256 thumbprint of the JWK (RFC 7638), 32 bytes."""
         canonical = f'{{"crv":"Ed25519","kty":"OKP","x":"{base64url.encode(self.raw)}"}}'

@@ -18,6 +18,7 @@ from ledger.changes import Changes, LogHead, changes_of
 from ledger.edge import Edge
 from ledger.entry import Entry, EntryKind, Event
 from ledger.errors import Kind, LedgerError
+from ledger.fresh import FreshIds
 from ledger.state import HoldStatus
 from ledger.transaction import Chain, Outcome, RefusedError, Transaction, Writer
 from ledger.tree import hash_leaf
@@ -201,7 +202,7 @@ class Journal(Writer):
             and len(self.state.accounts) <= ACCOUNTS_CACHED_MAX
             and now < self._next_due_ns
             and all(job.work is None for job in group)
-            and not any(event[0] == EntryKind.ERASE for job in group for chain in job.chains for event in chain)
+            and not any(event[0] == _ERASE for job in group for chain in job.chains for event in chain)
         )
 
     async def _apply(self, group: list[_Job], now: int) -> _Flight:
@@ -212,7 +213,7 @@ class Journal(Writer):
             await self._look_up(connection, group)
         tx = Transaction(self, None, now)
         answers: _Answers = [(job, tx.record(job.chains, all_or_nothing=job.all_or_nothing), None) for job in group]
-        known = {entry.event_id: entry for entry, _ in self.recorded}
+        known = {entry[2]: entry for entry, _ in self.recorded}
         flight = _Flight(answers, self._changes(), known, self.failed)
         self.drop_unwritten()
         return flight
@@ -321,6 +322,7 @@ class Journal(Writer):
         state = self.state
         state.size, state.last_ns, state.next_account = head.size, head.last_ns, head.next_account
         state.closed_ns, state.closed_seq = head.closed_ns, head.closed_seq
+        self.fresh = FreshIds()
         self._forget()
         self.assets = await store.load_assets(connection)
         state.assets = {asset.code: asset.number for asset in self.assets.values()}
@@ -366,6 +368,9 @@ def _answer(answers: _Answers) -> None:
             job.done.set_result(result)
         else:
             job.done.set_exception(error)
+
+
+_ERASE = int(EntryKind.ERASE)
 
 
 def _chains(job: _Job | None) -> int:

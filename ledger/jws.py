@@ -1,7 +1,8 @@
-"""Strict compact JWS, Ed25519 alone (RFC 7515, RFC 9864): one spelling per token, no header that chooses a key or algorithm.
+"""Strict compact JWS (RFC 7515, RFC 9864): one spelling per token, no header that chooses an algorithm.
 
 `verify` checks in this order: size, base64url, JSON, header, type, key, algorithm, signature. Keys come from the caller's own
-registry; a token can name one, never bring one.
+registry; a token can name one, never bring one. Only a proof of possession brings its key (`verify_embedded`, after RFC
+9449), and proves no more than that its sender has it. We sign with Ed25519 alone; each key verifies its own algorithm alone.
 """
 
 from __future__ import annotations
@@ -9,11 +10,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from ledger import base64url
-from ledger.ed25519 import PublicKey
-from ledger.errors import Kind, LedgerError
+from ledger.errors import DomainError, Kind, LedgerError
 
 ALGORITHM = "Ed25519"
 TOKEN_BYTES_MAX = 8192
@@ -22,11 +22,30 @@ JSON_INTEGER_MAX = 2**53 - 1
 """Beyond this a JavaScript verifier would read another number (RFC 7493 §2.2)."""
 
 _HEADER = {"alg", "typ", "kid"}
+_HEADER_EMBEDDED = {"alg", "typ", "jwk"}
 _ODD_CHARACTER = re.compile("[\0\ud800-\udfff]")
 """NUL ends text for some readers; half of a surrogate pair cannot be written again."""
 
 Signer = Callable[[bytes], bytes]
 """Signs bytes with one Ed25519 key: a file's, or a token's that never shows it."""
+
+
+class VerifyingKey(Protocol):
+    """A public key that was checked when it was made, and the one JWS algorithm it verifies."""
+
+    @property
+    def algorithm(self) -> str:
+        """Name of the algorithm in a JWS header."""
+
+    @property
+    def kid(self) -> str:
+        """RFC 7638 thumbprint in base64url."""
+
+    def verify(self, signature: bytes, message: bytes) -> bool:
+        """Whether `signature` is this key's for `message`."""
+
+
+Key = TypeVar("Key", bound=VerifyingKey)
 
 
 class JwsError(LedgerError):
@@ -42,7 +61,10 @@ def signing_input(claims: Mapping[str, Any], *, typ: str, kid: str) -> bytes:
         JwsError: claims that `verify` would refuse, so that nothing unverifiable is ever signed.
 
     """
-    header = {"alg": ALGORITHM, "typ": typ, "kid": kid}
+    return _input({"alg": ALGORITHM, "typ": typ, "kid": kid}, claims)
+
+
+def _input(header: Mapping[str, Any], claims: Mapping[str, Any]) -> bytes:
     payload = json.dumps(claims, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
     parse_object(payload)
     return ".".join(
@@ -61,7 +83,16 @@ def sign(claims: Mapping[str, Any], *, typ: str, kid: str, signer: Signer) -> st
     return compact(signed, signer(signed))
 
 
-def verify(token: str, keys: Mapping[str, PublicKey], typ: str, *, bytes_max: int = TOKEN_BYTES_MAX) -> dict[str, Any]:
+def sign_embedded(claims: Mapping[str, Any], *, typ: str, jwk: Mapping[str, str], alg: str, signer: Signer) -> str:
+    """Compact JWS that brings its public key, for proofs of possession."""
+    header = {"alg": alg, "typ": typ, "jwk": dict(jwk)}
+    signed = _input(header, claims)
+    return compact(signed, signer(signed))
+
+
+def verify(
+    token: str, keys: Mapping[str, VerifyingKey], typ: str, *, bytes_max: int = TOKEN_BYTES_MAX
+) -> dict[str, Any]:
     """Claims of a token of type `typ` that one of `keys` (by key id) signed.
 
     Raises:
@@ -72,26 +103,59 @@ def verify(token: str, keys: Mapping[str, PublicKey], typ: str, *, bytes_max: in
 
 
 def verify_with_kid(
-    token: str, keys: Mapping[str, PublicKey], typ: str, *, bytes_max: int = TOKEN_BYTES_MAX
+    token: str, keys: Mapping[str, VerifyingKey], typ: str, *, bytes_max: int = TOKEN_BYTES_MAX
 ) -> tuple[str, dict[str, Any]]:
     """As `verify`, with the id of the key that signed."""
-    if len(token) > bytes_max:
-        raise JwsError("token-too-large", f"令牌超过 {bytes_max} 字节", f"the token is larger than {bytes_max} bytes")
-    header_bytes, payload, signature = _segments(token)
-    header, claims = parse_object(header_bytes), parse_object(payload)
+    header, claims, signature = _read(token, bytes_max)
     if header.keys() != _HEADER or not all(isinstance(value, str) for value in header.values()):
         raise JwsError("token-header", "令牌头只能含 alg、typ、kid", "the header must hold exactly alg, typ and kid")
-    if header["typ"] != typ:
-        raise JwsError("token-typ", f"令牌类型应为 {typ}", f"the token's type must be {typ}")
+    _require_typ(header, typ)
     kid: str = header["kid"]
     key = keys.get(kid)
     if key is None:
         raise JwsError("token-kid", "签名密钥不在本地登记册中", "the signing key is not in the local registry")
-    if header["alg"] != ALGORITHM:
-        raise JwsError("token-alg", f"签名算法应为 {ALGORITHM}", f"the algorithm must be {ALGORITHM}")
+    _require_signature(key, header, signature, token)
+    return kid, claims
+
+
+def verify_embedded(
+    token: str, parse_key: Callable[[Mapping[str, object]], Key], typ: str, *, bytes_max: int = TOKEN_BYTES_MAX
+) -> tuple[Key, dict[str, Any]]:
+    """Key and claims of a token that brings its own key, which `parse_key` checks; who that is, the caller must know.
+
+    Raises:
+        JwsError: and nothing else, whatever the token; a key that is none or weak is `token-kid`.
+
+    """
+    header, claims, signature = _read(token, bytes_max)
+    if header.keys() != _HEADER_EMBEDDED or not isinstance(header["jwk"], dict):
+        raise JwsError("token-header", "令牌头只能含 alg、typ、jwk", "the header must hold exactly alg, typ and jwk")
+    _require_typ(header, typ)
+    try:
+        key = parse_key(header["jwk"])
+    except DomainError as error:
+        raise JwsError("token-kid", f"公钥不可用：{error.zh}", f"the key is refused: {error.en}") from error
+    _require_signature(key, header, signature, token)
+    return key, claims
+
+
+def _read(token: str, bytes_max: int) -> tuple[dict[str, Any], dict[str, Any], bytes]:
+    if len(token) > bytes_max:
+        raise JwsError("token-too-large", f"令牌超过 {bytes_max} 字节", f"the token is larger than {bytes_max} bytes")
+    header, payload, signature = _segments(token)
+    return parse_object(header), parse_object(payload), signature
+
+
+def _require_typ(header: Mapping[str, Any], typ: str) -> None:
+    if header["typ"] != typ:
+        raise JwsError("token-typ", f"令牌类型应为 {typ}", f"the token's type must be {typ}")
+
+
+def _require_signature(key: VerifyingKey, header: Mapping[str, Any], signature: bytes, token: str) -> None:
+    if header["alg"] != key.algorithm:
+        raise JwsError("token-alg", f"签名算法应为 {key.algorithm}", f"the algorithm must be {key.algorithm}")
     if not key.verify(signature, token.rpartition(".")[0].encode("ascii")):
         raise JwsError("token-signature", "签名不符", "the signature does not match")
-    return kid, claims
 
 
 def _segments(token: str) -> tuple[bytes, bytes, bytes]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Select, and_, delete, func, insert, select
 from sqlalchemy.engine import RowMapping
@@ -156,19 +156,38 @@ async def load_entries(conn: Connection, event_ids: Iterable[bytes]) -> dict[byt
 
 
 _LEAVES = "SELECT leaf FROM entry WHERE event_id"
+_NEXT, _NEXT_FAILED = (
+    f"SELECT event_id FROM {table} WHERE event_id > ? ORDER BY event_id LIMIT 1"  # noqa: S608 -- own names
+    for table in ("entry", "failed")
+)
 _FAILED = "SELECT event_id, digest, code FROM failed WHERE event_id"
 Failures = dict[bytes, tuple[bytes, str]]
 
 
-async def load_used(conn: Connection, event_ids: Sequence[bytes]) -> tuple[dict[bytes, Entry], Failures]:
-    """Which of these event ids were used: recorded entries, and digest and refusal of those that were refused for good."""
+class Used(NamedTuple):
+    """Event ids that were used: recorded entries, and digest and refusal of those that were refused for good.
+
+    `following` are the first used ids, of either sort, above another.
+    """
+
+    entries: dict[bytes, Entry]
+    failed: Failures
+    following: list[bytes]
+
+
+async def load_used(conn: Connection, event_ids: Sequence[bytes], above: bytes) -> Used:
+    """What became of these event ids, and which used ones follow another."""
     leaves = select_in(_LEAVES, event_ids)
-    *found, any_failed = await execute_all(conn, [*leaves, ("SELECT 1 FROM failed LIMIT 1", ())])
+    following = [(query, (above,)) for query in (_NEXT, _NEXT_FAILED)]
+    *found, any_failed, next_, next_failed = await execute_all(
+        conn, [*leaves, ("SELECT 1 FROM failed LIMIT 1", ()), *following]
+    )
     entries = (decode(leaf)[0] for rows in found for (leaf,) in rows)
     failed = await execute_all(conn, select_in(_FAILED, event_ids)) if any_failed else []
-    return (
+    return Used(
         {recorded.event_id: recorded for recorded in entries},
         {event_id: (digest, code) for rows in failed for event_id, digest, code in rows},
+        [event_id for (event_id,) in next_ + next_failed],
     )
 
 

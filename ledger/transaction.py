@@ -24,6 +24,7 @@ from ledger.entry import (
     public_id_of,
 )
 from ledger.errors import Kind, LedgerError
+from ledger.fresh import FreshIds, newest_of
 from ledger.refusal import Refusal
 from ledger.sql import Connection
 from ledger.state import Account, State
@@ -102,6 +103,7 @@ class Writer:
         self.origin = ""
         self.memo: dict[str, Any] = {}
         self.assets: dict[str, Asset] = {}
+        self.fresh = FreshIds()
         self.recorded: list[tuple[Entry, Event]] = []
         self.known: dict[bytes, Entry] = {}
         self.failed: store.Failures = {}
@@ -109,10 +111,8 @@ class Writer:
 
     async def load(self, connection: Connection, events: Sequence[Event], *, fresh: bool = False) -> None:
         """Make known what events name: whether their ids were used, their accounts, holds and originals."""
-        if not fresh:
-            known, failed = await store.load_used(connection, [event[1] for event in events])
-            self.known.update(known)
-            self.failed_before.update(failed)
+        if not fresh and events:
+            await self._load_used(connection, [event[1] for event in events])
         state = self.state
         accounts = state.accounts
         missing = {leg[0] for event in events for leg in event[3] if leg[0] not in accounts and _storable(leg[0])}
@@ -129,9 +129,25 @@ class Writer:
             for account in await store.load_accounts(connection, missing - accounts.keys()):
                 state.add(account)
 
+    async def _load_used(self, connection: Connection, ids: Sequence[bytes]) -> None:
+        doubtful = self.fresh.take(ids)
+        if doubtful:
+            newest = newest_of(ids)
+            used = await store.load_used(connection, doubtful, newest)
+            self.known.update(used.entries)
+            self.failed_before.update(used.failed)
+            if doubtful[-1] is ids[-1] and self.fresh.is_elsewhere(newest):
+                self.fresh.follow(newest, [*ids, *self.known, *self.failed_before, *self.failed, *used.following])
+
     def failure_of(self, event: Event) -> tuple[bytes, str] | None:
         """Digest and refusal of an id that was burnt, in this commit or before."""
         return self.failed.get(event.event_id) or self.failed_before.get(event.event_id)
+
+    def note(self, entry: Entry, event: Event) -> None:
+        """Keep what was recorded, until it is committed."""
+        self.recorded.append((entry, event))
+        self.known[event.event_id] = entry
+        self.fresh.exclude(event.event_id)
 
     def burn(self, event: Event, refusal: Refusal) -> None:
         """Let a refused id stay refused, unless the event itself was at fault."""
@@ -326,8 +342,7 @@ class Transaction:
     def _try(self, event: Event, at: int) -> Entry | Outcome:
         outcome = apply(self._state, event, self.now_ns)
         if isinstance(outcome, Entry):
-            self._writer.recorded.append((outcome, event))
-            self._writer.known[event[1]] = outcome
+            self._writer.note(outcome, event)
             return outcome
         self._writer.burn(event, outcome)
         return Outcome(outcome.value, at=at, error=RefusedError(event, outcome))
@@ -338,8 +353,7 @@ class Transaction:
         if isinstance(outcome, Refusal):
             told = RefusedError(event, outcome)
             raise LedgerError(told.code, told.zh, told.en, kind=told.kind)
-        self._writer.recorded.append((outcome, event))
-        self._writer.known[event[1]] = outcome
+        self._writer.note(outcome, event)
         if event.asset is not None:
             self._writer.assets[event.asset.code] = event.asset
         return outcome

@@ -2,77 +2,35 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import msgspec
-from msgspec import Meta
 
 from ledger.errors import Kind
 from ledger.tree import hash_leaf, root_of
 from metering.errors import MeteringError
-from metering.instants import parse_instant, parse_instants
-from metering.segment import TEXT_MAX, Columns, encode, encode_columns
+from metering.instants import parse_instants
+from metering.segment import Columns, encode, encode_columns
+from metering.wire import (
+    ATTRIBUTES,
+    EARLIEST_US,
+    SEQUENCE_DIGITS_MAX,
+    SKEW_US,
+    TEXT_MAX,
+    CloudEvent,
+    Interval,
+    extension_fault,
+    interval_of,
+    is_number,
+    text_fault,
+)
 
 RECORDS_MAX = 10_000
 BODY_BYTES_MAX = 8 * 1024 * 1024
-SKEW_US = 300_000_000
-"""How far beyond our clock a record may end: five minutes of clock skew."""
-EXTENSIONS_MAX = 16
-EARLIEST_US = 946_684_800_000_000
-"""2000-01-01: nothing older was ever metered."""
-ATTEMPT_MAX = 2**53
-SEQUENCE_DIGITS_MAX = 18
-ACTIVE_MS_MAX = 2**44
-"""Over 500 years: keeps GPU-milliseconds of any card count inside int64."""
-
-Text = Annotated[str, Meta(min_length=1, max_length=TEXT_MAX)]
-Count = Annotated[int, Meta(ge=1, le=100_000_000)]
-Milliseconds = Annotated[int, Meta(ge=0, le=ACTIVE_MS_MAX)]
-
-
-class Cards(msgspec.Struct, forbid_unknown_fields=True, frozen=True, gc=False):
-    """Cards of one model on the wire."""
-
-    model: Annotated[str, Meta(min_length=1, max_length=64)]
-    count_milli: Count
-
-
-class Data(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, gc=False):
-    """The interval a record reports. `active_ms` stands for `active_s` where time is not whole seconds."""
-
-    job: Text
-    attempt: Annotated[int, Meta(ge=0, le=ATTEMPT_MAX)]
-    start: str
-    end: str
-    accelerators: Annotated[list[Cards], Meta(min_length=1, max_length=16)]
-    state: Annotated[str, Meta(min_length=1, max_length=64)]
-    final: bool
-    active_s: Milliseconds | None = None
-    active_ms: Milliseconds | None = None
-    voucher: Annotated[str, Meta(min_length=1, max_length=64)] | None = None
-
-
-class CloudEvent(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, gc=False):
-    """CloudEvents 1.0 envelope without extension attributes."""
-
-    specversion: Literal["1.0"]
-    type: Literal["cn.suanquan.usage.interval.v1"]
-    source: Text
-    id: Text
-    time: str
-    subject: Text
-    sequence: Annotated[str, Meta(min_length=1, max_length=SEQUENCE_DIGITS_MAX)]
-    data: Data
-    datacontenttype: Literal["application/json"] = "application/json"
-
-
-_ATTRIBUTES = frozenset(CloudEvent.__struct_fields__)
-_EXTENSION = re.compile(r"[a-z0-9]{1,20}")
 _BATCH: msgspec.json.Decoder[list[CloudEvent]] = msgspec.json.Decoder(list[CloudEvent])
 _RAW: msgspec.json.Decoder[list[msgspec.Raw]] = msgspec.json.Decoder(list[msgspec.Raw])
 _ONE: msgspec.json.Decoder[CloudEvent] = msgspec.json.Decoder(CloudEvent)
@@ -199,7 +157,7 @@ def _ordinary(events: list[CloudEvent], now_us: int) -> Batch | None:
     sequences = [event.sequence for event in events]
     everything = "".join(chain(ids, accounts, jobs, states, models, filter(None, vouchers)))
     digits = "".join(sequences)
-    if not (everything.isascii() and everything.isprintable() and _is_number(digits)):
+    if not (everything.isascii() and everything.isprintable() and is_number(digits)):
         return None
     named = [voucher or "" for voucher in vouchers]
     attempts, counts = [d.attempt for d in data], [count for _, count in parts]
@@ -230,10 +188,10 @@ def _decode_one(position: int, raw: bytes) -> Item | Fault:
             position, "", "not-an-event", "记录应为 CloudEvents 对象 / a record must be a CloudEvents object", raw
         )
     refused = partial(_refused, position, raw, dict(members))
-    extensions = {key: members.pop(key) for key in list(members) if key not in _ATTRIBUTES}
+    extensions = {key: members.pop(key) for key in list(members) if key not in ATTRIBUTES}
     if not extensions:
         return refused(_code_of(message), message)
-    wrong = _check_extensions(extensions)
+    wrong = extension_fault(extensions)
     if wrong:
         return refused("extension-invalid", wrong)
     try:
@@ -248,24 +206,8 @@ def _refused(position: int, raw: bytes, members: Mapping[str, Any], code: str, d
     name, source, sequence = (
         text if isinstance(text := members.get(member), str) else "" for member in ("id", "source", "sequence")
     )
-    number = int(sequence) if len(sequence) <= SEQUENCE_DIGITS_MAX and _is_number(sequence) else 0
+    number = int(sequence) if len(sequence) <= SEQUENCE_DIGITS_MAX and is_number(sequence) else 0
     return Fault(position, name, code, detail, raw, source if len(source) <= TEXT_MAX else "", number)
-
-
-def _is_number(sequence: str) -> bool:
-    return sequence.isascii() and sequence.isdigit()
-
-
-def _check_extensions(extensions: Mapping[str, Any]) -> str:
-    """CloudEvents extension attributes: lower-case letters and digits, scalar values, few and short."""
-    if len(extensions) > EXTENSIONS_MAX:
-        return f"扩展属性超过 {EXTENSIONS_MAX} 个 / more than {EXTENSIONS_MAX} extension attributes"
-    for name, value in extensions.items():
-        if not _EXTENSION.fullmatch(name):
-            return f"扩展属性名“{name[:40]}”无效 / extension attribute name {name[:40]!r} is not [a-z0-9]{{1,20}}"
-        if not isinstance(value, str | int | bool) or len(str(value)) > TEXT_MAX:
-            return f"扩展属性“{name}”的值无效 / extension attribute {name!r} must be a short string, integer or boolean"
-    return ""
 
 
 _CODES = (
@@ -335,30 +277,17 @@ _MIXED = "一批只能来自一个 source / all records of a batch have one sour
 def _append(batch: Batch, position: int, event: CloudEvent, extensions: str, latest_us: int) -> tuple[str, str] | None:
     """Check one event and add it to the columns; code and detail when it is refused."""
     data = event.data
-    if not _is_number(event.sequence):
+    if not is_number(event.sequence):
         return "sequence-invalid", "sequence 须为 1 至 18 位数字 / sequence must be 1 to 18 digits"
     batch.last_sequence = max(batch.last_sequence, int(event.sequence))
-    try:
-        start_us, end_us, _ = parse_instant(data.start), parse_instant(data.end), parse_instant(event.time)
-    except (ValueError, OverflowError):
-        return "time-invalid", "时间须为带时区的 RFC 3339 / instants must be RFC 3339 with an offset"
-    active_ms = data.active_ms if data.active_s is None else data.active_s * 1000
-    if active_ms is None or (data.active_s is not None and data.active_ms is not None):
-        return "active-invalid", "active_s 与 active_ms 须且只须给出一个 / give exactly one of active_s and active_ms"
-    span_us = end_us - start_us
-    if start_us < EARLIEST_US:
-        return "time-invalid", "开始早于 2000 年 / the interval starts before 2000"
-    if span_us < 0:
-        return "end-before-start", "结束早于开始 / the interval ends before it starts"
-    if active_ms * 1000 > span_us:
-        return "active-exceeds-interval", "计费时长超过区间 / the active time is longer than the interval"
-    if end_us > latest_us:
-        return "in-the-future", "区间尚未结束，请检查时钟 / the interval has not ended yet; check the clock"
+    checked = interval_of(event, latest_us)
+    if not isinstance(checked, Interval):
+        return checked
     if not data.final:
         return "not-final", "只接受已结束的区间（final 为 true）/ only closed intervals (final true) are accepted"
-    texts = event.id + event.subject + data.job + data.state + (data.voucher or "")
-    if not texts.isprintable() or not all(part.model.isprintable() for part in data.accelerators):
-        return "text-invalid", "文字中有控制字符 / control characters in a text member"
+    if fault := text_fault(event):
+        return fault
+    start_us, end_us, active_ms = checked
     leaf = encode(
         event.id, event.subject, data.job, data.attempt, start_us, end_us, active_ms, data.accelerators, data.state,
         True, data.voucher, extensions,

@@ -24,8 +24,6 @@ from metering.errors import MeteringError
 from metering.model import Accelerator, UsageRecord
 
 MAGIC = b"SQU1"
-TEXT_MAX = 255
-"""Longest id, account, job, state, voucher or model, in characters."""
 
 
 class Cards(Protocol):

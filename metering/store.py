@@ -11,6 +11,7 @@ from sqlalchemy import delete, func, select, update
 from ledger.sql import Conflict, Connection, execute_all, insert_new, insert_rows, select_in
 from ledger.tree import hash_leaf
 from metering import segment, tables
+from metering.completeness import Declaration
 from metering.rating import Line, LineKey
 
 PLACES = 1 << 14
@@ -278,3 +279,24 @@ async def account_segments(
         .limit(limit)
     )
     return [(row.number, row.segment) for row in await conn.execute(query)]
+
+
+async def declare(conn: Connection, centre: str, kid: str, now_us: int, new: Sequence[Declaration]) -> None:
+    """Append declarations; one that says what the newest of its month and account says changes nothing."""
+    rows = []
+    newest = await load_declarations(conn, centre)
+    for one in new:
+        number, earlier = newest.get((one.month, one.account), (0, None))
+        if one != earlier:
+            rows.append((centre, one.month, one.account, number + 1, one.jobs, one.segments, one.gpu_ms, kid, now_us))
+    await insert_rows(conn, tables.declaration, rows)
+
+
+async def load_declarations(conn: Connection, centre: str) -> dict[tuple[int, str], tuple[int, Declaration]]:
+    """Number and content of the newest declaration by month and account."""
+    table = tables.declaration.c
+    query = select(tables.declaration).where(table.centre == centre).order_by(table.number)
+    return {
+        (row.month, row.account): (row.number, Declaration(row.month, row.account, row.jobs, row.segments, row.gpu_ms))
+        for row in await conn.execute(query)
+    }

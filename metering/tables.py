@@ -124,4 +124,17 @@ status_count = table(
     Column("records", INT, nullable=False),
 )
 
-APPEND_ONLY = ("usage_batch", "usage_id", "batch_account")
+declaration = table(
+    "declaration",
+    Column("centre", TEXT, primary_key=True),
+    Column("month", INT, primary_key=True),
+    Column("account", TEXT, primary_key=True),
+    Column("number", INT, primary_key=True),
+    Column("jobs", INT, nullable=False),
+    Column("segments", INT, nullable=False),
+    Column("gpu_ms", INT, nullable=False),
+    Column("kid", TEXT, nullable=False),
+    Column("declared_us", INT, nullable=False),
+)
+
+APPEND_ONLY = ("usage_batch", "usage_id", "batch_account", "declaration")

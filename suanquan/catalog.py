@@ -12,7 +12,8 @@ from ledger.amount import INT64_MAX
 from metering.accelerators import AcceleratorRegister, load_accelerators
 from metering.prices import PriceList, load_prices
 from metering.rating import Tariff, Tariffs
-from voucher.scheme import Scheme, load_schemes
+from voucher.scheme import Scheme, Series
+from voucher.scheme_reader import load_series
 
 ACCELERATORS = "accelerators/accelerators.toml"
 PRICES = "prices/sandbox.toml"
@@ -22,7 +23,7 @@ PRICES = "prices/sandbox.toml"
 class Catalog:
     """What usage is rated by and vouchers are issued under."""
 
-    schemes: Mapping[str, Scheme]
+    series: Mapping[str, Series]
     accelerators: AcceleratorRegister
     prices: PriceList
     digest: bytes
@@ -48,6 +49,11 @@ class Catalog:
         return tariff
 
     @cached_property
+    def schemes(self) -> dict[str, Scheme]:
+        """The latest version of every scheme by id: its names and status. Which version decides depends on the day."""
+        return {name: series.latest for name, series in self.series.items()}
+
+    @cached_property
     def capacity_gflops(self) -> dict[str, int]:
         """Dense FP16 GFLOPS of one card by canonical model, as registered last."""
         found = ((model, self.accelerators.resolve(model, INT64_MAX - 1)) for model in self.accelerators.models)
@@ -64,6 +70,6 @@ def load_catalog(config: Path) -> Catalog:
     registers = [(config / name).read_bytes() for name in (ACCELERATORS, PRICES)]
     accelerators = load_accelerators(registers[0], ACCELERATORS)
     prices = load_prices(registers[1], PRICES, accelerators.models)
-    schemes = load_schemes(config / "schemes")
+    series = load_series(config / "schemes")
     digest = sha256(b"".join(sha256(data).digest() for data in registers)).digest()
-    return Catalog(schemes, accelerators, prices, digest)
+    return Catalog(series, accelerators, prices, digest)

@@ -18,7 +18,9 @@ from suanquan.db.schema import check_server, require_head
 from suanquan.decision_keys import folder_of, load_decision_keys
 from suanquan.errors import cause_of
 from suanquan.home import Home, read_passphrase
+from suanquan.key_ring import KeyRing
 from suanquan.note_keys import load_verifier_keys
+from suanquan.pkcs11_signer import SUFFIX
 from suanquan.settings import load_settings
 
 FREE_BYTES_MIN = 1 << 30
@@ -83,7 +85,7 @@ def _home(home: Home, passphrase_file: Path | None) -> Iterator[Check]:
         chosen = passphrase_file or (made if made.is_file() else None)
         yield _try(
             "passphrase",
-            lambda: (home.load_signing_key(read_passphrase(chosen)), "ok")[1],
+            lambda: (KeyRing(home, read_passphrase(chosen)), "ok")[1],
             "--passphrase-file 指向正确的 0600 文件 / point --passphrase-file to the right file, mode 0600",
         )
 
@@ -112,7 +114,8 @@ def _quick_check(database: Path) -> str:
 
 def _signing_key(home: Home) -> str:
     kid = home.load_registry().signing_key().kid
-    (home.keys / f"{kid}.pem").stat()
+    if not any((home.keys / f"{kid}{form}").exists() for form in (".pem", SUFFIX)):
+        raise ValueError(f"没有私钥 there is no private key of {kid}")
     return kid
 
 

@@ -56,6 +56,11 @@ class Home:
         return self.path / "keys"
 
     @property
+    def registry_file(self) -> Path:
+        """The issuer's public keys and their states; the last file that making a key writes."""
+        return self.keys / "registry.json"
+
+    @property
     def log_keys(self) -> Path:
         """Keys that sign the log's heads."""
         return self.keys / "log"
@@ -68,7 +73,7 @@ class Home:
     @property
     def has_keys(self) -> bool:
         """Whether the issuer's keys were made, which happens after the database and before the settings are written."""
-        return (self.keys / "registry.json").exists()
+        return self.registry_file.exists()
 
     def require(self) -> Home:
         """This home, if it was initialised.
@@ -114,7 +119,7 @@ class Home:
             DomainError: `key-registry-malformed`.
 
         """
-        file = self.keys / "registry.json"
+        file = self.registry_file
         try:
             data = json.loads(file.read_bytes())
         except ValueError as fault:
@@ -124,6 +129,10 @@ class Home:
                 f"{file} is not JSON; restore it from a backup",
             ) from fault
         return KeyRegistry.from_data(data)
+
+    def save_registry(self, registry: KeyRegistry) -> None:
+        """Write the issuer's keys, whole or not at all."""
+        write_secret(self.registry_file, json.dumps(registry.to_data(), indent=1).encode())
 
     def load_signing_key(self, passphrase: bytes) -> Ed25519PrivateKey:
         """The active private key.
@@ -156,6 +165,23 @@ def read_passphrase(path: Path | None) -> bytes:
             "请用 --passphrase-file 或环境变量 SUANQUAN_PASSPHRASE_FILE 指明口令文件",
             "name the passphrase file with --passphrase-file or SUANQUAN_PASSPHRASE_FILE",
         )
+    text = read_secret(path)
+    if len(text) < PASSPHRASE_MIN:
+        raise ServiceError(
+            "passphrase-short",
+            f"口令至少 {PASSPHRASE_MIN} 个字节",
+            f"the passphrase has at least {PASSPHRASE_MIN} bytes",
+        )
+    return text
+
+
+def read_secret(path: Path) -> bytes:
+    """What a file holds that only its owner can read, without white space around it.
+
+    Raises:
+        ServiceError: `passphrase-unreadable` or `passphrase-exposed`.
+
+    """
     try:
         mode = path.stat().st_mode
         text = path.read_bytes().strip()
@@ -168,12 +194,6 @@ def read_passphrase(path: Path | None) -> bytes:
             "passphrase-exposed",
             f"口令文件 {path} 可被他人读取，请 chmod 600",
             f"{path} can be read by others; chmod 600 it",
-        )
-    if len(text) < PASSPHRASE_MIN:
-        raise ServiceError(
-            "passphrase-short",
-            f"口令至少 {PASSPHRASE_MIN} 个字节",
-            f"the passphrase has at least {PASSPHRASE_MIN} bytes",
         )
     return text
 
@@ -220,7 +240,7 @@ def _create_key(home: Home, issuer: str, passphrase: bytes) -> None:
     public = PublicKey.of(key)
     registry = KeyRegistry(issuer).announced(public).activated(public.kid)
     write_secret(home.keys / f"{public.kid}.pem", encode_private_key(key, passphrase))
-    write_secret(home.keys / "registry.json", json.dumps(registry.to_data(), indent=1).encode())
+    home.save_registry(registry)
 
 
 def write_secret(path: Path, data: bytes) -> None:

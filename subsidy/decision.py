@@ -27,12 +27,12 @@ FORMAT = 1
 TYP = "subsidy-decision+jwt"
 SALT_BYTES = 16
 DEPTH_MAX = 64
-SAID_BY_RULES = ("facts_sha256", "documents", "evaluator_version", "result", "explanation", "terms")
+SAID_BY_RULES = ("facts_sha256", "documents", "readings", "evaluator_version", "result", "explanation", "terms")
 
 
 @dataclass(frozen=True)
 class RuleBook:
-    """The documents of one day: their texts by file name, and the rules that were read from them."""
+    """The documents at hand: their texts by file name, every revision among them, and the rules that were read from them."""
 
     texts: Mapping[str, str]
     policies: Policies
@@ -45,7 +45,7 @@ class RuleBook:
     @cached_property
     def documents(self) -> list[dict[str, Any]]:
         """Every document that was at hand, by file name: id, revision, names, and the SHA-256 of the file's text."""
-        by_digest = {document.digest: document for document in self.policies.documents.values()}
+        by_digest = {document.digest: document for era in self.policies.eras() for document in era.documents.values()}
         digests = {name: text_digest(text) for name, text in sorted(self.texts.items())}
         return [
             {
@@ -169,14 +169,15 @@ def facts_digest(salt: str, facts: Mapping[str, Any]) -> str:
 
 def say(book: RuleBook, outcome: Outcome, facts: Facts, salt: str) -> dict[str, Any]:
     """The part of a record that follows from facts and documents alone."""
-    explanation = book.explainer.explain(outcome)
+    explanation, era = book.explainer.explain(outcome), book.policies.era(outcome.on)
     return {
         "facts_sha256": facts_digest(salt, plain_facts(facts)),
         "documents": book.documents,
+        "readings": {name: era.readings[name].taken for name in sorted(era.readings)},
         "evaluator_version": EVALUATOR_VERSION,
         "result": summary(outcome),
         "explanation": explanation,
-        "terms": _terms(book.policies, {*_names(explanation["conditions"]), *outcome.missing}),
+        "terms": _terms(era, {*_names(explanation["conditions"]), *outcome.missing}),
     }
 
 

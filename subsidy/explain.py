@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 from subsidy.advice import Change, nearest_pass, next_question
 from subsidy.evaluate import EVALUATOR_VERSION
 from subsidy.facts import Facts, Value
+from subsidy.lives import lives
 from subsidy.operators import OPPOSITES, SYMBOLS, Compare, Condition, Count, Junction, Number, Quantity
 from subsidy.outcome import FEN_PER_YUAN, Outcome, Status
 from subsidy.policies import Closed, Policies, Rule
@@ -20,6 +21,7 @@ from subsidy.policy import Clause, Document, OpenPoint, Question, Requirement
 _VERDICTS = {True: "met", False: "failed", None: "unknown"}
 _Describe: TypeAlias = Callable[[Facts, bool | None], dict[str, Any]]
 
+LIVES_KEPT_MAX = 10_000
 _PLAIN = frozenset({bool, int, str, type(None)})
 
 
@@ -56,8 +58,13 @@ class Explainer:
 
     def __init__(self, policies: Policies) -> None:
         self._policies = policies
-        self._rules = {id(rule): self._wording(rule) for rule in policies.rules()}
-        self._closed = {clause.id: _Wording(self._describe(clause, (clause,))) for clause in policies.clauses.values()}
+        self._rules: dict[int, _Wording] = {}
+        self._closed: dict[int, _Wording] = {}
+        self._lives: dict[tuple[int, date], list[dict[str, Any]]] = {}
+        for era in policies.eras():
+            words = _Words(era)
+            self._rules |= {id(rule): words.of(rule) for rule in era.rules()}
+            self._closed |= {id(clause): _Wording(words.describe(clause, (clause,))) for clause in era.clauses.values()}
 
     def answer(self, outcome: Outcome) -> dict[str, Any]:
         """The figures of an outcome and, as `explanation`, why."""
@@ -66,12 +73,13 @@ class Explainer:
     def explain(self, outcome: Outcome) -> dict[str, Any]:
         """Why: documents, layers, conditions, questions for a person, what to ask next, what would have to change, open readings."""
         rule = outcome.rule
-        wording = self._closed[rule.clause.id] if isinstance(rule, Closed) else self._rules[id(rule)]
+        wording = self._closed[id(rule.clause)] if isinstance(rule, Closed) else self._rules[id(rule)]
         known, verdicts = outcome.known or {}, outcome.verdicts
         return {
             **wording.clause,
             "on": outcome.on.isoformat(),
             "layers": _layers(wording, outcome),
+            "lives": self._lives_of(rule.clause, outcome.on),
             "conditions": [
                 describe(known, verdict) for describe, verdict in zip(wording.requirements, verdicts, strict=False)
             ],
@@ -86,12 +94,40 @@ class Explainer:
         fact = next_question(self._policies, outcome)
         return None if fact is None else {"fact": fact.name, "zh": fact.question_zh, "en": fact.question_en}
 
-    def _wording(self, rule: Rule) -> _Wording:
+    def _lives_of(self, clause: Clause, on: date) -> list[dict[str, Any]]:
+        """Lives of the layers on a day, put into words once for each day."""
+        key = (id(clause), on)
+        found = self._lives.get(key)
+        if found is None:
+            if len(self._lives) >= LIVES_KEPT_MAX:
+                self._lives.clear()
+            found = self._lives[key] = [
+                {
+                    "layer": life.layer.value,
+                    "clause": life.clause.id,
+                    "document": life.document.number,
+                    "state": life.state,
+                    "in_force_from": life.document.first_day.isoformat(),
+                    "in_force_to": life.document.last_day.isoformat(),
+                }
+                for life in lives(self._policies, clause, on)
+            ]
+        return found
+
+
+class _Words:
+    """Puts into words what the rules of one set of revisions say whatever the facts."""
+
+    def __init__(self, policies: Policies) -> None:
+        self._policies = policies
+
+    def of(self, rule: Rule) -> _Wording:
+        """The wording of a rule."""
         layers: dict[str, list[int]] = {}
         for at, requirement in enumerate(rule.requirements):
             layers.setdefault(requirement.layer.value, []).append(at)
         return _Wording(
-            self._describe(rule.clause, rule.parts),
+            self.describe(rule.clause, rule.parts),
             tuple(self._describe_requirement(requirement) for requirement in rule.requirements),
             tuple(self._describe_quantity(name) for name, _ in rule.steps),
             tuple((layer, tuple(positions)) for layer, positions in layers.items()),
@@ -102,7 +138,8 @@ class Explainer:
         entry = next(entry for entry in entries if entry is not None)
         return {"name": name, "zh": entry.zh, "en": entry.en}
 
-    def _describe(self, clause: Clause, parts: tuple[Clause, ...]) -> dict[str, Any]:
+    def describe(self, clause: Clause, parts: tuple[Clause, ...]) -> dict[str, Any]:
+        """What stands about a clause and the documents that decide it."""
         quote = parts[-1].benefit.quote
         return {
             "evaluator_version": EVALUATOR_VERSION,

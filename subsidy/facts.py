@@ -50,7 +50,7 @@ class Supplier(enum.Enum):
 class Fact:
     """One entry of a dictionary.
 
-    `values` are the words of a choice or set (`open` lets a set hold others), `low` and `high` the bounds of a number, both
+    `values` are the words of a choice or set (`open` admits others), `low` and `high` the bounds of a number, both
     inclusive. `assumed` is the value taken when the fact is absent; None leaves it unknown. `effort` ranks what an answer
     costs: 1 known by heart, 2 a document to fetch, 3 a measurement, test or audit.
     """
@@ -157,7 +157,7 @@ def _bounded(fact: Fact, number: Decimal, value: Value) -> Value | Fault:
 
 
 def _choice(fact: Fact, written: object) -> Value | Fault:
-    if isinstance(written, str) and written in fact.values:
+    if isinstance(written, str) and (fact.open or written in fact.values):
         return written
     return _unlisted(fact, written)
 

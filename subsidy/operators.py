@@ -8,7 +8,7 @@ Every node carries closures built once, when its document is loaded; arithmetic 
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from fractions import Fraction
 from typing import Any, TypeAlias, cast
 
@@ -81,34 +81,42 @@ class Quantity:
 class Compare:
     """One fact against a fixed value, a set of words (`in`) or a quantity.
 
-    `of` is the quantity that `name` stands for, if it is none of the facts.
+    `of` is the quantity that `name` stands for, if it is none of the facts. `unknown` gives the names of the unknown facts
+    that can still change the verdict.
     """
 
-    __slots__ = ("name", "of", "operand", "operator", "test")
+    __slots__ = ("name", "of", "operand", "operator", "test", "unknown")
 
     def __init__(self, name: str, op: str, operand: Value | Quantity, of: Quantity | None = None) -> None:
         self.name = name
         self.operator = op
         self.operand = operand
         self.of = of
+        self.unknown: Callable[[Facts], Iterable[str]]
         if of is None and not isinstance(operand, Quantity):
             self.test: Test = _compare_fixed(name, op, operand)
+            self.unknown = _unless_in(name)
         else:
+            left = named(name, of)
             limit = operand if isinstance(operand, Quantity) else constant(cast("int", operand))
-            self.test = _compare_numbers(of or named(name), op, limit)
+            self.test = _compare_numbers(of or left, op, limit)
+            self.unknown = self._unknown_numbers(left, limit)
 
-    def unknown(self, facts: Facts) -> Iterator[str]:
-        """Names of the unknown facts that can still change the verdict."""
-        if self.test(facts) is None:
-            yield from named(self.name, self.of).unknown(facts)
-            if isinstance(self.operand, Quantity):
-                yield from self.operand.unknown(facts)
+    def _unknown_numbers(self, left: Quantity, limit: Quantity) -> Callable[[Facts], Iterable[str]]:
+        test = self.test
+
+        def unknown(facts: Facts) -> Iterator[str]:
+            if test(facts) is None:
+                yield from left.unknown(facts)
+                yield from limit.unknown(facts)
+
+        return unknown
 
 
 class Count:
     """How many of the words `of` a set holds, against a number."""
 
-    __slots__ = ("name", "number", "of", "operator", "test")
+    __slots__ = ("name", "number", "of", "operator", "test", "unknown")
 
     def __init__(self, name: str, of: Sequence[str], op: str, number: int) -> None:
         self.name = name
@@ -122,11 +130,7 @@ class Count:
             return None if held is None else compare(len(words & held), number)
 
         self.test: Test = test
-
-    def unknown(self, facts: Facts) -> Iterator[str]:
-        """Names of the unknown facts that can still change the verdict."""
-        if self.name not in facts:
-            yield self.name
+        self.unknown = _unless_in(name)
 
 
 class Junction:
@@ -179,6 +183,16 @@ class Not:
 
 
 Condition: TypeAlias = Compare | Count | Junction | Not
+
+
+def _unless_in(name: str) -> Callable[[Facts], Iterable[str]]:
+    """The name, while the fact is unknown."""
+    just, nothing = (name,), ()
+
+    def unknown(facts: Facts) -> Iterable[str]:
+        return nothing if name in facts else just
+
+    return unknown
 
 
 def names_read(node: Condition | Quantity) -> Iterator[str]:

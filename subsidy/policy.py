@@ -159,6 +159,7 @@ class NamedQuantity:
 class Document:
     """One policy document. Days are Asia/Shanghai dates, both ends inclusive; the smaller `precedence` prevails.
 
+    `effective_from` is the first day of application that this revision of the rules decides; None for the first revision.
     `source_sha256` fixes the text that quotes are checked against, `digest` the rules file itself, so that a decision can
     name exactly what it applied.
     """
@@ -182,6 +183,7 @@ class Document:
     facts: Dictionary
     quantities: Mapping[str, NamedQuantity]
     clauses: tuple[Clause, ...]
+    effective_from: date | None = None
 
     def in_force(self, on: date) -> bool:
         """Whether the document applies to an application received on that day."""

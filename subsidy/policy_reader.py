@@ -74,6 +74,7 @@ class _Reader:
             facts=facts,
             quantities=quantities,
             clauses=clauses,
+            effective_from=header.day("effective_from") if header.has("effective_from") else None,
         )
         self._check_header(document)
         validity.done()

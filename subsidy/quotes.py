@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import bisect
 import itertools
+import re
 from collections.abc import Iterator, Mapping
 from hashlib import sha256
 
 from ledger.errors import Finding, Kind
 from subsidy.errors import SubsidyError
-from subsidy.policy import Clause, Document, Quote
+from subsidy.operators import Number
+from subsidy.policy import AmountKind, Benefit, Clause, Document, Quote
 
+_FIGURE = re.compile(r"(\d+) ?(亿元|万元|元|%)")
+_SCALES = {"元": 1, "万元": 10_000, "亿元": 100_000_000}
 _IGNORED = str.maketrans("", "", " \t\u3000\u00a0*")
 
 
@@ -92,3 +96,23 @@ def _clause_quotes(clause: Clause) -> Iterator[tuple[str, Quote]]:
         yield f"{clause.id} {requirement.id}", requirement.quote
     if clause.benefit.quote is not None:
         yield f"{clause.id} benefit", clause.benefit.quote
+
+
+def unquoted(benefit: Benefit) -> list[Number]:
+    """The fixed sums and rates of a benefit that its quote does not name."""
+    sums, percents = _figures(benefit.quote)
+    fixed = [quantity.value({}) for quantity in (benefit.of, benefit.cap) if quantity is not None]
+    missing: list[Number] = [number for number in fixed if number is not None and number not in sums]
+    missing += [number for number in benefit.range_yuan or () if number not in sums]
+    exact = benefit.kind is AmountKind.EXACT
+    if (percents and benefit.rate * 100 not in percents) or (exact and benefit.rate not in sums):
+        missing.append(benefit.rate)
+    return missing
+
+
+def _figures(quote: Quote | None) -> tuple[set[Number], set[Number]]:
+    """The sums in yuan and the percentages that a quote names."""
+    found = _FIGURE.findall(quote.text) if quote is not None else []
+    return {int(number) * _SCALES[unit] for number, unit in found if unit != "%"}, {
+        int(number) for number, unit in found if unit == "%"
+    }

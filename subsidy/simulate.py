@@ -1,9 +1,10 @@
-"""What clauses would cost over many applicants, and what another day, document or fact would change."""
+"""What clauses would cost over many applicants: exact sums in fen, with a low and a high end."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date
 
 from subsidy.evaluate import evaluate
@@ -16,7 +17,8 @@ from subsidy.policies import Policies
 class Budget:
     """What one clause comes to in one year: `low_fen` is sure, `high_fen` adds what questions, missing facts and ranges may bring.
 
-    Where a text names no sum nothing can be added; `without_figure` counts those applicants.
+    Where a text names no sum nothing can be added; `without_figure` counts those applicants. `asks` counts the questions
+    for a person that stand, by their id.
     """
 
     applicants: int = 0
@@ -26,6 +28,7 @@ class Budget:
     without_figure: int = 0
     low_fen: int = 0
     high_fen: int = 0
+    asks: Counter[str] = field(default_factory=Counter)
 
     def add(self, outcome: Outcome) -> None:
         """Count one outcome."""
@@ -37,37 +40,41 @@ class Budget:
         self.without_figure += high is None
         self.low_fen += low
         self.high_fen += high or 0
+        if outcome.needs_human:
+            self.asks.update([question.id for question in outcome.questions if question.person])
+
+    def include(self, other: Budget) -> None:
+        """Add what another budget came to."""
+        self.applicants += other.applicants
+        self.eligible += other.eligible
+        self.undecided += other.undecided
+        self.needs_human += other.needs_human
+        self.without_figure += other.without_figure
+        self.low_fen += other.low_fen
+        self.high_fen += other.high_fen
+        self.asks.update(other.asks)
 
 
-def simulate(
-    policies: Policies, applicants: Iterable[tuple[Facts, date]], clauses: Sequence[str]
-) -> Iterator[dict[tuple[str, int], Budget]]:
+Budgets = dict[tuple[str, int], Budget]
+"""By clause and year of receipt."""
+
+
+def simulate(policies: Policies, applicants: Iterable[tuple[Facts, date]], clauses: Sequence[str]) -> Iterator[Budgets]:
     """Budgets by clause and year. The one mapping is yielded after each applicant, so that progress can be shown."""
-    budgets: dict[tuple[str, int], Budget] = {}
+    budgets: Budgets = {}
     for facts, on in applicants:
         for name in clauses:
-            budgets.setdefault((name, on.year), Budget()).add(evaluate(policies, name, facts, on))
+            budget = budgets.get((name, on.year))
+            if budget is None:
+                budget = budgets[name, on.year] = Budget()
+            budget.add(evaluate(policies, name, facts, on))
         yield budgets
 
 
-@dataclass(frozen=True, slots=True)
-class Changed:
-    """A condition whose verdict differs between two answers; None is unknown, and also that one answer lacks the condition."""
-
-    document: str
-    condition: str
-    before: bool | None
-    after: bool | None
-
-
-def difference(before: Outcome, after: Outcome) -> tuple[Changed, ...]:
-    """Where two answers to one clause differ: with other facts, on another day, or under another version of a document."""
-    first, second = (
-        {(requirement.document, requirement.id): verdict for requirement, verdict in outcome.judged()}
-        for outcome in (before, after)
-    )
-    return tuple(
-        Changed(*key, first.get(key), second.get(key))
-        for key in {**first, **second}
-        if first.get(key) is not second.get(key)
-    )
+def by_department(policies: Policies, budgets: Mapping[tuple[str, int], Budget]) -> dict[tuple[str, int], Budget]:
+    """Sums by the department that leads the clause (the first it names), so that no yuan counts twice, and year."""
+    sums: dict[tuple[str, int], Budget] = {}
+    for (name, year), budget in budgets.items():
+        clause = policies.clause(name)
+        sums.setdefault((clause.departments[0], year), Budget()).include(budget)
+    return sums

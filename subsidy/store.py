@@ -1,17 +1,114 @@
-"""SQL of subsidies, on a connection that the caller owns."""
+"""SQL of procedures, of the register and of decisions, on a connection that the caller owns."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from ledger.sql import Connection, chunks, insert_new, insert_rows
 from subsidy import tables
+from subsidy.register import Claim
 
-# Decisions
+STEP, CLAIM = tables.procedure_step.c, tables.support_claim.c
+PART = 2_000
+
+
+class StepRow(NamedTuple):
+    """A step as stored; `body` is the payload of its NOTE."""
+
+    number: int
+    subject: str
+    round: str
+    step: str
+    person: str
+    role: str
+    at_us: int
+    event_id: bytes
+    body: bytes
+
+
+async def next_step_number(conn: Connection) -> int:
+    """Number of the next step: 1, 2, 3 … without gaps."""
+    return int((await conn.execute(select(func.coalesce(func.max(STEP.number), 0)))).scalar_one()) + 1
+
+
+async def add_step(conn: Connection, row: StepRow) -> None:
+    """Append a step."""
+    await insert_rows(conn, tables.procedure_step, [tuple(row)])
+
+
+async def find_step(conn: Connection, event_id: bytes) -> StepRow | None:
+    """The step that an event recorded."""
+    row = (await conn.execute(select(tables.procedure_step).where(STEP.event_id == event_id))).one_or_none()
+    return None if row is None else StepRow(*row)
+
+
+async def steps_of(conn: Connection, subject: str) -> list[StepRow]:
+    """The steps of one round or application, in order."""
+    query = select(tables.procedure_step).where(STEP.subject == subject).order_by(STEP.number)
+    return [StepRow(*row) for row in await conn.execute(query)]
+
+
+async def steps_of_round(conn: Connection, round_: str) -> list[StepRow]:
+    """The steps of a round and of all its applications, in order."""
+    query = select(tables.procedure_step).where(STEP.round == round_).order_by(STEP.number)
+    return [StepRow(*row) for row in await conn.execute(query)]
+
+
+async def count_applications(conn: Connection, round_: str) -> int:
+    """Applications of a round, withdrawn ones included."""
+    query = select(func.count(STEP.subject.distinct())).where(STEP.round == round_, STEP.subject != round_)
+    return int((await conn.execute(query)).scalar_one())
+
+
+async def steps_named(conn: Connection, step: str) -> list[StepRow]:
+    """Every step of this name, in order: all calls, for example."""
+    query = select(tables.procedure_step).where(STEP.step == step).order_by(STEP.number)
+    return [StepRow(*row) for row in await conn.execute(query)]
+
+
+async def every_step(conn: Connection) -> AsyncIterator[StepRow]:
+    """All steps in order, fetched in parts."""
+    query = select(tables.procedure_step).order_by(STEP.number).execution_options(yield_per=PART)
+    async for part in (await conn.stream(query)).partitions():
+        for row in part:
+            yield StepRow(*row)
+
+
+async def next_claim_number(conn: Connection) -> int:
+    """Number of the next row of the register."""
+    return int((await conn.execute(select(func.coalesce(func.max(CLAIM.number), 0)))).scalar_one()) + 1
+
+
+async def add_claims(conn: Connection, claims: Sequence[Claim]) -> None:
+    """Append rows to the register."""
+    await insert_rows(conn, tables.support_claim, [tuple(claim) for claim in claims])
+
+
+async def claims_on(conn: Connection, digests: Iterable[bytes]) -> list[Claim]:
+    """Rows of the register about these commitments, in order."""
+    found: list[Claim] = []
+    for part in chunks(digests):
+        query = select(tables.support_claim).where(CLAIM.digest.in_(part)).order_by(CLAIM.number)
+        found.extend(Claim(*row) for row in await conn.execute(query))
+    return found
+
+
+async def claims_of(conn: Connection, subject: str) -> list[Claim]:
+    """Rows of the register of one subject, in order."""
+    query = select(tables.support_claim).where(CLAIM.subject == subject).order_by(CLAIM.number)
+    return [Claim(*row) for row in await conn.execute(query)]
+
+
+async def every_claim(conn: Connection) -> AsyncIterator[Claim]:
+    """The whole register in order, fetched in parts."""
+    query = select(tables.support_claim).order_by(CLAIM.number).execution_options(yield_per=PART)
+    async for part in (await conn.stream(query)).partitions():
+        for row in part:
+            yield Claim(*row)
 
 
 @dataclass(frozen=True, slots=True)

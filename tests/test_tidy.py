@@ -158,7 +158,7 @@ def test_no_file_is_heavy_and_no_lock_names_hosts():
     assert [path for path in files() if path.name == "uv.lock" or path.match("pylock*.toml")] == []
 
 
-@pytest.mark.parametrize("name", ["requirements.lock", "requirements-dev.lock"])
+@pytest.mark.parametrize("name", ["requirements.lock", "requirements-dev.lock", "requirements-agent.lock"])
 def test_locks_pin_every_requirement_by_hash(name):
     """Each line is a pinned name with its hashes: no address, no option, nothing unpinned."""
     assert LOCK.fullmatch((ROOT / name).read_text("utf-8"))

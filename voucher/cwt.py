@@ -1,7 +1,8 @@
 """Strict CWT for QR codes: COSE_Sign1 with Ed25519 (RFC 9052, RFC 8392) in base45 (RFC 9285) after `SQ1:`, one spelling each.
 
 The twin of `ledger.jws`, with the same checks in the same order and the same codes. Everything is in the protected header;
-there is no compression, whose bombs would cost more than its nine per cent gain.
+there is no compression, whose bombs would cost more than its nine per cent gain. A key is named by the first 8 bytes of its
+thumbprint, as in the EU's health certificates: a name is no proof, and a QR code has no room for 32.
 """
 
 from __future__ import annotations
@@ -13,13 +14,15 @@ import base45
 import cbor2
 
 from ledger import base64url
-from ledger.ed25519 import PublicKey
 from ledger.errors import Kind
+from ledger.jws import VerifyingKey
 from voucher.errors import VoucherError
 
 PREFIX = "SQ1:"
 BYTES_MAX = 434
 """What a QR code of version 16 at error level M holds, prefix included."""
+
+KID_BYTES = 8
 
 _TAG_SIGN1 = b"\xd2"
 _ED25519 = -19
@@ -28,8 +31,13 @@ _ALG, _KID, _TYP = 1, 4, 16
 
 def signing_input(claims: Mapping[int, Any], *, typ: str, kid: str) -> bytes:
     """Exact bytes to sign: the Sig_structure over canonical header and claims."""
-    protected = {_ALG: _ED25519, _KID: base64url.decode(kid), _TYP: typ}
+    protected = {_ALG: _ED25519, _KID: short_kid(kid), _TYP: typ}
     return sig_structure(_canonical(protected), _canonical(claims))
+
+
+def short_kid(kid: str) -> bytes:
+    """Name of a key in a COSE header: the first bytes of its thumbprint."""
+    return base64url.decode(kid)[:KID_BYTES]
 
 
 def sig_structure(protected: bytes, payload: bytes) -> bytes:
@@ -44,39 +52,62 @@ def compact(signed: bytes, signature: bytes) -> str:
         VoucherError: `cwt-too-large`, more than the QR code holds.
 
     """
-    match _decode_cbor(signed):
-        case ["Signature1", bytes() as protected, b"", bytes() as payload]:
-            pass
-        case _:
-            raise _malformed("的待签字节不合规", "was not made of a Sig_structure")
-    data = _TAG_SIGN1 + _canonical([protected, {}, payload, signature])
+    data = sign1(signed, signature)
     if len(data) > BYTES_MAX:
         raise VoucherError(
             "cwt-too-large",
-            f"二维码凭证 {len(data)} 字节，超过 {BYTES_MAX} 字节；请缩短签发方地址、方案编号或中心列表",
-            f"the QR voucher takes {len(data)} bytes of {BYTES_MAX}; shorten the issuer, the scheme id or the centres",
+            f"二维码凭证 {len(data)} 字节，超过 {BYTES_MAX} 字节；请缩短签发方标识、对外地址、方案编号或中心列表",
+            f"the QR voucher takes {len(data)} bytes of {BYTES_MAX}; shorten the issuer, the public address, the scheme id or the centres",
         )
     return PREFIX + str(base45.b45encode(data), "ascii")
 
 
-def verify(text: str, keys: Mapping[str, PublicKey], typ: str) -> tuple[str, Any]:
+def sign1(signed: bytes, signature: bytes) -> bytes:
+    """COSE_Sign1 (tag 18) of a signing input and its signature."""
+    match _decode_cbor(signed):
+        case ["Signature1", bytes() as protected, b"", bytes() as payload]:
+            return _TAG_SIGN1 + _canonical([protected, {}, payload, signature])
+    raise _malformed("的待签字节不合规", "was not made of a Sig_structure")
+
+
+def verify(text: str, keys: Mapping[str, VerifyingKey], typ: str) -> tuple[str, Any]:
     """Key id and payload (any canonical CBOR without tags) of a QR text of type `typ` that one of `keys` signed.
 
     Raises:
         VoucherError: of kind PROOF and nothing else, whatever the text.
 
     """
-    protected, payload, signature = _parts(_decode_base45(text))
+    return verify_bytes(_decode_base45(text), keys, typ)
+
+
+def signed_bytes(text: str) -> bytes:
+    """Exact bytes that the signature of a QR text covers.
+
+    Raises:
+        VoucherError: of kind PROOF: no such text.
+
+    """
+    protected, payload, _ = _parts(_decode_base45(text))
+    return sig_structure(protected, payload)
+
+
+def verify_bytes(
+    data: bytes, keys: Mapping[str, VerifyingKey], typ: str, *, bytes_max: int = BYTES_MAX
+) -> tuple[str, Any]:
+    """Key id and payload of a COSE_Sign1, as `verify`."""
+    if len(data) > bytes_max:
+        raise _too_large(bytes_max)
+    protected, payload, signature = _parts(data)
     header, claims = _decode_cbor(protected), _decode_cbor(payload)
     if not isinstance(header, dict) or header.keys() != {_ALG, _KID, _TYP} or not isinstance(header[_KID], bytes):
         raise _refused("token-header", "令牌头只能含 alg、kid、typ", "the header must hold exactly alg, kid and typ")
     if header[_TYP] != typ:
         raise _refused("token-typ", f"令牌类型应为 {typ}", f"the token's type must be {typ}")
-    kid = base64url.encode(header[_KID])
-    key = keys.get(kid)
-    if key is None:
+    named = [kid for kid in keys if short_kid(kid) == header[_KID]]
+    if len(named) != 1:
         raise _refused("token-kid", "签名密钥不在本地登记册中", "the signing key is not in the local registry")
-    if header[_ALG] != _ED25519:
+    kid, key = named[0], keys[named[0]]
+    if header[_ALG] != _ED25519 or key.algorithm != "Ed25519":
         raise _refused("token-alg", "签名算法应为 Ed25519", "the algorithm must be Ed25519 (-19)")
     if not key.verify(signature, sig_structure(protected, payload)):
         raise _refused("token-signature", "签名不符", "the signature does not match")
@@ -91,12 +122,14 @@ def _malformed(zh: str, en: str) -> VoucherError:
     return _refused("token-malformed", f"二维码凭证{zh}", f"the QR voucher {en}")
 
 
+def _too_large(bytes_max: int) -> VoucherError:
+    return _refused("token-too-large", f"二维码凭证超过 {bytes_max} 字节", f"the QR voucher is over {bytes_max} bytes")
+
+
 def _decode_base45(text: str) -> bytes:
     # Two bytes take three characters: more text than this cannot be small enough, and is not decoded.
     if len(text) > len(PREFIX) + -(-BYTES_MAX // 2) * 3:
-        raise _refused(
-            "token-too-large", f"二维码凭证超过 {BYTES_MAX} 字节", f"the QR voucher is over {BYTES_MAX} bytes"
-        )
+        raise _too_large(BYTES_MAX)
     try:
         # As bytes: of text the library would forgive trailing line ends, the one second spelling it knows.
         return bytes(base45.b45decode(text.removeprefix(PREFIX).encode()))

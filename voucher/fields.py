@@ -5,16 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import date
+from fractions import Fraction
 from typing import Any, NamedTuple
 
 from ledger.amount import COMPUTE, parse_units
-from metering.zones import shanghai_day_us
-
-
-class Float(str):
-    """A TOML float as written: kept apart so that its key can be named."""
-
-    __slots__ = ()
+from voucher.toml_text import Float
 
 
 class Field(NamedTuple):
@@ -26,7 +21,7 @@ class Field(NamedTuple):
 
 
 def _text(value: object) -> str:
-    if type(value) is not str or not value.strip():
+    if not isinstance(value, str) or isinstance(value, Float) or not value.strip():
         raise ValueError
     return value
 
@@ -89,20 +84,26 @@ def integer(least: int, most: int) -> Field:
     return Field(read, f"{least} 至 {most} 的整数", f"an integer from {least} to {most}")
 
 
-def _midnight_us(value: object) -> int:
+def _flag(value: object) -> bool:
+    if type(value) is not bool:
+        raise ValueError
+    return value
+
+
+FLAG = Field(_flag, "true 或 false", "true or false")
+
+
+def _day(value: object) -> date:
     # Summer time ended in 1991, which leaves one offset; the year after 9998 would overflow calendars.
     if type(value) is not date or not 1992 <= value.year <= 9998:
         raise ValueError
-    return shanghai_day_us(value)
+    return value
 
 
-DAY = Field(_midnight_us, "不加引号的日期，如 2026-01-01", "a date without quotes, such as 2026-01-01")
-"""UTC epoch microseconds at which the day begins in Shanghai."""
+DAY = Field(_day, "不加引号的日期，如 2026-01-01", "a date without quotes, such as 2026-01-01")
+"""A day in Shanghai."""
 
-_whole_fen = integer(1, 10**14)
-
-FEN = Field(lambda value: _whole_fen.read(value) * 10_000, "大于零的整数分", "a positive integer of fen")
-"""Units of CNY."""
+FEN = Field(integer(1, 10**14).read, "大于零的整数分", "a positive integer of fen")
 
 
 def _pflops_h(value: object) -> int:
@@ -114,3 +115,28 @@ def _pflops_h(value: object) -> int:
 
 PFLOPS_H = Field(_pflops_h, '加引号的正十进制数，如 "1000"', 'a positive decimal in quotes, such as "1000"')
 """Units of PFLOPS.h."""
+
+_DECIMAL = re.compile(r"(0|[1-9][0-9]{0,2})(?:\.([0-9]{1,6}))?")
+
+
+def _percent(value: object) -> Fraction:
+    match = _DECIMAL.fullmatch(_text(value))
+    if match is None or (share := Fraction(match[0]) * Fraction(1, 100)) > 1:
+        raise ValueError
+    return share
+
+
+PERCENT = Field(_percent, '加引号的百分数，如 "30"（0 至 100）', 'a percentage in quotes, such as "30", from 0 to 100')
+"""An exact share."""
+
+_SHARE = re.compile(r"([1-9][0-9]{0,5})/([1-9][0-9]{0,5})|1")
+
+
+def _share(value: object) -> Fraction:
+    match = _SHARE.fullmatch(_text(value))
+    if match is None or (share := Fraction(match[0])) > 1:
+        raise ValueError
+    return share
+
+
+SHARE = Field(_share, '加引号的分数，如 "1/2"，至多 1', 'a fraction in quotes, such as "1/2", of at most 1')

@@ -18,11 +18,15 @@ from ledger import jws
 from ledger.amount import format_units, parse_units
 from ledger.ed25519 import PublicKey
 from ledger.errors import DomainError, Finding, Kind
-from voucher import cwt
-from voucher.document import Voucher, cwt_input, decimal_claim, jwt_input, read_voucher
+from voucher import cwt, dual
+from voucher.claims import decimal_claim
+from voucher.document import JWT_TYPE, Voucher, cwt_input, jwt_input, read_voucher
 from voucher.errors import VoucherError
 from voucher.holder import check_uscc
+from voucher.p256 import holder_key as parse_holder_key
 from voucher.scheme import ISSUING_MODES, Scheme, SchemeStatus, Terms
+from voucher.sm2 import Sm2Key
+from voucher.status_list import StatusPlace
 
 T = TypeVar("T")
 
@@ -48,10 +52,11 @@ class YearToDate(NamedTuple):
 
 
 class Tokens(NamedTuple):
-    """One voucher, signed: the JWT, and the text of its QR code."""
+    """One voucher, signed: the JWT, the text of its QR code, and the JWT with a second signature where there is one."""
 
     jwt: str
     cwt: str
+    dual: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,13 +100,33 @@ class Prepared:
         try:
             _read_both(tokens, self.key.kid, self.key)
         except VoucherError as error:
-            raise VoucherError(
-                "signer-mismatch",
-                f"签名不是密钥 {self.key.kid} 所签，未放行",
-                f"the signature is not of the key {self.key.kid}; nothing was released",
-                kind=Kind.UNAVAILABLE,
-            ) from error
+            raise _mismatch(self.key.kid) from error
         return tokens
+
+
+def sign_again(tokens: Tokens, key: Sm2Key, signer: jws.Signer) -> Tokens:
+    """The same tokens and a JWT with a second signature, by SM2, verified before release.
+
+    Raises:
+        VoucherError: `signer-mismatch` if the signer holds another key.
+
+    """
+    second = dual.second_input(tokens.jwt.encode("ascii"), typ=JWT_TYPE, kid=key.kid)
+    token = jws.compact(second, signer(second))
+    try:
+        jws.verify(token, {key.kid: key}, JWT_TYPE)
+    except jws.JwsError as error:
+        raise _mismatch(key.kid) from error
+    return tokens._replace(dual=dual.join(tokens.jwt, token))
+
+
+def _mismatch(kid: str) -> VoucherError:
+    return VoucherError(
+        "signer-mismatch",
+        f"签名不是密钥 {kid} 所签，未放行",
+        f"the signature is not of the key {kid}; nothing was released",
+        kind=Kind.UNAVAILABLE,
+    )
 
 
 def prepare(
@@ -113,6 +138,7 @@ def prepare(
     key: PublicKey,
     jti: str,
     now_us: int,
+    status: StatusPlace | None = None,
 ) -> Prepared:
     """Check a request against its scheme at `now_us` (UTC epoch microseconds) and build what may be signed.
 
@@ -126,7 +152,7 @@ def prepare(
     terms = _attempt("/unit", faults, lambda: _terms(scheme, request.unit))
     units = _attempt("/amount", faults, lambda: _units(request.amount, terms)) if terms else None
     jwk = request.holder_key
-    holder_key = _attempt("/holder_key", faults, lambda: PublicKey.from_jwk(jwk)) if jwk is not None else None
+    holder_key = _attempt("/holder_key", faults, lambda: parse_holder_key(jwk)) if jwk is not None else None
     closed = list(_closed(scheme, now_us))
     exceeded = list(_exceeded(units, terms, issued)) if terms and units else []
     for kind, findings in ((Kind.INVALID, faults), (Kind.NOT_ALLOWED, closed), (Kind.INSUFFICIENT, exceeded)):
@@ -134,6 +160,7 @@ def prepare(
             raise _refused(kind, [*faults, *closed, *exceeded])
     assert terms is not None
     assert units is not None
+    valid_from_us, valid_until_us = scheme.validity(now_us)
     voucher = Voucher(
         issuer=issuer,
         jti=jti,
@@ -142,11 +169,12 @@ def prepare(
         asset=terms.asset,
         units=units,
         issued_at_s=now_us // 1_000_000,
-        not_before_s=scheme.valid_from_us // 1_000_000,
-        expires_at_s=scheme.valid_until_us // 1_000_000,
+        not_before_s=valid_from_us // 1_000_000,
+        expires_at_s=valid_until_us // 1_000_000,
         centres=None if scheme.centres is None else tuple(sorted(scheme.centres)),
         actions=scheme.actions,
         holder_jkt=None if holder_key is None else holder_key.kid,
+        status=status,
     )
     prepared = recorded(jwt_input(voucher, key.kid), cwt_input(voucher, key.kid), key)
     assert prepared.voucher == voucher
@@ -169,7 +197,7 @@ def _tokens(jwt_bytes: bytes, cwt_bytes: bytes, signer: jws.Signer) -> Tokens:
 
 
 def _read_both(tokens: Tokens, kid: str, key: PublicKey) -> Voucher:
-    (_, voucher), (_, other) = (read_voucher(token, {kid: key}) for token in tokens)
+    (_, voucher), (_, other) = (read_voucher(token, {kid: key}) for token in tokens[:2])
     if voucher != other:
         raise VoucherError("encodings-differ", "两种编码内容不一致", "the two encodings say different things")
     return voucher
@@ -221,6 +249,11 @@ def _closed(scheme: Scheme, now_us: int) -> Iterator[Finding]:
             f"方案的兑现方式 {scheme.claim_mode} 不发券",
             f"with the claim mode {scheme.claim_mode} no voucher is issued",
             "/scheme",
+        )
+    if scheme.lacks:
+        lacks = ", ".join(scheme.lacks)
+        yield Finding(
+            "scheme-incomplete", f"方案尚缺：{lacks}", f"the scheme still needs {lacks} to issue under it", "/scheme"
         )
     if not scheme.issue_from_us <= now_us < scheme.issue_until_us:
         yield Finding("scheme-window", "不在发放期内", "it is not the time of issue", "/scheme")

@@ -2,7 +2,8 @@
 
 A key is announced (published, so that verifiers have it in time), active (signs), verify-only (its vouchers live on) and
 perhaps revoked. A token of a revoked key that was signed before the revocation still holds, but only if the ledger has it,
-for whoever stole the key can write any date.
+for whoever stole the key can write any date. Ed25519 keys sign everything; an SM2 key, where there is one, signs vouchers a
+second time, and lives the same life beside them.
 """
 
 from __future__ import annotations
@@ -18,7 +19,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from ledger.ed25519 import PublicKey
 from ledger.errors import Kind, LedgerError
+from ledger.jws import VerifyingKey
+from voucher.cwt import short_kid
 from voucher.errors import VoucherError
+from voucher.sm2 import Sm2Key
 
 
 class KeyState(enum.Enum):
@@ -34,7 +38,7 @@ class KeyState(enum.Enum):
 class IssuerKey:
     """One key of the issuer; a revoked one has the UTC epoch second from which its tokens are refused, and the reason."""
 
-    public: PublicKey
+    public: PublicKey | Sm2Key
     state: KeyState
     revoked_at_s: int | None = None
     reason: str | None = None
@@ -55,26 +59,26 @@ class IssuerKey:
 
 @dataclass(frozen=True, slots=True)
 class KeyRegistry:
-    """All keys an issuer ever had, oldest first; at most one is active. A change makes a new registry."""
+    """All keys an issuer ever had, oldest first; at most one of each algorithm is active. A change makes a new registry."""
 
     issuer: str
     keys: tuple[IssuerKey, ...] = ()
 
     def __post_init__(self) -> None:
-        active = sum(key.state is KeyState.ACTIVE for key in self.keys)
-        if active > 1 or len({key.kid for key in self.keys}) != len(self.keys):
+        active = [key.public.algorithm for key in self.keys if key.state is KeyState.ACTIVE]
+        if len(set(active)) != len(active) or len({short_kid(key.kid) for key in self.keys}) != len(self.keys):
             raise VoucherError(
                 "key-registry-malformed",
                 "登记册中密钥重复或有多个在用密钥",
                 "the registry repeats a key or has several active ones",
             )
 
-    def announced(self, public: PublicKey) -> KeyRegistry:
+    def announced(self, public: PublicKey | Sm2Key) -> KeyRegistry:
         """Registry with one more key, published but not signing yet."""
         return replace(self, keys=(*self.keys, IssuerKey(public, KeyState.ANNOUNCED)))
 
     def activated(self, kid: str) -> KeyRegistry:
-        """Registry in which an announced key signs, and the one that did only verifies.
+        """Registry in which an announced key signs, and the one of its algorithm that did only verifies.
 
         Raises:
             VoucherError: `key-unknown` or `key-state`.
@@ -88,7 +92,11 @@ class KeyRegistry:
                 f"the key {kid} is not announced and so cannot become active; announce a new one",
                 kind=Kind.CONFLICT,
             )
-        retired = (replace(key, state=KeyState.VERIFY_ONLY) for key in self.keys if key.state is KeyState.ACTIVE)
+        retired = (
+            replace(key, state=KeyState.VERIFY_ONLY)
+            for key in self.keys
+            if key.state is KeyState.ACTIVE and key.public.algorithm == announced.public.algorithm
+        )
         return self._with(*retired, replace(announced, state=KeyState.ACTIVE))
 
     def revoked(self, kid: str, *, at_s: int, reason: str) -> KeyRegistry:
@@ -109,14 +117,14 @@ class KeyRegistry:
         return self._with(IssuerKey(key.public, KeyState.REVOKED, at_s, reason))
 
     def signing_key(self) -> PublicKey:
-        """Public half of the one key that signs.
+        """Public half of the one Ed25519 key that signs.
 
         Raises:
             VoucherError: `key-none-active`.
 
         """
         for key in self.keys:
-            if key.state is KeyState.ACTIVE:
+            if key.state is KeyState.ACTIVE and isinstance(key.public, PublicKey):
                 return key.public
         raise VoucherError(
             "key-none-active",
@@ -125,21 +133,44 @@ class KeyRegistry:
             kind=Kind.UNAVAILABLE,
         )
 
+    def second_key(self) -> Sm2Key | None:
+        """The SM2 key that signs vouchers besides, None where there is none."""
+        for key in self.keys:
+            if key.state is KeyState.ACTIVE and isinstance(key.public, Sm2Key):
+                return key.public
+        return None
+
+    def state_of(self, kid: str) -> KeyState:
+        """State of a key.
+
+        Raises:
+            VoucherError: `key-unknown`.
+
+        """
+        return self._key(kid).state
+
     def verifying_keys(self) -> dict[str, PublicKey]:
-        """Every key by id, revoked ones too: with `revocations` they tell an old token from a forged one."""
+        """Every Ed25519 key by id, revoked ones too: with `revocations` they tell an old token from a forged one."""
+        return {key.kid: key.public for key in self.keys if isinstance(key.public, PublicKey)}
+
+    def all_keys(self) -> dict[str, VerifyingKey]:
+        """Every key by id, of either algorithm."""
         return {key.kid: key.public for key in self.keys}
 
     def revocations(self) -> dict[str, int]:
         """UTC epoch second by key id from which tokens of revoked keys are refused."""
         return {key.kid: key.revoked_at_s for key in self.keys if key.revoked_at_s is not None}
 
-    def jwks(self) -> dict[str, list[dict[str, str]]]:
-        """Public JWK set (RFC 7517) for whoever verifies on his own: all keys but revoked ones."""
+    def jwks(self, algorithm: str = "Ed25519") -> dict[str, list[dict[str, str]]]:
+        """Public JWK set (RFC 7517) for whoever verifies on his own: all keys of an algorithm but revoked ones.
+
+        SM2 has a set of its own: no registered name stands for it, and a strict reader would refuse the whole set.
+        """
         return {
             "keys": [
-                {**key.public.jwk(), "kid": key.kid, "use": "sig", "alg": "Ed25519"}
+                {**key.public.jwk(), "kid": key.kid, "use": "sig", "alg": algorithm}
                 for key in self.keys
-                if key.state is not KeyState.REVOKED
+                if key.state is not KeyState.REVOKED and key.public.algorithm == algorithm
             ]
         }
 
@@ -189,8 +220,9 @@ class KeyRegistry:
 
 
 def _issuer_key(entry: Mapping[str, Any]) -> IssuerKey:
+    jwk = entry["jwk"]
     return IssuerKey(
-        PublicKey.from_jwk(entry["jwk"]),
+        Sm2Key.from_jwk(jwk) if jwk.get("kty") == "EC" else PublicKey.from_jwk(jwk),
         KeyState(entry["state"]),
         _typed(entry["revoked_at_s"], int | None),
         _typed(entry["reason"], str | None),

@@ -1,25 +1,22 @@
-"""A voucher scheme as data: one TOML file per scheme, read strictly, every value with the source it stands on.
+"""What a voucher scheme says, as values: one `Scheme` per version of its rules, a `Series` for all versions of one file.
 
-What the file holds is in `_FIELDS` and `_UNIT_FIELDS`; each key but the scheme's identity has its note under `[source]`.
-Days are Asia/Shanghai dates, both ends included; a `Scheme` holds them as half-open UTC epoch microseconds.
+Days are Asia/Shanghai dates, both ends included; what issuing needs is kept as half-open UTC epoch microseconds. Amounts
+are integer fen, or units of an asset where the name says so. Whatever no text fixes is None and named in `unknown`.
 """
 
 from __future__ import annotations
 
 import enum
-import hashlib
-import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import Any
+from datetime import UTC, date, datetime, timedelta
+from fractions import Fraction
 
-from ledger.amount import CNY, COMPUTE, Asset
-from ledger.errors import Finding, LedgerError
-from metering.zones import SHANGHAI
-from voucher.errors import VoucherError
-from voucher.fields import DAY, FEN, PFLOPS_H, TEXT, Field, Float, integer, list_of, matching, one_of, unless
+from ledger.amount import Asset
+from metering.zones import SHANGHAI, shanghai_day_us
+from subsidy.facts import Dictionary
+from subsidy.operators import Condition
+from voucher.days import add_months, day_of
 
 ACTIONS = ("train", "tune", "infer")
 CLAIM_MODES = (
@@ -29,12 +26,21 @@ CLAIM_MODES = (
 ISSUING_MODES = frozenset(CLAIM_MODES[:3])
 """The modes in which a voucher exists; in the others money follows use without one."""
 
+COST_KINDS = (
+    *("compute", "storage", "network", "security", "support", "software", "data", "model", "token", "annotation"),
+    *("hardware", "labour", "other"),
+)
+"""Kinds of cost items; `support` is 技术支持."""
+
 INVENTED = "虚构 invented"
 """How the source of every value of a sandbox begins, and of no other scheme's."""
 
+ID = r"[a-z0-9]+(-[a-z0-9]+)*"
+"""Names of schemes, centres and price lists."""
+
 
 class SchemeStatus(enum.Enum):
-    """A draft may meter and simulate, never issue; a sandbox issues vouchers that are worth nothing."""
+    """A draft may meter and simulate, never issue or pay; a sandbox issues vouchers that are worth nothing."""
 
     DRAFT = "draft"
     USABLE = "usable"
@@ -43,7 +49,7 @@ class SchemeStatus(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What a scheme fixes for one unit, in units of `asset`; a year is a calendar year in Asia/Shanghai."""
+    """What a scheme fixes for issuing in one unit, in units of `asset`; a year is a calendar year in Asia/Shanghai."""
 
     asset: Asset
     budget_year_units: int
@@ -53,21 +59,261 @@ class Terms:
 
 
 @dataclass(frozen=True, slots=True)
-class Scheme:
-    """One scheme in force.
+class Span:
+    """Days from `first` to `last`, both included; None is open."""
 
-    `centres` and `accelerators` are None where every one is admitted. Of several vouchers the one with the lower `priority`
-    is spent first. `late_days` is how long after its end usage may be reported, None without limit. `digest` is the SHA-256
-    of the file, in hex: a decision names with it the rules it was taken under.
+    first: date | None
+    last: date | None
+
+    def holds(self, day: date) -> bool:
+        """Whether the day is one of them."""
+        return (self.first is None or self.first <= day) and (self.last is None or day <= self.last)
+
+    def overlaps(self, other: Span) -> bool:
+        """Whether some day is in both."""
+        starts_before = self.first is None or other.last is None or self.first <= other.last
+        ends_after = self.last is None or other.first is None or other.first <= self.last
+        return starts_before and ends_after
+
+
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    """A condition of eligibility. `id` is the fact that fails (`beneficiary.region`), `source` the text that says so."""
+
+    id: str
+    condition: Condition
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Contract:
+    """What a scheme asks of a contract: its longest duration in months, and how often one contract may be claimed."""
+
+    max_months: int | None
+    claims_max: int | None
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """The cost that a ratio applies to.
+
+    `included` are the only cost kinds that count, None for every one that is not `excluded`. With a `period`, the part of
+    the contract inside it counts, by days: `days_exclusive_end` counts date differences, `days_inclusive` both ends.
+    """
+
+    kind: str
+    included: frozenset[str] | None
+    excluded: frozenset[str]
+    tax: str | None
+    period: Span | None
+    prorate: str | None
+    source: str
+
+    def counts(self, kind: str) -> bool:
+        """Whether a cost item of this kind is part of the base."""
+        return kind not in self.excluded and (self.included is None or kind in self.included)
+
+
+@dataclass(frozen=True, slots=True)
+class RatioRow:
+    """At most this share of the base, if `when` certainly holds; a row without a condition is for all others."""
+
+    share: Fraction
+    when: Condition | None
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cap:
+    """At most `units` (of the asset `unit`; fen if None) per `limit`; of several rows of one limit the first that holds counts.
+
+    `counts` says which sums of a beneficiary use the cap up, each on its own; empty where the text does not say.
+    """
+
+    limit: str
+    units: int
+    unit: str | None
+    counts: tuple[str, ...]
+    when: Condition | None
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Override:
+    """Case-by-case lifting of caps (一事一议): for whom; it needs a named approver and a reason."""
+
+    when: Condition | None
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rounding:
+    """How a figure is rounded: `truncate` or `half_up`, to a multiple of `quantum_fen`."""
+
+    mode: str
+    quantum_fen: int
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """The part of each payment that one level of government bears."""
+
+    level: str
+    share: Fraction
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """Money of a programme in fen: of a year, of one round; how it runs out, and who bears it.
+
+    `on_exhaustion` orders the claims of a closed round. `over_issue` allows to issue more than the budget holds.
+    """
+
+    year_fen: int | None
+    round_fen: int | None
+    on_exhaustion: str | None
+    funding: tuple[Share, ...]
+    over_issue: bool
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tranche:
+    """A part of an entitlement that is released `after` something happened (`approval`, `progress_report`)."""
+
+    share: Fraction
+    after: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReclaimRow:
+    """Of an entitlement used up to this share of the plan, so much is taken back."""
+
+    used_up_to: Fraction
+    reclaimed: Fraction
+
+
+@dataclass(frozen=True, slots=True)
+class Reclaim:
+    """Taking back what lies idle: looked at every `cycle_months`, announced `notice_days` ahead; rows rise."""
+
+    cycle_months: int
+    notice_days: int
+    rows: tuple[ReclaimRow, ...]
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One step of the procedure and who takes it."""
+
+    step: str
+    actor: str
+
+
+@dataclass(frozen=True, slots=True)
+class Spending:
+    """What may be done with a voucher: how long it lives (`months` from issue, or fixed days), and what becomes of it.
+
+    `at_expiry` says whether a hold taken before expiry survives to the end of its job or stops; `interrupted` whether the
+    time of a killed or failed job is charged.
+    """
+
+    months: int | None
+    transferable: bool | None
+    multi_use: bool | None
+    at_expiry: str | None
+    interrupted: str | None
+
+    def charges(self, *, interrupted: bool) -> bool | None:
+        """Whether the time of a job is paid for; None where no text says what becomes of a killed or failed one."""
+        if not interrupted:
+            return True
+        return None if self.interrupted is None else self.interrupted == "charged"
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """Who is paid, how often, and what the provider invoices."""
+
+    cycle: str | None
+    payee: str | None
+    invoice_rule: str | None
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A target-responsibility agreement: what is measured, the least of it, and that only one side may claim."""
+
+    measure: str
+    least: int
+    exclusive: bool
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Procedure:
+    """What happens around a decision. Empty or None is what no text fixes."""
+
+    channels: tuple[str, ...] = ()
+    evidence: Mapping[str, tuple[str, ...]] | None = None
+    stages: tuple[Stage, ...] = ()
+    publication_days: int | None = None
+    stacking: tuple[tuple[str, str], ...] = ()
+    provider_mode: str | None = None
+    provider_criteria: tuple[str, ...] = ()
+    sanction_years: int | None = None
+    retention_years: int | None = None
+    reports: tuple[str, ...] = ()
+    log_publication: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Scheme:
+    """One version of a scheme.
+
+    `digest` is the SHA-256 of the file, in hex: a decision names with it, and with `version`, the rules it was taken under.
+    `terms` are empty, and the times of issue and validity zero, where the scheme is not complete enough to issue: `lacks`
+    then says what is missing. `notes` are the sources of its tables by name, that of the version itself under the empty name. `centres` and `accelerators` are None where every one is admitted. Of several vouchers the one
+    with the lower `priority` is spent first. `late_days` is how long after its end usage may be reported, None without limit.
     """
 
     id: str
     name_zh: str
     name_en: str
     authority: str
+    version: str
     status: SchemeStatus
     claim_mode: str
     unknown: tuple[str, ...]
+    in_force: Span
+    decisive: str
+    facts: Dictionary
+    requirements: tuple[Requirement, ...]
+    contract: Contract | None
+    application: Span | None
+    base: Base | None
+    ratio: tuple[RatioRow, ...]
+    combine: str
+    caps: tuple[Cap, ...]
+    override: Override | None
+    min_spend_fen: int | None
+    min_voucher_fen: int | None
+    rounding: Rounding | None
+    budget: Budget | None
+    tranches: tuple[Tranche, ...]
+    reclaim: Reclaim | None
+    spending: Spending
+    settlement: Settlement | None
+    target: Target | None
+    procedure: Procedure
+    notes: Mapping[str, str]
+    digest: str
+    lacks: tuple[str, ...]
     terms: tuple[Terms, ...]
     issue_from_us: int
     issue_until_us: int
@@ -79,231 +325,51 @@ class Scheme:
     accelerators: frozenset[str] | None
     price_list: str
     late_days: int | None
-    digest: str
 
     def terms_in(self, unit: str) -> Terms | None:
         """Terms for vouchers in `unit` (an asset's code), None if the scheme has none in it."""
         return next((terms for terms in self.terms if terms.asset.code == unit), None)
 
+    def validity(self, issued_us: int) -> tuple[int, int]:
+        """When a voucher issued at that instant is valid: from, until (UTC epoch microseconds, half-open).
+
+        A validity in months runs from the day of issue in Shanghai to the day before the same day of the last month.
+        """
+        if self.spending.months is None:
+            return self.valid_from_us, self.valid_until_us
+        return issued_us, shanghai_day_us(add_months(day_of(issued_us), self.spending.months))
+
+    def source(self, table: str) -> str:
+        """The text that a table of the file stands on."""
+        return self.notes.get(table) or self.notes[""]
+
+    @property
+    def simulates(self) -> bool:
+        """Whether the texts fix enough for a figure: base, ratio and cap."""
+        return self.base is not None and bool(self.ratio) and bool(self.caps)
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """All versions of one scheme, oldest first; no two are in force on the same day."""
+
+    id: str
+    versions: tuple[Scheme, ...]
+
+    @property
+    def latest(self) -> Scheme:
+        """The version that began last."""
+        return self.versions[-1]
+
+    def on(self, day: date) -> Scheme | None:
+        """The version in force on a day in Shanghai."""
+        return next((version for version in self.versions if version.in_force.holds(day)), None)
+
+    def at(self, instant_us: int) -> Scheme | None:
+        """The version in force at an instant."""
+        return self.on(day_of(instant_us))
+
 
 def policy_year(instant_us: int) -> int:
     """Calendar year in Asia/Shanghai of a UTC instant: budgets and caps count in it."""
     return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=instant_us)).astimezone(SHANGHAI).year
-
-
-def load_schemes(folder: Path) -> dict[str, Scheme]:
-    """Every scheme of `folder/*.toml` by id.
-
-    Raises:
-        VoucherError: `scheme-invalid` of the first faulty file, or `scheme-duplicate`.
-
-    """
-    schemes: dict[str, Scheme] = {}
-    for path in sorted(folder.glob("*.toml")):
-        scheme = parse_scheme(path.read_bytes(), path.name)
-        if scheme.id in schemes:
-            raise VoucherError(
-                "scheme-duplicate",
-                f"{path.name}：方案 {scheme.id} 已在另一文件中定义",
-                f"{path.name}: the scheme {scheme.id} is already defined in another file",
-            )
-        schemes[scheme.id] = scheme
-    return schemes
-
-
-def parse_scheme(data: bytes, file: str) -> Scheme:
-    """Scheme in the bytes of a TOML file; `file` is its name in messages.
-
-    Raises:
-        VoucherError: `scheme-invalid`, with a finding for every fault, each naming file and key.
-
-    """
-    try:
-        document = tomllib.loads(data.decode("utf-8"), parse_float=Float)
-        source = document.pop("source", {})
-        leaves = dict(_leaves(document))
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
-        raise _invalid(
-            file, [Finding("scheme-syntax", f"不是合规的 TOML：{error}", f"not TOML: {error}", file)]
-        ) from error
-    values, findings = _read(leaves)
-    findings += _unsourced(leaves, source, sandbox=leaves.get("status") == "sandbox")
-    if not findings:
-        findings += _contradictions(values)
-    if findings:
-        raise _invalid(file, [Finding(f.code, f.zh, f.en, f"{file}:{f.where}") for f in findings])
-    return _build(values, hashlib.sha256(data).hexdigest())
-
-
-def _invalid(file: str, findings: list[Finding]) -> VoucherError:
-    first = findings[0]
-    return VoucherError(
-        "scheme-invalid",
-        f"方案文件 {file} 有 {len(findings)} 处须修改：{first.where} {first.zh}",
-        f"the scheme file {file} has {len(findings)} faults: {first.where} {first.en}",
-        findings=findings,
-    )
-
-
-# --- what a file holds ------------------------------------------------------------------------------------------------
-
-
-ID = r"[a-z0-9]+(-[a-z0-9]+)*"
-"""Names of schemes, centres and price lists."""
-
-_NAME = matching(ID, "由小写字母、数字、连字符组成的编号", "an id of lower-case letters, digits and hyphens")
-_MODEL = matching(r"[A-Za-z0-9][A-Za-z0-9 ._-]*", "加速卡型号", "an accelerator model")
-
-_FIELDS = {
-    "id": _NAME,
-    "name_zh": TEXT,
-    "name_en": TEXT,
-    "authority": TEXT,
-    "status": one_of(*(status.value for status in SchemeStatus)),
-    "unknown": list_of(TEXT, empty=True),
-    "claim_mode": one_of(*CLAIM_MODES),
-    "currency": one_of("CNY"),
-    "denomination": list_of(one_of("CNY_FACE", "PFLOPS.h")),
-    "window.from": DAY,
-    "window.to": DAY,
-    "voucher.valid_from": DAY,
-    "voucher.valid_to": DAY,
-    "voucher.priority": integer(0, 999),
-    "voucher.centres": unless("*", list_of(_NAME)),
-    "voucher.actions": list_of(one_of(*ACTIONS)),
-    "voucher.accelerators": unless("*", list_of(_MODEL)),
-    "voucher.price_list": _NAME,
-    "reporting.late_days": unless("open", integer(1, 3660)),
-}
-_IDENTITY = ("id", "name_zh", "name_en", "authority", "status", "unknown")
-"""The scheme's own keys; all others are values somebody fixed and need a source."""
-
-_DENOMINATIONS = {"CNY_FACE": (CNY, "fen", FEN), "PFLOPS.h": (COMPUTE, "pflops_h", PFLOPS_H)}
-_UNIT_FIELDS = (
-    "budget.per_year",
-    "caps.per_beneficiary_calendar_year",
-    "thresholds.min_voucher",
-    "thresholds.max_voucher",
-)
-"""One key each per denomination, ending in `fen` or `pflops_h`; in the order of `Terms`."""
-
-
-# --- reading ----------------------------------------------------------------------------------------------------------
-
-
-def _leaves(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Dotted key and value of everything that is not a table."""
-    for name, value in table.items():
-        key = prefix + (name if "." not in name else f'"{name}"')
-        if isinstance(value, dict):
-            yield from _leaves(value, f"{key}.")
-        else:
-            yield key, value
-
-
-def _fields_for(denominations: object) -> dict[str, Field]:
-    chosen = denominations if isinstance(denominations, list) else []
-    units = [unit for name, unit in _DENOMINATIONS.items() if name in chosen]
-    return _FIELDS | {f"{stem}_{suffix}": field for _, suffix, field in units for stem in _UNIT_FIELDS}
-
-
-def _read(leaves: Mapping[str, Any]) -> tuple[dict[str, Any], list[Finding]]:
-    """Values by key, and what is wrong with the keys and values."""
-    values: dict[str, Any] = {}
-    fields = _fields_for(leaves.get("denomination"))
-    unknown = leaves.keys() - fields
-    findings = [Finding("scheme-key-unknown", "不是方案的键", "is no key of a scheme", key) for key in unknown]
-    for key, field in fields.items():
-        if key not in leaves:
-            findings.append(Finding("scheme-key-missing", f"缺失，应为{field.zh}", f"is missing: {field.en}", key))
-        elif any(isinstance(item, Float) for item in _items(leaves[key])):
-            findings.append(
-                Finding("scheme-float", f"不得为浮点数，应为{field.zh}", f"must not be a float but {field.en}", key)
-            )
-        else:
-            try:
-                values[key] = field.read(leaves[key])
-            except (ValueError, LedgerError):
-                findings.append(Finding("scheme-value", f"应为{field.zh}", f"must be {field.en}", key))
-    return values, sorted(findings, key=lambda finding: finding.where)
-
-
-def _items(value: object) -> list[object]:
-    return value if isinstance(value, list) else [value]
-
-
-def _unsourced(leaves: Mapping[str, Any], source: object, *, sandbox: bool) -> Iterator[Finding]:
-    """Values without a source, sources without a value, and invented numbers outside a sandbox."""
-    if not isinstance(source, dict):
-        yield Finding("scheme-source", "应为表：键 = 出处", "must be a table of keys and their sources", "source")
-        return
-    fixed = leaves.keys() - set(_IDENTITY)
-    for key in sorted(fixed - source.keys()):
-        yield Finding(
-            "scheme-source-missing", "没有出处；请在 [source] 中注明", "has no source; give one under [source]", key
-        )
-    for key in sorted(source.keys() - fixed):
-        yield Finding("scheme-source-unused", "没有这样的值", "names no value", f'source."{key}"')
-    for key in sorted(fixed & source.keys()):
-        note = source[key]
-        if not isinstance(note, str) or not note.strip() or note.startswith(INVENTED) != sandbox:
-            yield Finding(
-                "scheme-source",
-                f"应为文字；沙箱的出处以“{INVENTED}”开头，其他方案不得虚构",
-                f"must be text; it begins with {INVENTED!r} in a sandbox, and nothing is invented elsewhere",
-                f'source."{key}"',
-            )
-
-
-def _contradictions(values: Mapping[str, Any]) -> Iterator[Finding]:
-    """Values that are right one by one and wrong together."""
-    if (values["status"] == "sandbox") != ("sandbox" in values["id"].split("-")):
-        yield Finding(
-            "scheme-sandbox",
-            "沙箱方案的编号须含 sandbox，其他方案不得含",
-            "has `sandbox` if and only if the status is sandbox",
-            "id",
-        )
-    for first, last in (("window.from", "window.to"), ("voucher.valid_from", "voucher.valid_to")):
-        if values[first] > values[last]:
-            yield Finding("scheme-range", f"早于 {first}", f"is before {first}", last)
-    for key in values["unknown"]:
-        if key in values:
-            yield Finding(
-                "scheme-unknown", f"{key} 已有值，不应列为未定", f"{key} has a value and so is not unknown", "unknown"
-            )
-    for _, suffix, _ in (_DENOMINATIONS[name] for name in values["denomination"]):
-        budget, cap, least, most = (f"{stem}_{suffix}" for stem in _UNIT_FIELDS)
-        for lower, upper in ((least, most), (most, cap), (cap, budget)):
-            if values[lower] > values[upper]:
-                yield Finding("scheme-range", f"大于 {upper}", f"is more than {upper}", lower)
-
-
-def _build(values: Mapping[str, Any], digest: str) -> Scheme:
-    units = [_DENOMINATIONS[name] for name in values["denomination"]]
-    day_us = 86_400_000_000
-    return Scheme(
-        id=values["id"],
-        name_zh=values["name_zh"],
-        name_en=values["name_en"],
-        authority=values["authority"],
-        status=SchemeStatus(values["status"]),
-        claim_mode=values["claim_mode"],
-        unknown=values["unknown"],
-        terms=tuple(Terms(asset, *(values[f"{stem}_{suffix}"] for stem in _UNIT_FIELDS)) for asset, suffix, _ in units),
-        issue_from_us=values["window.from"],
-        issue_until_us=values["window.to"] + day_us,
-        valid_from_us=values["voucher.valid_from"],
-        valid_until_us=values["voucher.valid_to"] + day_us,
-        priority=values["voucher.priority"],
-        centres=_names(values["voucher.centres"]),
-        actions=tuple(action for action in ACTIONS if action in values["voucher.actions"]),
-        accelerators=_names(values["voucher.accelerators"]),
-        price_list=values["voucher.price_list"],
-        late_days=values["reporting.late_days"],
-        digest=digest,
-    )
-
-
-def _names(values: tuple[str, ...] | None) -> frozenset[str] | None:
-    return None if values is None else frozenset(values)

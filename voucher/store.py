@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Select, func, select
 
-from ledger.sql import Conflict, Connection, chunks, insert_new, insert_rows
+from ledger.sql import Conflict, Connection, chunks, execute_all, insert_new, insert_rows
 from ledger.tables import balance
 from voucher import tables
 from voucher.issuance import Prepared, Tokens, YearToDate
@@ -35,9 +35,11 @@ class StoredVoucher:
     request_digest: bytes
     token: str | None
     cwt: str | None
+    dual: str | None
     debits_posted: int
     credits_posted: int
     debits_held: int
+    returned: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,7 @@ class BoundVoucher:
     from_us: int
     until_us: int
     priority: int
+    issued_us: int
 
 
 async def write_prepared(
@@ -77,7 +80,7 @@ async def write_prepared(
 
 async def write_released(conn: Connection, jti: str, tokens: Tokens) -> None:
     """Keep the signed tokens; a second release of the same bytes changes nothing."""
-    await insert_new(conn, tables.released, (jti, tokens.jwt, tokens.cwt))
+    await insert_new(conn, tables.released, (jti, *tokens))
 
 
 async def issued_in_year(conn: Connection, scheme: str, asset: int, year: int, holder: str) -> YearToDate:
@@ -94,12 +97,15 @@ _WITH_TOTALS: Select[Any] = (
         tables.voucher,
         tables.released.c.token,
         tables.released.c.cwt,
+        tables.released.c.dual,
         balance.c.debits_posted,
         balance.c.credits_posted,
         balance.c.debits_held,
+        func.coalesce(tables.revoked.c.returned, 0).label("returned"),
     )
     .join_from(tables.voucher, balance, balance.c.account == tables.voucher.c.account)
     .outerjoin(tables.released, tables.released.c.jti == tables.voucher.c.jti)
+    .outerjoin(tables.revoked, tables.revoked.c.jti == tables.voucher.c.jti)
 )
 
 
@@ -142,10 +148,11 @@ async def scheme_totals(conn: Connection) -> list[dict[str, Any]]:
             func.count().label("vouchers"),
             func.count(table.holder.distinct()).label("holders"),
             func.sum(table.units).label("issued"),
-            func.sum(balance.c.debits_posted).label("redeemed"),
+            func.sum(balance.c.debits_posted - func.coalesce(tables.revoked.c.returned, 0)).label("redeemed"),
             func.sum(balance.c.debits_held).label("held"),
         )
         .join_from(tables.voucher, balance, balance.c.account == table.account)
+        .outerjoin(tables.revoked, tables.revoked.c.jti == table.jti)
         .group_by(table.scheme, table.asset)
         .order_by(table.scheme, table.asset)
     )
@@ -190,9 +197,116 @@ async def bound_vouchers(conn: Connection, centre: str, accounts: Iterable[str])
     found: list[BoundVoucher] = []
     for part in chunks(accounts):
         query = (
-            select(binding.account.label("bound_account"), *columns, voucher.priority)
+            select(binding.account.label("bound_account"), *columns, voucher.priority, voucher.issued_us)
             .join_from(tables.binding, tables.voucher, voucher.holder == binding.holder)
             .where(binding.centre == centre, binding.account.in_(part))
         )
         found.extend(BoundVoucher(*row) for row in await conn.execute(query))
     return found
+
+
+async def spent_by_holder(conn: Connection, holder: str) -> dict[int, int]:
+    """Units that a holder's vouchers have paid, by asset: what was issued, is not there any longer and did not go back."""
+    voucher = tables.voucher.c
+    left = balance.c.credits_posted - balance.c.debits_posted + func.coalesce(tables.revoked.c.returned, 0)
+    query = (
+        select(voucher.asset, func.sum(voucher.units - left))
+        .join_from(tables.voucher, balance, balance.c.account == voucher.account)
+        .outerjoin(tables.revoked, tables.revoked.c.jti == voucher.jti)
+        .where(voucher.holder == holder)
+        .group_by(voucher.asset)
+        .order_by(voucher.asset)
+    )
+    return {asset: int(units) for asset, units in await conn.execute(query)}
+
+
+# --- status lists -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ListRow:
+    """A status list: its id, its address, how many places it has, and how many are taken."""
+
+    list: str
+    uri: str
+    entries: int
+    used: int
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceRow:
+    """What the status of a place follows from: validity, revocation, restriction and what is left."""
+
+    place: int
+    until_us: int
+    revoked_us: int | None
+    restriction: int
+    available: int
+
+
+async def lists_like(conn: Connection, prefix: str) -> list[ListRow]:
+    """Status lists whose id begins so, in the order they were opened."""
+    table = tables.status_list
+    columns = (table.c.list, table.c.uri, table.c.entries, table.c.used)
+    query = (
+        select(*columns)
+        .where(table.c.list.startswith(prefix, autoescape=True))
+        .order_by(table.c.opened_us, table.c.list)
+    )
+    return [ListRow(*row) for row in await conn.execute(query)]
+
+
+async def open_list(conn: Connection, row: ListRow, opened_us: int) -> None:
+    """Begin a status list."""
+    await insert_rows(conn, tables.status_list, [(row.list, row.uri, row.entries, row.used, opened_us)])
+
+
+async def newest_list(conn: Connection, prefix: str, places: Sequence[int]) -> tuple[int, ListRow | None, set[int]]:
+    """Of lists whose id begins so: how many there are, the newest, and which of these places one of them has taken."""
+    like = f"{prefix}%"
+    own = "SELECT list FROM status_list WHERE list LIKE ?"  # so that the places are found by their key
+    [counted], newest, taken = await execute_all(
+        conn,
+        [
+            ("SELECT count(*) FROM status_list WHERE list LIKE ?", (like,)),
+            ("SELECT list, uri, entries, used FROM status_list WHERE list LIKE ? ORDER BY opened_us DESC, list DESC LIMIT 1", (like,)),
+            (f"SELECT place FROM status_place WHERE list IN ({own}) AND place IN ?", (like, places)),  # noqa: S608 -- own words
+        ],
+    )  # fmt: skip
+    return counted[0], ListRow(*newest[0]) if newest else None, {place for (place,) in taken}
+
+
+async def take_place(conn: Connection, name: str, place: int, jti: str) -> None:
+    """Give a voucher its place."""
+    await execute_all(
+        conn,
+        [
+            ("INSERT INTO status_place (list, place, jti) VALUES (?, ?, ?)", (name, place, jti)),
+            ("UPDATE status_list SET used = used + 1 WHERE list = ?", (name,)),
+        ],
+    )
+
+
+async def load_places(conn: Connection, name: str) -> list[PlaceRow]:
+    """Every taken place of a list."""
+    place, voucher = tables.status_place.c, tables.voucher.c
+    available = balance.c.credits_posted - balance.c.debits_posted - balance.c.debits_held
+    query = (
+        select(place.place, voucher.until_us, tables.revoked.c.revoked_us, balance.c.restriction, available)
+        .join_from(tables.status_place, tables.voucher, voucher.jti == place.jti)
+        .join(balance, balance.c.account == voucher.account)
+        .outerjoin(tables.revoked, tables.revoked.c.jti == place.jti)
+        .where(place.list == name)
+    )
+    return [PlaceRow(*row) for row in await conn.execute(query)]
+
+
+async def write_revoked(conn: Connection, jti: str, revoked_us: int, returned: int) -> None:
+    """Mark a voucher as revoked for ever, `returned` units of which went back to the budget."""
+    await insert_rows(conn, tables.revoked, [(jti, revoked_us, returned)])
+
+
+async def is_revoked(conn: Connection, jti: str) -> bool:
+    """Whether a voucher was revoked."""
+    query = select(tables.revoked.c.jti).where(tables.revoked.c.jti == jti)
+    return (await conn.execute(query)).one_or_none() is not None

@@ -1,4 +1,8 @@
-"""Tables of vouchers. A voucher's balance is its ledger account's; nothing here is money."""
+"""Tables of vouchers. A voucher's balance is its ledger account's; nothing here is money.
+
+A voucher has one place in one status list. What stands there follows from the ledger (restriction, balance), its validity
+and `revoked`, which also says what was then given back to the budget; nothing else keeps it.
+"""
 
 from __future__ import annotations
 
@@ -33,6 +37,31 @@ released = table(
     Column("jti", TEXT, primary_key=True),
     Column("token", TEXT, nullable=False),
     Column("cwt", TEXT, nullable=False),
+    Column("dual", TEXT),
+)
+
+status_list = table(
+    "status_list",
+    Column("list", TEXT, primary_key=True),
+    Column("uri", TEXT, nullable=False, unique=True),
+    Column("entries", INT, nullable=False),
+    Column("used", INT, nullable=False),
+    Column("opened_us", INT, nullable=False),
+)
+
+status_place = table(
+    "status_place",
+    Column("list", TEXT, primary_key=True),
+    Column("place", INT, primary_key=True),
+    Column("jti", TEXT, nullable=False, unique=True),
+    clustered=True,
+)
+
+revoked = table(
+    "revoked",
+    Column("jti", TEXT, primary_key=True),
+    Column("revoked_us", INT, nullable=False),
+    Column("returned", INT, nullable=False),
 )
 
 binding = table(
@@ -50,4 +79,4 @@ redeemed = table(
     Column("units", INT, nullable=False),
 )
 
-APPEND_ONLY = ("voucher", "released")
+APPEND_ONLY = ("voucher", "released", "status_place", "revoked")

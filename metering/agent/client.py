@@ -108,6 +108,10 @@ class UsageClient:
         """Close the connection; the next try opens a new one."""
         self._connection.close()
 
+    def use_key(self, key: AgentKey) -> None:
+        """Sign with another key from the next try on."""
+        self._key = key
+
     def post(self, batch: Batch) -> Reply:
         """Send a batch once. Never raises for what network or service do; the verdict says what is to be done."""
         try:

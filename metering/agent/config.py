@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,13 +26,19 @@ _KEYS: dict[str, tuple[type, str, str]] = {
     "interval_s": _NUMBER,
     "spool_bytes_max": _NUMBER,
     "collect": _TABLE,
+    "metrics": _TEXT,
 }
 _DEFAULTS = {"interval_s": 60, "spool_bytes_max": SPOOL_BYTES_MAX, "collect": {}}
+_OPTIONAL = frozenset({"metrics"})
+_LISTEN = re.compile(r"(\[[0-9a-f:]+\]|[A-Za-z0-9.-]+):([0-9]{1,5})")
 
 
 @dataclass(frozen=True, slots=True)
 class AgentConfig:
-    """What an agent needs to know. Paths are absolute; `collect` is handed to the source as it stands."""
+    """What an agent needs to know. Paths are absolute; `collect` is handed to the sources as it stands.
+
+    `collect` is one table, or several. `metrics` is where the agent's own metrics are served (`127.0.0.1:9465`), if anywhere.
+    """
 
     base_url: str
     centre: str
@@ -40,7 +47,19 @@ class AgentConfig:
     spool: Path
     interval_s: int
     spool_bytes_max: int
-    collect: Mapping[str, Any]
+    collect: Mapping[str, Any] | Sequence[Mapping[str, Any]]
+    metrics: str = ""
+
+    @property
+    def tables(self) -> list[Mapping[str, Any]]:
+        """Every table of `[collect]`, or of `[[collect]]`."""
+        return [self.collect] if isinstance(self.collect, Mapping) else list(self.collect)
+
+    @property
+    def listen(self) -> tuple[str, int] | None:
+        """Host and port of the agent's own metrics; None: they are not served."""
+        match = _LISTEN.fullmatch(self.metrics)
+        return (match[1].strip("[]"), int(match[2])) if match else None
 
 
 def load_config(path: Path) -> AgentConfig:
@@ -75,18 +94,27 @@ def load_config(path: Path) -> AgentConfig:
 
 def _findings(path: Path, table: dict[str, Any]) -> list[Finding]:
     faults = [(key, "未知的键", "unknown key") for key in table if key not in _KEYS]
-    for key, (kind, zh, en) in _KEYS.items():
-        value = table.get(key, _DEFAULTS.get(key))
-        if value is None:
-            faults.append((key, "缺少此键", "key is missing"))
-        elif type(value) is not kind or (kind is not dict and not value) or (isinstance(value, int) and value < 0):
-            faults.append((key, f"应为{zh}", f"must be {en}"))
+    faults += [(key, *fault) for key in _KEYS if (fault := _key_fault(key, table.get(key, _DEFAULTS.get(key))))]
     base_url, source, prefix = table.get("base_url"), table.get("source"), f"urn:centre:{table.get('centre')}:agent:"
     try:
         if isinstance(base_url, str):
             usage_uri(base_url)
     except MeteringError as error:
         faults.append(("base_url", error.zh, error.en))
+    metrics = table.get("metrics")
+    if isinstance(metrics, str) and not _LISTEN.fullmatch(metrics):
+        faults.append(("metrics", "应形如 127.0.0.1:9465", "must look like 127.0.0.1:9465"))
     if isinstance(source, str) and not (source.startswith(prefix) and len(source) > len(prefix)):
         faults.append(("source", f"应以 {prefix} 开头并带名称", f"must be {prefix} and a name"))
     return [Finding("agent-config-key", f"{key} {zh}", f"{key}: {en}", f"{path}: {key}") for key, zh, en in faults]
+
+
+def _key_fault(key: str, value: Any) -> tuple[str, str] | None:
+    """What is wrong with the value of one key, in Chinese and English; None: nothing."""
+    kind, zh, en = _KEYS[key]
+    if value is None:
+        return None if key in _OPTIONAL else ("缺少此键", "key is missing")
+    if key == "collect" and type(value) is list and all(type(one) is dict for one in value):
+        return None
+    wrong = type(value) is not kind or (kind is not dict and not value) or (isinstance(value, int) and value < 0)
+    return (f"应为{zh}", f"must be {en}") if wrong else None

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from ledger.errors import DomainError
 from metering.agent.client import Reply, UsageClient, Verdict, VerifyReceipt
 from metering.agent.config import AgentConfig
-from metering.agent.keys import load_key
+from metering.agent.keys import KeyRing
 from metering.agent.spool import Batch, Spool
 from metering.errors import MeteringError
 from metering.model import UsageRecord
@@ -26,18 +26,46 @@ COLLECT_CHUNK = 10_000
 Collect = Callable[[], Iterable[UsageRecord]]
 """Yields closed records; may yield what it yielded before, which costs little and keeps it free of memory."""
 
+KEY_TRIED_EVERY_S = 60
+"""How often a key that waits is tried: the service refuses it until it is registered."""
+SKEW_WARNED_S = 2
+UNAUTHORISED = 401
+
 _NS = 1_000_000_000
 _log = logging.getLogger("suanquan.agent")
+
+
+class Clock:
+    """Time as the daemon sees it; a simulation has its own."""
+
+    def now_ns(self) -> int:
+        """Nanoseconds that only ever grow."""
+        return time.monotonic_ns()
+
+    def wait(self, stop: threading.Event, seconds: int) -> None:
+        """Sleep, or less where the agent is told to stop."""
+        stop.wait(seconds)
 
 
 class Sender:
     """Moves batches from the spool to the service, one try a step, and says how long to wait before the next."""
 
-    def __init__(self, spool: Spool, client: UsageClient, *, backoff_first_s: int = BACKOFF_FIRST_S) -> None:
+    def __init__(
+        self,
+        spool: Spool,
+        client: UsageClient,
+        *,
+        backoff_first_s: int = BACKOFF_FIRST_S,
+        keys: KeyRing | None = None,
+        clock: Clock | None = None,
+    ) -> None:
         self._spool = spool
         self._client = client
         self._backoff_first_s = backoff_first_s
         self._failures = 0
+        self._keys = keys
+        self._clock = clock or Clock()
+        self._key_tried_ns: int | None = None
 
     def step(self) -> tuple[Reply, int] | None:
         """Try the next batch once; return what came of it and the seconds to wait, or None when nothing is left."""
@@ -45,7 +73,7 @@ class Sender:
         if batch is None:
             self._client.close()  # the service would close an idle connection before the next round
             return None
-        reply = self._client.post(batch)
+        reply = self._tried_with_next_key(batch) or self._client.post(batch)
         self._file(batch, reply)
         if reply.verdict not in {Verdict.RETRY, Verdict.BLOCKED}:
             self._failures = 0
@@ -66,8 +94,30 @@ class Sender:
                 return reply
         return None
 
+    def _tried_with_next_key(self, batch: Batch) -> Reply | None:
+        """Try a key that waits; None where there is none to try, or the service does not know it yet."""
+        now_ns = self._clock.now_ns()
+        if self._keys is None or (
+            self._key_tried_ns is not None and now_ns - self._key_tried_ns < KEY_TRIED_EVERY_S * _NS
+        ):
+            return None
+        self._key_tried_ns = now_ns
+        key = self._keys.candidate()
+        if key is None:
+            return None
+        self._client.use_key(key)
+        reply = self._client.post(batch)
+        if reply.verdict is Verdict.DELIVERED:
+            self._keys.promote(key)
+            _log.warning("key %s is in use from now on", key.kid)
+            return reply
+        self._client.use_key(self._keys.current)
+        return None if reply.status == UNAUTHORISED else reply
+
     def _file(self, batch: Batch, reply: Reply) -> None:
         self._spool.note_contact(reply.detail, reply.clock_skew_s)
+        if reply.clock_skew_s is not None and abs(reply.clock_skew_s) > SKEW_WARNED_S:
+            _log.warning("this clock is %d s ahead of the service's: set it by NTP", reply.clock_skew_s)
         if reply.verdict is Verdict.DELIVERED:
             self._spool.settle(batch, reply.results, reply.receipt)
         elif reply.verdict is Verdict.TOO_LARGE and batch.first < batch.last:
@@ -82,29 +132,37 @@ class Sender:
         return max(min(reply.retry_after_s or 0, RETRY_AFTER_S_MAX), secrets.randbelow(ceiling + 1))
 
 
-def run(config: AgentConfig, collect: Collect, verify_receipt: VerifyReceipt, stop: threading.Event) -> None:
+def run(
+    config: AgentConfig,
+    collect: Collect,
+    verify_receipt: VerifyReceipt,
+    stop: threading.Event,
+    clock: Clock | None = None,
+) -> None:
     """Work until `stop` is set; collect at every interval, also while the service cannot be reached.
+
+    A `collect` that has a method `done` is told when all that it yielded lies in the spool.
 
     Raises:
         MeteringError: key, spool or configuration cannot be used. Later troubles are logged and tried again.
 
     """
-    key = load_key(config.key_file)
+    keys, clock = KeyRing(config.key_file), clock or Clock()
     with (
         Spool(config.spool, config.source, bytes_max=config.spool_bytes_max) as spool,
-        UsageClient(config.base_url, config.source, key, verify_receipt) as client,
+        UsageClient(config.base_url, config.source, keys.current, verify_receipt) as client,
     ):
-        sender = Sender(spool, client)
-        collect_at_ns = send_at_ns = time.monotonic_ns()
+        sender = Sender(spool, client, keys=keys, clock=clock)
+        collect_at_ns = send_at_ns = clock.now_ns()
         while not stop.is_set():
-            if time.monotonic_ns() >= collect_at_ns:
-                collect_at_ns = time.monotonic_ns() + config.interval_s * _NS
+            if clock.now_ns() >= collect_at_ns:
+                collect_at_ns = clock.now_ns() + config.interval_s * _NS
                 _collect(spool, collect)
-            if time.monotonic_ns() >= send_at_ns:
+            if clock.now_ns() >= send_at_ns:
                 delay_s = _send(sender)
-                send_at_ns = collect_at_ns if delay_s is None else time.monotonic_ns() + delay_s * _NS
-            wait_ns = min(collect_at_ns, send_at_ns) - time.monotonic_ns()
-            stop.wait(max(0, -(-wait_ns // _NS)))
+                send_at_ns = collect_at_ns if delay_s is None else clock.now_ns() + delay_s * _NS
+            wait_ns = min(collect_at_ns, send_at_ns) - clock.now_ns()
+            clock.wait(stop, max(0, -(-wait_ns // _NS)))
 
 
 def _collect(spool: Spool, collect: Collect) -> None:
@@ -113,8 +171,13 @@ def _collect(spool: Spool, collect: Collect) -> None:
         records = iter(collect())
         while chunk := list(itertools.islice(records, COLLECT_CHUNK)):
             spool.append(chunk)
+        getattr(collect, "done", _nothing)()
     except (DomainError, OSError) as error:
         _log.error("not everything was collected: %s", error)
+
+
+def _nothing() -> None:
+    """Say nothing to a source that wants to be told nothing."""
 
 
 def _send(sender: Sender) -> int | None:

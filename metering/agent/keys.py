@@ -63,6 +63,8 @@ def load_key(path: Path) -> AgentKey:
         MeteringError: missing, readable by others than its owner, or not an unencrypted Ed25519 PEM.
 
     """
+    if not path.exists() and next_path(path).exists():
+        path = next_path(path)  # the agent died between the two steps of a promotion
     try:
         with path.open("rb") as file:
             mode = os.fstat(file.fileno()).st_mode
@@ -83,6 +85,34 @@ def load_key(path: Path) -> AgentKey:
     if not isinstance(key, Ed25519PrivateKey):
         raise _unusable(path, "not an Ed25519 key")
     return AgentKey(key, PublicKey.of(key).kid)
+
+
+def next_path(path: Path) -> Path:
+    """Where the key that is to follow another one waits until the service knows it."""
+    return path.with_name(f"{path.name}.next")
+
+
+class KeyRing:
+    """The key in use, and the one that may follow it.
+
+    A new key is made beside the old one and registered with the service; the agent tries it now and then, and from the first
+    answer under it on it is the key. Nothing stops meanwhile, and the old key stays as `….old` until somebody removes it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.current = load_key(path)
+
+    def candidate(self) -> AgentKey | None:
+        """Read the key that waits; None: there is none."""
+        waiting = next_path(self._path)
+        return load_key(waiting) if waiting.exists() else None
+
+    def promote(self, key: AgentKey) -> None:
+        """Let the key that waited be the key; each step leaves a usable key under the usual name or the waiting one."""
+        self.current = key
+        self._path.replace(self._path.with_name(f"{self._path.name}.old"))
+        next_path(self._path).replace(self._path)
 
 
 def _unusable(path: Path, reason: str) -> MeteringError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from metering.sources.faults import columns_missing
-from metering.sources.options import CONSTANT, SourceOptions
+from metering.sources.options import FIELDS, SourceOptions
 from metering.sources.rows import Table
 
 
@@ -36,7 +36,7 @@ class Columns:
         place = self.optional(field)
         if place is None:
             names = ", ".join(self._table.columns)
-            settable = field in CONSTANT[self._source]
+            settable = field in FIELDS[self._source].constant
             zh, en = (
                 (f"，或用 --set {field}=值 给出常量", f", or give a constant with --set {field}=VALUE")
                 if settable

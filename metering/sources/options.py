@@ -9,16 +9,39 @@ from dataclasses import dataclass, field
 from metering.errors import MeteringError
 from metering.zones import zone_of
 
-MAPPED = {
-    "sacct": frozenset[str](),
-    "csv": frozenset({"start", "end", "duration", "gpus", "model", "account", "job", "state"}),
-    "gauge-csv": frozenset({"time", "gpus", "model", "account"}),
+
+@dataclass(frozen=True, slots=True)
+class Fields:
+    """What may be said about the fields of a source: which may be mapped to a column, which may be constants.
+
+    `needs_step` says that a row is a level, so that it must be said how long it is held.
+    """
+
+    mapped: frozenset[str] = frozenset()
+    constant: frozenset[str] = frozenset()
+    needs_step: bool = False
+
+
+_TELEMETRY = frozenset({"account", "model", "job"})
+
+FIELDS: dict[str, Fields] = {
+    "sacct": Fields(constant=frozenset({"cluster", "account", "model"})),
+    "csv": Fields(
+        frozenset({"start", "end", "duration", "gpus", "model", "account", "job", "state"}),
+        frozenset({"duration", "gpus", "model", "account", "state"}),
+    ),
+    "gauge-csv": Fields(
+        frozenset({"time", "gpus", "model", "account"}), frozenset({"model", "account"}), needs_step=True
+    ),
+    "cloudevents": Fields(),
+    "apel": Fields(
+        frozenset({"start", "end", "duration", "gpus", "model", "account", "job", "state"}),
+        frozenset({"gpus", "model", "account", "state"}),
+    ),
+    "prometheus": Fields(_TELEMETRY | {"gpus", "device"}, _TELEMETRY | {"metric", "time"}, needs_step=True),
+    "kubernetes": Fields(_TELEMETRY - {"job"}, frozenset({"account", "model", "cluster", "basis", "shared"})),
 }
-CONSTANT = {
-    "sacct": frozenset({"cluster", "account", "model"}),
-    "csv": frozenset({"duration", "gpus", "model", "account", "state"}),
-    "gauge-csv": frozenset({"model", "account"}),
-}
+"""Every source that can be named, own ones of a centre included once they are added (`metering.sources.add_source`)."""
 
 _DELIMITER_NAMES = {r"\t": "\t", "tab": "\t", r"\x1f": "\x1f", "0x1f": "\x1f"}
 _STEP = re.compile(r"([1-9][0-9]{0,6})(s|m|min|h)?")
@@ -31,7 +54,7 @@ class SourceOptions:
 
     `mapping` names the column of each field, `constants` the value of a field that the file lacks, `timezone` (IANA name
     or `+08:00`) the zone of times that carry none, `delimiter` what the header would not show, `format` the columns of a
-    file without header, `step_s` how many seconds a level of `gauge-csv` is held.
+    file without header, `step_s` how many seconds a level of `gauge-csv` or a sample of `prometheus` is held.
 
     Raises:
         MeteringError: a source, field, zone, delimiter, format or step that does not exist, or a field given twice.
@@ -47,14 +70,15 @@ class SourceOptions:
     step_s: int | None = None
 
     def __post_init__(self) -> None:
-        if self.source not in MAPPED:
+        fields = FIELDS.get(self.source)
+        if fields is None:
             raise MeteringError(
                 "source-unknown",
-                f"来源“{self.source}”不存在，可用：{'、'.join(MAPPED)}",
-                f"source {self.source!r} does not exist: use one of {', '.join(MAPPED)}",
+                f"来源“{self.source}”不存在，可用：{'、'.join(FIELDS)}",
+                f"source {self.source!r} does not exist: use one of {', '.join(FIELDS)}",
             )
-        self._refuse_unknown("--map", self.mapping, MAPPED[self.source])
-        self._refuse_unknown("--set", self.constants, CONSTANT[self.source])
+        self._refuse_unknown("--map", self.mapping, fields.mapped)
+        self._refuse_unknown("--set", self.constants, fields.constant)
         if twice := sorted(self.mapping.keys() & self.constants.keys()):
             raise MeteringError(
                 "field-given-twice",
@@ -71,11 +95,11 @@ class SourceOptions:
                 "--format 应列出每一列的名称，以逗号分隔",
                 "--format must name every column, separated by commas",
             )
-        if self.source == "gauge-csv" and (self.step_s is None or self.step_s <= 0):
+        if fields.needs_step and (self.step_s is None or self.step_s <= 0):
             raise MeteringError(
                 "step-missing",
-                "gauge-csv 的每一行是一段时间内的数量，请用 --step 说明这段时间多长，例如 --step 60s",
-                "a gauge-csv row is a level held for a while: say for how long, for example --step 60s",
+                f"{self.source} 的每一行是一段时间内的数量，请用 --step 说明这段时间多长，例如 --step 60s",
+                f"a {self.source} row is a level held for a while: say for how long, for example --step 60s",
             )
 
     def _refuse_unknown(self, flag: str, given: Mapping[str, str], known: frozenset[str]) -> None:

@@ -6,6 +6,7 @@ most one line and its few continuations are in memory.
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import gzip
 import itertools
@@ -16,7 +17,8 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import BinaryIO
 
-from metering.sources.faults import Skipped, unreadable
+from metering.errors import MeteringError
+from metering.sources.faults import Skipped, Truncated, unreadable
 from metering.sources.options import SourceOptions
 
 LINE_BYTES_MAX = 1 << 20
@@ -60,30 +62,44 @@ def chunks_of(name: str, stream: BinaryIO) -> Iterator[bytes]:
     """Read the lines of a file, unpacked where its name ends in `.gz`; one over `LINE_BYTES_MAX` comes in pieces.
 
     Raises:
-        MeteringError: the packed file is damaged or ends early.
+        MeteringError: the packed file is damaged.
+        Truncated: the packed file ends early.
 
     """
     readline = gzip.GzipFile(fileobj=stream).readline if name.endswith(".gz") else stream.readline
     try:
         while chunk := readline(LINE_BYTES_MAX):
             yield chunk
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise unreadable(
-            base_name(name),
-            "压缩文件已损坏或不完整，请重新传输",
-            "the packed file is damaged or ends early: transfer it again",
-        ) from error
+    except EOFError:
+        raise Truncated from None
+    except (zlib.error, gzip.BadGzipFile) as error:
+        raise damaged(base_name(name)) from error
+
+
+def damaged(file: str) -> MeteringError:
+    """Refuse a packed file of which nothing can be believed."""
+    return unreadable(
+        file, "压缩文件已损坏或不完整，请重新传输", "the packed file is damaged or ends early: transfer it again"
+    )
 
 
 def text_lines(file: str, chunks: Iterator[bytes]) -> Iterator[Line | Skipped]:
-    """Numbered lines without their ends; empty lines are passed over, overlong ones and those not in UTF-8 skipped."""
+    """Numbered lines without their ends; empty lines are passed over, overlong ones and those not in UTF-8 skipped.
+
+    Where a packed file ends early, its last line is skipped as `truncated`.
+    """
     for number in itertools.count(1):
-        data = next(chunks, b"")
+        try:
+            data = next(chunks, b"")
+        except Truncated:
+            yield Skipped("truncated", file, number)
+            return
         if not data:
             return
         if len(data) >= LINE_BYTES_MAX and not data.endswith(b"\n"):
-            while data and not data.endswith(b"\n"):
-                data = next(chunks, b"")
+            with contextlib.suppress(Truncated):
+                while data and not data.endswith(b"\n"):
+                    data = next(chunks, b"")
             yield Skipped("line-too-long", file, number)
             continue
         if number == 1:

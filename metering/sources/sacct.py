@@ -15,12 +15,12 @@ from dataclasses import replace
 
 from metering.errors import MeteringError
 from metering.model import Accelerator, UsageRecord
-from metering.sources.faults import RowFault, Skipped, columns_missing
+from metering.sources.faults import RowFault, Skipped, columns_missing, running
 from metering.sources.options import SourceOptions
 from metering.sources.rows import Table
 from metering.sources.seen import Seen
-from metering.sources.slurm import accelerators, allocation_id, attempt_record
-from metering.sources.values import UNKNOWN_MODEL, elapsed_s, ended_state
+from metering.sources.slurm import accelerators, allocation_id, attempt_record, checkpoint_record
+from metering.sources.values import UNKNOWN_MODEL, elapsed_s, ended_state, live_reason
 from metering.sources.wall_clock import InstantReader
 from metering.zones import US
 
@@ -66,9 +66,8 @@ class SacctReader:
         if start in NO_TIME:
             raise RowFault("never-started")
         cards = cards_of(tres, self._untyped_model)
-        state = ended_state(state)
-        if end in NO_TIME:
-            raise RowFault("running")
+        if reason := live_reason(state) or ("running" if end in NO_TIME else ""):
+            raise self._running(cells, cards) if reason == "running" else RowFault(reason, state)
         start_us, end_us = self._instants.us(start), self._instants.us(end)
         record = attempt_record(
             cluster=cluster,
@@ -77,11 +76,22 @@ class SacctReader:
             start_us=start_us,
             end_us=end_us,
             active_s=self._active_s(cells[self._elapsed_at], (end_us - start_us) // US),
-            state=state,
+            state=ended_state(state),
             cards=cards,
         )
         self._seen.refuse_repeated(record.id, record)
         return record
+
+    def _running(self, cells: list[str], cards: tuple[Accelerator, ...]) -> RowFault:
+        """Make the checkpoint of an attempt that runs: up to what its elapsed time says; without one it only runs."""
+        job, cluster, account, start, _end, _state, _tres = (cells[at] for at in self._needed_at)
+        if self._elapsed == "suspended":
+            return RowFault("running")
+        try:
+            start_us, so_far_s = self._instants.us(start), self._active_s(cells[self._elapsed_at], 0)
+            return running(checkpoint_record(cluster, job, account, start_us, so_far_s, cards))
+        except RowFault:
+            return RowFault("running")
 
     def _active_s(self, text: str, interval_s: int) -> int:
         if self._elapsed == "elapsedraw":

@@ -2,30 +2,29 @@
 
 Its shape differs between versions of Slurm: a number is plain or `{"set": …, "infinite": …, "number": …}`, a state a word
 or a list of words. Both are read; a member that is needed and absent refuses the file, because another version may have
-moved it. The document is loaded whole, up to a limit. A `Skipped.line` is the job's place in the list, from 1.
+moved it. The list is read a job at a time. A `Skipped.line` is the job's place in the list, from 1.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from decimal import Decimal
-from typing import Any, NoReturn
+from typing import Any
 
 from metering.errors import MeteringError
-from metering.model import UsageRecord
-from metering.sources.faults import RowFault, Skipped, columns_missing, unreadable
+from metering.model import Accelerator, UsageRecord
+from metering.sources.faults import RowFault, Skipped, columns_missing, running
+from metering.sources.json_stream import JsonArray
 from metering.sources.options import SourceOptions
 from metering.sources.seen import Seen
-from metering.sources.slurm import accelerators, allocation_id, attempt_record
-from metering.sources.values import UNKNOWN_MODEL, ended_state
+from metering.sources.slurm import accelerators, allocation_id, attempt_record, checkpoint_record
+from metering.sources.values import UNKNOWN_MODEL, WORD_CHARACTERS_MAX, ended_state, live_reason, name_in
 from metering.zones import INSTANT_US_MAX, US
 
 
 class SacctJsonReader:
     """Reads the jobs of one `sacct --json` document."""
 
-    def __init__(self, file: str, document: bytes, options: SourceOptions) -> None:
+    def __init__(self, file: str, chunks: Iterator[bytes], options: SourceOptions) -> None:
         if given := sorted(options.constants.keys() - {"model"}):
             raise MeteringError(
                 "field-given-twice",
@@ -33,17 +32,23 @@ class SacctJsonReader:
                 f"the JSON form has its own {', '.join(given)}: leave out --set",
             )
         self._file = file
-        self._jobs = _jobs(file, document)
+        self._jobs = JsonArray(file, chunks, ("jobs",))
         self._untyped_model = options.constants.get("model", UNKNOWN_MODEL)
         self._seen = Seen()
 
     def records(self) -> Iterator[UsageRecord | Skipped]:
         """Every attempt, in the order of the document."""
-        for place, job in enumerate(self._jobs, 1):
+        for element in self._jobs.elements():
+            if isinstance(element, Skipped):
+                yield element
+                continue
+            place, job = element
             try:
                 yield self._record(job)
             except RowFault as fault:
                 yield fault.skipped(self._file, place)
+        if not self._jobs.found:
+            raise columns_missing(self._file, ["jobs"], "请用 sacct --json 导出", "Export it with sacct --json")
 
     def _record(self, job: Any) -> UsageRecord:
         job_id = allocation_id(str(self._member(job, "job_id")))
@@ -59,22 +64,35 @@ class SacctJsonReader:
             ],
             self._untyped_model,
         )
-        state = _state(self._member(job, "state", "current"))
+        states = _states(self._member(job, "state", "current"))
         end_us = _instant_us(self._member(job, "time", "end"))
-        if end_us is None:
-            raise RowFault("running")
+        elapsed = self._member(job, "time", "elapsed")
+        reasons = [reason for state in states if (reason := live_reason(state))]
+        if end_us is None and not reasons:
+            reasons = ["running"]
+        if reasons:
+            raise self._running(job, job_id, start_us, cards) if reasons[0] == "running" else RowFault(reasons[0])
+        assert end_us is not None, "an attempt without an end runs"
         record = attempt_record(
             cluster=_text(self._member(job, "cluster")),
             job_id=job_id,
             account=_text(self._member(job, "account")),
             start_us=start_us,
             end_us=end_us,
-            active_s=_number(self._member(job, "time", "elapsed"), "elapsed") or 0,
-            state=state,
+            active_s=_number(elapsed, "elapsed") or 0,
+            state=ended_state(states[0]),
             cards=cards,
         )
         self._seen.refuse_repeated(record.id, record)
         return record
+
+    def _running(self, job: Any, job_id: str, start_us: int, cards: tuple[Accelerator, ...]) -> RowFault:
+        cluster, account = _text(self._member(job, "cluster")), _text(self._member(job, "account"))
+        try:
+            so_far_s = _number(self._member(job, "time", "elapsed"), "elapsed") or 0
+            return running(checkpoint_record(cluster, job_id, account, start_us, so_far_s, cards))
+        except RowFault:
+            return RowFault("running")
 
     def _member(self, node: Any, *path: str) -> Any:
         for name in path:
@@ -87,24 +105,6 @@ class SacctJsonReader:
                 )
             node = node[name]
         return node
-
-
-def _refuse_constant(text: str) -> NoReturn:
-    raise ValueError(text)
-
-
-def _jobs(file: str, document: bytes) -> list[Any]:
-    """Find the list of jobs; bytes that are no UTF-8 are kept apart, and matter only in a name that is used."""
-    try:
-        content = json.loads(
-            document.decode("utf-8-sig", "surrogateescape"), parse_float=Decimal, parse_constant=_refuse_constant
-        )
-    except (ValueError, ArithmeticError, RecursionError) as error:
-        raise unreadable(file, "不是完整的 JSON", "it is not a whole JSON document") from error
-    jobs = content.get("jobs") if isinstance(content, dict) else None
-    if not isinstance(jobs, list):
-        raise columns_missing(file, ["jobs"], "请用 sacct --json 导出", "Export it with sacct --json")
-    return jobs
 
 
 def _items(value: Any) -> list[Any]:
@@ -134,9 +134,10 @@ def _instant_us(value: Any) -> int | None:
     return seconds * US if seconds else None
 
 
-def _state(value: Any) -> str:
-    words = value if isinstance(value, list) else [value]
-    ended = [ended_state(_text(word)) for word in words]
-    if not ended:
+def _states(value: Any) -> list[str]:
+    states = [
+        name_in(_text(word), "state", WORD_CHARACTERS_MAX) for word in (value if isinstance(value, list) else [value])
+    ]
+    if not states:
         raise RowFault("bad-state")
-    return ended[0]
+    return states

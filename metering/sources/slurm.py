@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 
 from metering.model import Accelerator, UsageRecord
 from metering.sources.faults import RowFault
@@ -112,3 +113,25 @@ def attempt_record(
         accelerators=cards,
         state=state,
     )
+
+
+def checkpoint_record(
+    cluster: str, job_id: str, account: str, start_us: int, so_far_s: int, cards: tuple[Accelerator, ...]
+) -> UsageRecord:
+    """Make the cumulative checkpoint of an attempt that runs; it ends where its charged time reaches.
+
+    Raises:
+        RowFault: as `attempt_record` says.
+
+    """
+    closed = attempt_record(
+        cluster=cluster,
+        job_id=job_id,
+        account=account,
+        start_us=start_us,
+        end_us=start_us + so_far_s * US,
+        active_s=so_far_s,
+        state="RUNNING",
+        cards=cards,
+    )
+    return replace(closed, final=False)

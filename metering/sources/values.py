@@ -68,6 +68,11 @@ def name_in(text: str, field: str, longest: int = NAME_CHARACTERS_MAX) -> str:
     return text
 
 
+def live_reason(text: str) -> str:
+    """Say why a state is no end: `running`, `never-started`, or nothing where it is one."""
+    return _LIVE.get(text.upper(), "")
+
+
 def ended_state(text: str) -> str:
     """Check that a state is an end: `CANCELLED by 1000` is CANCELLED, other words stand as they are.
 
@@ -76,7 +81,7 @@ def ended_state(text: str) -> str:
 
     """
     state = name_in("CANCELLED" if text.startswith("CANCELLED by ") else text, "state", WORD_CHARACTERS_MAX)
-    if reason := _LIVE.get(state.upper()):
+    if reason := live_reason(state):
         raise RowFault(reason, state)
     return state
 

@@ -32,6 +32,7 @@ from suanquan.settings import Settings
 from suanquan.use_cases import setup
 from voucher.holder import sandbox_uscc
 from voucher.issuance import IssueRequest
+from voucher.scheme import SchemeStatus
 
 CENTRE = "bench"
 SOURCE = f"urn:centre:{CENTRE}:agent:bench"
@@ -87,7 +88,7 @@ def _prepare(home: Home, key: Ed25519PrivateKey, vouchers: int) -> None:
     async def fill(service: Service) -> None:
         await setup.register_centre(service.journal, service.catalog, CENTRE, CENTRE, {"H100-SXM": 100_000})
         await setup.register_agent_key(service.journal, CENTRE, PublicKey.of(key))
-        scheme = next(iter(service.catalog.schemes))
+        scheme = next(name for name, known in service.catalog.schemes.items() if known.status is SchemeStatus.SANDBOX)
         for number in range(vouchers):
             holder = sandbox_uscc(number)
             await setup.bind_account(service.journal, CENTRE, _account(number), holder)

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import re
+from json import dumps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import typer
 
-from ledger.errors import DomainError
 from suanquan.cli.options import JsonOption
 from suanquan.cli.output import emit, note
 from suanquan.cli.sources import source_options
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Iterable
 
-    from ledger.ed25519 import PublicKey
     from metering.agent.config import AgentConfig
     from metering.model import UsageRecord
 
@@ -23,15 +23,14 @@ app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
 ConfigOption = Annotated[Path, typer.Option("--config", help="代理设置（TOML）/ the agent's settings")]
 UsageFile = Annotated[Path, typer.Argument(help="用量文件，可为 .gz / usage file")]
-Source = Annotated[str, typer.Option(help="sacct、csv 或/or gauge-csv")]
+Source = Annotated[str, typer.Option(help="sacct csv gauge-csv cloudevents apel prometheus kubernetes 等/…")]
 Mapped = Annotated[list[str] | None, typer.Option("--map", help="字段=列 / field=column")]
 Constants = Annotated[list[str] | None, typer.Option("--set", help="字段=值 / field=value")]
 Zone = Annotated[str | None, typer.Option(help="无时区时间的时区 / zone of naive times")]
 Delimiter = Annotated[str | None, typer.Option(help="分隔符 / delimiter")]
 Columns = Annotated[str | None, typer.Option("--format", help="无表头文件的列 / columns of a file without header")]
-Step = Annotated[str | None, typer.Option(help="gauge-csv 每行时长，如 60s / how long a level holds")]
-RECEIPT_TYPE = "usage-receipt+jwt"
-JWKS_BYTES_MAX = 1 << 20
+Step = Annotated[str | None, typer.Option(help="gauge-csv、prometheus 每行时长，如 60s / how long a level holds")]
+SKIPS_SHOWN = 20
 RETRIES = 5
 """Half a minute at most: whoever sends by hand is waiting, and what was not delivered stays in the spool."""
 
@@ -46,6 +45,9 @@ def collect(
     delimiter: Delimiter = None,
     format_: Columns = None,
     step: Step = None,
+    report: Annotated[
+        Path | None, typer.Option(help="把每个跳过的行写入此文件（JSON 行）/ every skipped line, as JSON lines")
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """读取并汇总，不发送、不保存。Read and add up; send and store nothing."""
@@ -54,10 +56,44 @@ def collect(
 
     options = source_options(source, map_, set_, timezone, delimiter, format_, step)
     summary = Summary(options.timezone)
-    with path.open("rb") as stream:
+    with path.open("rb") as stream, _Skips(report) as skips:
         for item in read(path.name, stream, options):
             summary.add(item)
+            skips.note(item)
     emit(summary.as_json(), as_json=json)
+
+
+class _Skips:
+    """Says on stderr which lines were skipped and why, the first few of them; all of them into a file where one is named."""
+
+    def __init__(self, report: Path | None) -> None:
+        self._file = report.open("w", encoding="utf-8") if report else None
+        self._count = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._file:
+            self._file.close()
+        if self._count > SKIPS_SHOWN:
+            note(f"… 共 {self._count} 行，--report 文件 可得全部 / {self._count} in all: --report FILE lists them")
+
+    def note(self, item: object) -> None:
+        """Take note of an item of a source; a record is none of our business."""
+        from dataclasses import asdict
+
+        from metering.agent.collectors import NO_USAGE
+        from metering.sources.faults import Skipped
+
+        if not isinstance(item, Skipped) or item.reason in NO_USAGE:
+            return
+        self._count += 1
+        if self._count <= SKIPS_SHOWN:
+            note(f"{item.file}:{item.line} {item.reason} {item.detail}".rstrip())
+        if self._file:
+            told = asdict(item) | {"checkpoint": None}
+            self._file.write(dumps({name: value for name, value in told.items() if value is not None}) + "\n")
 
 
 @app.command()
@@ -99,6 +135,41 @@ def send(
         raise typer.Exit(7)
 
 
+@app.command()
+def declare(
+    config: ConfigOption,
+    path: UsageFile,
+    source: Source,
+    month: Annotated[str, typer.Option(help="申报的月份，如 2026-11 / the month to declare")],
+    map_: Mapped = None,
+    set_: Constants = None,
+    timezone: Zone = None,
+    delimiter: Delimiter = None,
+    format_: Columns = None,
+    step: Step = None,
+    json: JsonOption = False,
+) -> None:
+    """申报某月的用量，查出未到齐的账户。Declare a month's usage and learn which accounts lack something."""
+    from metering.agent.config import load_config
+    from metering.agent.declare import declare as send_declaration
+    from metering.agent.keys import load_key
+    from metering.completeness import declarations
+    from metering.sources import read
+    from metering.sources.faults import Skipped
+
+    if re.fullmatch(r"20[0-9]{2}-(0[1-9]|1[0-2])", month) is None:
+        raise typer.BadParameter("应为 2026-11 / must look like 2026-11", param_hint="--month")
+    options = source_options(source, map_, set_, timezone, delimiter, format_, step)
+    with path.open("rb") as stream:
+        records = (item for item in read(path.name, stream, options) if not isinstance(item, Skipped))
+        found = declarations(records, int(month.replace("-", "")))
+    settings = load_config(config)
+    answer = send_declaration(settings.base_url, load_key(settings.key_file), found) if found else []
+    emit({"month": month, "accounts": answer}, as_json=json)
+    if any(account["state"] != "complete" for account in answer):
+        raise typer.Exit(1)
+
+
 def _send(config: AgentConfig, records: Iterable[UsageRecord]) -> dict[str, Any]:
     import threading
     from collections import Counter
@@ -106,11 +177,13 @@ def _send(config: AgentConfig, records: Iterable[UsageRecord]) -> dict[str, Any]
     from metering.agent.client import UsageClient
     from metering.agent.daemon import Sender
     from metering.agent.keys import load_key
+    from metering.agent.receipts import receipt_verifier
     from metering.agent.spool import Spool
 
+    check = receipt_verifier(config.base_url)
     with (
         Spool(config.spool, config.source, bytes_max=config.spool_bytes_max) as spool,
-        UsageClient(config.base_url, config.source, load_key(config.key_file), _receipts(config)) as client,
+        UsageClient(config.base_url, config.source, load_key(config.key_file), check) as client,
     ):
         before = Counter(outcome.status for outcome in spool.outcomes())
         stored = spool.append(records)
@@ -123,84 +196,26 @@ def _send(config: AgentConfig, records: Iterable[UsageRecord]) -> dict[str, Any]
     return {"spooled": stored, "unsent": status.unsent, "parked": status.parked_batches, "not_accepted": dict(others)}
 
 
-def _receipts(config: AgentConfig) -> Callable[[str], Mapping[str, object]]:
-    """Verifier of receipts under the keys that the service publishes; they are fetched anew for one under another key."""
-    from ledger.jws import verify
-
-    keys: dict[str, PublicKey] = {}
-
-    def check(token: str) -> Mapping[str, object]:
-        try:
-            return verify(token, keys, RECEIPT_TYPE)
-        except DomainError:
-            keys.update(_published_keys(f"{config.base_url.rstrip('/')}/.well-known/jwks.json"))
-        return verify(token, keys, RECEIPT_TYPE)
-
-    return check
-
-
-def _published_keys(address: str) -> dict[str, PublicKey]:
-    import http.client
-    import urllib.request
-
-    from suanquan.use_cases.public_keys import parse_jwks
-
-    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # reports take no proxy either
-    try:
-        with direct.open(address, timeout=30) as response:
-            data = response.read(JWKS_BYTES_MAX)
-    except (OSError, http.client.HTTPException) as fault:
-        raise DomainError(
-            "keys-unreachable", f"读不到 {address}：{fault}", f"cannot read {address}: {fault}"
-        ) from fault
-    return parse_jwks(data, address)
-
-
 @app.command()
 def run(config: ConfigOption) -> None:
-    """守护运行：按间隔采集 [collect] 所列文件并上报。Collect the files of [collect] at every interval and report them."""
-    import logging
-    import signal
-    import threading
+    """守护运行：按间隔采集 [collect] 所列来源并上报。Collect what [collect] names at every interval and report it."""
+    from metering.agent.service import serve
 
-    from metering.agent.config import load_config
-    from metering.agent.daemon import run as work
-
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    settings = load_config(config)
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
-    work(settings, lambda: _collected(settings), _receipts(settings), stop)
+    serve(config)
 
 
-def _collected(config: AgentConfig) -> Iterable[UsageRecord]:
-    """Closed records of every file that [collect] names; it holds the options of `agent collect`."""
-    from metering.sources import read
-    from metering.sources.faults import Skipped
+@app.command("rotate-key")
+def rotate_key(config: ConfigOption, json: JsonOption = False) -> None:  # noqa: ARG001 -- a JWK is JSON in any case
+    """生成下一把密钥，登记后代理自动换用。Make the key to follow; once it is registered the agent goes over to it."""
+    from metering.agent.service import make_next_key
 
-    table = config.collect
-    options = source_options(
-        str(table.get("source", "sacct")),
-        [f"{name}={value}" for name, value in table.get("map", {}).items()],
-        [f"{name}={value}" for name, value in table.get("set", {}).items()],
-        table.get("timezone"),
-        table.get("delimiter"),
-        table.get("format"),
-        table.get("step"),
-    )
-    for name in table.get("paths", ()):
-        with Path(name).open("rb") as stream:
-            yield from (item for item in read(Path(name).name, stream, options) if not isinstance(item, Skipped))
+    emit(make_next_key(config), as_json=True)
+    note("请把以上公钥交给主管部门登记。Have this public key registered: suanquan centre key CENTRE FILE")
 
 
 @app.command()
 def status(config: ConfigOption, json: JsonOption = False) -> None:
     """暂存与最后回执。The spool and the last receipt."""
-    from dataclasses import asdict
+    from metering.agent.service import status_of
 
-    from metering.agent.config import load_config
-    from metering.agent.view import SpoolView
-
-    with SpoolView(load_config(config).spool) as view:
-        emit(asdict(view.status()), as_json=json)
+    emit(status_of(config), as_json=json)

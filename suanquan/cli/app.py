@@ -12,17 +12,17 @@ from suanquan.cli.bench import app as bench_app
 from suanquan.cli.books import app as books_app
 from suanquan.cli.centre import app as centre_app
 from suanquan.cli.custody import app as custody_app
-from suanquan.cli.decisions import decision_keys
+from suanquan.cli.keys import app as keys_app
 from suanquan.cli.ledger import app as ledger_app
 from suanquan.cli.ledger import db_app
 from suanquan.cli.log import accept_rollback, log_keys
 from suanquan.cli.log import app as log_app
 from suanquan.cli.options import DEFAULT_HOME, HomeOption, JsonOption, PassphraseOption
 from suanquan.cli.output import emit, emit_summary, note
+from suanquan.cli.procedure import application_app, officer_app, round_app
 from suanquan.cli.scheme import app as scheme_app
 from suanquan.cli.subsidy import app as subsidy_app
 from suanquan.cli.voucher import app as voucher_app
-from suanquan.cli.voucher import keys_app
 
 app = typer.Typer(
     name="suanquan",
@@ -41,11 +41,13 @@ ledger_app.add_typer(books_app)
 ledger_app.add_typer(log_app)
 db_app.command()(accept_rollback)
 keys_app.command("log")(log_keys)
-keys_app.command("decisions")(decision_keys)
 db_app.add_typer(custody_app)
 app.add_typer(ledger_app, name="ledger", help="账本 / the ledger")
 app.add_typer(db_app, name="db", help="数据库 / the database")
 app.add_typer(subsidy_app, name="subsidy", help="补贴条款 / subsidy clauses")
+app.add_typer(round_app, name="round", help="申报轮次 / rounds of applications")
+app.add_typer(application_app, name="application", help="申报与办理 / applications and their steps")
+app.add_typer(officer_app, name="officer", help="办理人 / who acts in procedures")
 app.add_typer(bench_app, name="bench", help="性能测量 / measurements")
 
 

@@ -68,3 +68,15 @@ def verify(
     from suanquan.bench.verify import measure
 
     emit(measure(leaves, runs), as_json=json)
+
+
+@app.command()
+def clauses(
+    evaluations: Annotated[int, typer.Option(help="每轮评估次数 / answers a run", min=1_000, max=10_000_000)] = 60_000,
+    runs: Runs = 3,
+    json: JsonOption = False,
+) -> None:
+    """一个核上带解释的条款评估速度。Clauses answered with full explanation, per second of one core."""
+    from suanquan.bench.clauses import measure
+
+    emit(measure(evaluations, runs), as_json=json)

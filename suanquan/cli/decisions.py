@@ -1,4 +1,4 @@
-"""`suanquan subsidy decide`, `letter`, `decision`, `replay`, `verify-letter`, and `suanquan keys decisions`."""
+"""`suanquan subsidy decide`, `letter`, `decision`, `replay`, and `verify-letter`."""
 
 from __future__ import annotations
 
@@ -7,14 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from suanquan.cli.options import (
-    DEFAULT_HOME,
-    HomeOption,
-    JsonOption,
-    PassphraseOption,
-    demo_passphrase,
-    run_with_service,
-)
+from suanquan.cli.options import DEFAULT_HOME, HomeOption, JsonOption, PassphraseOption, run_with_service
 from suanquan.cli.output import as_json_text, emit, note
 
 if TYPE_CHECKING:
@@ -66,7 +59,7 @@ def decide(
     order = Order(application, ruling, officer, key or secrets.token_hex(16), corrects)
 
     async def use(service: Service) -> dict[str, Any]:
-        made = await decide(service.journal, service.office, order)
+        made = await decide(service.journal, service.decisions, order)
         note(f"决定 {made.id} 已作出并入账。Decision {made.id} is made and recorded.")
         if file is not None:
             await _write_file(service, made, file)
@@ -182,12 +175,12 @@ def replay(
     """离线重演一份决定，逐字节比较。Decide again offline, and compare bit for bit."""
     from suanquan.home import Home
     from suanquan.use_cases.check_decision import replay_file, trusted_by
-    from suanquan.use_cases.office import folder_in_use
+    from suanquan.use_cases.subsidies import rules_folder
 
     for folder in policies or []:
         if not folder.is_dir():
             raise typer.BadParameter(f"没有目录 {folder} / no folder {folder}", param_hint="--policies")
-    folders = [*(policies or []), folder_in_use(Home(home), "policies")]
+    folders = [*(policies or []), rules_folder(Home(home).config, "policies")]
     report = replay_file(file.read_bytes(), folders, trusted_by(home, jwks, issuer))
     emit(report, as_json=json)
     if not report["same"]:
@@ -219,34 +212,3 @@ def verify_letter(
     if jwks is None:
         found |= run_with_service(home, use)
     emit(found, as_json=json)
-
-
-def decision_keys(
-    rotate: Annotated[bool, typer.Option("--rotate", help="换用新密钥 / sign with a new key from now on")] = False,
-    revoke: Annotated[
-        str | None, typer.Option("--revoke", help="自此刻起吊销这把密钥 / revoke this key from now on")
-    ] = None,
-    reason: Annotated[str, typer.Option("--reason", help="吊销的理由 / reason of the revocation")] = "",
-    home: HomeOption = DEFAULT_HOME,
-    passphrase_file: PassphraseOption = None,
-    json: JsonOption = False,
-) -> None:
-    """决定签名密钥；没有则建立。Keys that sign decisions, made where there are none."""
-    import time
-
-    from suanquan.decision_keys import create_decision_keys, revoke_decision_key, rotate_decision_keys
-    from suanquan.home import Home, read_passphrase
-    from suanquan.settings import load_settings
-
-    opened = Home(home).require()
-    if revoke is not None:
-        if not reason.strip():
-            raise typer.BadParameter("吊销须写明理由 / a revocation has a reason", param_hint="--reason")
-        made = revoke_decision_key(opened, revoke, at_s=int(time.time()), reason=reason)
-    if revoke is None or rotate:
-        passphrase = read_passphrase(passphrase_file or demo_passphrase(opened))
-        issuer = load_settings(opened.settings_file).issuer
-        made = (rotate_decision_keys if rotate else create_decision_keys)(opened, issuer, passphrase)
-    emit(
-        [{"kid": one.kid, "state": one.state.value, "revoked_at": one.revoked_at_s} for one in made.keys], as_json=json
-    )

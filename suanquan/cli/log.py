@@ -141,8 +141,6 @@ def statement(
     passphrase_file: PassphraseOption = None,
 ) -> None:
     """对账单，证明其完整无缺。A statement of an account that proves to be complete."""
-    import time
-
     from suanquan.use_cases.statements import make_statement
 
     _write(
@@ -150,7 +148,7 @@ def statement(
         _run(
             home,
             lambda service: make_statement(
-                service.log, service.journal, time.time_ns(), officer, account, from_, until
+                service.log, service.journal, service.clock_ns(), officer, account, from_, until
             ),
             passphrase_file,
         ),

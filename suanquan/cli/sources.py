@@ -20,8 +20,11 @@ def source_options(
     step: str | None,
 ) -> SourceOptions:
     """How to read a file, from the command line."""
-    from metering.sources.options import SourceOptions, parse_step_s
+    from metering.agent.collectors import load_sources
+    from metering.sources.options import FIELDS, SourceOptions, parse_step_s
 
+    if source not in FIELDS:
+        load_sources()
     return SourceOptions(
         source,
         _pairs("--map", mapped),

@@ -7,16 +7,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ledger.errors import Finding
-from suanquan.cli.decisions import app as decisions_app
+from suanquan.cli import decisions, rules, subsidy_ask, subsidy_budget, subsidy_propose
 from suanquan.cli.options import DEFAULT_HOME, HomeOption, JsonOption
 from suanquan.cli.output import emit, note
 
 if TYPE_CHECKING:
-    from subsidy.policies import Policies
+    from subsidy.readings import Reading
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
-app.add_typer(decisions_app)
+app.add_typer(subsidy_ask.app)
+app.add_typer(subsidy_budget.app)
+app.add_typer(subsidy_propose.app)
+app.add_typer(decisions.app)
 
 
 @app.command()
@@ -29,20 +31,24 @@ def evaluate(
     from subsidy.cases import evaluate_case, read_cases
     from subsidy.explain import Explainer
 
-    policies = _policies(home)
+    policies = rules.load(home)
     explainer = Explainer(policies)
-    read = read_cases(policies, _text(cases), cases.name)
+    read = read_cases(policies, rules.text_of(cases), cases.name)
     answers = []
     for case in read:
         outcome = evaluate_case(policies, case)
-        answer = {"status": None, "errors": _plain(case.findings)} if outcome is None else explainer.answer(outcome)
+        answer = (
+            {"status": None, "errors": rules.plain_findings(case.findings)}
+            if outcome is None
+            else explainer.answer(outcome)
+        )
         answers.append({"id": case.id, **answer})
     if json:
         emit(answers, as_json=True)
     else:
         print("\n".join(map(_line, answers)))
     findings = [finding for case in read for finding in case.findings]
-    _say(findings)
+    rules.say(findings)
     raise typer.Exit(1 if findings else 0)
 
 
@@ -55,12 +61,9 @@ def publicity(
 ) -> None:
     """公示截止日与最早的下一步。The last day of a public notice and the first day of the next step."""
     from subsidy.calendar import load_calendar, publicity
-    from subsidy.fields import parse_day
 
-    day = parse_day(posted_on)
-    if day is None:
-        raise typer.BadParameter("日期应写成 2025-09-26 的形式 / write the day as 2025-09-26", param_hint="--posted-on")
-    period = publicity(load_calendar(_config(home, "calendars")), day, working_days)
+    day = rules.day(posted_on, "--posted-on")
+    period = publicity(load_calendar(rules.config_folder(home, "calendars")), day, working_days)
     answer = {
         "last_publicity_day": period.last_publicity_day and period.last_publicity_day.isoformat(),
         "earliest_next_step": period.earliest_next_step and period.earliest_next_step.isoformat(),
@@ -75,54 +78,62 @@ def publicity(
 def check(
     text: Annotated[list[Path] | None, typer.Option(help="政策原文 / source text of a document")] = None,
     document: Annotated[str | None, typer.Option(help="原文属于哪份文件 / which document the text is of")] = None,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="核对无误后存入数据目录 / keep a text that agrees in the home")
+    ] = False,
     home: HomeOption = DEFAULT_HOME,
     json: JsonOption = False,
 ) -> None:
-    """检查政策文件，并与所给原文核对引文。Check the policy documents, and their quotes against the texts given."""
+    """检查政策文件及各种读法，并与所给原文（或数据目录里的）核对引文。Check the documents, and their quotes against texts."""
     from subsidy.quotes import check_text, document_of
 
-    policies = _policies(home)
+    policies = rules.load(home)
     results = []
-    for path in text or []:
+    for path in text or _kept_texts(home):
         content = path.read_bytes()
         chosen = document_of(policies.documents, content, document)
         findings = check_text(chosen, content)
-        _say(findings)
-        results.append({"file": path.name, "document": chosen.id, "agrees": not findings, "findings": _plain(findings)})
-    emit({"documents": list(policies.documents), "clauses": len(policies.clauses), "texts": results}, as_json=json)
+        rules.say(findings)
+        results.append(
+            {
+                "file": path.name,
+                "document": chosen.id,
+                "agrees": not findings,
+                "findings": rules.plain_findings(findings),
+            }
+        )
+        if keep and not findings:
+            _keep(home, content, f"{chosen.id}.r{chosen.revision}.txt")
+    readings = [
+        {"id": reading.id, "taken": reading.taken, "options": list(reading.options), "switches": reading.switches}
+        for reading in _checked_readings(home)
+    ]
+    names = list(policies.documents)
+    emit({"documents": names, "clauses": len(policies.clauses), "readings": readings, "texts": results}, as_json=json)
     raise typer.Exit(0 if all(result["agrees"] for result in results) else 1)
 
 
-def _config(home: Path, name: str) -> Path:
-    """The home's own folder of that configuration, or the one that ships with suanquan."""
-    from suanquan.home import Home, packaged_config
-
-    own = Home(home).config / name
-    return own if own.is_dir() else packaged_config() / name
+def _kept_texts(home: Path) -> list[Path]:
+    """The official texts that the home keeps, none where there is no home."""
+    folder = home / "config" / "policies" / "texts"
+    return sorted(path for path in folder.glob("*") if path.is_file())
 
 
-def _policies(home: Path) -> Policies:
-    from subsidy.policies import load_policies
+def _keep(home: Path, content: bytes, name: str) -> None:
+    from suanquan.home import Home
+    from suanquan.use_cases.proposals import Desk
 
-    return load_policies(_config(home, "policies"))
-
-
-def _text(path: Path) -> str:
-    from subsidy.errors import SubsidyError
-
-    try:
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise SubsidyError("file-not-utf8", f"{path} 不是 UTF-8 文本", f"{path} is not UTF-8 text") from error
+    note(f"已存入 kept as {Desk(Home(home)).keep_text(content, name)}")
 
 
-def _plain(findings: Any) -> list[dict[str, str]]:
-    return [{"code": finding.code, "where": finding.where, "zh": finding.zh, "en": finding.en} for finding in findings]
-
-
-def _say(findings: list[Finding]) -> None:
-    for finding in findings:
-        note(f"{finding.where}: {finding.zh} / {finding.en}")
+def _checked_readings(home: Path) -> list[Reading]:
+    """The register of readings, after every option that is not taken was loaded once."""
+    register = list(rules.load(home).readings.values())
+    for reading in register:
+        for option in reading.options:
+            if reading.switches and option != reading.taken:
+                rules.load(home, [f"{reading.id}={option}"])
+    return register
 
 
 def _line(answer: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""`suanquan voucher` and `suanquan keys`."""
+"""`suanquan voucher`."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from suanquan.cli.books import KeyOption, OfficerOption, ReasonOption
 from suanquan.cli.options import DEFAULT_HOME, HomeOption, JsonOption, PassphraseOption, run_with_service
-from suanquan.cli.output import emit
+from suanquan.cli.output import emit, note
 
 if TYPE_CHECKING:
     from suanquan.service import Service
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
-keys_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+
+JtiArgument = Annotated[str, typer.Argument(help="券编号 / voucher id")]
 
 
 @app.command()
@@ -92,39 +94,84 @@ def list_(
 
 @app.command()
 def verify(
-    token: Annotated[str, typer.Argument(help="JWT 或 SQ1: 文本 / JWT or SQ1: text")],
+    token: Annotated[
+        str, typer.Argument(help="JWT、双签 JSON 或 SQ1: 文本 / JWT, JSON with two signatures, or SQ1: text")
+    ],
     jwks: Annotated[
-        Path | None, typer.Option(help="公钥集文件；省略则用本目录的 / JWK set, default: this home's")
+        list[Path] | None,
+        typer.Option(help="公钥集文件，可多次；省略则用本目录的 / JWK set, repeat; default: this home's"),
     ] = None,
     issuer: Annotated[str | None, typer.Option(help="签发方 URI，与 --jwks 同用 / issuer URI, with --jwks")] = None,
+    status_list: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="状态列表文件（JWT 或 CWT），可多次；给出则必须查到 / status list, repeat; then it must tell"
+        ),
+    ] = None,
+    centre: Annotated[str | None, typer.Option(help="在哪个中心使用 / where it is to be spent")] = None,
+    require: Annotated[
+        list[str] | None, typer.Option(help="须有的签名算法，可多次 / algorithm it must be signed by, repeat")
+    ] = None,
     home: HomeOption = DEFAULT_HOME,
     json: JsonOption = False,
 ) -> None:
-    """离线核验一张券。Verify a voucher offline."""
+    """离线核验一张券；只需缓存的公钥与状态列表。Verify a voucher offline: cached keys and status lists are enough."""
     from suanquan.use_cases.verify_voucher import trusted_keys, verify_text
 
-    emit(verify_text(token, trusted_keys(home, jwks, issuer)), as_json=json)
+    trust = trusted_keys(home, jwks or [], issuer, require or [])
+    emit(verify_text(token, trust, status_list, centre), as_json=json)
 
 
-@keys_app.command("list")
-def list_keys(home: HomeOption = DEFAULT_HOME, json: JsonOption = False) -> None:
-    """列出签发密钥。List issuer keys."""
-    from suanquan.home import Home
-
-    registry = Home(home).require().load_registry()
-    emit(
-        [{"kid": key.kid, "state": key.state.value, "revoked_at": key.revoked_at_s} for key in registry.keys],
-        as_json=json,
-    )
-
-
-@keys_app.command()
-def jwks(
+@app.command()
+def qr(
+    jti: Annotated[str, typer.Argument(help="券编号 / voucher id")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="写入 .svg 或 .png / file to write, .svg or .png")],
     home: HomeOption = DEFAULT_HOME,
-    json: JsonOption = False,  # noqa: ARG001 -- taken like everywhere; a JWK set is JSON in any case
 ) -> None:
-    """核验用的公钥集。JWK set that verifies tokens."""
-    from suanquan.decision_keys import published_keys
-    from suanquan.home import Home
+    """二维码，SVG 或 PNG。The QR code as SVG or PNG."""
+    from suanquan.use_cases.issue import load, released
+    from voucher.qr import render
 
-    emit(published_keys(Home(home).require()), as_json=True)
+    async def use(service: Service) -> bytes:
+        async with service.database.read() as connection:
+            return render(released(await load(connection, jti)).cwt, out.suffix.removeprefix(".").lower())
+
+    out.write_bytes(run_with_service(home, use))
+    note(str(out))
+
+
+@app.command()
+def suspend(
+    jti: JtiArgument, officer: OfficerOption, reason: ReasonOption, key: KeyOption = None,
+    home: HomeOption = DEFAULT_HOME, json: JsonOption = False,
+) -> None:  # fmt: skip
+    """中止：暂不可用。Suspend: it cannot be spent for now."""
+    _change("suspend", jti, officer, reason, key, home, json=json)
+
+
+@app.command()
+def resume(
+    jti: JtiArgument, officer: OfficerOption, reason: ReasonOption, key: KeyOption = None,
+    home: HomeOption = DEFAULT_HOME, json: JsonOption = False,
+) -> None:  # fmt: skip
+    """恢复中止的券。Resume a suspended voucher."""
+    _change("resume", jti, officer, reason, key, home, json=json)
+
+
+@app.command()
+def revoke(
+    jti: JtiArgument, officer: OfficerOption, reason: ReasonOption, key: KeyOption = None,
+    home: HomeOption = DEFAULT_HOME, json: JsonOption = False,
+) -> None:  # fmt: skip
+    """撤销：余额退回预算，不可恢复。Revoke for ever: what is free goes back to the budget."""
+    _change("revoke", jti, officer, reason, key, home, json=json)
+
+
+def _change(what: str, jti: str, officer: str, reason: str, key: str | None, home: Path, *, json: bool) -> None:
+    from suanquan.use_cases.books import Order
+    from suanquan.use_cases.standing import change_standing
+
+    async def use(service: Service) -> dict[str, Any]:
+        return await change_standing(service.journal, Order(officer, reason, key), jti, what)
+
+    emit(run_with_service(home, use), as_json=json)

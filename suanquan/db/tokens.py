@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from hashlib import sha256
 
-from sqlalchemy import insert, select
+from sqlalchemy import insert, select, update
 
 from ledger.sql import Connection
 from suanquan.db.tables import api_token
@@ -23,7 +23,33 @@ async def create_token(conn: Connection, role: str, label: str, now_us: int) -> 
 
 async def role_of(conn: Connection, token: str) -> str | None:
     """Role of a token in force. A look-up by digest takes the same time whether the token is close to a real one or not."""
+    found = await identity_of(conn, token)
+    return None if found is None else found[0]
+
+
+async def identity_of(conn: Connection, token: str) -> tuple[str, str] | None:
+    """Role and label of a token in force: in a procedure, the role in which somebody acts and who it is."""
     digest = sha256(token.encode()).digest()
-    query = select(api_token.c.role).where(api_token.c.digest == digest, api_token.c.revoked_us.is_(None))
-    found: str | None = (await conn.execute(query)).scalar()
-    return found
+    columns = api_token.c.role, api_token.c.label
+    query = select(*columns).where(api_token.c.digest == digest, api_token.c.revoked_us.is_(None))
+    row = (await conn.execute(query)).one_or_none()
+    return None if row is None else (row.role, row.label)
+
+
+async def roles_of(conn: Connection, label: str) -> set[str]:
+    """Roles in which somebody may act."""
+    query = select(api_token.c.role).where(api_token.c.label == label, api_token.c.revoked_us.is_(None))
+    return set((await conn.execute(query)).scalars())
+
+
+async def list_tokens(conn: Connection) -> list[tuple[str, str, int, int | None]]:
+    """Role, label, when made and when revoked, of every token, oldest first."""
+    columns = api_token.c.role, api_token.c.label, api_token.c.created_us, api_token.c.revoked_us
+    rows = await conn.execute(select(*columns).order_by(api_token.c.created_us, api_token.c.label))
+    return [tuple(row) for row in rows]
+
+
+async def revoke_tokens(conn: Connection, label: str, now_us: int) -> int:
+    """End every token of a label; how many there were."""
+    query = update(api_token).where(api_token.c.label == label, api_token.c.revoked_us.is_(None))
+    return (await conn.execute(query.values(revoked_us=now_us))).rowcount

@@ -13,13 +13,24 @@ from starlette.types import ASGIApp
 
 import suanquan
 from ledger.errors import DomainError
-from suanquan.http import decisions, log, problem, routes
+from suanquan.http import decisions, log, problem, questions, routes, status, subsidies
+from suanquan.http.completeness import post_completeness
 from suanquan.http.limits import Limits
 from suanquan.http.usage import AgentKeys, post_usage
 from suanquan.portal import page
 from suanquan.service import Service
 
 _DESCRIPTION = "算力券：签发、计量、记账与核验 / compute vouchers: issue, meter, record, verify"
+
+ROUTERS = (
+    *(routes.public, routes.officer),
+    *(log.public, log.officer),
+    *(status.public, status.officer),
+    *(subsidies.public, subsidies.person),
+    *(decisions.public, decisions.officer),
+    questions.public,
+)
+"""Every route of the API but those that take usage."""
 
 
 def create_app(service: Service) -> ASGIApp:
@@ -33,19 +44,16 @@ def create_app(service: Service) -> ASGIApp:
         responses={"4XX": {"description": "RFC 9457 problem", "content": {problem.TYPE: {}}}},
     )
     app.state.service = service
+    service.subsidies.load()
     app.state.agent_keys = AgentKeys(service)
     app.add_route("/v1/usage", post_usage, methods=["POST"])
-    for router in (routes.public, routes.officer, log.public, log.officer, decisions.public, decisions.officer):
+    app.add_route("/v1/usage/completeness", post_completeness, methods=["POST"])
+    for router in ROUTERS:
         app.include_router(router)
     app.include_router(page.router, include_in_schema=False)
     app.state.routes = [
         *(route for route in app.routes if isinstance(route, Route)),
-        *routes.public.routes,
-        *routes.officer.routes,
-        *log.public.routes,
-        *log.officer.routes,
-        *decisions.public.routes,
-        *decisions.officer.routes,
+        *(route for router in ROUTERS for route in router.routes),
         *page.router.routes,
     ]
     app.mount("/static", StaticFiles(directory=str(resources.files("suanquan.portal") / "static")))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from starlette.requests import Request
 
 from ledger.errors import Kind
-from suanquan.db.tokens import role_of
+from suanquan.db.tokens import identity_of
 from suanquan.errors import ServiceError
 from suanquan.service import Service
 
@@ -13,8 +13,12 @@ COOKIE = "suanquan_token"
 TOKEN_MAX = 128
 
 
-async def role(request: Request) -> str | None:
-    """Role of the caller, None for the public.
+OUTSIDERS = {"applicant", "reviewer"}
+"""Roles of a procedure alone: they see neither vouchers nor accounts."""
+
+
+async def identity(request: Request) -> tuple[str, str] | None:
+    """Role and name of the caller, None for the public.
 
     Raises:
         ServiceError: `token-unknown` for an Authorization header that opens nothing.
@@ -32,21 +36,32 @@ async def role(request: Request) -> str | None:
     return found
 
 
-async def _lookup(service: Service, token: str) -> str | None:
+async def _lookup(service: Service, token: str) -> tuple[str, str] | None:
     if not token or len(token) > TOKEN_MAX:
         return None
     async with service.database.read() as connection:
-        return await role_of(connection, token)
+        return await identity_of(connection, token)
 
 
-async def require_officer(request: Request) -> str:
-    """The caller's role, refused without one.
+async def role(request: Request) -> str | None:
+    """Role of an officer, None for everybody else.
+
+    Raises:
+        ServiceError: see `identity`.
+
+    """
+    found = await identity(request)
+    return None if found is None or found[0] in OUTSIDERS else found[0]
+
+
+async def require_identity(request: Request) -> tuple[str, str]:
+    """The caller's role and name, refused without a token.
 
     Raises:
         ServiceError: `token-required` or `token-unknown`.
 
     """
-    found = await role(request)
+    found = await identity(request)
     if found is None:
         raise ServiceError(
             "token-required",
@@ -54,4 +69,17 @@ async def require_officer(request: Request) -> str:
             "a token is required: send the one that suanquan init printed as Authorization: Bearer",
             kind=Kind.NOT_ALLOWED,
         )
+    return found
+
+
+async def require_officer(request: Request) -> str:
+    """The caller's role, refused without one.
+
+    Raises:
+        ServiceError: `token-required`, `token-unknown`, or `officers-only` for applicants and reviewers.
+
+    """
+    found, _ = await require_identity(request)
+    if found in OUTSIDERS:
+        raise ServiceError("officers-only", "仅限工作人员", "this is for officers alone", kind=Kind.NOT_ALLOWED)
     return found

@@ -13,9 +13,8 @@ from suanquan.errors import ServiceError
 from suanquan.http.auth import require_officer
 from suanquan.http.routes import Opened
 from suanquan.use_cases import decisions as deciding
-from suanquan.use_cases.check_decision import LETTER_TEXT_MAX, confirm, verify_statement
+from suanquan.use_cases.check_decision import LETTER_TEXT_MAX, Trusted, confirm, verify_statement
 from suanquan.use_cases.letters import make_letter
-from suanquan.use_cases.verify_voucher import Trusted
 from subsidy import store
 from subsidy.ruling import TEXT_MAX, YUAN, Ruling, Verdict, fen_of
 
@@ -64,7 +63,7 @@ async def get_decision(
     """What everybody may know: digest, signed statement, whether it still stands; with `token`, whether the letter is genuine."""
     async with service.database.read() as connection:
         if token is not None:
-            keys = service.office.keys
+            keys = service.decisions.keys
             trusted = Trusted(
                 service.settings.issuer,
                 {} if keys is None else keys.verifying_keys(),
@@ -87,7 +86,7 @@ async def post_decision(
     """Evaluate, sign and record a decision; the same Idempotency-Key and body give the same decision again."""
     if idempotency_key is None:
         raise ServiceError("idempotency-key-missing", "缺少 Idempotency-Key", "the Idempotency-Key header is required")
-    made = await deciding.decide(service.journal, service.office, order.order(idempotency_key))
+    made = await deciding.decide(service.journal, service.decisions, order.order(idempotency_key))
     async with service.database.read() as connection:
         return await deciding.public_object(connection, made)
 

@@ -40,6 +40,8 @@ _STATUS_OF_CODE = {
     "content-type-unsupported": 415,
     "idempotency-key-missing": 400,
     "idempotency-key-reused": 422,
+    "status-list-past": 501,
+    "not-acceptable": 406,
 }
 _TITLES = {400: "请求有误", 404: "没有这个地址", 405: "不支持的方法", 413: "请求过大", 422: "请求内容有误"}
 TYPE = "application/problem+json"

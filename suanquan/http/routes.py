@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Query
@@ -16,15 +17,18 @@ from suanquan.errors import ServiceError
 from suanquan.http.auth import require_officer
 from suanquan.service import Service
 from suanquan.use_cases import issue as issuing
-from suanquan.use_cases.catalogue import scheme_object
+from suanquan.use_cases.catalogue import find_scheme, quote, scheme_object, scheme_terms
 from suanquan.use_cases.overview import overview
 from suanquan.use_cases.statement import statement
+from suanquan.use_cases.subsidies import day_of
 from voucher import store as voucher_store
 from voucher.issuance import IssueRequest
+from voucher.sm2 import ALGORITHM as SM2
 
 public = APIRouter()
 officer = APIRouter(dependencies=[Depends(require_officer)])
 
+KEYS_CACHED = "public, max-age=300"
 JTI = Annotated[str, Field(pattern=r"^[0-9A-Za-z-]{1,64}$")]
 Name = Annotated[str, Field(min_length=1, max_length=255)]
 
@@ -39,6 +43,15 @@ class VoucherOrder(BaseModel):
     amount: Annotated[str, Field(description="十进制数 / decimal string", max_length=40)]
     unit: Annotated[str, Field(max_length=16)] = "CNY"
     holder_key: dict[str, str] | None = None
+
+
+class QuoteRequest(BaseModel):
+    """What somebody wants to know before applying."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    date: Annotated[date, Field(description="申请日 / day of application")]
+    facts: Annotated[dict[str, Any], Field(description="已知的事实 / the facts that are known")]
 
 
 def service_of(request: Request) -> Service:
@@ -69,20 +82,41 @@ async def get_metrics(service: Opened) -> Response:
     """Figures for Prometheus."""
     async with service.database.read() as connection:
         figures = await overview(connection, service.catalog)
-    page = metrics.render(figures, service.watch.verdicts, service.now_us)
+    rules = service.subsidies.figures(day_of(service.now_us))
+    page = metrics.render(figures, service.watch.verdicts, service.now_us, rules)
     return Response(page, media_type=metrics.CONTENT_TYPE)
 
 
 @public.get("/.well-known/jwks.json", tags=["keys"])
-async def jwks(service: Opened) -> dict[str, Any]:
+async def jwks(service: Opened, response: Response) -> dict[str, Any]:
     """Public keys that verify vouchers and receipts (`use` sig), and decisions (`use` decision)."""
-    return {"keys": [*service.keys.jwks()["keys"], *published(service.office.keys)]}
+    response.headers["Cache-Control"] = KEYS_CACHED
+    return {"keys": [*service.keys.jwks()["keys"], *published(service.decisions.keys)]}
+
+
+@public.get("/.well-known/sm2-jwks.json", tags=["keys"])
+async def sm2_jwks(service: Opened, response: Response) -> dict[str, Any]:
+    """Public SM2 keys, which verify the second signature of vouchers that have one."""
+    response.headers["Cache-Control"] = KEYS_CACHED
+    return dict(service.keys.jwks(SM2))
 
 
 @public.get("/v1/schemes", tags=["schemes"])
 async def schemes(service: Opened) -> list[dict[str, str]]:
     """Schemes in force."""
     return [scheme_object(scheme) for scheme in service.catalog.schemes.values()]
+
+
+@public.get("/v1/schemes/{scheme_id}", tags=["schemes"])
+async def scheme(scheme_id: Name, service: Opened) -> dict[str, Any]:
+    """One scheme: what it fixes, what it leaves unknown, and its versions."""
+    return scheme_terms(find_scheme(service.catalog.series, scheme_id))
+
+
+@public.post("/v1/schemes/{scheme_id}/quote", tags=["schemes"])
+async def post_quote(scheme_id: Name, request: QuoteRequest, service: Opened) -> dict[str, Any]:
+    """What the scheme would give, with every step. Nothing is recorded."""
+    return quote(find_scheme(service.catalog.series, scheme_id), request.facts, request.date)
 
 
 @officer.post("/v1/vouchers", tags=["vouchers"], status_code=201)

@@ -92,8 +92,8 @@ def _day_of(text: str) -> str:
 
 def _applied(record: Record) -> list[Mapping[str, Any]]:
     """The documents whose clauses decided, of all that were at hand."""
-    decided = {document["id"] for document in record["explanation"]["documents"]}
-    return [entry for entry in record["documents"] if entry["id"] in decided]
+    decided = {document["digest"] for document in record["explanation"]["documents"]}
+    return [entry for entry in record["documents"] if entry["sha256"] in decided]
 
 
 def _named(record: Record) -> str:

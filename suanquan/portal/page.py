@@ -19,11 +19,13 @@ from ledger.amount import ASSETS_BY_NUMBER
 from ledger.errors import DomainError, Kind
 from suanquan.catalog import Catalog
 from suanquan.db.tokens import role_of
-from suanquan.http.auth import COOKIE, role
+from suanquan.http.auth import COOKIE, OUTSIDERS, role
 from suanquan.portal import figures
 from suanquan.portal.text import TEXTS
 from suanquan.service import Service
+from suanquan.use_cases.applications import load_rounds
 from suanquan.use_cases.overview import Overview, overview
+from suanquan.use_cases.procedure_views import procedure_object, public_notices, round_object
 from voucher import store as voucher_store
 
 VOUCHERS_MAX = 50
@@ -72,6 +74,12 @@ _pages.filters.update(
 async def get_home(request: Request) -> Response:
     """Public figures; with a token, single vouchers, too."""
     return await _or_failure(request, _home(request))
+
+
+@router.get("/notices")
+async def get_notices(request: Request) -> Response:
+    """Calls for applications, what is in public notice today, and the process with its clauses."""
+    return await _or_failure(request, _notices(request))
 
 
 @router.post("/login")
@@ -145,6 +153,23 @@ async def _home(request: Request, problem: str = "", status: int = 200) -> Respo
     return response
 
 
+async def _notices(request: Request) -> Response:
+    service = _service(request)
+    with _reading():
+        proceedings = service.proceedings
+        office = proceedings.office
+        async with service.database.read() as connection:
+            rounds = await load_rounds(connection, office)
+            notices = await public_notices(connection, office, proceedings.today)
+    return _render(
+        request,
+        "notices.html",
+        notices=notices,
+        rounds=[round_object(office, found) for found in rounds],
+        procedures=[procedure_object(office, procedure) for procedure in office.procedures.values()],
+    )
+
+
 async def _login(request: Request) -> Response:
     if not _from_here(request):
         return await _home(request, "foreign", 403)
@@ -153,7 +178,7 @@ async def _login(request: Request) -> Response:
     with _reading():
         async with service.database.read() as connection:
             known = await role_of(connection, token)
-    if known is None:
+    if known is None or known in OUTSIDERS:
         return await _home(request, "token_unknown" if token else "token_missing", 401)
     response = RedirectResponse(f"/{_query(request)}#list", 303)
     secure = service.settings.url.startswith("https:")
@@ -199,7 +224,7 @@ def _render(
         t=TEXTS[language],
         language=language,
         query=_query(request),
-        path="/docs" if request.url.path == "/docs" else "/",
+        path=request.url.path if request.url.path in {"/docs", "/notices"} else "/",
         sandbox=service.settings.sandbox,
         now=service.now_us,
         assets=ASSETS_BY_NUMBER,

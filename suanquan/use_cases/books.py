@@ -102,7 +102,7 @@ async def event_fate(conn: Connection, event_id: str) -> dict[str, Any]:
 
     """
     identity = parse_event_id(event_id)
-    entries, failed = await store.load_used(conn, [identity])
+    entries, failed, _ = await store.load_used(conn, [identity], identity)
     if identity in entries:
         return {"event_id": event_id, "status": "recorded", **entry_object(entries[identity])}
     if identity in failed:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
 from ledger import base64url, jws
+from ledger.ed25519 import PublicKey
 from ledger.errors import Kind
 from ledger.sql import Connection
 from metering.zones import rfc3339
@@ -17,7 +18,6 @@ from suanquan.errors import ServiceError
 from suanquan.home import Home
 from suanquan.use_cases.decisions import load, mismatch, public_object
 from suanquan.use_cases.public_keys import parse_jwks
-from suanquan.use_cases.verify_voucher import Trusted
 from subsidy.decision import TYP, RuleBook, canonical, digest_of, find_texts, parse, replay, text_digest, token_of
 from subsidy.errors import SubsidyError
 from subsidy.evaluate import EVALUATOR_VERSION
@@ -26,6 +26,14 @@ from subsidy.policies import read_policies
 LETTER_TEXT_MAX = 4096
 FILE_BYTES_MAX = 16 * 1024 * 1024
 _DIGEST = re.compile(r"[A-Za-z0-9_-]{43}")
+
+
+class Trusted(NamedTuple):
+    """Whose decisions are believed: the issuer, its keys by id, and the UTC second from which a key proves nothing any more."""
+
+    issuer: str
+    keys: dict[str, PublicKey]
+    revocations: dict[str, int]
 
 
 def trusted_by(home: Path, jwks: Path | None, issuer: str | None) -> Trusted | None:

@@ -17,7 +17,8 @@ from ledger.sql import Connection
 from ledger.transaction import Transaction
 from metering.zones import SHANGHAI, rfc3339
 from suanquan.errors import ServiceError
-from suanquan.use_cases.office import Office, folder_in_use, read_letter_words
+from suanquan.use_cases.decision_office import DecisionDesk, read_letter_words
+from suanquan.use_cases.subsidies import rules_folder
 from subsidy import store
 from subsidy.decision import (
     FORMAT,
@@ -120,7 +121,7 @@ class Order(NamedTuple):
         return cbor2.dumps(parts, canonical=True)
 
 
-async def decide(journal: Journal, office: Office, order: Order) -> StoredDecision:
+async def decide(journal: Journal, desk: DecisionDesk, order: Order) -> StoredDecision:
     """Make a decision; the same order under the same key gets the same decision again.
 
     Raises:
@@ -129,13 +130,13 @@ async def decide(journal: Journal, office: Office, order: Order) -> StoredDecisi
 
     """
     _check_order(order)
-    office.signing()
-    await asyncio.to_thread(lambda: office.book)
+    desk.signing()
+    await asyncio.to_thread(lambda: desk.book)
 
     async def work(tx: Transaction) -> StoredDecision:
         earlier = await store.find_decision(tx.connection, order.event_id)
         if earlier is None:
-            return await _record(tx, office, order)
+            return await _record(tx, desk, order)
         await _require_same(tx, order)
         return earlier
 
@@ -184,17 +185,17 @@ def _evaluated(book: RuleBook, order: Order) -> tuple[Facts, Outcome]:
     return facts, outcome
 
 
-async def _record(tx: Transaction, office: Office, order: Order) -> StoredDecision:
-    facts, outcome = _evaluated(office.book, order)
-    kid, sign = office.signing()
-    words = read_letter_words(folder_in_use(office.home, "letters") / "letters.toml")
+async def _record(tx: Transaction, desk: DecisionDesk, order: Order) -> StoredDecision:
+    facts, outcome = _evaluated(desk.book, order)
+    kid, sign = desk.signing()
+    words = read_letter_words(rules_folder(desk.home.config, "letters") / "letters.toml")
     now_us, salt = tx.now_ns // 1000, tx.entropy(SALT_BYTES).hex()
-    said = say(office.book, outcome, facts, salt)
+    said = say(desk.book, outcome, facts, salt)
     record = {
         "format": FORMAT,
         "id": _new_id(now_us, tx.entropy(8)),
-        "issuer": office.issuer,
-        "sandbox": office.sandbox,
+        "issuer": desk.issuer,
+        "sandbox": desk.sandbox,
         "key": kid,
         "decided_us": now_us,
         "salt": salt,
@@ -216,7 +217,7 @@ async def _record(tx: Transaction, office: Office, order: Order) -> StoredDecisi
     )
     await tx.append([_note(tx, order, record)])
     await store.write_decision(tx.connection, stored)
-    bodies = (text.encode() for text in office.book.texts.values())
+    bodies = (text.encode() for text in desk.book.texts.values())
     await store.write_documents(tx.connection, {sha256(body).digest(): body for body in bodies})
     return stored
 

@@ -23,7 +23,7 @@ from metering.rating import Rated, Tariffs, rate
 from metering.signature import SignatureError
 from metering.store import Source, StoredBatch
 from suanquan.use_cases.postings import About, post_batch
-from voucher.scheme import Scheme
+from voucher.scheme import Series
 
 RECEIPT_TYPE = "usage-receipt+jwt"
 
@@ -52,7 +52,7 @@ class Rules:
     """What usage is rated and paid by: tariffs of a centre, and schemes by id."""
 
     tariffs: Callable[[str], Tariffs]
-    schemes: Mapping[str, Scheme]
+    schemes: Mapping[str, Series]
     ruleset: bytes
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from hashlib import sha256
 from typing import Any, NamedTuple
@@ -15,15 +16,18 @@ from ledger.journal import Journal
 from ledger.sql import Connection
 from ledger.transaction import Transaction
 from metering.zones import rfc3339
+from suanquan.use_cases.status_lists import take_status_place
 from voucher import store
 from voucher.document import make_jti
 from voucher.errors import VoucherError
-from voucher.issuance import IssueRequest, Prepared, prepare, recorded
+from voucher.issuance import IssueRequest, Prepared, Tokens, prepare, recorded, sign_again
 from voucher.keys import KeyRegistry
 from voucher.scheme import Scheme, Terms, policy_year
 from voucher.store import StoredVoucher
 
 Signer = Callable[[bytes], bytes]
+Signers = Callable[[str], Signer]
+"""What signs with the key of an id."""
 
 
 class Order(NamedTuple):
@@ -46,18 +50,30 @@ class Order(NamedTuple):
         return sha256(cbor2.dumps(parts, canonical=True)).digest()
 
 
-async def issue(journal: Journal, order: Order, keys: KeyRegistry, signer: Signer) -> StoredVoucher:
+async def issue(
+    journal: Journal,
+    order: Order,
+    keys: KeyRegistry,
+    signer: Signer,
+    *,
+    signers: Signers | None = None,
+    address: str | None = None,
+) -> StoredVoucher:
     """Issue the voucher of an order; the same order again gets the same tokens.
+
+    `signer` is the active key's; `signers` gives another key's, for a voucher that was recorded under it and not yet
+    released, and for the second signature. With `address`, that of the service, the voucher gets a place in a status list.
 
     Raises:
         VoucherError: `issue-refused` with every reason, or `idempotency-key-reused`.
+        DomainError: the key of a recorded voucher cannot sign any more.
 
     """
 
     async def record(tx: Transaction) -> str:
         earlier = await store.find_issue(tx.connection, order.event_id)
         if earlier is None:
-            return await _record(tx, order, keys)
+            return await _record(tx, order, keys, address)
         jti, digest = earlier
         if digest != order.digest:
             raise VoucherError(
@@ -73,13 +89,35 @@ async def issue(journal: Journal, order: Order, keys: KeyRegistry, signer: Signe
     if stored.token is not None:
         return stored
     public = keys.verifying_keys()[stored.kid]
+    if signers is not None and public != keys.signing_key():
+        signer = signers(stored.kid)
     tokens = recorded(stored.jwt_input, stored.cwt_input, public).sign(signer)
+    second = keys.second_key()
+    if signers is not None and second is not None:
+        tokens = await asyncio.to_thread(sign_again, tokens, second, signers(second.kid))
 
     async def release(tx: Transaction) -> StoredVoucher:
         await store.write_released(tx.connection, stored.jti, tokens)
         return await load(tx.connection, stored.jti)
 
     return await journal.transact(release)
+
+
+def released(stored: StoredVoucher) -> Tokens:
+    """Tokens of a voucher that was released.
+
+    Raises:
+        VoucherError: `voucher-unreleased`: it was recorded, and its issue must be repeated.
+
+    """
+    if stored.token is None or stored.cwt is None:
+        raise VoucherError(
+            "voucher-unreleased",
+            "该券已记账但尚未签出；请用同一 Idempotency-Key 重发",
+            "the voucher was recorded and not signed yet; repeat its issue under the same Idempotency-Key",
+            kind=Kind.UNAVAILABLE,
+        )
+    return Tokens(stored.token, stored.cwt, stored.dual)
 
 
 async def load(conn: Connection, jti: str) -> StoredVoucher:
@@ -95,8 +133,9 @@ async def load(conn: Connection, jti: str) -> StoredVoucher:
     return stored
 
 
-async def _record(tx: Transaction, order: Order, keys: KeyRegistry) -> str:
+async def _record(tx: Transaction, order: Order, keys: KeyRegistry, address: str | None) -> str:
     scheme, now_us = order.scheme, tx.now_ns // 1000
+    jti = make_jti(now_us, tx.entropy(10))
     year = policy_year(now_us)
     terms = scheme.terms_in(order.request.unit)
     asset = terms.asset if terms else CNY
@@ -107,8 +146,9 @@ async def _record(tx: Transaction, order: Order, keys: KeyRegistry) -> str:
         issued,
         issuer=keys.issuer,
         key=keys.signing_key(),
-        jti=make_jti(now_us, tx.entropy(10)),
+        jti=jti,
         now_us=now_us,
+        status=None if address is None else await take_status_place(tx, address, jti),
     )
     assert terms is not None
     number = await _post(tx, order, prepared, terms, year)
@@ -169,7 +209,7 @@ def _names(scheme: str, year: int, asset: Asset, jti: str) -> _Names:
 
 
 def voucher_object(stored: StoredVoucher) -> dict[str, Any]:
-    """A voucher without its tokens; issued = available + held + redeemed."""
+    """A voucher without its tokens; issued = available + held + redeemed + returned to the budget when it was revoked."""
     asset = ASSETS_BY_NUMBER[stored.asset]
     available = stored.credits_posted - stored.debits_posted - stored.debits_held
     return {
@@ -180,7 +220,8 @@ def voucher_object(stored: StoredVoucher) -> dict[str, Any]:
         "issued": format_units(stored.units, asset),
         "available": format_units(available, asset),
         "held": format_units(stored.debits_held, asset),
-        "redeemed": format_units(stored.debits_posted, asset),
+        "redeemed": format_units(stored.debits_posted - stored.returned, asset),
+        "returned": format_units(stored.returned, asset),
         "valid_from": rfc3339(stored.from_us),
         "valid_until": rfc3339(stored.until_us),
         "event_id": stored.event_id.hex(),
@@ -188,5 +229,6 @@ def voucher_object(stored: StoredVoucher) -> dict[str, Any]:
 
 
 def with_tokens(stored: StoredVoucher) -> dict[str, Any]:
-    """A voucher with what its holder presents: the JWT and the text of the QR code."""
-    return voucher_object(stored) | {"token": stored.token, "cwt": stored.cwt}
+    """A voucher with what its holder presents: the JWT, the text of the QR code, and the JWT with two signatures if any."""
+    twice = {} if stored.dual is None else {"dual": stored.dual}
+    return voucher_object(stored) | {"token": stored.token, "cwt": stored.cwt} | twice

@@ -23,6 +23,7 @@ from ledger.sql import Connection
 from ledger.store import load_head, load_size
 from ledger.transaction import Transaction
 from ledger.vkey import VerifierKey
+from suanquan.clock import ClockNs
 from suanquan.db.database import Database
 from suanquan.errors import ServiceError
 from suanquan.home import Home, write_secret
@@ -45,6 +46,7 @@ class Log:
     verifiers: tuple[VerifierKey, ...]
     keys: NoteKeys | None = None
     policy: Policy | None = None
+    clock_ns: ClockNs = time.time_ns
 
     async def sign(self) -> SignedHead | None:
         """Sign the head of the log if it has grown since the last; None without keys.
@@ -67,7 +69,7 @@ class Log:
             head = await _check_continues(conn, newest, self._read_head_file())
             if newest is not None and newest.origin == self.keys.name and newest.size == head.size:
                 return newest
-            now_us = time.time_ns() // 1000
+            now_us = self.clock_ns() // 1000
             note = self.keys.sign_checkpoint(Checkpoint(self.keys.name, head.size, head.root), now_us // 1_000_000)
             signed = SignedHead(head.size, head.root, now_us, str(note))
             write_secret(self.home.log_head, signed.note.encode())
@@ -150,7 +152,9 @@ def rolled_back(size: int, known: int, who: str = "") -> ServiceError:
     )
 
 
-def open_log(home: Home, settings: Settings, database: Database, passphrase: bytes | None) -> Log:
+def open_log(
+    home: Home, settings: Settings, database: Database, passphrase: bytes | None, clock_ns: ClockNs = time.time_ns
+) -> Log:
     """The log of a home.
 
     Raises:
@@ -159,7 +163,7 @@ def open_log(home: Home, settings: Settings, database: Database, passphrase: byt
     """
     verifiers = load_verifier_keys(home.log_keys)
     keys = load_note_keys(home.log_keys, passphrase) if verifiers and passphrase is not None else None
-    return Log(database, home, verifiers, keys, _load_policy(home, settings))
+    return Log(database, home, verifiers, keys, _load_policy(home, settings), clock_ns)
 
 
 def _load_policy(home: Home, settings: Settings) -> Policy | None:
@@ -177,14 +181,16 @@ def _load_policy(home: Home, settings: Settings) -> Policy | None:
         ) from fault
 
 
-async def create_log_keys(home: Home, settings: Settings, database: Database, passphrase: bytes) -> Log:
+async def create_log_keys(
+    home: Home, settings: Settings, database: Database, passphrase: bytes, clock_ns: ClockNs = time.time_ns
+) -> Log:
     """Make the log's keys unless the home has them, and sign the head of the log for the first time."""
     if not load_verifier_keys(home.log_keys):
         async with database.read() as conn:
             head = await load_head(conn)
         assert head is not None, "a home has a ledger"
         create_note_keys(home.log_keys, head.origin, passphrase, LOG_ALGORITHMS)
-    log = open_log(home, settings, database, passphrase)
+    log = open_log(home, settings, database, passphrase, clock_ns)
     await log.sign()
     return log
 

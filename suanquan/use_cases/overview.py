@@ -12,6 +12,7 @@ from ledger.log_store import SignedHead
 from ledger.sql import Connection
 from metering import store as metering_store
 from suanquan.catalog import Catalog
+from suanquan.use_cases.completeness import gaps_of
 from voucher import store as voucher_store
 
 US_PER_MS = 1000
@@ -40,7 +41,7 @@ class CentreSum:
     """A centre's usage: GPU-milliseconds by model, yuan rated and self-paid, and how much of its capacity that is.
 
     `capacity_gpu_ms` is capacity × the time its records span, 0 where no capacity or nothing was reported;
-    `flop_rate` is the capacity in dense FP16 GFLOPS.
+    `gaps` is the number of declared account-months that lack something; `flop_rate` is the capacity in dense FP16 GFLOPS.
     """
 
     centre: str
@@ -53,6 +54,7 @@ class CentreSum:
     capacity_gpu_ms: int
     capacity_gflops: int
     received_us: int
+    gaps: int = 0
 
     @property
     def total_gpu_ms(self) -> int:
@@ -119,4 +121,5 @@ async def _centre(conn: Connection, catalog: Catalog, centre: str, name: str) ->
         sum(capacity.values()) * (span_us // US_PER_MS) // 1000,
         sum(count * gflops.get(model, 0) for model, count in capacity.items()) // 1000,
         max((source.received_us for source in sources), default=0),
+        await gaps_of(conn, centre),
     )

@@ -18,7 +18,7 @@ from metering.batch import Batch
 from metering.rating import Rated
 from voucher import store as voucher_store
 from voucher.allocation import Charge, Cover, Purse, allocate
-from voucher.scheme import Scheme
+from voucher.scheme import Series
 from voucher.store import BoundVoucher
 
 LEGS_PER_ENTRY = 60
@@ -36,7 +36,7 @@ class About(NamedTuple):
     ruleset: bytes
 
 
-async def post_batch(tx: Transaction, about: About, batch: Batch, rated: Rated, schemes: Mapping[str, Scheme]) -> None:
+async def post_batch(tx: Transaction, about: About, batch: Batch, rated: Rated, schemes: Mapping[str, Series]) -> None:
     """One entry per account: its vouchers and self-pay against the centre's receivable."""
     purses = await _purses(tx, about.centre, rated.accounts, schemes)
     places = _places(batch, rated)
@@ -129,7 +129,7 @@ async def _bound(tx: Transaction, centre: str, accounts: Iterable[str]) -> list[
 
 
 async def _purses(
-    tx: Transaction, centre: str, accounts: Iterable[str], schemes: Mapping[str, Scheme]
+    tx: Transaction, centre: str, accounts: Iterable[str], schemes: Mapping[str, Series]
 ) -> dict[str, list[Purse]]:
     """Vouchers that may pay, by account, with what they still hold."""
     bound = await _bound(tx, centre, accounts)
@@ -137,7 +137,8 @@ async def _purses(
     purses: dict[str, list[Purse]] = {account: [] for account in accounts}
     shared: dict[int, Purse] = {}
     for row in bound:
-        scheme = schemes.get(row.scheme)
+        series = schemes.get(row.scheme)
+        scheme = (series.at(row.issued_us) or series.latest) if series else None  # the terms of the day of issue stay
         available = 0 if balances[row.account].restriction else balances[row.account].available
         if scheme is None or available <= 0 or (scheme.centres is not None and centre not in scheme.centres):
             continue

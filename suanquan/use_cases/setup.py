@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import time
 from collections.abc import Mapping
 
 import cbor2
@@ -16,6 +15,7 @@ from ledger.journal import Journal
 from ledger.transaction import Transaction
 from metering import store as metering_store
 from suanquan.catalog import Catalog
+from suanquan.clock import ClockNs, clock_of
 from suanquan.db.database import Database
 from suanquan.db.tokens import create_token
 from suanquan.decision_keys import create_decision_keys
@@ -33,27 +33,27 @@ CARDS_MAX = 1_000_000
 ADMINISTRATOR = "administrator"
 
 
-def initialise(home: Home, settings: Settings, passphrase: bytes) -> str:
+def initialise(home: Home, settings: Settings, passphrase: bytes, clock_ns: ClockNs | None = None) -> str:
     """Make a home whole and return the administrator's token, which cannot be shown again.
 
     An initialisation that was cut short is taken up again; a finished one is refused and left alone.
     """
     home.require_new()
     home.create_folder()
-    token = asyncio.run(_first_token(home, settings, passphrase))
+    token = asyncio.run(_first_token(home, settings, passphrase, clock_ns or clock_of(settings)))
     create_decision_keys(home, settings.issuer, passphrase)
     create_home(home, settings, passphrase)
     return token
 
 
-async def _first_token(home: Home, settings: Settings, passphrase: bytes) -> str:
+async def _first_token(home: Home, settings: Settings, passphrase: bytes, clock_ns: ClockNs) -> str:
     place = home.place(settings)
-    await create_ledger(home, place, settings.log_origin)
+    await create_ledger(home, place, settings.log_origin, clock_ns)
     database = Database(place)
     try:
-        await create_log_keys(home, settings, database, passphrase)
+        await create_log_keys(home, settings, database, passphrase, clock_ns)
         async with database.write() as connection:
-            return await create_token(connection, ADMINISTRATOR, "init", time.time_ns() // 1000)
+            return await create_token(connection, ADMINISTRATOR, "init", clock_ns() // 1000)
     finally:
         await database.close()
 
@@ -74,6 +74,20 @@ async def register_centre(
             f"the centre id {centre[:40]!r} must be lower-case letters, digits and hyphens, at most 32",
         )
     _check_text("名称", "name", name)
+
+    async def write(tx: Transaction) -> None:
+        cards = _cards(catalog, capacity, tx.now_ns // 1000)
+        known = await metering_store.load_centres(tx.connection), await metering_store.load_capacity(tx.connection)
+        if (known[0].get(centre), known[1].get(centre, {})) == (name, cards):
+            return
+        await metering_store.put_centre(tx.connection, centre, name, cards)
+        await _log(tx, {"type": "centre", "centre": centre, "name": name, "cards_milli": cards})
+
+    await journal.transact(write)
+
+
+def _cards(catalog: Catalog, capacity: Mapping[str, int], now_us: int) -> dict[str, int]:
+    """Thousandths of cards by the register's name for their model."""
     cards: dict[str, int] = {}
     for word, count in capacity.items():
         if not 0 < count <= CARDS_MAX:
@@ -82,7 +96,7 @@ async def register_centre(
                 f"型号“{word}”的卡数应为 1 至 {CARDS_MAX}",
                 f"cards of {word!r} must be 1 to {CARDS_MAX}",
             )
-        card = catalog.accelerators.resolve(word, time.time_ns() // 1000)
+        card = catalog.accelerators.resolve(word, now_us)
         if card is None:
             raise ServiceError(
                 "model-unknown",
@@ -91,15 +105,7 @@ async def register_centre(
                 kind=Kind.NOT_FOUND,
             )
         cards[card.model] = cards.get(card.model, 0) + count * 1000
-
-    async def write(tx: Transaction) -> None:
-        known = await metering_store.load_centres(tx.connection), await metering_store.load_capacity(tx.connection)
-        if (known[0].get(centre), known[1].get(centre, {})) == (name, cards):
-            return
-        await metering_store.put_centre(tx.connection, centre, name, cards)
-        await _log(tx, {"type": "centre", "centre": centre, "name": name, "cards_milli": cards})
-
-    await journal.transact(write)
+    return cards
 
 
 async def register_agent_key(journal: Journal, centre: str, public: PublicKey) -> None:

@@ -22,6 +22,7 @@ from ledger.verify import Replay
 from suanquan.db import audit
 from suanquan.use_cases import verify_projections as projections
 from suanquan.use_cases.verify_decisions import DecisionsTold, verify_decisions
+from suanquan.use_cases.verify_procedure import ProcedureTold, verify_procedure
 from suanquan.use_cases.verify_usage import BatchesTold, note_batch, verify_usage
 from suanquan.use_cases.watch import view_of_projections
 
@@ -51,6 +52,7 @@ class _Pass:
     indexes: projections.Indexes = field(default_factory=projections.Indexes)
     batches: BatchesTold = field(default_factory=dict)
     decisions: DecisionsTold = field(default_factory=DecisionsTold)
+    procedure: ProcedureTold = field(default_factory=ProcedureTold)
     unnamed: set[int] = field(default_factory=set)
     payloads: int = 0
     checkpoints: int = 0
@@ -74,6 +76,7 @@ class _Pass:
             or await projections.check_touched(conn, self.indexes)
             or await projections.check_dated(conn, self.indexes)
             or await projections.check_registers(conn, replay, self.erased, self.payloads)
+            or await verify_procedure(conn, self.procedure)
             or next(filter(None, judge(await view_of_projections(conn)).values()), None)
         )
 
@@ -142,6 +145,7 @@ class _Pass:
         where = f"payload {row.seq}"
         if row.seq in self.erased:
             self.decisions.silent.add(row.event_id)
+            self.procedure.erased.add(row.event_id)
             return None if row.body is None else _KEPT.at(where)
         if committed != (ZERO32 if row.body is None else commitment(row.salt, row.body)):
             return _PAYLOAD.at(where)
@@ -149,6 +153,7 @@ class _Pass:
             self.payloads += 1
             note_batch(row.body, row.leaf[52:84], self.batches)
             self.decisions.note(row.body, row.event_id)
+            self.procedure.note(row.body, row.event_id)
         return None
 
     def _origin(self, row: EntryRow, leaf: bytes) -> Fault | None:

@@ -13,10 +13,10 @@ from subsidy import store
 from subsidy.decision import TYP, parse
 from tests.back_ends import rows
 from tests.ledger.desk import Desk, audit, make_ledger
-from tests.subsidy.decisions import USCC, application, grant, office, refusal
+from tests.subsidy.decisions import USCC, application, decision_desk, grant, refusal
 from tests.voucher.samples import KEY, PRIVATE
 
-OFFICE = office(PRIVATE)
+OFFICE = decision_desk(PRIVATE)
 NOW_NS = 1_795_822_778 * 10**9
 
 
@@ -98,7 +98,7 @@ async def test_what_is_refused_leaves_nothing(desk):
     for code, order in bad.items():
         error = await refused(desk, order)
         assert error.code == code
-    keyless = office(PRIVATE)
+    keyless = decision_desk(PRIVATE)
     keyless.sign = None
     assert (await refused(desk, grant("f"), keyless)).code == "decision-key-missing"
     assert rows(desk.path, "SELECT count(*) FROM decision") == [(0,)]

@@ -11,24 +11,39 @@ from ledger.store import load_entries
 from metering.batch import decode_cloudevents
 from suanquan.catalog import load_catalog
 from suanquan.db.place import Place
+from suanquan.home import Home
+from suanquan.office import load_office
 from suanquan.use_cases.decisions import decide
 from suanquan.use_cases.ingest import Issuer, Request, Rules, ingest
 from suanquan.use_cases.issue import Order, issue
+from suanquan.use_cases.procedure import Proceedings
 from suanquan.use_cases.setup import bind_account, register_centre
 from tests.back_ends import rows
 from tests.ledger.desk import Desk, codes, gathered
 from tests.ledger.notation import event
 from tests.shared_data import ROOT
-from tests.subsidy.decisions import office, refusal
+from tests.subsidy.decisions import decision_desk, refusal
+from tests.subsidy.procedure_samples import (
+    APPROVE,
+    CALL,
+    COMPANY,
+    FANG,
+    PAY,
+    POST,
+    REVIEW,
+    Clock,
+    application,
+    materials,
+)
 from tests.voucher.samples import ISSUER, KEY, PRIVATE
 from voucher.holder import sandbox_uscc
 from voucher.issuance import IssueRequest
 from voucher.keys import KeyRegistry
 
 CATALOG = load_catalog(ROOT / "config")
-RULES = Rules(CATALOG.tariffs, CATALOG.schemes, CATALOG.digest)
+RULES = Rules(CATALOG.tariffs, CATALOG.series, CATALOG.digest)
 KEYS = KeyRegistry(ISSUER).announced(KEY).activated(KEY.kid)
-OFFICE = office(PRIVATE)
+DECISIONS = decision_desk(PRIVATE)
 NOW_S = 1_780_000_000
 
 
@@ -125,13 +140,29 @@ async def fill(path: Place) -> None:
         await desk.play(f"erase {private.seq}\nerase {opening}\nerase {opening}", book)
         desk.now_ns += 10**6
         await desk.play("note", book)
+        await hold_a_round(desk)
         await asyncio.gather(*(desk.submit(event(f"note {at}")) for at in range(256)))
-        first = await decide(desk.journal, OFFICE, refusal("one"))
-        await decide(desk.journal, OFFICE, refusal("two", corrects=first.id))
-        erased = await decide(desk.journal, OFFICE, refusal("three"))
+        first = await decide(desk.journal, DECISIONS, refusal("one"))
+        await decide(desk.journal, DECISIONS, refusal("two", corrects=first.id))
+        erased = await decide(desk.journal, DECISIONS, refusal("three"))
         entries = await desk.journal.transact(lambda tx: load_entries(tx.connection, [erased.event_id]))
         await desk.play(f"erase {entries[erased.event_id].seq}", book)
     sign(path)
+
+
+async def hold_a_round(desk: Desk) -> None:
+    """A round under 16 with an application that was paid and one that was withdrawn, before the document expired."""
+    clock = Clock("2026-05-06T09:00:00+08:00")
+    proceedings = Proceedings(desk.journal, load_office(Home(ROOT)), clock)
+    round_ = await proceedings.call(FANG, CALL | {"opens": "2026-05-06", "closes": "2026-05-25"})
+    accounts = {"previous_year_audit_or_financial_statements": {"year": 2025}}
+    found = await proceedings.submit(COMPANY, application(round_, materials=materials(**accounts)))
+    second = await proceedings.submit(COMPANY, application(round_, project="另一项目", costs=[]))
+    await proceedings.take(COMPANY, second, "withdraw", {"reason": "暂缓"})
+    for steps in ([*REVIEW, POST], [APPROVE, PAY]):
+        for actor, step, inputs in steps:
+            await proceedings.take(actor, found, step, inputs)
+        clock.set("2026-06-01T09:00:00+08:00")
 
 
 def sign(place: Place) -> None:

@@ -81,6 +81,8 @@ COVERED = {
         ("id", "applicant", "decided_us", "corrects", "event_id", "record", "facts"), "decision SQD-"
     ),
     "decision_document": dict.fromkeys(("sha256", "body"), "decision_document"),
+    "procedure_step": dict.fromkeys(metadata.tables["procedure_step"].columns.keys(), "procedure_step"),
+    "support_claim": dict.fromkeys(metadata.tables["support_claim"].columns.keys(), "support_claim"),
 }
 """What verification recomputes, and the place it names when a value there is changed."""
 
@@ -107,6 +109,10 @@ UNCOVERED = {
     "decision": {"signature": "it is for those who have the keys; the log commits to the digest of what was signed"},
     "voucher": TOKENS,
     "released": TOKENS,
+    "status_list": TOKENS,
+    "status_place": TOKENS,
+    "revoked": "what status lists show; the entries that froze and emptied the account are in the log",
+    "declaration": "what a centre says of its own month; nothing is posted by it",
     "nonce": "forgotten after minutes",
     "api_token": "access, not accounts",
 }
@@ -302,6 +308,18 @@ STRUCTURAL = [
         "DELETE FROM usage_batch WHERE number = 2; DELETE FROM id_range WHERE batch = 2",
         "usage_batch 2$",
     ),
+    (
+        "a step of nobody",
+        "INSERT INTO procedure_step SELECT 99, subject, round, step, person, role, at_us, x'00', body FROM procedure_step LIMIT 1",
+        "procedure_step 99$",
+    ),
+    ("every step gone", "DELETE FROM procedure_step", "procedure_step 1$"),
+    (
+        "a claim taken off",
+        "INSERT INTO support_claim SELECT 99, digest, kind, subject, clause, 1, event_id FROM support_claim LIMIT 1",
+        "support_claim 99$",
+    ),
+    ("every claim gone", "DELETE FROM support_claim", "support_claim 1$"),
     ("a range of nobody", "INSERT INTO id_range VALUES (9, 'a', 'z', 9, 0)", "id_range of batch 9$"),
     (
         "a segment cut short",

@@ -3,7 +3,7 @@
 import msgspec
 from hypothesis import strategies as st
 
-from metering.batch import EARLIEST_US, SKEW_US
+from metering.wire import EARLIEST_US, SKEW_US
 from metering.zones import rfc3339
 
 NOW_US = 1_795_310_137_000_000

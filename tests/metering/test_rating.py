@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ledger.amount import INT64_MAX
-from metering.batch import ACTIVE_MS_MAX, Batch
+from metering.batch import Batch
 from metering.model import Accelerator, UsageRecord
 from metering.rating import Line, Tariff, month_shares, rate, rate_one
+from metering.wire import ACTIVE_MS_MAX
 from metering.zones import rfc3339
 from tests.metering.events import NOW_US, spans
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import selectors
 import sqlite3
-from collections.abc import Callable, Coroutine, Iterator
+import weakref
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -88,15 +90,36 @@ class _Cursor(sqlite3.Cursor):
             return super().execute(_CHEAP.get(sql, sql), *values)
         process.machine.faults.before(process, sql)
         super().execute(sql, *values)
+        if sql == "BEGIN IMMEDIATE":
+            self.connection.writes = True
+        elif sql == "COMMIT" and self.connection.writes:
+            process.has_committed()
         process.machine.faults.after(process, sql)
         return self
 
 
 class _Raw(sqlite3.Connection):
     process: Process
+    writes = is_closed = False
+
+    def __init__(self, *values: Any, **options: Any) -> None:
+        super().__init__(*values, **options)
+        self._cursors: weakref.WeakSet[_Cursor] = weakref.WeakSet()
 
     def cursor(self, *_: Any) -> sqlite3.Cursor:
-        return super().cursor(_Cursor)
+        cursor = super().cursor(_Cursor)
+        self._cursors.add(cursor)
+        return cursor
+
+    def execute(self, sql: str, *values: Any) -> sqlite3.Cursor:  # the driver's own would make a plain cursor
+        return self.cursor().execute(sql, *values)
+
+    def close(self) -> None:
+        """Close at once: a statement that a traceback still holds would keep the file locked."""
+        for cursor in [] if self.is_closed else list(self._cursors):
+            cursor.close()
+        self.is_closed = True
+        super().close()
 
 
 class _Inline:
@@ -115,6 +138,11 @@ class Connection(aiosqlite.Connection):
         self.process, self._path = process, path
         self._tx = _Inline()
 
+    @property
+    def raw(self) -> _Raw | None:
+        """The connection, while it is open."""
+        return self._connection if self._connection and not self._connection.is_closed else None
+
     def __await__(self) -> Any:
         return self._open().__await__()
 
@@ -125,7 +153,7 @@ class Connection(aiosqlite.Connection):
         self._connection = raw
         if self.process.machine.pages_max:
             sqlite3.Connection.cursor(raw).execute(f"PRAGMA max_page_count={self.process.machine.pages_max}")
-        self.process.connections.append(self)
+        self.process.connections = [*(other for other in self.process.connections if other.raw), self]
         return self
 
     async def _execute(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -176,7 +204,7 @@ class Process:
         folder.symlink_to(".")
         machine.processes[str(folder)] = self
         self.database = Database(folder / machine.path.name)
-        self.journal = Journal(self.database, machine.clock_ns, machine.random.randbytes)
+        self.journal = _Journal(self.database, machine.clock_ns, machine.random.randbytes)
         self._stack = contextlib.AsyncExitStack()
         self.asking: dict[asyncio.Task[Any], None] = {}
 
@@ -221,11 +249,16 @@ class Process:
         self.journal._queue, self.journal._flight = asyncio.Queue(), None
         await self.end()
 
+    def has_committed(self) -> None:
+        """What is on its way to the disk is there."""
+        for job in self.journal.writing:
+            (job.work or job.chains).asked.is_committed = True
+
     async def bulk(self, asked: Asked) -> list[Any]:
-        """Ask for a request; it remembers where the writer decided it."""
+        """Ask for a request; it remembers where the writer decided it, and whether that was committed."""
         asked.process = self
         if asked.is_work:
-            return await self.journal.transact(lambda tx: _work(tx, self.machine, asked))
+            return await self.journal.transact(_Work(self.machine, asked))
         return await self.journal.bulk(_Chains(self.machine, asked), all_or_nothing=asked.all_or_nothing)
 
 
@@ -243,13 +276,33 @@ class _Chains(list[Any]):
         self.machine, self.asked = machine, asked
 
 
-async def _work(tx: Transaction, machine: Machine, asked: Asked) -> list[Any]:
-    asked.decided(machine.count(), tx.size, tx.now_ns)
-    await tx.open(asked.opens)
-    entries = await tx.append(asked.chains[0])
-    if asked.fails:
-        raise WorkError
-    return entries
+class _Work:
+    """A request's work, which knows it."""
+
+    def __init__(self, machine: Machine, asked: Asked) -> None:
+        self.machine, self.asked = machine, asked
+
+    async def __call__(self, tx: Transaction) -> list[Any]:
+        self.asked.decided(self.machine.count(), tx.size, tx.now_ns)
+        await tx.open(self.asked.opens)
+        entries = await tx.append(self.asked.chains[0])
+        if self.asked.fails:
+            raise WorkError
+        return entries
+
+
+class _Journal(Journal):
+    """A journal of which is known what it is writing."""
+
+    writing: Sequence[Any] = ()
+
+    async def _fly(self, flight: Any) -> bool:
+        self.writing = [job for job, _, _ in flight.answers]
+        return await super()._fly(flight)
+
+    async def _commit(self, group: list[Any]) -> None:
+        self.writing = group
+        await super()._commit(group)
 
 
 class Machine:
@@ -276,7 +329,7 @@ class Machine:
         """Wait, for ten seconds at most, while another process is in a transaction."""
         for _ in range(1000):
             others = [other for other in self.processes.values() if other is not process and not other.dead]
-            if not any(c._connection and c._connection.in_transaction for other in others for c in other.connections):
+            if not any(c.raw and c.raw.in_transaction for other in others for c in other.connections):
                 return
             await asyncio.sleep(0.01)
 
@@ -311,9 +364,12 @@ class Machine:
 def run(work: Coroutine[Any, Any, Any]) -> Any:
     """Run a coroutine on virtual time; if it fails, what it left running is dropped, for it may wait for ever."""
     loop = VirtualLoop()
+    gc.collect()
+    gc.disable()  # connections that it finds are closed, and when it looks depends on what ran before
     try:
         asyncio.set_event_loop(loop)
         return loop.run_until_complete(work)
     finally:
+        gc.enable()
         asyncio.set_event_loop(None)
         loop.close()

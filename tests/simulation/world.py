@@ -97,15 +97,18 @@ class World:
             nemesis = asyncio.create_task(self.nemesis())
             watch = asyncio.create_task(self.supervise())
             gathered = asyncio.gather(*tasks)
-            await asyncio.wait({gathered, watch}, return_when=asyncio.FIRST_COMPLETED)
-            if watch.done():
-                watch.result()
+            beside = {watch, nemesis}
+            while not gathered.done():
+                done, _ = await asyncio.wait({gathered, *beside}, return_when=asyncio.FIRST_COMPLETED)
+                for task in done & beside:
+                    task.result()
+                beside -= done
             await gathered
             nemesis.cancel()
-            await asyncio.gather(nemesis, return_exceptions=True)
+            await asyncio.wait({nemesis})
             await self.finish()
             watch.cancel()
-            await asyncio.gather(watch, return_exceptions=True)
+            await asyncio.wait({watch})
 
     async def start(self) -> Process:
         self._names += 1
@@ -229,8 +232,8 @@ class World:
         self.machine.pages_max = used + pages
         for process in self.machine.processes.values():
             for connection in process.connections:
-                if connection._connection:
-                    sqlite3.Connection.cursor(connection._connection).execute(f"PRAGMA max_page_count={used + pages}")
+                if raw := connection.raw:
+                    sqlite3.Connection.cursor(raw).execute(f"PRAGMA max_page_count={used + pages}")
 
     async def stranger(self) -> None:
         """Another process opens the file, writes a little under ids of its own, and goes."""

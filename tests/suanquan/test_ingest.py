@@ -339,6 +339,24 @@ def test_a_voucher_pays_for_the_cards_it_admits(strict):
     assert (found.debited, found.self_pay) == (2 * A100_HOUR, {"sj01/h100": 4 * A100_HOUR})
 
 
+@pytest.mark.parametrize(("until", "paid"), [("2034-12-31", 1), ("2015-12-31", 0)])
+def test_a_voucher_keeps_the_terms_of_its_day_of_issue(template, tmp_path, until, paid):
+    """A later version that admits H100 alone does not touch vouchers issued before it; what it covers itself, it restricts."""
+    home = template.copy_to(tmp_path / "home").home
+    with ThreadedService(home) as running:
+        running.call(give(running.service, sandbox_uscc(1), "1000", accounts=["days"]))
+    file = home.config / "schemes/sandbox.toml"
+    head, version = file.read_text("utf-8").split("[[version]]")
+    later = version.replace('from = "open"', f"from = {int(until[:4]) + 1}-01-01").replace(
+        'version = "1"', 'version = "2"'
+    )
+    later = later.replace('accelerators = "*"', 'accelerators = ["H100-SXM"]')
+    first = version.replace('to = "open"', f"to = {until}")
+    file.write_text(f"{head}[[version]]{first}[[version]]{later}", "utf-8")
+    found = took(home, usage(1, account="days"))
+    assert (found.debited, sum(found.self_pay.values())) == (paid * A100_HOUR, (1 - paid) * A100_HOUR)
+
+
 def test_a_compute_voucher_is_spent_in_pflops_hours(strict):
     """0.5 PFLOPS.h pay for 0.5/0.624 of an hour of two A100; yuan pay for 3 of the rest, the account for what is left."""
     found = took(strict, usage(1, account="kind", cards_milli=2000))

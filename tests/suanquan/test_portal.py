@@ -153,7 +153,7 @@ async def test_the_page_shows_vouchers_usage_and_the_ledger_head(filled):
     assert root.hex() in (await page_of(filled[0])).text
 
 
-@pytest.mark.parametrize("path", ["/", "/docs"])
+@pytest.mark.parametrize("path", ["/", "/docs", "/notices"])
 async def test_a_sandbox_says_so_on_every_page(filled, empty, path):
     """Trial data cannot be taken for real data; a real home carries no such mark."""
     assert TEXTS["zh"]["sandbox"] in (await page_of(filled[0], path)).text
@@ -327,7 +327,7 @@ async def test_a_failing_database_is_said_and_not_shown_as_zero(filled, tmp_path
 async def test_pages_load_nothing_from_elsewhere(filled):
     """No address of another host stands in a page or style sheet; policy headers hold on each, once."""
     async with visiting(filled[0]) as client:
-        for path in ("/", "/docs", "/?lang=en"):
+        for path in ("/", "/docs", "/notices", "/?lang=en"):
             answer = await client.get(path)
             assert not re.search(r"(?:src|href|url)\s*[=(]\s*[\"']?(?:https?:)?//", answer.text)
             assert ' style="' not in answer.text

@@ -1,12 +1,12 @@
-"""An office that decides by the policies of the repository, and orders to decide."""
+"""A desk that decides by the policies of the repository, and orders to decide."""
 
 import datetime as dt
 
 from ledger.ed25519 import PublicKey
 from suanquan.home import Home
+from suanquan.use_cases.decision_office import DecisionDesk
 from suanquan.use_cases.decisions import Application, Order
-from suanquan.use_cases.office import Office, read_texts
-from subsidy.policies import read_policies
+from subsidy.policies import policy_texts, read_policies
 from subsidy.ruling import Ruling, Verdict
 from tests.shared_data import ROOT
 from voucher.keys import KeyRegistry
@@ -29,11 +29,11 @@ LOAN = {"company_is_large_model_or_generative_ai_related": True, "company_size":
 DAY = dt.date(2025, 9, 1)
 
 
-def office(private, home=ROOT / "no-home"):
-    """An office that signs with this key; its policies and remedies are those that ship."""
+def decision_desk(private, home=ROOT / "no-home"):
+    """A desk that signs with this key; its policies and remedies are those that ship."""
     public = PublicKey.of(private)
     registry = KeyRegistry(ISSUER).announced(public).activated(public.kid)
-    return Office(Home(home), ISSUER, registry, private.sign)
+    return DecisionDesk(Home(home), ISSUER, registry, private.sign)
 
 
 def application(clause, facts, **changes):
@@ -54,5 +54,5 @@ def grant(key, facts=(), corrects=None, **ruling):
 
 def policies_at(folder):
     """The documents of a folder, as texts and as rules."""
-    texts = read_texts(folder)
+    texts = policy_texts(folder)
     return texts, read_policies(texts)

@@ -8,9 +8,9 @@ from subsidy.evaluate import evaluate
 from subsidy.facts import FactType, read_facts
 from subsidy.outcome import Status
 from subsidy.policies import Closed
-from subsidy.simulate import difference, simulate
-from tests.subsidy.answers import outcome_of
-from tests.subsidy.rows import rows
+from subsidy.simulate import simulate
+from subsidy.what_if import difference
+from tests.subsidy.passing import outcome_of, rows
 
 DAY = date(2025, 9, 1)
 
@@ -18,7 +18,7 @@ DAY = date(2025, 9, 1)
 def passing(policies, clause, **changes):
     """The facts that pass a clause, some changed, as typed facts."""
     row = next(row for row in rows(policies) if row.id == f"{clause} .")
-    return read_facts(policies.facts, row.facts | changes, str)[0]
+    return read_facts(policies.facts, row.written | changes, str)[0]
 
 
 def test_the_first_question_settles_most_clauses(policies):

@@ -2,6 +2,7 @@
 
 import copy
 import json
+from datetime import timedelta
 from decimal import Decimal
 from hashlib import sha256
 from random import Random
@@ -36,6 +37,7 @@ from subsidy.facts import read_facts
 from subsidy.policies import read_policies
 from tests.shared_data import ROOT, SHARED, needs_shared
 from tests.subsidy.decisions import DAY, LOAN, RACKS, policies_at
+from tests.subsidy.test_revisions import revised
 from tests.voucher.samples import KEY, PRIVATE
 
 SALT = "00" * 16
@@ -69,6 +71,24 @@ def test_a_record_is_made_again_to_the_byte(book):
     assert {entry["sha256"] for entry in record["documents"]} == {
         sha256(text.encode()).hexdigest() for text in book.texts.values()
     }
+
+
+def test_a_record_names_the_revision_and_the_readings_that_decided(book):
+    """With two revisions at hand each day is replayed by its own; another reading taken shows by its name."""
+    texts = revised(book.texts, ("ge: 1000\n", "ge: 2001\n"), since="2025-09-02")
+    both = RuleBook(texts, read_policies(texts))
+    records = [recorded(both, "323:(二)1", RACKS, on) for on in (DAY, DAY + timedelta(days=1))]
+    decided = [record["explanation"]["documents"][0] for record, _ in records]
+    assert [document["revision"] for document in decided] == [1, 2]
+    for (record, facts), document in zip(records, decided, strict=True):
+        assert replay(record, facts, both) == []
+        assert document["digest"] in {entry["sha256"] for entry in record["documents"]}
+        assert record["readings"] == {name: one.taken for name, one in both.policies.era(DAY).readings.items()}
+    name, one = next((name, one) for name, one in both.policies.readings.items() if one.switches)
+    option = next(option for option in one.options if option != one.taken)
+    record, facts = records[1]
+    other = RuleBook(texts, read_policies(texts, {name: option}))
+    assert f"/readings/{name}" in {found.pointer for found in replay(record, facts, other)}
 
 
 @needs_shared

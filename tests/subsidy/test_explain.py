@@ -8,8 +8,7 @@ import pytest
 from subsidy.evaluate import evaluate
 from subsidy.explain import Explainer
 from subsidy.facts import read_facts
-from tests.subsidy.answers import outcome_of
-from tests.subsidy.rows import rows
+from tests.subsidy.passing import outcome_of, rows
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +19,7 @@ def explainer(policies):
 def explained(policies, explainer, clause, on="2025-09-01", **changes):
     """The explanation for the passing facts of a clause with some changed."""
     row = next(row for row in rows(policies) if row.id == f"{clause} .")
-    facts, findings = read_facts(policies.facts, row.facts | changes, str)
+    facts, findings = read_facts(policies.facts, row.written | changes, str)
     assert not findings
     return explainer.explain(evaluate(policies, clause, facts, date.fromisoformat(on)))
 

@@ -1,18 +1,15 @@
 """Quotes: every word stands in the source text, and the numbers of a rule stand in its quote."""
 
-import re
 from dataclasses import replace
 
 import pytest
 
 from ledger.errors import Kind
 from subsidy.errors import SubsidyError
-from subsidy.policy import AmountKind, Quote
-from subsidy.quotes import SourceText, check_text, document_of
+from subsidy.quotes import SourceText, check_text, document_of, unquoted
 from tests.shared_data import SHARED, needs_shared
 
 TEXTS = {"323": "323-2024.txt", "16": "16-2025.txt"}
-SCALES = {"元": 1, "万元": 10_000, "亿元": 100_000_000}
 
 
 @needs_shared
@@ -55,24 +52,3 @@ def test_rates_and_caps_stand_in_the_quote_of_the_benefit(policies):
     """Every fixed sum and rate of a benefit is a number that its quote names."""
     for clause in policies.clauses.values():
         assert not unquoted(clause.benefit), clause.id
-
-
-def unquoted(benefit):
-    """Numbers of a benefit that its quote does not name."""
-    sums, percents = numbers(benefit.quote or Quote("", (1,)))
-    fixed = [quantity.value({}) for quantity in (benefit.of, benefit.cap) if quantity is not None]
-    fixed += benefit.range_yuan or ()
-    missing = [number for number in fixed if number is not None and number not in sums]
-    if (percents and benefit.rate * 100 not in percents) or (
-        benefit.kind is AmountKind.EXACT and benefit.rate not in sums
-    ):
-        missing.append(benefit.rate)
-    return missing
-
-
-def numbers(quote):
-    """The sums in yuan and the percentages that a quote names."""
-    found = re.findall(r"(\d+) ?(亿元|万元|元|%)", quote.text)
-    return {int(number) * SCALES[unit] for number, unit in found if unit != "%"}, {
-        int(number) for number, unit in found if unit == "%"
-    }

@@ -1,7 +1,7 @@
 """Every clause of both documents, row by row."""
 
-from tests.subsidy.answers import agrees, outcome_of, words
-from tests.subsidy.rows import rows
+from subsidy.rows import agrees, words
+from tests.subsidy.passing import outcome_of, rows
 
 
 def test_every_clause_answers_every_row_as_written(policies):

@@ -14,7 +14,7 @@ from voucher import cwt
 from voucher.document import CWT_TYPE, Voucher, cwt_input, jwt_input, read_voucher
 from voucher.errors import VoucherError
 from voucher.holder import sandbox_uscc
-from voucher.scheme import parse_scheme
+from voucher.scheme_reader import parse_scheme
 
 ISSUER = "https://quan.example"
 PRIVATE = Ed25519PrivateKey.from_private_bytes(b"issuer".ljust(32))
@@ -84,7 +84,7 @@ def qr_bytes(text):
 
 def forge(payload, *, header=None, signer=PRIVATE.sign, unprotected=None, tag=b"\xd2"):
     """A QR text with a right signature over whatever header and payload (bytes, or data to encode)."""
-    header = {1: -19, 4: KEY.thumbprint, 16: CWT_TYPE} if header is None else header
+    header = {1: -19, 4: KEY.thumbprint[:8], 16: CWT_TYPE} if header is None else header
     protected, payload = (part if isinstance(part, bytes) else cbor2.dumps(part) for part in (header, payload))
     signature = signer(cwt.sig_structure(protected, payload))
     return qr_text(tag + cbor2.dumps([protected, unprotected or {}, payload, signature]))

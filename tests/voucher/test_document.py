@@ -33,9 +33,9 @@ from tests.voucher.samples import (
     refusal,
 )
 from voucher import cwt
+from voucher.claims import decimal_claim
 from voucher.document import (
     JWT_TYPE,
-    decimal_claim,
     from_claims,
     make_jti,
     programme_urn,
@@ -45,6 +45,7 @@ from voucher.document import (
 )
 from voucher.errors import VoucherError
 from voucher.holder import sandbox_uscc
+from voucher.status_list import StatusPlace
 
 AUDIENCE = {programme_urn(SANDBOX.id)}
 
@@ -60,6 +61,8 @@ vouchers = st.builds(
     centres=st.none() | st.sets(st.sampled_from(["sj01", "sj02", "a"]), min_size=1).map(lambda c: tuple(sorted(c))),
     actions=st.sampled_from([("train",), ("infer",), ("train", "tune"), ("train", "tune", "infer")]),
     holder_jkt=st.sampled_from([None, HOLDER_KEY.kid]),
+    status=st.none()
+    | st.builds(StatusPlace, st.integers(0, 2**23 - 1), st.sampled_from(["https://q.example/s", "urn:s:1"])),
 )
 
 
@@ -146,6 +149,7 @@ def test_a_megabyte_is_refused_unread():
 
 # --- claims -----------------------------------------------------------------------------------------------------------
 
+PLACE = {"idx": 5, "uri": "https://quan.example/status-lists/26q4"}
 DETAIL = to_claims(IN_MONEY)["authorization_details"][0]
 QUANTITY = to_claims(IN_COMPUTE)["authorization_details"][0]
 
@@ -177,7 +181,13 @@ def with_detail(**members):
         ({"cnf": {"jkt": "short"}}, "/cnf/jkt"),
         ({"cnf": {"jkt": "A" * 42 + "B"}}, "/cnf/jkt"),
         ({"cnf": {"jkt": HOLDER_KEY.kid, "jwk": HOLDER_KEY.jwk()}}, "/cnf"),
-        ({"status": {"status_list": {"idx": 0, "uri": "https://quan.example"}}}, ""),
+        ({"status": {}}, "/status"),
+        ({"status": {"status_list": PLACE, "identifier_list": {}}}, "/status"),
+        ({"status": {"status_list": {"idx": 0}}}, "/status/status_list"),
+        ({"status": {"status_list": PLACE | {"idx": -1}}}, "/status/status_list/idx"),
+        ({"status": {"status_list": PLACE | {"idx": True}}}, "/status/status_list/idx"),
+        ({"status": {"status_list": PLACE | {"idx": 2**23}}}, "/status/status_list/idx"),
+        ({"status": {"status_list": PLACE | {"uri": "quan"}}}, "/status/status_list/uri"),
         ({"act": {"sub": "student"}}, ""),
         ({"authorization_details": []}, "/authorization_details"),
         ({"authorization_details": DETAIL}, "/authorization_details"),
@@ -215,7 +225,7 @@ def test_a_claim_of_another_form_is_refused_by_name(change, where):
 
 @pytest.mark.parametrize("name", sorted(to_claims(IN_MONEY)))
 def test_no_claim_may_be_missing(name):
-    """Only the holder's key is optional."""
+    """Only the holder's key and the place in a status list are optional."""
     claims = {key: value for key, value in to_claims(IN_MONEY).items() if key != name}
     with pytest.raises(VoucherError, match=name):
         from_claims(claims)

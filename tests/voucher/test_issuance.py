@@ -66,7 +66,7 @@ def test_what_is_asked_for_is_what_both_tokens_say(asset, thousands, bound):
         SANDBOX.valid_until_us // 1_000_000,
     )
     assert voucher.holder_jkt == (HOLDER_KEY.kid if bound else None)
-    assert [verify(token) for token in ready.sign(PRIVATE.sign)] == [voucher, voucher]
+    assert [verify(token) for token in ready.sign(PRIVATE.sign)[:2]] == [voucher, voucher]
 
 
 def test_exactly_the_checked_bytes_are_signed():

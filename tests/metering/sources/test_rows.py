@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gzip
 import io
+import random
 import tracemalloc
 
 import pytest
@@ -58,12 +59,33 @@ def test_packed_files_are_read_directly_and_keep_their_identities():
 
 
 @pytest.mark.parametrize(
-    "data", [gzip.compress(TEXT.encode(), mtime=0)[:-9], b"no gzip", gzip.compress(TEXT.encode(), mtime=0) + b"\x01"]
+    "data",
+    [
+        gzip.compress(TEXT.encode(), mtime=0)[:5],
+        b"no gzip",
+        gzip.compress(TEXT.encode(), mtime=0) + b"\x01",
+        gzip.compress(TEXT.encode(), mtime=0)[:-8] + bytes(8),
+    ],
+    ids=["head only", "not packed", "trailing", "other checksum"],
 )
 def test_a_damaged_packed_file_is_refused(data):
-    """Cut off or not packed at all: what came before is no whole file."""
+    """Not packed at all, or with another checksum: nothing in it can be believed."""
     with pytest.raises(MeteringError, match="transfer it again"):
         items(data, "jobs.csv.gz", **JOBS)
+
+
+def test_a_packed_file_that_ends_early_gives_its_whole_lines():
+    """Cut anywhere: lines before the cut are read, the line it broke in is reported and never read as a shorter one."""
+    noise = random.Random(7)
+    rows = [f"{1_507_532_515 + place},{noise.randrange(60, 10**6)},2,{noise.random()}" for place in range(9_000)]
+    packed = gzip.compress("\n".join(["s,d,n,a", *rows, ""]).encode(), mtime=0)
+    whole = records(packed, "jobs.csv.gz", **JOBS)
+    for cut in (len(packed) // 2, len(packed) - 9, len(packed) - 1):
+        found = items(packed[:cut], "jobs.csv.gz", **JOBS)
+        assert isinstance(found[-1], Skipped)
+        assert (found[-1].reason, found[-1].file, found[-1].line) == ("truncated", "jobs.csv", len(found) + 1)
+        assert found[:-1] == whole[: len(found) - 1]
+        assert len(found) > len(whole) // 3
 
 
 @pytest.mark.parametrize("data", [b"", b"\n\n", "s,d\n".encode("utf-16"), gzip.compress(TEXT.encode(), mtime=0)])

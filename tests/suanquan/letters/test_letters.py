@@ -26,7 +26,7 @@ from tests.conftest import ALL
 from tests.ledger.desk import Desk, make_ledger
 from tests.shared_data import ROOT
 from tests.suanquan.letters.pages import codes_on, page_count, text_of
-from tests.subsidy.decisions import LOAN, NAME, application, grant, office, refusal
+from tests.subsidy.decisions import LOAN, NAME, application, decision_desk, grant, refusal
 from tests.voucher.samples import KEY, PRIVATE
 
 FONT = FONTS / "NotoSansCJKsc-Letters.otf"
@@ -50,7 +50,7 @@ def records(tmp_path_factory):
         desk = Desk(path)
         desk.now_ns = AT_S * 10**9
         async with desk:
-            by = office(PRIVATE)
+            by = decision_desk(PRIVATE)
             made = {name: await decide(desk.journal, by, order) for name, order in orders.items()}
             made["correction"] = await decide(desk.journal, by, refusal("c", corrects=made["money"].id))
         return {name: parse(stored.record) for name, stored in made.items()}

@@ -1,0 +1,34 @@
+"""What an office decides by, read from the home's configuration: policies, procedures and the calendar of working days."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from suanquan.home import Home, packaged_config
+from subsidy.calendar import Calendar, load_calendar
+from subsidy.policies import Policies, load_policies
+from subsidy.procedure import Procedure
+from subsidy.procedure_reader import load_procedures
+
+
+@dataclass(frozen=True, slots=True)
+class Office:
+    """The rules of one installation."""
+
+    policies: Policies
+    procedures: Mapping[str, Procedure]
+    calendar: Calendar
+
+
+def load_office(home: Home) -> Office:
+    """Read them; a folder that an older home lacks is that of the package.
+
+    Raises:
+        SubsidyError: a file that is not valid, with file and line.
+
+    """
+    folders = {name: home.config / name for name in ("policies", "procedures", "calendars")}
+    found = {name: own if own.is_dir() else packaged_config() / name for name, own in folders.items()}
+    policies = load_policies(found["policies"])
+    return Office(policies, load_procedures(found["procedures"], policies), load_calendar(found["calendars"]))

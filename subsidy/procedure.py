@@ -1,0 +1,269 @@
+"""A procedure: its steps as data, and what has become of one application, folded from the steps that were recorded.
+
+The machine knows no clause. A procedure says which step leads from which state to which, who may take it, whose work he must
+not have done himself, what it takes, what must hold (guards) and what it brings about (effects); voucher schemes use the same
+machine with other lists. `steps` decides whether a step may be taken; nothing here has a clock.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date
+from typing import Any
+
+from subsidy.fields import parse_day
+from subsidy.materials import Basis, Material
+
+
+class Role(enum.Enum):
+    """Who acts: the applicant, the department that runs the procedure, the finance bureau, experts or a third party."""
+
+    APPLICANT = "applicant"
+    DEPARTMENT = "department"
+    FINANCE = "finance"
+    REVIEWER = "reviewer"
+
+
+class Guard(enum.Enum):
+    """What must hold for a step, beyond state, role and different people."""
+
+    WINDOW = "window"
+    MATERIALS = "materials"
+    NOT_REFUSED = "not_refused"
+    WITHIN_CEILING = "within_ceiling"
+    WITHIN_PAID = "within_paid"
+    CALENDAR_KNOWN = "calendar_known"
+    NOTICE_RUNNING = "notice_running"
+    NOTICE_OVER = "notice_over"
+    NO_OPEN_OBJECTION = "no_open_objection"
+    OBJECTION_OPEN = "objection_open"
+    FUTURE_UNTIL = "future_until"
+    BEFORE_UNTIL = "before_until"
+    NEEDED_FACTS = "needed_facts"
+
+
+class Effect(enum.Enum):
+    """What a step brings about. COMMIT, PAY, RECOVER and RELEASE move money; CLAIM and RELEASE change the register."""
+
+    CLAIM = "claim"
+    RELEASE = "release"
+    NOTICE = "notice"
+    WAIVE_NOTICE = "waive_notice"
+    OBJECTION = "objection"
+    CLOSE_OBJECTION = "close_objection"
+    COMMIT = "commit"
+    PAY = "pay"
+    DEMAND = "demand"
+    RECOVER = "recover"
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Where an application may stand; nothing follows a final one."""
+
+    id: str
+    zh: str
+    en: str
+    final: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step, as its file has it.
+
+    `sources` are the states it may be taken in (none: it begins an application), `target` the state it leads to (None: the
+    same). Whoever did a step of `apart_from` may not take it. `words` bound the inputs that are words.
+    """
+
+    id: str
+    zh: str
+    en: str
+    sources: frozenset[str]
+    target: str | None
+    roles: frozenset[Role]
+    apart_from: tuple[str, ...]
+    takes: tuple[str, ...]
+    may_take: tuple[str, ...]
+    words: Mapping[str, tuple[str, ...]]
+    needs_facts: Mapping[str, object]
+    guards: tuple[Guard, ...]
+    effects: tuple[Effect, ...]
+    basis: Basis
+
+    @property
+    def begins(self) -> bool:
+        """Whether it begins an application."""
+        return not self.sources
+
+
+@dataclass(frozen=True, slots=True)
+class Procedure:
+    """How applications under some clauses of a document are made, reviewed, noticed and paid; `digest` is that of its file."""
+
+    id: str
+    revision: int
+    document: str
+    title_zh: str
+    title_en: str
+    clauses: tuple[str, ...]
+    notice_working_days: int
+    rounds_per_year: int
+    round_basis: Basis
+    call_basis: Basis
+    material_basis: Basis
+    duplicate_basis: Basis
+    materials: tuple[Material, ...]
+    states: Mapping[str, State]
+    steps: Mapping[str, Step]
+    digest: str
+
+    def next_steps(self, state: str) -> list[Step]:
+        """The steps that may follow a state."""
+        return [step for step in self.steps.values() if state in step.sources]
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A step that was taken: by whom, on which day (Asia/Shanghai), with which inputs, and what followed from them."""
+
+    step: str
+    person: str
+    role: str
+    day: date
+    inputs: Mapping[str, Any]
+    derived: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What has become of one application. Amounts are fen; `state` is empty before it begins.
+
+    `decided` names the facts that an officer or reviewer established, which weigh more than what was claimed.
+    """
+
+    state: str = ""
+    applicant: str = ""
+    received: date | None = None
+    persons: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    decided: frozenset[str] = frozenset()
+    materials: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    costs: Sequence[Mapping[str, Any]] = ()
+    until: date | None = None
+    last_notice_day: date | None = None
+    earliest_next_step: date | None = None
+    notice_waived: bool = False
+    objections: Mapping[int, bool] = field(default_factory=dict)
+    amount_fen: int | None = None
+    committed_fen: int = 0
+    paid_fen: int = 0
+    demanded_fen: int = 0
+    recovered_fen: int = 0
+    entries: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def open_objections(self) -> tuple[int, ...]:
+        """Numbers of the objections that nobody has decided."""
+        return tuple(number for number, is_open in self.objections.items() if is_open)
+
+    @property
+    def net_paid_fen(self) -> int:
+        """What the applicant has got and not given back."""
+        return self.paid_fen - self.recovered_fen
+
+
+def fold(procedure: Procedure, records: Iterable[Record]) -> Case:
+    """What has become of an application after these steps, in order."""
+    case = Case()
+    for record in records:
+        case = after(procedure, case, record)
+    return case
+
+
+def after(procedure: Procedure, case: Case, record: Record) -> Case:
+    """The case once a step was taken."""
+    step = procedure.steps[record.step]
+    done = case.persons.get(step.id, frozenset()) | {record.person}
+    entries = {**case.entries, **record.derived.get("entries", {})}
+    case = replace(
+        with_inputs(case, step, record.inputs, record.day),
+        persons={**case.persons, step.id: done},
+        state=step.target or case.state,
+        entries=entries,
+    )
+    for effect in step.effects:
+        if (change := _CHANGES.get(effect)) is not None:
+            case = change(case, record)
+    return case
+
+
+def with_inputs(case: Case, step: Step, inputs: Mapping[str, Any], day: date) -> Case:
+    """The case with what a step brings, before the step is taken: what guards look at."""
+    changes: dict[str, Any] = {}
+    if step.begins:
+        changes |= {"applicant": inputs["applicant"], "received": day}
+    if "facts" in inputs:
+        claimed = "materials" in step.takes
+        changes["facts"] = {**case.facts, **inputs["facts"]}
+        changes["decided"] = case.decided if claimed else case.decided | inputs["facts"].keys()
+    if "materials" in inputs:
+        changes["materials"] = {**case.materials, **{item["id"]: item for item in inputs["materials"]}}
+    if "costs" in inputs:
+        changes["costs"] = inputs["costs"]
+    if "until" in inputs:
+        changes["until"] = parse_day(inputs["until"])
+    if "amount_fen" in inputs and Effect.DEMAND not in step.effects:
+        changes["amount_fen"] = inputs["amount_fen"]
+    return replace(case, **changes)
+
+
+def _noticed(case: Case, record: Record) -> Case:
+    last, following = (parse_day(record.derived[name]) for name in ("last_publicity_day", "earliest_next_step"))
+    return replace(case, last_notice_day=last, earliest_next_step=following)
+
+
+def _waived(case: Case, _record: Record) -> Case:
+    return replace(case, notice_waived=True)
+
+
+def _objected(case: Case, record: Record) -> Case:
+    return replace(case, objections={**case.objections, record.derived["objection_number"]: True})
+
+
+def _objection_closed(case: Case, record: Record) -> Case:
+    return replace(case, objections={**case.objections, record.inputs["objection_number"]: False})
+
+
+def _committed(case: Case, _record: Record) -> Case:
+    return replace(case, committed_fen=case.amount_fen or 0)
+
+
+def _paid(case: Case, _record: Record) -> Case:
+    return replace(case, paid_fen=case.committed_fen)
+
+
+def _demanded(case: Case, record: Record) -> Case:
+    return replace(case, demanded_fen=record.inputs["amount_fen"])
+
+
+def _recovered(case: Case, _record: Record) -> Case:
+    return replace(case, recovered_fen=case.recovered_fen + case.demanded_fen, demanded_fen=0)
+
+
+def _released(case: Case, _record: Record) -> Case:
+    return replace(case, committed_fen=0)
+
+
+_CHANGES = {
+    Effect.NOTICE: _noticed,
+    Effect.WAIVE_NOTICE: _waived,
+    Effect.OBJECTION: _objected,
+    Effect.CLOSE_OBJECTION: _objection_closed,
+    Effect.COMMIT: _committed,
+    Effect.PAY: _paid,
+    Effect.DEMAND: _demanded,
+    Effect.RECOVER: _recovered,
+    Effect.RELEASE: _released,
+}

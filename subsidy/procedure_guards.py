@@ -1,0 +1,281 @@
+"""What must hold for a step: each guard looks at the case, what is asked and the setting, and says why not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from ledger.errors import Finding
+from subsidy.calendar import Calendar
+from subsidy.calendar import publicity as publicity_of
+from subsidy.facts import Facts
+from subsidy.fields import parse_day
+from subsidy.materials import Checked, for_person, lacking
+from subsidy.outcome import Outcome, Status
+from subsidy.policies import Closed
+from subsidy.procedure import Case, Guard, Procedure, Step
+
+FEN_PER_YUAN = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What the world says on the day of a step (Asia/Shanghai): calendar, the round's window, and what the rules make of the case.
+
+    `materials`, `facts` and `outcome` already count what the step brings; `outcome` is that of the clause on the day on which
+    the application was received.
+    """
+
+    today: date
+    calendar: Calendar
+    window: tuple[date, date]
+    materials: Sequence[Checked]
+    facts: Facts
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A step that is asked for, with its inputs as read."""
+
+    procedure: Procedure
+    step: Step
+    inputs: Mapping[str, Any]
+
+
+def guard_findings(asked: Asked, case: Case, setting: Setting) -> list[Finding]:
+    """Everything that stands against the step."""
+    return [finding for guard in asked.step.guards for finding in _GUARDS[guard](asked, case, setting)]
+
+
+def ceiling_fen(outcome: Outcome) -> int | None:
+    """The most that the clause allows: a ceiling, never a promise; None where the text names no sum."""
+    return outcome.bounds_fen()[1]
+
+
+def yuan(fen: int) -> str:
+    """An amount of fen as a decimal string of yuan."""
+    return f"{fen // FEN_PER_YUAN}.{fen % FEN_PER_YUAN:02d}"
+
+
+def _window(asked: Asked, _case: Case, setting: Setting) -> list[Finding]:
+    rule, (first, last) = setting.outcome.rule, setting.window
+    if isinstance(rule, Closed):
+        number = rule.document.number
+        return [
+            _found(
+                asked,
+                "clause-closed",
+                f"{number} 在 {setting.today} 不受理：{rule.reason}",
+                f"{number} takes nothing on {setting.today}: {rule.reason}",
+            )
+        ]
+    if first <= setting.today <= last:
+        return []
+    return [
+        _found(
+            asked,
+            "outside-window",
+            f"申报期为 {first} 至 {last}，今天是 {setting.today}",
+            f"applications are received from {first} to {last}; today is {setting.today}",
+        )
+    ]
+
+
+def _materials(asked: Asked, _case: Case, setting: Setting) -> list[Finding]:
+    found = lacking(setting.materials)
+    if not found and "basis" not in asked.inputs:
+        found = for_person(setting.materials)
+        if found:
+            found.append(
+                Finding(
+                    "basis-needed",
+                    "由人判断的事项须写明依据（basis）",
+                    "what a person judges needs a `basis`",
+                    "/basis",
+                )
+            )
+    return found
+
+
+def _not_refused(asked: Asked, _case: Case, setting: Setting) -> list[Finding]:
+    if setting.outcome.status not in {Status.NOT_ELIGIBLE, Status.NOT_OPEN}:
+        return []
+    reasons = ", ".join(setting.outcome.reasons)
+    return [_found(asked, "not-eligible", f"不符合条件：{reasons}", f"not eligible: {reasons}")]
+
+
+def _within_ceiling(asked: Asked, case: Case, setting: Setting) -> list[Finding]:
+    refused = _not_refused(asked, case, setting)
+    if refused:
+        return refused
+    if setting.outcome.status is Status.NEED_MORE_INFO:
+        names = ", ".join(setting.outcome.missing)
+        return [_found(asked, "facts-missing", f"尚缺事实：{names}", f"facts are missing: {names}", "/facts")]
+    wanted = asked.inputs.get("amount_fen", case.amount_fen or 0)
+    most = ceiling_fen(setting.outcome)
+    if most is not None and wanted > most:
+        return [
+            _found(
+                asked,
+                "above-ceiling",
+                f"{yuan(wanted)} 元超过按条款可给予的最高额 {yuan(most)} 元",
+                f"{yuan(wanted)} yuan is more than the clause allows, {yuan(most)} yuan",
+                "/amount_yuan",
+            )
+        ]
+    if case.earliest_next_step is not None and wanted > (case.amount_fen or 0):
+        return [
+            _found(
+                asked,
+                "above-noticed",
+                f"公示的金额为 {yuan(case.amount_fen or 0)} 元，批准时只能减少",
+                f"the notice said {yuan(case.amount_fen or 0)} yuan; it can only be lowered",
+                "/amount_yuan",
+            )
+        ]
+    return (
+        []
+        if wanted > 0
+        else [_found(asked, "amount-zero", "金额应大于零", "the amount must be above zero", "/amount_yuan")]
+    )
+
+
+def _within_paid(asked: Asked, case: Case, _setting: Setting) -> list[Finding]:
+    wanted = asked.inputs["amount_fen"]
+    if 0 < wanted <= case.net_paid_fen:
+        return []
+    paid = yuan(case.net_paid_fen)
+    return [
+        _found(
+            asked,
+            "above-paid",
+            f"应大于零且不超过已拨付未退回的 {paid} 元",
+            f"must be above zero and at most what was paid, {paid} yuan",
+            "/amount_yuan",
+        )
+    ]
+
+
+def _calendar_known(asked: Asked, _case: Case, setting: Setting) -> list[Finding]:
+    period = publicity_of(setting.calendar, setting.today, asked.procedure.notice_working_days)
+    if not period.needs_human:
+        return []
+    return [
+        _found(
+            asked,
+            "calendar-unknown",
+            f"自 {setting.today} 起的公示期涉及尚未载入放假通知的年度，请先载入该年日历",
+            f"a notice posted on {setting.today} runs into a year whose calendar is not loaded; load it first",
+        )
+    ]
+
+
+def _notice_running(asked: Asked, case: Case, setting: Setting) -> list[Finding]:
+    if case.last_notice_day is not None and setting.today <= case.last_notice_day:
+        return []
+    return [
+        _found(
+            asked,
+            "objection-late",
+            f"公示已于 {case.last_notice_day} 结束",
+            f"the public notice ended on {case.last_notice_day}",
+        )
+    ]
+
+
+def _notice_over(asked: Asked, case: Case, setting: Setting) -> list[Finding]:
+    if case.notice_waived or (case.earliest_next_step is not None and setting.today >= case.earliest_next_step):
+        return []
+    return [
+        _found(
+            asked,
+            "notice-running",
+            f"公示至 {case.last_notice_day}，最早 {case.earliest_next_step} 可进行下一步",
+            f"the public notice lasts until {case.last_notice_day}; the next step may be taken on {case.earliest_next_step}",
+        )
+    ]
+
+
+def _no_open_objection(asked: Asked, case: Case, _setting: Setting) -> list[Finding]:
+    if not case.open_objections:
+        return []
+    numbers = ", ".join(map(str, case.open_objections))
+    return [_found(asked, "objection-open", f"异议 {numbers} 尚未处理完", f"objection {numbers} is still open")]
+
+
+def _objection_open(asked: Asked, case: Case, _setting: Setting) -> list[Finding]:
+    number = asked.inputs["objection_number"]
+    if number in case.open_objections:
+        return []
+    return [
+        _found(
+            asked,
+            "objection-unknown",
+            f"没有未处理的异议 {number}",
+            f"there is no open objection {number}",
+            "/objection_number",
+        )
+    ]
+
+
+def _future_until(asked: Asked, _case: Case, setting: Setting) -> list[Finding]:
+    until = parse_day(asked.inputs["until"])
+    if until is not None and until >= setting.today:
+        return []
+    return [
+        _found(asked, "until-past", "补正期限不能早于今天", "the last day to supplement must not be past", "/until")
+    ]
+
+
+def _before_until(asked: Asked, case: Case, setting: Setting) -> list[Finding]:
+    if case.until is not None and setting.today <= case.until:
+        return []
+    return [
+        _found(
+            asked,
+            "supplement-late",
+            f"补正期限为 {case.until}",
+            f"the application had to be supplemented by {case.until}",
+        )
+    ]
+
+
+def _needed_facts(asked: Asked, case: Case, _setting: Setting) -> list[Finding]:
+    """Facts that an officer must have established, now or before: what the applicant claims is not enough."""
+    established = {name: case.facts[name] for name in case.decided} | asked.inputs.get("facts", {})
+    return [
+        _found(
+            asked,
+            "fact-needed",
+            f"须由经办人确认 {name} 为 {wanted}",
+            f"an officer must establish that `{name}` is {wanted}",
+            f"/facts/{name}",
+        )
+        for name, wanted in asked.step.needs_facts.items()
+        if established.get(name) != wanted
+    ]
+
+
+def _found(asked: Asked, code: str, zh: str, en: str, where: str = "") -> Finding:
+    basis = asked.step.basis
+    return Finding(code, f"{zh}（{basis.clause}“{basis.quote.text}”）", f"{en} ({basis.clause})", where)
+
+
+_GUARDS: Mapping[Guard, Callable[[Asked, Case, Setting], list[Finding]]] = {
+    Guard.WINDOW: _window,
+    Guard.MATERIALS: _materials,
+    Guard.NOT_REFUSED: _not_refused,
+    Guard.WITHIN_CEILING: _within_ceiling,
+    Guard.WITHIN_PAID: _within_paid,
+    Guard.CALENDAR_KNOWN: _calendar_known,
+    Guard.NOTICE_RUNNING: _notice_running,
+    Guard.NOTICE_OVER: _notice_over,
+    Guard.NO_OPEN_OBJECTION: _no_open_objection,
+    Guard.OBJECTION_OPEN: _objection_open,
+    Guard.FUTURE_UNTIL: _future_until,
+    Guard.BEFORE_UNTIL: _before_until,
+    Guard.NEEDED_FACTS: _needed_facts,
+}

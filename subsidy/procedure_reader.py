@@ -1,0 +1,250 @@
+"""Procedures as files, read strictly: every fault with file, line and what to write instead."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from hashlib import sha256
+from pathlib import Path
+from typing import TypeVar
+
+from ledger.errors import Finding
+from subsidy.errors import SubsidyError
+from subsidy.fields import Faults, Fields
+from subsidy.materials import Basis, Check, Material, Rule
+from subsidy.policies import Policies
+from subsidy.policy import Quote
+from subsidy.procedure import Effect, Guard, Procedure, Role, State, Step
+from subsidy.procedure_inputs import INPUTS
+from subsidy.quotes import SourceText
+from subsidy.yaml_text import read_yaml
+
+Word = TypeVar("Word", bound=enum.Enum)
+
+
+def load_procedures(directory: Path, policies: Policies) -> dict[str, Procedure]:
+    """Every `*.yaml` of `directory` by id, checked against the policies they carry out.
+
+    Raises:
+        SubsidyError: `yaml-refused` or `document-malformed`.
+
+    """
+    read = [read_procedure(path.read_text("utf-8"), path.name, policies) for path in sorted(directory.glob("*.yaml"))]
+    return {procedure.id: procedure for procedure in read}
+
+
+def read_procedure(text: str, source: str, policies: Policies) -> Procedure:
+    """One procedure from YAML.
+
+    Raises:
+        SubsidyError: `yaml-refused` or `document-malformed`.
+
+    """
+    faults = Faults(source)
+    root = Fields(faults, read_yaml(text, source), "")
+    head = root.table("procedure")
+    clauses = head.texts("clauses")
+    _known(head, "clauses", clauses, policies.clause_names)
+    materials = tuple(_material(fields, policies) for fields in root.tables("materials"))
+    states = {state.id: state for state in map(_state, root.tables("states", required=True))}
+    steps = {step.id: step for step in (_step(fields, states) for fields in root.tables("steps", required=True))}
+    root.done()
+    procedure = Procedure(
+        head.text("id"),
+        head.integer("revision"),
+        head.choice("document", tuple(policies.documents)),
+        head.text("title_zh"),
+        head.text("title_en"),
+        clauses,
+        head.integer("notice_working_days"),
+        head.integer("rounds_per_year"),
+        _basis(head, "round_basis"),
+        _basis(head, "call_basis"),
+        _basis(head, "material_basis"),
+        _basis(head, "duplicate_basis"),
+        materials,
+        states,
+        steps,
+        sha256(text.encode()).hexdigest(),
+    )
+    head.done()
+    _check_machine(faults, procedure)
+    faults.raise_any()
+    return procedure
+
+
+def _basis(fields: Fields, key: str) -> Basis:
+    inner = fields.table(key)
+    basis = Basis(inner.text("clause"), Quote(inner.text("quote"), (inner.integer("line"),)))
+    inner.done()
+    return basis
+
+
+def _words(fields: Fields, key: str, words: type[Word]) -> tuple[Word, ...]:
+    given = fields.texts(key, required=False)
+    allowed = [word.value for word in words]
+    _known(fields, key, given, allowed)
+    return tuple(words(word) for word in given if word in allowed)
+
+
+def _known(fields: Fields, key: str, given: Iterable[str], allowed: Sequence[str]) -> None:
+    for word in given:
+        if word not in allowed:
+            listed = ", ".join(allowed)
+            fields.fault(key, f"“{word}”应为其中之一：{listed}", f"{word!r} must be one of: {listed}")
+
+
+def _material(fields: Fields, policies: Policies) -> Material:
+    required_when = fields.text("required_when", "") or None
+    if required_when is not None:
+        _known(fields, "required_when", (required_when,), tuple(policies.facts))
+    material = Material(
+        fields.text("id"),
+        fields.text("zh"),
+        fields.text("en"),
+        _basis(fields, "basis"),
+        required_when,
+        fields.flag("optional", default=False),
+        tuple(_check(inner, policies) for inner in fields.tables("checks")),
+    )
+    fields.done()
+    return material
+
+
+def _check(fields: Fields, policies: Policies) -> Check:
+    rule = Rule(fields.choice("rule", [rule.value for rule in Rule]))
+    needs_values = rule in {Rule.ONE_OF, Rule.COVERS, Rule.EQUALS_FACTS}
+    values = fields.texts("values") if needs_values else ()
+    if rule is Rule.EQUALS_FACTS:
+        _known(fields, "values", values, tuple(policies.facts))
+    otherwise = fields.choice("otherwise", ("lacking", "person"), "lacking")
+    check = Check(fields.text("field"), rule, values, otherwise == "person")
+    fields.done()
+    return check
+
+
+def _state(fields: Fields) -> State:
+    state = State(fields.text("id"), fields.text("zh"), fields.text("en"), fields.flag("final", default=False))
+    fields.done()
+    return state
+
+
+def _step(fields: Fields, states: Mapping[str, State]) -> Step:
+    sources = fields.texts("from", required=False)
+    target = fields.text("to", "") or None
+    _known(fields, "from", sources, tuple(states))
+    if target is not None:
+        _known(fields, "to", (target,), tuple(states))
+    takes, may_take = (fields.texts(key, required=False) for key in ("takes", "may_take"))
+    _known(fields, "takes", (*takes, *may_take), INPUTS)
+    words = {}
+    if fields.has("words"):
+        table = fields.table("words")
+        words = {name: table.texts(name) for name in table.raw}
+    needed = dict(fields.table("needs_facts").raw) if fields.has("needs_facts") else {}
+    step = Step(
+        fields.text("id"),
+        fields.text("zh"),
+        fields.text("en"),
+        frozenset(sources),
+        target,
+        frozenset(_words(fields, "roles", Role)),
+        fields.texts("apart_from", required=False),
+        takes,
+        may_take,
+        words,
+        needed,
+        _words(fields, "guards", Guard),
+        _words(fields, "effects", Effect),
+        _basis(fields, "basis"),
+    )
+    if not sources and target is None:
+        fields.fault("to", "开始的一步须写 to", "the step that begins needs `to`")
+    fields.done()
+    return step
+
+
+def _check_machine(faults: Faults, procedure: Procedure) -> None:
+    """What would leave an application stuck, or let one person do all: faults of the file as a whole."""
+    if sum(step.begins for step in procedure.steps.values()) != 1:
+        faults.add(faults.source, "应恰有一步没有 from（开始）", "exactly one step has no `from`: the one that begins")
+    for step in procedure.steps.values():
+        for zh, en in _step_faults(procedure, step):
+            faults.add(faults.source, f"“{step.id}”{zh}", f"{step.id} {en}")
+    reached = _reachable(procedure)
+    for state in procedure.states.values():
+        if state.id not in reached:
+            faults.add(faults.source, f"状态“{state.id}”无法到达", f"the state {state.id} is never reached")
+        elif not state.final and not procedure.next_steps(state.id):
+            faults.add(
+                faults.source,
+                f"状态“{state.id}”之后没有步骤",
+                f"no step follows the state {state.id}, and it is not final",
+            )
+
+
+def _step_faults(procedure: Procedure, step: Step) -> Iterator[tuple[str, str]]:
+    if not step.roles:
+        yield "没有 roles", "names no roles"
+    for other in step.apart_from:
+        if other not in procedure.steps:
+            yield f"的 apart_from 中没有“{other}”这一步", f"is apart from {other}, which is no step"
+    if any(procedure.states[source].final for source in step.sources if source in procedure.states):
+        yield "接在终结状态之后", "follows a final state"
+    if {Effect.COMMIT, Effect.PAY} & set(step.effects) and not step.apart_from:
+        yield "动用资金，须写 apart_from", "moves money: it needs `apart_from`"
+
+
+def _reachable(procedure: Procedure) -> set[str]:
+    reached = {step.target for step in procedure.steps.values() if step.begins and step.target}
+    size = -1
+    while len(reached) > size:
+        size = len(reached)
+        reached |= {step.target for step in procedure.steps.values() if step.target and step.sources & reached}
+    return reached
+
+
+def quotes_of(procedure: Procedure) -> Iterator[tuple[str, Basis]]:
+    """Every quote of a procedure with the place that cites it."""
+    yield f"{procedure.id} round_basis", procedure.round_basis
+    yield f"{procedure.id} call_basis", procedure.call_basis
+    yield f"{procedure.id} material_basis", procedure.material_basis
+    yield f"{procedure.id} duplicate_basis", procedure.duplicate_basis
+    for material in procedure.materials:
+        yield f"{procedure.id} {material.id}", material.basis
+    for step in procedure.steps.values():
+        yield f"{procedure.id} {step.id}", step.basis
+
+
+def check_procedure_text(procedure: Procedure, text: bytes) -> list[Finding]:
+    """Quotes that do not stand on their line of the source text (UTF-8) of the procedure's document."""
+    source = SourceText(text.decode("utf-8", errors="replace"))
+    return [
+        Finding(
+            "quote-not-found",
+            f"原文第 {line} 行没有“{basis.quote.text}”",
+            f"line {line} of the text does not say {basis.quote.text!r}",
+            place,
+        )
+        for place, basis in quotes_of(procedure)
+        for line in basis.quote.lines
+        if line not in source.lines_of(basis.quote.text)
+    ]
+
+
+def procedure_named(procedures: Mapping[str, Procedure], name: str) -> Procedure:
+    """A procedure by id.
+
+    Raises:
+        SubsidyError: `procedure-unknown`.
+
+    """
+    found = procedures.get(name)
+    if found is None:
+        listed = ", ".join(procedures)
+        raise SubsidyError(
+            "procedure-unknown",
+            f"没有流程“{name[:40]}”，现有：{listed}",
+            f"there is no procedure {name[:40]!r}; there are: {listed}",
+        )
+    return found
