@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
 import secrets
 import signal
@@ -50,6 +49,7 @@ from suanquan.settings import Settings, load_settings
 from suanquan.use_cases import setup
 from suanquan.use_cases.ingest import RECEIPT_TYPE
 from suanquan.use_cases.overview import overview
+from suanquan.use_cases.public_keys import parse_jwks
 from voucher import store as voucher_store
 from voucher.holder import sandbox_uscc
 from voucher.issuance import IssueRequest
@@ -284,9 +284,9 @@ def _report(url: str, home: Home, centre: Centre, key: AgentKey, stop: threading
 
 
 def _service_keys(url: str) -> dict[str, PublicKey]:
-    with urllib.request.urlopen(f"{url}/.well-known/jwks.json", timeout=10) as response:  # noqa: S310 -- our own address
-        keys = [PublicKey.from_jwk(jwk) for jwk in json.load(response)["keys"]]
-    return {key.kid: key for key in keys}
+    address = f"{url}/.well-known/jwks.json"
+    with urllib.request.urlopen(address, timeout=10) as response:  # noqa: S310 -- our own address
+        return parse_jwks(response.read(), address)
 
 
 async def _summary(service: Service, centres: list[Centre]) -> dict[str, Any]:

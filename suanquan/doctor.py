@@ -15,6 +15,7 @@ from ledger.errors import DomainError
 from suanquan.catalog import load_catalog
 from suanquan.db.place import Server
 from suanquan.db.schema import check_server, require_head
+from suanquan.decision_keys import folder_of, load_decision_keys
 from suanquan.errors import cause_of
 from suanquan.home import Home, read_passphrase
 from suanquan.key_ring import KeyRing
@@ -78,6 +79,7 @@ def _home(home: Home, passphrase_file: Path | None) -> Iterator[Check]:
     keys = _try("keys", lambda: _signing_key(home), f"从备份恢复 restore from a backup: {home.keys}")
     yield keys
     yield _try("log-keys", lambda: _log_name(home), f"suanquan keys log --home {home.path}")
+    yield _try("decision-keys", lambda: _decision_key(home), f"suanquan keys decisions --home {home.path}")
     if keys.ok:
         made = home.path / "demo-passphrase"
         chosen = passphrase_file or (made if made.is_file() else None)
@@ -115,6 +117,14 @@ def _signing_key(home: Home) -> str:
     if not any((home.keys / f"{kid}{form}").exists() for form in (".pem", SUFFIX)):
         raise ValueError(f"没有私钥 there is no private key of {kid}")
     return kid
+
+
+def _decision_key(home: Home) -> str:
+    keys = load_decision_keys(home)
+    if keys is None:
+        raise ValueError("没有决定签名密钥 there is no key for decisions")
+    (folder_of(home) / f"{keys.signing_key().kid}.pem").stat()
+    return keys.signing_key().kid
 
 
 def _log_name(home: Home) -> str:

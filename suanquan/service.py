@@ -26,6 +26,7 @@ from suanquan.key_ring import KeyRing
 from suanquan.office import load_office
 from suanquan.settings import Settings, load_settings
 from suanquan.use_cases.catalogue import find_scheme, version_at
+from suanquan.use_cases.decision_office import DecisionDesk, open_desk
 from suanquan.use_cases.ingest import Issuer, Rules
 from suanquan.use_cases.issue import Order, issue
 from suanquan.use_cases.log import Log, open_log
@@ -78,6 +79,7 @@ class Service:
     log: Log
     clock_ns: ClockNs
     subsidies: Subsidies
+    decisions: DecisionDesk
     decoder: BatchDecoder = field(default_factory=BatchDecoder)
     watch: Watch = field(default_factory=Watch)
     statuses: StatusCache = field(default_factory=StatusCache)
@@ -162,7 +164,8 @@ async def open_service(
     log = open_log(home, settings, database, passphrase, clock)
     journal = GuardedJournal(database, clock, secrets.token_bytes)
     catalog, ring = load_catalog(home.config), KeyRing(home, passphrase)
-    service = Service(home, settings, catalog, ring, database, journal, log, clock, Subsidies(home.config))
+    rules, desk = Subsidies(home.config), open_desk(home, settings, passphrase)
+    service = Service(home, settings, catalog, ring, database, journal, log, clock, rules, desk)
     journal.guard = service.check_history
     try:
         async with journal.running():

@@ -15,7 +15,7 @@ from subsidy.outcome import FEN_PER_YUAN, Amount, Outcome, Status
 from subsidy.policies import Closed, Policies, Rule
 from subsidy.policy import AmountKind, Benefit, Gift, Question
 
-EVALUATOR_VERSION = 1
+EVALUATOR_VERSION = 2
 """Changes whenever the same documents and facts could give another answer."""
 
 _NO_AMOUNT = Amount(AmountKind.NONE)

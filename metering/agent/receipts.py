@@ -31,7 +31,7 @@ def receipt_verifier(base_url: str) -> VerifyReceipt:
 
 
 def published_keys(address: str) -> dict[str, PublicKey]:
-    """Keys of a published JWK set by key id; those of other kinds are passed over.
+    """Keys of a published JWK set by key id; those of other kinds or for another use are passed over.
 
     Raises:
         MeteringError: unreachable, or no JWK set.
@@ -40,5 +40,9 @@ def published_keys(address: str) -> dict[str, PublicKey]:
     listed = parse_object(get(address, bytes_max=JWKS_BYTES_MAX)).get("keys")
     if not isinstance(listed, list):
         raise MeteringError("jwks-invalid", f"{address} 不是 JWK 公钥集", f"{address} is no JWK set")
-    found = [PublicKey.from_jwk(jwk) for jwk in listed if isinstance(jwk, dict) and jwk.get("crv") == "Ed25519"]
+    found = [PublicKey.from_jwk(jwk) for jwk in listed if isinstance(jwk, dict) and _is_for_receipts(jwk)]
     return {key.kid: key for key in found}
+
+
+def _is_for_receipts(jwk: Mapping[str, object]) -> bool:
+    return jwk.get("crv") == "Ed25519" and jwk.get("use", "sig") == "sig"

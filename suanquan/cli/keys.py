@@ -1,4 +1,4 @@
-"""`suanquan keys`: the issuer's keys, their rotation and revocation."""
+"""`suanquan keys`: the issuer's keys and those of decisions, their rotation and revocation."""
 
 from __future__ import annotations
 
@@ -39,11 +39,12 @@ def jwks(
     json: JsonOption = False,  # noqa: ARG001 -- taken like everywhere; a JWK set is JSON in any case
 ) -> None:
     """核验用的公钥集。JWK set that verifies tokens."""
+    from suanquan.decision_keys import published_keys
     from suanquan.home import Home
     from voucher.sm2 import ALGORITHM
 
-    registry = Home(home).require().load_registry()
-    emit(registry.jwks(ALGORITHM) if sm2 else registry.jwks(), as_json=True)
+    opened = Home(home).require()
+    emit(opened.load_registry().jwks(ALGORITHM) if sm2 else published_keys(opened), as_json=True)
 
 
 @app.command()
@@ -106,6 +107,37 @@ def revoke(
         return revoke_key(room, kid, at_s=at_ns // 1_000_000_000)
 
     emit(_in_keyroom(home, passphrase_file, officer, reason, work), as_json=json)
+
+
+@app.command("decisions")
+def decision_keys(
+    rotate: Annotated[bool, typer.Option("--rotate", help="换用新密钥 / sign with a new key from now on")] = False,
+    revoke: Annotated[
+        str | None, typer.Option("--revoke", help="自此刻起吊销这把密钥 / revoke this key from now on")
+    ] = None,
+    reason: Annotated[str, typer.Option("--reason", help="吊销的理由 / reason of the revocation")] = "",
+    home: HomeOption = DEFAULT_HOME,
+    passphrase_file: PassphraseOption = None,
+    json: JsonOption = False,
+) -> None:
+    """决定签名密钥；没有则建立。Keys that sign decisions, made where there are none."""
+    from suanquan.clock import clock_of
+    from suanquan.decision_keys import create_decision_keys, revoke_decision_key, rotate_decision_keys
+    from suanquan.home import Home, read_passphrase
+    from suanquan.settings import load_settings
+
+    opened = Home(home).require()
+    settings = load_settings(opened.settings_file)
+    if revoke is not None:
+        if not reason.strip():
+            raise typer.BadParameter("吊销须写明理由 / a revocation has a reason", param_hint="--reason")
+        made = revoke_decision_key(opened, revoke, at_s=clock_of(settings)() // 1_000_000_000, reason=reason)
+    if revoke is None or rotate:
+        passphrase = read_passphrase(passphrase_file or demo_passphrase(opened))
+        made = (rotate_decision_keys if rotate else create_decision_keys)(opened, settings.issuer, passphrase)
+    emit(
+        [{"kid": one.kid, "state": one.state.value, "revoked_at": one.revoked_at_s} for one in made.keys], as_json=json
+    )
 
 
 def _in_keyroom(

@@ -15,9 +15,14 @@ MS_PER_HOUR = 3_600_000
 def emit(value: Any, *, as_json: bool) -> None:
     """Print a result."""
     if as_json:
-        print(json.dumps(value, ensure_ascii=False, indent=2), flush=True)
+        print(as_json_text(value), flush=True)
     else:
         print("\n".join(_lines(value, "")), flush=True)
+
+
+def as_json_text(value: Any) -> str:
+    """A result as the one JSON document."""
+    return json.dumps(value, ensure_ascii=False, indent=2)
 
 
 def emit_summary(summary: dict[str, Any], *, as_json: bool) -> None:

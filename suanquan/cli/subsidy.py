@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from suanquan.cli import rules, subsidy_ask, subsidy_budget, subsidy_propose
+from suanquan.cli import decisions, rules, subsidy_ask, subsidy_budget, subsidy_propose
 from suanquan.cli.options import DEFAULT_HOME, HomeOption, JsonOption
 from suanquan.cli.output import emit, note
 
@@ -18,6 +18,7 @@ app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(subsidy_ask.app)
 app.add_typer(subsidy_budget.app)
 app.add_typer(subsidy_propose.app)
+app.add_typer(decisions.app)
 
 
 @app.command()

@@ -13,7 +13,7 @@ from starlette.types import ASGIApp
 
 import suanquan
 from ledger.errors import DomainError
-from suanquan.http import log, problem, questions, routes, status, subsidies
+from suanquan.http import decisions, log, problem, questions, routes, status, subsidies
 from suanquan.http.completeness import post_completeness
 from suanquan.http.limits import Limits
 from suanquan.http.usage import AgentKeys, post_usage
@@ -27,6 +27,7 @@ ROUTERS = (
     *(log.public, log.officer),
     *(status.public, status.officer),
     *(subsidies.public, subsidies.person),
+    *(decisions.public, decisions.officer),
     questions.public,
 )
 """Every route of the API but those that take usage."""

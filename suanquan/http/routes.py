@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from metering import store as metering_store
 from suanquan import metrics
+from suanquan.decision_keys import published
 from suanquan.errors import ServiceError
 from suanquan.http.auth import require_officer
 from suanquan.service import Service
@@ -88,9 +89,9 @@ async def get_metrics(service: Opened) -> Response:
 
 @public.get("/.well-known/jwks.json", tags=["keys"])
 async def jwks(service: Opened, response: Response) -> dict[str, Any]:
-    """Public keys that verify vouchers and receipts."""
+    """Public keys that verify vouchers and receipts (`use` sig), and decisions (`use` decision)."""
     response.headers["Cache-Control"] = KEYS_CACHED
-    return dict(service.keys.jwks())
+    return {"keys": [*service.keys.jwks()["keys"], *published(service.decisions.keys)]}
 
 
 @public.get("/.well-known/sm2-jwks.json", tags=["keys"])

@@ -18,6 +18,7 @@ from suanquan.catalog import Catalog
 from suanquan.clock import ClockNs, clock_of
 from suanquan.db.database import Database
 from suanquan.db.tokens import create_token
+from suanquan.decision_keys import create_decision_keys
 from suanquan.errors import ServiceError
 from suanquan.home import Home, create_home
 from suanquan.service import create_ledger
@@ -40,6 +41,7 @@ def initialise(home: Home, settings: Settings, passphrase: bytes, clock_ns: Cloc
     home.require_new()
     home.create_folder()
     token = asyncio.run(_first_token(home, settings, passphrase, clock_ns or clock_of(settings)))
+    create_decision_keys(home, settings.issuer, passphrase)
     create_home(home, settings, passphrase)
     return token
 

@@ -22,6 +22,7 @@ from ledger.tree import hash_leaf
 from ledger.verify import Replay
 from suanquan.db import audit
 from suanquan.use_cases import verify_projections as projections
+from suanquan.use_cases.verify_decisions import DecisionsTold, verify_decisions
 from suanquan.use_cases.verify_procedure import ProcedureTold, verify_procedure
 from suanquan.use_cases.verify_usage import BatchesTold, note_batch, verify_usage
 from suanquan.use_cases.watch import view_of_projections
@@ -51,6 +52,7 @@ class _Pass:
     replay: Replay = field(default_factory=Replay)
     indexes: projections.Indexes = field(default_factory=projections.Indexes)
     batches: BatchesTold = field(default_factory=dict)
+    decisions: DecisionsTold = field(default_factory=DecisionsTold)
     procedure: ProcedureTold = field(default_factory=ProcedureTold)
     unnamed: set[int] = field(default_factory=set)
     payloads: int = 0
@@ -99,7 +101,11 @@ class _Pass:
         fault = replay.fold((row.leaf for row in rows), told)
         rows = rows[: replay.size - first]
         hashes = [hash_leaf(row.leaf) for row in rows]
-        fault = next(filter(None, map(self._row, rows)), None) or fault or await self._grow(first, hashes)
+        fault = (
+            next(filter(None, map(self._row, rows, range(first, replay.size))), None)
+            or fault
+            or await self._grow(first, hashes)
+        )
         if fault is None:
             fault = await projections.check_tiles(self.conn, replay)
             fault = fault or await projections.check_holds(self.conn, replay, replay.ended)
@@ -126,11 +132,11 @@ class _Pass:
         beyond = await audit.checkpoints(self.conn, size, 2**63 - 1)
         return _CHECKPOINT.at(f"checkpoint {beyond[0][0] if beyond else 0}")
 
-    def _row(self, row: EntryRow) -> Fault | None:
+    def _row(self, row: EntryRow, at: int) -> Fault | None:
         """An entry's columns and payload say what its leaf says; notes what its indexes must say."""
         leaf, seq = row.leaf, row.seq
         kind, event_id, recorded, effective = heading(leaf)
-        if (row.kind, row.event_id, row.recorded_ns) != (kind, event_id, recorded):
+        if (seq, row.kind, row.event_id, row.recorded_ns) != (at, kind, event_id, recorded):
             return _COLUMNS.at(f"entry {seq}")
         fault = self._payload(row, leaf[-len(ZERO32) :]) or self._origin(row, leaf)
         if fault is not None:
@@ -147,6 +153,7 @@ class _Pass:
         """The payload is there and is what the leaf commits to, unless the log says that it was erased."""
         where = f"payload {row.seq}"
         if row.seq in self.erased:
+            self.decisions.silent.add(row.event_id)
             self.procedure.erased.add(row.event_id)
             return None if row.body is None else _KEPT.at(where)
         if committed != (ZERO32 if row.body is None else commitment(row.salt, row.body)):
@@ -154,6 +161,7 @@ class _Pass:
         if row.body is not None:
             self.payloads += 1
             note_batch(row.body, row.leaf[52:84], self.batches)
+            self.decisions.note(row.body, row.event_id)
             self.procedure.note(row.body, row.event_id)
         return None
 
@@ -185,6 +193,7 @@ async def verify_ledger(conn: Connection, progress: Progress) -> dict[str, Any]:
     records, fault = 0, await over.run(progress)
     if fault is None:
         records, fault = await verify_usage(conn, over.batches, erasures=bool(over.erased))
+        fault = fault or await verify_decisions(conn, over.decisions)
     return _report(over.replay, records, fault)
 
 

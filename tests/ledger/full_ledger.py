@@ -7,11 +7,13 @@ from pathlib import Path
 
 from ledger.checkpoint import Checkpoint
 from ledger.entry import EntryKind
+from ledger.store import load_entries
 from metering.batch import decode_cloudevents
 from suanquan.catalog import load_catalog
 from suanquan.db.place import Place
 from suanquan.home import Home
 from suanquan.office import load_office
+from suanquan.use_cases.decisions import decide
 from suanquan.use_cases.ingest import Issuer, Request, Rules, ingest
 from suanquan.use_cases.issue import Order, issue
 from suanquan.use_cases.procedure import Proceedings
@@ -20,6 +22,7 @@ from tests.back_ends import rows
 from tests.ledger.desk import Desk, codes, gathered, make_ledger
 from tests.ledger.notation import event
 from tests.shared_data import ROOT
+from tests.subsidy.decisions import decision_desk, refusal
 from tests.subsidy.procedure_samples import (
     APPROVE,
     CALL,
@@ -40,6 +43,7 @@ from voucher.keys import KeyRegistry
 CATALOG = load_catalog(ROOT / "config")
 RULES = Rules(CATALOG.tariffs, CATALOG.series, CATALOG.digest)
 KEYS = KeyRegistry(ISSUER).announced(KEY).activated(KEY.kid)
+DECISIONS = decision_desk(PRIVATE)
 NOW_S = 1_780_000_000
 
 
@@ -150,6 +154,11 @@ async def fill(path: Place) -> None:
         await desk.play("note", book)
         await hold_a_round(desk)
         await asyncio.gather(*(desk.submit(event(f"note {at}")) for at in range(256)))
+        first = await decide(desk.journal, DECISIONS, refusal("one"))
+        await decide(desk.journal, DECISIONS, refusal("two", corrects=first.id))
+        erased = await decide(desk.journal, DECISIONS, refusal("three"))
+        entries = await desk.journal.transact(lambda tx: load_entries(tx.connection, [erased.event_id]))
+        await desk.play(f"erase {entries[erased.event_id].seq}", book)
     sign(path)
 
 

@@ -70,6 +70,10 @@ COVERED = {
     "id_range": dict.fromkeys(("source", "first_id", "last_id", "batch"), "id_range|usage_id")
     | {"indexed": "usage_id"},
     "source": dict.fromkeys(("number", "urn"), "usage_batch"),
+    "decision": dict.fromkeys(
+        ("id", "applicant", "decided_us", "corrects", "event_id", "record", "facts"), "decision SQD-"
+    ),
+    "decision_document": dict.fromkeys(("sha256", "body"), "decision_document"),
     "procedure_step": dict.fromkeys(metadata.tables["procedure_step"].columns.keys(), "procedure_step"),
     "support_claim": dict.fromkeys(metadata.tables["support_claim"].columns.keys(), "support_claim"),
 }
@@ -95,18 +99,20 @@ UNCOVERED = {
     "capacity": REGISTER,
     "agent_key": REGISTER,
     "binding": REGISTER,
+    "decision": {"signature": "it is for those who have the keys; the log commits to the digest of what was signed"},
     "voucher": TOKENS,
     "released": TOKENS,
     "status_list": TOKENS,
     "status_place": TOKENS,
     "revoked": "what status lists show; the entries that froze and emptied the account are in the log",
+    "declaration": "what a centre says of its own month; nothing is posted by it",
     "nonce": "forgotten after minutes",
     "api_token": "access, not accounts",
 }
 """What it does not, and why."""
 
 TIMES = 10 if ALL else 1
-LONG = {"leaf": 12, "segment": 5, "body": 4, "salt": 2, "frontier": 2, "root": 2, "places": 2, "hashes": 3}
+LONG = {"leaf": 12, "segment": 5, "body": 4, "salt": 2, "frontier": 2, "root": 2, "places": 2, "hashes": 3, "record": 4}
 CHANGES = [
     (table, column, attempt)
     for table, columns in COVERED.items()
@@ -118,6 +124,7 @@ ROWS = {
     "id_range": "WHERE indexed = 0",
     "balance": "WHERE account NOT IN (SELECT account FROM erased WHERE account IS NOT NULL)",
     "erased": "WHERE account IS NOT NULL",
+    "decision": "WHERE corrects IS NOT NULL",
 }
 """Rows to choose from: a batch without new records has no entry, and a range whose ids are listed says nothing more. The
 limits of an account went with its name, if that was erased."""
@@ -331,6 +338,13 @@ STRUCTURAL = [
         "UPDATE usage_batch SET segment = substr(segment, 1, length(segment) - 9) WHERE number = 1",
         "usage_batch 1",
     ),
+    ("every decision gone", "DELETE FROM decision", "decision SQD-"),
+    (
+        "a decision of nobody",
+        "INSERT INTO decision SELECT 'SQD-0', applicant, 1, NULL, zeroblob(16), record, facts, signature FROM decision LIMIT 1",
+        "decision SQD-0$",
+    ),
+    ("a document of nobody", "INSERT INTO decision_document VALUES (x'00', x'00')", "decision_document 00$"),
     ("a frontier cut short", "UPDATE log_state SET frontier = substr(frontier, 1, length(frontier) - 1)", "log_state"),
     ("an empty head", "UPDATE log_state SET size = 0, frontier = x''", "log_state"),
 ]

@@ -30,7 +30,8 @@ COMMANDS = {
     *("voucher list", "voucher verify", "keys list", "keys jwks", "centre add", "centre key", "centre bind"),
     *("centre list", "agent collect", "agent keygen", "agent send", "agent run", "agent status", "ledger verify"),
     *("ledger head", "db upgrade", "subsidy evaluate", "subsidy publicity", "subsidy check", "bench ingest"),
-    "bench start",
+    *("bench start", "keys decisions", "subsidy decide", "subsidy decision", "subsidy letter", "subsidy replay"),
+    "subsidy verify-letter",
 }
 
 

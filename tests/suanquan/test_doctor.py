@@ -12,7 +12,7 @@ from tests.suanquan.harness import PASSPHRASE
 
 CHECKS = [
     *("python", "sqlite", "disk", "packages", "home", "home-mode", "settings", "config", "database", "schema", "keys"),
-    *("log-keys", "passphrase"),
+    *("log-keys", "decision-keys", "passphrase"),
 ]
 
 
@@ -48,6 +48,7 @@ FAULTS = {
     "broken scheme": (lambda home: append(home / "config/schemes/sandbox.toml", "x = 1"), {"config": "config"}),
     "no accelerators": (lambda home: shutil.rmtree(home / "config/accelerators"), {"config": "config"}),
     "no log keys": (lambda home: shutil.rmtree(home / "keys/log"), {"log-keys": "suanquan keys log"}),
+    "no decision keys": (lambda home: shutil.rmtree(home / "keys/decisions"), {"decision-keys": "suanquan keys decisions"}),
     "no private key": (remove_key, {"keys": "backup"}),
     "key registry cut": (lambda home: (home / "keys/registry.json").write_text("{"), {"keys": "backup"}),
     "outdated schema": (lambda home: execute(home, "DELETE FROM alembic_version"), {"schema": "suanquan db upgrade"}),

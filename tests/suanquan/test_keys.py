@@ -38,7 +38,7 @@ def give(service, token, key="k", **more):
 def published(service, name="jwks.json"):
     answer = request(service.url, "GET", f"/.well-known/{name}")
     assert answer.headers["cache-control"] == "public, max-age=300"
-    return answer.content["keys"]
+    return [jwk for jwk in answer.content["keys"] if jwk["use"] == "sig"]
 
 
 def kid_of(token, service):

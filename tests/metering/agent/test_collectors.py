@@ -341,7 +341,8 @@ def test_a_real_card_where_one_is_at_hand():
 def test_keys_of_receipts_are_those_that_the_service_publishes():
     """Ed25519 keys by their id; others in the set are passed over, another document is refused."""
     (key,) = RECEIPT_KEYS.values()
-    documents = iter([{"keys": [{**key.jwk(), "kid": key.kid}, {"kty": "EC", "crv": "P-256"}]}, {"keys": 1}])
+    others = [{"kty": "EC", "crv": "P-256"}, {"kty": "OKP", "crv": "Ed25519", "x": "AA", "use": "decision"}]
+    documents = iter([{"keys": [{**key.jwk(), "kid": key.kid}, *others]}, {"keys": 1}])
     with Site(lambda *_: (200, json.dumps(next(documents)).encode())) as site:
         assert published_keys(f"{site.url}/x").keys() == {key.kid}
         with pytest.raises(MeteringError, match="JWK"):

@@ -1,0 +1,1 @@
+"""Decision letters: what a recorded decision says to whom it concerns, as a PDF whose bytes follow from the record."""
