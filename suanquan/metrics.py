@@ -77,7 +77,14 @@ def _rule_families(rules: RuleFigures) -> Iterator[Metric]:
         open_.add_metric([clause], is_open)
     for (clause, status), count in rules.evaluations.items():
         evaluations.add_metric([clause, status], count)
-    return iter((expiry, open_, evaluations))
+    committed = GaugeMetricFamily(
+        "subsidy_committed_yuan",
+        "Yuan approved under a clause in a year, less what came back.",
+        labels=["clause", "year"],
+    )
+    for (clause, year), units in rules.committed.items():
+        committed.add_metric([clause, str(year)], yuan(units))
+    return iter((expiry, open_, evaluations, committed))
 
 
 def _voucher_families(schemes: list[SchemeSum]) -> Iterator[Metric]:

@@ -55,10 +55,14 @@ def median_run(runs: Sequence[dict[str, Any]], key: str) -> dict[str, Any]:
 
 
 def rss_mb(pid: int | None = None) -> int:
-    """Largest resident memory so far, of another process or of this one, in MiB."""
-    if pid is None:
+    """Largest resident memory so far, of another process or of this one, in MiB.
+
+    What the system counts as the maximum of a child includes its parent's before the child's program began.
+    """
+    status = Path(f"/proc/{pid or 'self'}/status")
+    if pid is None and not status.exists():
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+    for line in status.read_text().splitlines():
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) >> 10
     return 0

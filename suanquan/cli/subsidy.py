@@ -85,14 +85,19 @@ def check(
     json: JsonOption = False,
 ) -> None:
     """检查政策文件及各种读法，并与所给原文（或数据目录里的）核对引文。Check the documents, and their quotes against texts."""
+    from subsidy.procedure_reader import check_procedure_text, load_procedures
     from subsidy.quotes import check_text, document_of
 
     policies = rules.load(home)
+    procedures = load_procedures(rules.config_folder(home, "procedures"), policies)
     results = []
     for path in text or _kept_texts(home):
         content = path.read_bytes()
         chosen = document_of(policies.documents, content, document)
         findings = check_text(chosen, content)
+        for procedure in procedures.values():
+            if procedure.document == chosen.id:
+                findings += check_procedure_text(procedure, content)
         rules.say(findings)
         results.append(
             {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from typing import Annotated, Any
 
@@ -17,6 +18,7 @@ from suanquan.errors import ServiceError
 from suanquan.http.auth import require_officer
 from suanquan.service import Service
 from suanquan.use_cases import issue as issuing
+from suanquan.use_cases.applications import load_committed
 from suanquan.use_cases.catalogue import find_scheme, quote, scheme_object, scheme_terms
 from suanquan.use_cases.overview import overview
 from suanquan.use_cases.statement import statement
@@ -82,7 +84,8 @@ async def get_metrics(service: Opened) -> Response:
     """Figures for Prometheus."""
     async with service.database.read() as connection:
         figures = await overview(connection, service.catalog)
-    rules = service.subsidies.figures(day_of(service.now_us))
+        committed = await load_committed(connection, service.proceedings.office)
+    rules = replace(service.subsidies.figures(day_of(service.now_us)), committed=committed)
     page = metrics.render(figures, service.watch.verdicts, service.now_us, rules)
     return Response(page, media_type=metrics.CONTENT_TYPE)
 

@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
+from ledger import store as ledger_store
 from ledger.errors import Kind
 from ledger.sql import Connection
 from ledger.transaction import Transaction
 from suanquan.office import Office
-from suanquan.use_cases.procedure_money import Award, budget_account
+from suanquan.use_cases.procedure_money import UNITS_PER_FEN, Award, budget_account
 from subsidy import step_body, store
 from subsidy.errors import SubsidyError
 from subsidy.procedure import Case, Procedure, Role, fold
@@ -59,6 +60,22 @@ async def load_rounds(conn: Connection, office: Office) -> list[Round]:
     """Every round, in the order in which they were called."""
     calls = await store.steps_named(conn, CALL)
     return [_round(office, await store.steps_of(conn, call.subject)) for call in calls]
+
+
+async def load_committed(conn: Connection, office: Office) -> dict[tuple[str, int], int]:
+    """Units that each clause has committed in a year: what its budget was given, less what it still has."""
+    given: Counter[str] = Counter()
+    clauses: dict[str, tuple[str, int]] = {}
+    for found in await load_rounds(conn, office):
+        for clause, fen in found.budgets.items():
+            name = budget_account(found.procedure.id, found.called.year, clause)
+            given[name] += fen * UNITS_PER_FEN
+            clauses[name] = clause, found.called.year
+    left = {one.name: one.balance for one in await ledger_store.load_accounts_by_name(conn, list(given))}
+    committed: Counter[tuple[str, int]] = Counter()
+    for name, units in given.items():
+        committed[clauses[name]] += units - left.get(name, 0)
+    return dict(committed)
 
 
 async def load_round(conn: Connection, office: Office, round_: str) -> Round:

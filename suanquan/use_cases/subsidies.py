@@ -44,6 +44,8 @@ class RuleFigures:
     expiry_s: Mapping[str, int] = field(default_factory=dict)
     open: Mapping[str, bool] = field(default_factory=dict)
     evaluations: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    committed: Mapping[tuple[str, int], int] = field(default_factory=dict)
+    """Yuan units that a clause has committed in a year."""
 
 
 class Subsidies:

@@ -202,7 +202,7 @@ def test_two_people_change_the_rules(run, tmp_path, template):
     """Proposed by one and adopted by another; the same person is not allowed, and the list says who did what."""
     home = template.copy_to(tmp_path / "home").home
     folder = home.config / "policies"
-    for path in (*folder.glob("*.yaml"), *folder.glob("cases/*")):
+    for path in (*folder.glob("*.yaml"), *folder.glob("cases/*"), *(home.config / "procedures").glob("*.yaml")):
         path.unlink()
     (folder / "seven.yaml").write_text(SMALL, encoding="utf-8")
     (folder / "cases" / "seven.rows").write_text(ROWS, encoding="utf-8")

@@ -3,13 +3,13 @@
 import io
 import itertools
 import json
-import resource
 import sys
 
 from metering.agent.events import encode_event, number_event
 from metering.model import UsageRecord
 from metering.sources import read
 from metering.sources.options import SourceOptions
+from suanquan.bench.figures import rss_mb
 from tests.metering.agent.usage_service import SOURCE, usage
 
 SACCT = b"JobIDRaw|Cluster|Account|User|Start|End|ElapsedRaw|State|AllocTRES|JobName\n"
@@ -87,15 +87,14 @@ class Made(io.RawIOBase):
 def main(form, mebibytes):
     source, options, head, row, foot = FORMS[form]
     stream = io.BufferedReader(Made(head, row, foot, int(mebibytes) << 20), 1 << 16)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = rss_mb()
     records = others = 0
     for item in read("big.txt", stream, SourceOptions(source, **options)):
         if isinstance(item, UsageRecord):
             records += 1
         else:
             others += 1
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(json.dumps({"records": records, "others": others, "start_mib": before >> 10, "peak_mib": peak >> 10}))
+    print(json.dumps({"records": records, "others": others, "start_mib": before, "peak_mib": rss_mb()}))
 
 
 if __name__ == "__main__":
