@@ -167,7 +167,7 @@ def tampered(place: Place, text: str, values: Sequence[Any] = ()) -> str:
     """The place that verification names after somebody changed the ledger."""
     if isinstance(place, Server):
         text = re.sub(r"zeroblob\((\d+)\)", lambda match: f"x'{'00' * int(match[1])}'", text)
-        text = re.sub(r"\bx'(\w*)'", r"'\\\\x\1'::bytea", text)
+        text = re.sub(r"\bx'(\w*)'", r"'\\x\1'::bytea", text)
     found = asyncio.run(audited(place, [(statement, values) for statement in text.split(";")]))
     assert not found["ok"], (text, values)
     assert found["fault"]["title"]

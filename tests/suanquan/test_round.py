@@ -213,7 +213,10 @@ def recover(bureau, found):
     assert bureau.ok("ledger", "balance", f"subsidy/{found}/paid")["balance"] == "100000.000000"
     assert bureau.ok("ledger", "balance", f"subsidy/{found}/payable")["balance"] == "0.000000"
     assert paid_by(bureau) == {"treasury": "-1500000.000000", f"16/2025/{CLAUSE}/budget": "900000.000000"}
-    assert f'subsidy_committed_yuan{{clause="{CLAUSE}",year="2025"}} 100000.0' in bureau.http("GET", "/metrics").content.decode()
+    assert (
+        f'subsidy_committed_yuan{{clause="{CLAUSE}",year="2025"}} 100000.0'
+        in bureau.http("GET", "/metrics").content.decode()
+    )
 
 
 def test_a_whole_round(bureau):
