@@ -191,6 +191,7 @@ class Journal(Writer):
             return
         self._flight = flight
         flight.task = asyncio.create_task(self._fly(flight), name="ledger-commit")
+        await asyncio.sleep(0)  # it takes off now: a next group of new ids is applied without any wait
 
     def _now(self) -> int:
         """The time that the next entry is recorded at: one reading decides what is due and when its group is recorded."""
