@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime as dt
+import functools
 import json
 import sys
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from typing import Any
 
 import structlog
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
@@ -23,6 +25,8 @@ EVERY_SECONDS = 30
 RECOMPUTE_HOUR_UTC = 19
 """03:00 in Shanghai."""
 EXIT_PROOF = 8
+FINISH_SECONDS = 5
+"""How long a stop waits for jobs under way; a recomputation is ended at once."""
 jobs_log = structlog.get_logger("suanquan.jobs")
 
 
@@ -30,11 +34,26 @@ jobs_log = structlog.get_logger("suanquan.jobs")
 async def running_jobs(service: Service) -> AsyncIterator[None]:
     """Run the jobs of a service while the block lasts."""
     scheduler = AsyncIOScheduler(timezone="UTC")
+    under_way: set[asyncio.Task[None]] = set()
+
+    def noted(job: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
+        @functools.wraps(job)
+        async def run(*arguments: Any) -> None:
+            task = asyncio.current_task()
+            assert task is not None
+            under_way.add(task)
+            try:
+                await job(*arguments)
+            finally:
+                under_way.discard(task)
+
+        return run
+
     scheduler.add_job(
-        tidy, "interval", args=[service], seconds=EVERY_SECONDS, id="tidy", coalesce=True, max_instances=1
+        noted(tidy), "interval", args=[service], seconds=EVERY_SECONDS, id="tidy", coalesce=True, max_instances=1
     )
     scheduler.add_job(
-        watch, "interval", args=[service], seconds=EVERY_SECONDS, id="watch", coalesce=True, max_instances=1,
+        noted(watch), "interval", args=[service], seconds=EVERY_SECONDS, id="watch", coalesce=True, max_instances=1,
         next_run_time=dt.datetime.now(dt.UTC), misfire_grace_time=None,
     )  # fmt: skip
     scheduler.add_job(
@@ -42,13 +61,16 @@ async def running_jobs(service: Service) -> AsyncIterator[None]:
         misfire_grace_time=None,
     )  # fmt: skip
     every = {"coalesce": True, "max_instances": 1, "seconds": service.settings.checkpoint_ms / 1000}
-    scheduler.add_job(sign_log, "interval", args=[service], id="sign-log", **every)
+    scheduler.add_job(noted(sign_log), "interval", args=[service], id="sign-log", **every)
     if service.settings.witnesses:
-        scheduler.add_job(Witnessing(service.log).round, "interval", id="witnesses", **every)
+        scheduler.add_job(noted(Witnessing(service.log).round), "interval", id="witnesses", **every)
     scheduler.start()
     try:
         yield
     finally:
+        scheduler.pause()
+        if under_way:  # a statement that is cut off leaves a broken connection and a traceback behind
+            await asyncio.wait(under_way, timeout=FINISH_SECONDS)
         scheduler.shutdown(wait=False)
 
 
