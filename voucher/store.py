@@ -119,6 +119,12 @@ async def load_voucher(conn: Connection, jti: str) -> StoredVoucher | None:
     return None if row is None else _stored(row)
 
 
+async def scheme_of(conn: Connection, jti: str) -> str:
+    """Scheme of a voucher that exists."""
+    [[(scheme,)]] = await execute_all(conn, [("SELECT scheme FROM voucher WHERE jti = ?", (jti,))])
+    return str(scheme)
+
+
 async def find_issue(conn: Connection, event_id: bytes) -> tuple[str, bytes] | None:
     """Id of the voucher that an issue event recorded, and the digest of the request it came from."""
     table = tables.voucher.c
