@@ -106,6 +106,17 @@ async def _ask(request: HttpRequest, read: Callable[[dict[str, Any]], Act]) -> R
 
 
 async def _reserve(request: HttpRequest, hold: str | None) -> Response:
+    signed, act = await verified_hold(request, hold)
+    return _json(await _spending(request).till.ask(signed, act))
+
+
+async def verified_hold(request: HttpRequest, hold: str | None) -> tuple[Request, Act]:
+    """Who asks, and what the holder signed for, every signature verified; nothing is recorded yet.
+
+    Raises:
+        DomainError: the agent's signature or the form of the request is not good.
+
+    """
     service: Service = request.app.state.service
     spending = _spending(request)
     signed = await _signed(request)
@@ -118,7 +129,7 @@ async def _reserve(request: HttpRequest, hold: str | None) -> Response:
         if error.kind is Kind.UNAVAILABLE:
             raise
         act = Faulty(error)  # a retry may come when the proof is too old: it gets the answer that it had
-    return _json(await spending.till.ask(signed, act))
+    return signed, act
 
 
 def _shown(body: dict[str, Any]) -> Presented:
