@@ -8,10 +8,10 @@ from typing import Any
 
 from sqlalchemy import Select, func, select
 
-from ledger.sql import Conflict, Connection, chunks, execute_all, insert_new, insert_rows
+from ledger.sql import Conflict, Connection, chunks, execute_all, insert_new, insert_rows, select_in
 from ledger.tables import balance
 from voucher import tables
-from voucher.issuance import Prepared, Tokens, YearToDate
+from voucher.issuance import Prepared, Tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +83,16 @@ async def write_released(conn: Connection, jti: str, tokens: Tokens) -> None:
     await insert_new(conn, tables.released, (jti, *tokens))
 
 
-async def issued_in_year(conn: Connection, scheme: str, asset: int, year: int, holder: str) -> YearToDate:
-    """Units issued under a scheme in a calendar year: to all, and to one holder."""
+async def issued_in_year(conn: Connection, scheme: str, asset: int, year: int, holder: str | None = None) -> int:
+    """Units issued under a scheme in a calendar year by document: to all, or to one holder."""
     table = tables.voucher.c
-    total = func.coalesce(func.sum(table.units), 0)
-    query = select(total).where(table.scheme == scheme, table.asset == asset, table.year == year)
-    programme = int((await conn.execute(query)).scalar_one())
-    return YearToDate(programme, int((await conn.execute(query.where(table.holder == holder))).scalar_one()))
+    split = select(tables.outflow.c.child).where(tables.outflow.c.child.is_not(None))
+    query = select(func.coalesce(func.sum(table.units), 0)).where(
+        table.scheme == scheme, table.asset == asset, table.year == year, table.jti.not_in(split)
+    )
+    if holder is not None:
+        query = query.where(table.holder == holder)
+    return int((await conn.execute(query)).scalar_one())
 
 
 _WITH_TOTALS: Select[Any] = (
@@ -123,6 +126,28 @@ async def scheme_of(conn: Connection, jti: str) -> str:
     """Scheme of a voucher that exists."""
     [[(scheme,)]] = await execute_all(conn, [("SELECT scheme FROM voucher WHERE jti = ?", (jti,))])
     return str(scheme)
+
+
+async def load_vouchers(conn: Connection, jtis: Iterable[str]) -> dict[str, StoredVoucher]:
+    """Vouchers of these ids that exist."""
+    found = {}
+    for part in chunks(jtis):
+        rows = (await conn.execute(_WITH_TOTALS.where(tables.voucher.c.jti.in_(part)))).mappings()
+        found.update((row["jti"], _stored(row)) for row in rows)
+    return found
+
+
+async def known_issues(conn: Connection, event_ids: Iterable[bytes]) -> bool:
+    """Whether one of these events was recorded."""
+    statements = select_in("SELECT 1 FROM voucher WHERE event_id", event_ids)
+    return any(await execute_all(conn, statements))
+
+
+async def write_all_released(conn: Connection, signed: Mapping[str, Tokens]) -> None:
+    """Keep signed tokens by voucher, unless they were kept before."""
+    found = await execute_all(conn, select_in("SELECT jti FROM released WHERE jti", signed))
+    known = {jti for rows in found for (jti,) in rows}
+    await insert_rows(conn, tables.released, [(jti, *tokens) for jti, tokens in signed.items() if jti not in known])
 
 
 async def find_issue(conn: Connection, event_id: bytes) -> tuple[str, bytes] | None:

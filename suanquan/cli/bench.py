@@ -65,6 +65,18 @@ def holds(
 
 
 @app.command()
+def issue(
+    vouchers: Annotated[int, typer.Option(help="张数 / vouchers", min=10, max=100_000)] = 10_000,
+    runs: Runs = 3,
+    json: JsonOption = False,
+) -> None:
+    """批量发券的速度：记账、签名、落盘。Vouchers issued in bulk, logged, signed and durable, per second."""
+    from suanquan.bench.issue import measure
+
+    emit(measure(vouchers, runs), as_json=json)
+
+
+@app.command()
 def start(runs: Runs = 3, json: JsonOption = False) -> None:
     """启动用时。Time until --help is printed, and until the demo's first page answers."""
     from suanquan.bench.start import measure

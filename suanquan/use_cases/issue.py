@@ -16,12 +16,13 @@ from ledger.journal import Journal
 from ledger.sql import Connection
 from ledger.transaction import Transaction
 from metering.zones import rfc3339
-from suanquan.use_cases.caps import Caps, open_caps
+from suanquan.use_cases.caps import Caps, open_caps, year_to_date
 from suanquan.use_cases.status_lists import take_status_place
 from voucher import store
 from voucher.document import make_jti
 from voucher.errors import VoucherError
-from voucher.issuance import IssueRequest, Prepared, Tokens, prepare, recorded, sign_again
+from voucher.holder import is_uscc
+from voucher.issuance import IssueRequest, Prepared, Tokens, YearToDate, prepare, recorded, sign_again
 from voucher.keys import KeyRegistry
 from voucher.scheme import Scheme, policy_year
 from voucher.store import StoredVoucher
@@ -71,10 +72,10 @@ async def issue(
 
     """
 
-    async def record(tx: Transaction) -> str:
+    async def find_or_record(tx: Transaction) -> str:
         earlier = await store.find_issue(tx.connection, order.event_id)
         if earlier is None:
-            return await _record(tx, order, keys, address)
+            return (await record(tx, order, keys, address)).voucher.jti
         jti, digest = earlier
         if digest != order.digest:
             raise VoucherError(
@@ -85,7 +86,7 @@ async def issue(
             )
         return jti
 
-    jti = await journal.transact(record)
+    jti = await journal.transact(find_or_record)
     stored = await journal.transact(lambda tx: load(tx.connection, jti))
     if stored.token is not None:
         return stored
@@ -134,13 +135,20 @@ async def load(conn: Connection, jti: str) -> StoredVoucher:
     return stored
 
 
-async def _record(tx: Transaction, order: Order, keys: KeyRegistry, address: str | None) -> str:
+async def record(tx: Transaction, order: Order, keys: KeyRegistry, address: str | None) -> Prepared:
+    """Check a new order and record its voucher with the ledger entry; what is returned may be signed once it is durable.
+
+    Raises:
+        VoucherError: `issue-refused`.
+
+    """
     scheme, now_us = order.scheme, tx.now_ns // 1000
     jti = make_jti(now_us, tx.entropy(10))
     year = policy_year(now_us)
     terms = scheme.terms_in(order.request.unit)
     asset = terms.asset if terms else CNY
-    issued = await store.issued_in_year(tx.connection, scheme.id, asset.number, year, order.request.holder)
+    path = (scheme.id, str(year), order.request.holder)
+    issued = await year_to_date(tx, path, asset) if is_uscc(path[2]) else YearToDate(0, 0)
     prepared = prepare(
         order.request,
         scheme,
@@ -152,7 +160,6 @@ async def _record(tx: Transaction, order: Order, keys: KeyRegistry, address: str
         status=None if address is None else await take_status_place(tx, address, jti),
     )
     assert terms is not None
-    path = (scheme.id, str(year), order.request.holder)
     caps = await open_caps(tx, path, terms, issued.holder_units)
     number = await _post(tx, order, prepared, caps, terms.budget_year_units - issued.programme_units)
     await store.write_prepared(
@@ -165,7 +172,7 @@ async def _record(tx: Transaction, order: Order, keys: KeyRegistry, address: str
         event_id=order.event_id,
         request_digest=order.digest,
     )
-    return prepared.voucher.jti
+    return prepared
 
 
 async def _post(tx: Transaction, order: Order, prepared: Prepared, caps: Caps, left: int) -> int:
