@@ -244,9 +244,9 @@ class Transaction:
         await self.accounts_by_number({number for line in lines for number in (line.debit, line.credit)})
         return {seq: known[seq] for seq in seqs if seq in known}
 
-    async def open(self, openings: Sequence[WantedAccount]) -> dict[str, Account]:
-        """Accounts by name, opened first where they do not exist: (name, asset, limits or floor)."""
-        found = await self.accounts(name for name, _, _ in openings)
+    async def open(self, openings: Sequence[WantedAccount], *, fresh: bool = False) -> dict[str, Account]:
+        """Accounts by name, opened first where they do not exist: (name, asset, limits or floor). `fresh`: none does."""
+        found = {} if fresh else await self.accounts(name for name, _, _ in openings)
         for name, asset, bounds in openings:
             if name not in found:
                 limits = bounds if isinstance(bounds, Limits) else Limits(bounds) if bounds is not None else UNLIMITED

@@ -141,7 +141,6 @@ class Service:
             self.journal, order, self.keys, self.issuer.sign, signers=self.ring.signer, address=self.settings.url
         )
 
-
     def issue_many(
         self, scheme_id: str, requests: Iterable[tuple[IssueRequest, str]]
     ) -> AsyncIterator[StoredVoucher | DomainError]:

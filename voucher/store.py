@@ -57,8 +57,10 @@ class BoundVoucher:
     issued_us: int
 
 
-async def write_prepared(
-    conn: Connection,
+VoucherRow = tuple[Any, ...]
+
+
+def voucher_row(
     prepared: Prepared,
     *,
     account: int,
@@ -67,15 +69,19 @@ async def write_prepared(
     scheme_digest: str,
     event_id: bytes,
     request_digest: bytes,
-) -> None:
-    """Record what is about to be signed."""
+) -> VoucherRow:
+    """What is kept of a voucher that is about to be signed."""
     voucher = prepared.voucher
-    row = (
+    return (
         voucher.jti, voucher.scheme, scheme_digest, voucher.holder, voucher.asset.number, voucher.units, account, year,
         voucher.issued_at_s * 1_000_000, voucher.not_before_s * 1_000_000, voucher.expires_at_s * 1_000_000, priority,
         prepared.key.kid, prepared.jwt_input, prepared.cwt_input, event_id, request_digest,
     )  # fmt: skip
-    await insert_rows(conn, tables.voucher, [row])
+
+
+async def write_vouchers(conn: Connection, rows: Sequence[VoucherRow]) -> None:
+    """Record what is about to be signed."""
+    await insert_rows(conn, tables.voucher, rows)
 
 
 async def write_released(conn: Connection, jti: str, tokens: Tokens) -> None:
@@ -137,10 +143,17 @@ async def load_vouchers(conn: Connection, jtis: Iterable[str]) -> dict[str, Stor
     return found
 
 
-async def known_issues(conn: Connection, event_ids: Iterable[bytes]) -> bool:
-    """Whether one of these events was recorded."""
-    statements = select_in("SELECT 1 FROM voucher WHERE event_id", event_ids)
-    return any(await execute_all(conn, statements))
+async def any_used(conn: Connection, event_ids: Sequence[bytes]) -> bool:
+    """Whether one of these events was recorded, or refused."""
+    texts = ("SELECT 1 FROM entry WHERE event_id", "SELECT 1 FROM failed WHERE event_id")
+    return any(await execute_all(conn, [one for text in texts for one in select_in(text, event_ids)]))
+
+
+async def holders_in_year(conn: Connection, scheme: str, asset: int, year: int, holders: Iterable[str]) -> set[str]:
+    """Of these holders, who was issued a voucher in a calendar year."""
+    text = "SELECT DISTINCT holder FROM voucher WHERE scheme = ? AND asset = ? AND year = ? AND holder"
+    rows = await execute_all(conn, select_in(text, holders, scheme, asset, year))
+    return {holder for some in rows for (holder,) in some}
 
 
 async def write_all_released(conn: Connection, signed: Mapping[str, Tokens]) -> None:
@@ -307,15 +320,10 @@ async def newest_list(conn: Connection, prefix: str, places: Sequence[int]) -> t
     return counted[0], ListRow(*newest[0]) if newest else None, {place for (place,) in taken}
 
 
-async def take_place(conn: Connection, name: str, place: int, jti: str) -> None:
-    """Give a voucher its place."""
-    await execute_all(
-        conn,
-        [
-            ("INSERT INTO status_place (list, place, jti) VALUES (?, ?, ?)", (name, place, jti)),
-            ("UPDATE status_list SET used = used + 1 WHERE list = ?", (name,)),
-        ],
-    )
+async def take_places(conn: Connection, name: str, places: Mapping[str, int]) -> None:
+    """Give vouchers their places."""
+    await insert_rows(conn, tables.status_place, [(name, place, jti) for jti, place in places.items()])
+    await execute_all(conn, [("UPDATE status_list SET used = used + ? WHERE list = ?", (len(places), name))])
 
 
 async def load_places(conn: Connection, name: str) -> list[PlaceRow]:

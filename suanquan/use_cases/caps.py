@@ -6,6 +6,7 @@ keeps them in every prefix of the log. A level that a scheme comes to fix (a cla
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from ledger.amount import Asset
@@ -44,6 +45,18 @@ async def year_to_date(tx: Transaction, path: tuple[str, str, str], asset: Asset
         else:
             used.append(await store.issued_in_year(tx.connection, scheme, asset.number, year, who))
     return YearToDate(*used)
+
+
+async def open_for_holders(tx: Transaction, scheme: str, year: int, holders: Iterable[str], asset: Asset) -> None:
+    """Open the caps of new holders together; one who was given vouchers before a ledger knew of caps is left for later."""
+    names = {holder: used_name((scheme, str(year), holder), asset) for holder in holders}
+    known = await tx.accounts([used_name((scheme, str(year)), asset), *names.values()])
+    new = [holder for holder, name in names.items() if name not in known]
+    if used_name((scheme, str(year)), asset) not in known:
+        return
+    older = await store.holders_in_year(tx.connection, scheme, asset.number, year, new)
+    wanted = [one for holder in new if holder not in older for one in openings((scheme, str(year), holder), asset)[-2:]]
+    await tx.open(wanted, fresh=True)
 
 
 async def give_back(tx: Transaction, path: tuple[str, str, str], units: int, asset: Asset) -> tuple[Leg, ...]:

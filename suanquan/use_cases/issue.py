@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from hashlib import sha256
 from typing import Any, NamedTuple
 
@@ -25,7 +25,8 @@ from voucher.holder import is_uscc
 from voucher.issuance import IssueRequest, Prepared, Tokens, YearToDate, prepare, recorded, sign_again
 from voucher.keys import KeyRegistry
 from voucher.scheme import Scheme, policy_year
-from voucher.store import StoredVoucher
+from voucher.status_list import StatusPlace
+from voucher.store import StoredVoucher, VoucherRow
 
 Signer = Callable[[bytes], bytes]
 Signers = Callable[[str], Signer]
@@ -135,7 +136,17 @@ async def load(conn: Connection, jti: str) -> StoredVoucher:
     return stored
 
 
-async def record(tx: Transaction, order: Order, keys: KeyRegistry, address: str | None) -> Prepared:
+class Ready(NamedTuple):
+    """What was made ready for several orders together: ids and places, and the rows that are written at their end."""
+
+    places: dict[str, StatusPlace]
+    jtis: Iterator[str]
+    rows: list[VoucherRow]
+
+
+async def record(
+    tx: Transaction, order: Order, keys: KeyRegistry, address: str | None, ready: Ready | None = None
+) -> Prepared:
     """Check a new order and record its voucher with the ledger entry; what is returned may be signed once it is durable.
 
     Raises:
@@ -143,7 +154,8 @@ async def record(tx: Transaction, order: Order, keys: KeyRegistry, address: str 
 
     """
     scheme, now_us = order.scheme, tx.now_ns // 1000
-    jti = make_jti(now_us, tx.entropy(10))
+    jti = make_jti(now_us, tx.entropy(10)) if ready is None else next(ready.jtis)
+    place = ready.places.get(jti) if ready else await take_status_place(tx, address, jti) if address else None
     year = policy_year(now_us)
     terms = scheme.terms_in(order.request.unit)
     asset = terms.asset if terms else CNY
@@ -157,13 +169,13 @@ async def record(tx: Transaction, order: Order, keys: KeyRegistry, address: str 
         key=keys.signing_key(),
         jti=jti,
         now_us=now_us,
-        status=None if address is None else await take_status_place(tx, address, jti),
+        status=place,
     )
     assert terms is not None
     caps = await open_caps(tx, path, terms, issued.holder_units)
-    number = await _post(tx, order, prepared, caps, terms.budget_year_units - issued.programme_units)
-    await store.write_prepared(
-        tx.connection,
+    left = terms.budget_year_units - issued.programme_units
+    number = await _post(tx, order, prepared, caps, left, fresh=ready is not None)
+    row = store.voucher_row(
         prepared,
         account=number,
         year=year,
@@ -172,14 +184,19 @@ async def record(tx: Transaction, order: Order, keys: KeyRegistry, address: str 
         event_id=order.event_id,
         request_digest=order.digest,
     )
+    if ready is None:
+        await store.write_vouchers(tx.connection, [row])
+    else:
+        ready.rows.append(row)
     return prepared
 
 
-async def _post(tx: Transaction, order: Order, prepared: Prepared, caps: Caps, left: int) -> int:
+async def _post(tx: Transaction, order: Order, prepared: Prepared, caps: Caps, left: int, *, fresh: bool) -> int:
     """Programme budget → voucher, and the same units of every cap. A year's budget holds what is `left` to give."""
     scheme, asset, voucher = order.scheme, caps.asset, prepared.voucher
     names = _names(scheme.id, int(caps.path[1]), asset, voucher.jti)
-    accounts = await tx.open([(names.treasury, asset, None), (names.budget, asset, 0), (names.voucher, asset, 0)])
+    accounts = await tx.open([(names.treasury, asset, None), (names.budget, asset, 0)])
+    accounts |= await tx.open([(names.voucher, asset, 0)], fresh=True)  # its id was made just now
     treasury, budget, holder = (accounts[name].number for name in names)
     ruleset = bytes.fromhex(scheme.digest)
     legs, short = caps.changes, left - accounts[names.budget].available
@@ -199,7 +216,7 @@ async def _post(tx: Transaction, order: Order, prepared: Prepared, caps: Caps, l
         salt=tx.entropy(32),
         payload=cbor2.dumps(payload, canonical=True),
     )
-    await tx.append([event])
+    await tx.append([event], fresh=fresh)
     return holder
 
 

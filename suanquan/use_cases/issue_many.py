@@ -10,10 +10,15 @@ from typing import NamedTuple
 from ledger.errors import DomainError
 from ledger.journal import Journal
 from ledger.transaction import Transaction
-from suanquan.use_cases.issue import Order, Signer, Signers, issue, record
+from suanquan.use_cases.caps import open_for_holders
+from suanquan.use_cases.issue import Order, Ready, Signer, Signers, issue, record
+from suanquan.use_cases.status_lists import take_status_places
 from voucher import store
+from voucher.document import make_jti
+from voucher.holder import is_uscc
 from voucher.issuance import Prepared, Tokens, sign_again
 from voucher.keys import KeyRegistry
+from voucher.scheme import policy_year
 from voucher.store import StoredVoucher
 
 TOGETHER = 250
@@ -32,9 +37,7 @@ class Desk(NamedTuple):
     async def one(self, order: Order) -> StoredVoucher | DomainError:
         """What became of one order alone."""
         try:
-            return await issue(
-                self.journal, order, self.keys, self.signer, signers=self.signers, address=self.address
-            )
+            return await issue(self.journal, order, self.keys, self.signer, signers=self.signers, address=self.address)
         except DomainError as error:
             return error
 
@@ -51,9 +54,12 @@ async def _together(desk: Desk, orders: Sequence[Order]) -> list[StoredVoucher |
     """Vouchers of orders that are all new and all allowed; None when they are not, and nothing was recorded."""
 
     async def work(tx: Transaction) -> list[Prepared] | None:
-        if await store.known_issues(tx.connection, [order.event_id for order in orders]):
+        if await store.any_used(tx.connection, [order.event_id for order in orders]):
             return None
-        return [await record(tx, order, desk.keys, desk.address) for order in orders]
+        ready = await _ready(tx, desk, orders)
+        prepared = [await record(tx, order, desk.keys, desk.address, ready) for order in orders]
+        await store.write_vouchers(tx.connection, ready.rows)
+        return prepared
 
     if len({order.event_id for order in orders}) < len(orders):
         return None
@@ -71,6 +77,22 @@ async def _together(desk: Desk, orders: Sequence[Order]) -> list[StoredVoucher |
         return [found[jti] for jti in signed]
 
     return await desk.journal.transact(release)
+
+
+async def _ready(tx: Transaction, desk: Desk, orders: Sequence[Order]) -> Ready:
+    """Ids, places and caps for all orders, read and written together."""
+    now_us = tx.now_ns // 1000
+    jtis = [make_jti(now_us, tx.entropy(10)) for _ in orders]
+    places = {} if desk.address is None else await take_status_places(tx, desk.address, jtis)
+    terms = {(order.scheme.id, one.asset) for order in orders for one in order.scheme.terms}
+    for scheme, asset in terms:
+        holders = {
+            order.request.holder
+            for order in orders
+            if order.scheme.id == scheme and order.request.unit == asset.code and is_uscc(order.request.holder)
+        }
+        await open_for_holders(tx, scheme, policy_year(now_us), holders, asset)
+    return Ready(places, iter(jtis), [])
 
 
 def _sign_all(desk: Desk, prepared: Sequence[Prepared]) -> dict[str, Tokens]:
