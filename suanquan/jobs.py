@@ -17,6 +17,7 @@ from ledger.standing import Fault
 from ledger.transaction import Transaction
 from metering.store import forget_nonces
 from suanquan.service import Service
+from suanquan.use_cases.expiry import TOGETHER, close_expired
 from suanquan.use_cases.witnessing import Witnessing
 
 EVERY_SECONDS = 30
@@ -53,13 +54,15 @@ async def running_jobs(service: Service) -> AsyncIterator[None]:
 
 
 async def tidy(service: Service) -> None:
-    """Log due expiries of holds, which any turn of the writer does first, and drop nonces past their use."""
+    """Log due expiries of holds, which any turn of the writer does first, drop old nonces, and book what vouchers have left."""
 
     async def forget(tx: Transaction) -> None:
         await forget_nonces(tx.connection, service.now_us)
 
     try:
         await service.journal.transact(forget)
+        while await service.journal.transact(close_expired) == TOGETHER:
+            pass
     except DomainError as error:
         jobs_log.warning("tidy failed", code=error.code)
 

@@ -31,6 +31,7 @@ from suanquan.use_cases.issue import Order, issue
 from suanquan.use_cases.issue_many import Desk, issue_many
 from suanquan.use_cases.log import Log, open_log
 from suanquan.use_cases.procedure import Proceedings
+from suanquan.use_cases.split import SplitOrder, split
 from suanquan.use_cases.status_lists import StatusCache
 from suanquan.use_cases.subsidies import Subsidies
 from suanquan.use_cases.watch import Watch
@@ -140,6 +141,15 @@ class Service:
         return await issue(
             self.journal, order, self.keys, self.issuer.sign, signers=self.ring.signer, address=self.settings.url
         )
+
+    async def split(self, order: SplitOrder) -> StoredVoucher:
+        """Make a part of a voucher a voucher of its own.
+
+        Raises:
+            DomainError: what `split` refuses.
+
+        """
+        return await split(self.journal, order, self.keys, self.issuer.sign, address=self.settings.url)
 
     def issue_many(
         self, scheme_id: str, requests: Iterable[tuple[IssueRequest, str]]

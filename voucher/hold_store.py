@@ -68,3 +68,30 @@ async def write_outflow(
 ) -> None:
     """Note what left a voucher without paying: `expired`, or `split` into a child."""
     await insert_rows(conn, tables.outflow, [(event_id, jti, kind, units, at_us, child)])
+
+
+class Over(NamedTuple):
+    """A voucher that is over and still has something available."""
+
+    jti: str
+    is_revoked: int
+
+
+_OVER = """
+SELECT v.jti, CASE WHEN r.jti IS NULL THEN 0 ELSE 1 END
+FROM voucher v JOIN balance b ON b.account = v.account LEFT JOIN revoked r ON r.jti = v.jti
+WHERE b.credits_posted - b.debits_posted - b.debits_held > 0 AND b.restriction < ? AND (v.until_us <= ? OR r.jti IS NOT NULL)
+ORDER BY v.jti LIMIT ?
+"""
+
+
+async def vouchers_over(conn: Connection, now_us: int, limit: int, legal_hold: int) -> list[Over]:
+    """Vouchers whose time is over, or that were revoked, with something left; those under a legal hold wait."""
+    [rows] = await execute_all(conn, [(_OVER, (legal_hold, now_us, limit))])
+    return [Over(*row) for row in rows]
+
+
+async def scheme_digest(conn: Connection, jti: str) -> tuple[str, int]:
+    """Digest of the scheme's version that a voucher was issued under, and its year."""
+    [[(digest, year)]] = await execute_all(conn, [("SELECT scheme_digest, year FROM voucher WHERE jti = ?", (jti,))])
+    return str(digest), int(year)

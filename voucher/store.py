@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import Select, case, func, select
 
 from ledger.sql import Conflict, Connection, chunks, execute_all, insert_new, insert_rows, select_in
 from ledger.tables import balance
@@ -40,6 +40,8 @@ class StoredVoucher:
     credits_posted: int
     debits_held: int
     returned: int
+    expired: int
+    split: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +103,26 @@ async def issued_in_year(conn: Connection, scheme: str, asset: int, year: int, h
     return int((await conn.execute(query)).scalar_one())
 
 
+def _out(*kinds: str) -> Any:
+    """Units that left a voucher without paying, of these kinds."""
+    flow = tables.outflow.c
+    return case((flow.kind.in_(kinds), flow.units), else_=0)
+
+
+_FLOW = (
+    select(
+        tables.outflow.c.jti,
+        func.sum(_out("returned")).label("returned"),
+        func.sum(_out("expired")).label("expired"),
+        func.sum(_out("split")).label("split"),
+        func.sum(tables.outflow.c.units).label("units"),
+    )
+    .group_by(tables.outflow.c.jti)
+    .subquery()
+)
+_RETURNED = func.coalesce(tables.revoked.c.returned, 0) + func.coalesce(_FLOW.c.returned, 0)
+_UNPAID = func.coalesce(tables.revoked.c.returned, 0) + func.coalesce(_FLOW.c.units, 0)
+
 _WITH_TOTALS: Select[Any] = (
     select(
         tables.voucher,
@@ -110,16 +132,20 @@ _WITH_TOTALS: Select[Any] = (
         balance.c.debits_posted,
         balance.c.credits_posted,
         balance.c.debits_held,
-        func.coalesce(tables.revoked.c.returned, 0).label("returned"),
+        _RETURNED.label("returned"),
+        func.coalesce(_FLOW.c.expired, 0).label("expired"),
+        func.coalesce(_FLOW.c.split, 0).label("split"),
     )
     .join_from(tables.voucher, balance, balance.c.account == tables.voucher.c.account)
+    .outerjoin(_FLOW, _FLOW.c.jti == tables.voucher.c.jti)
     .outerjoin(tables.released, tables.released.c.jti == tables.voucher.c.jti)
     .outerjoin(tables.revoked, tables.revoked.c.jti == tables.voucher.c.jti)
 )
 
 
 def _stored(row: Any) -> StoredVoucher:
-    return StoredVoucher(**{name: row[name] for name in StoredVoucher.__dataclass_fields__})
+    sums = {name: int(row[name]) for name in ("returned", "expired", "split")}
+    return StoredVoucher(**{name: row[name] for name in StoredVoucher.__dataclass_fields__} | sums)
 
 
 async def load_voucher(conn: Connection, jti: str) -> StoredVoucher | None:
@@ -136,7 +162,7 @@ async def scheme_of(conn: Connection, jti: str) -> str:
 
 async def load_vouchers(conn: Connection, jtis: Iterable[str]) -> dict[str, StoredVoucher]:
     """Vouchers of these ids that exist."""
-    found = {}
+    found: dict[str, StoredVoucher] = {}
     for part in chunks(jtis):
         rows = (await conn.execute(_WITH_TOTALS.where(tables.voucher.c.jti.in_(part)))).mappings()
         found.update((row["jti"], _stored(row)) for row in rows)
@@ -191,12 +217,13 @@ async def scheme_totals(conn: Connection) -> list[dict[str, Any]]:
             table.asset,
             func.count().label("vouchers"),
             func.count(table.holder.distinct()).label("holders"),
-            func.sum(table.units).label("issued"),
-            func.sum(balance.c.debits_posted - func.coalesce(tables.revoked.c.returned, 0)).label("redeemed"),
+            func.sum(table.units - func.coalesce(_FLOW.c.split, 0)).label("issued"),
+            func.sum(balance.c.debits_posted - _UNPAID).label("redeemed"),
             func.sum(balance.c.debits_held).label("held"),
         )
         .join_from(tables.voucher, balance, balance.c.account == table.account)
         .outerjoin(tables.revoked, tables.revoked.c.jti == table.jti)
+        .outerjoin(_FLOW, _FLOW.c.jti == table.jti)
         .group_by(table.scheme, table.asset)
         .order_by(table.scheme, table.asset)
     )
@@ -252,11 +279,12 @@ async def bound_vouchers(conn: Connection, centre: str, accounts: Iterable[str])
 async def spent_by_holder(conn: Connection, holder: str) -> dict[int, int]:
     """Units that a holder's vouchers have paid, by asset: what was issued, is not there any longer and did not go back."""
     voucher = tables.voucher.c
-    left = balance.c.credits_posted - balance.c.debits_posted + func.coalesce(tables.revoked.c.returned, 0)
+    left = balance.c.credits_posted - balance.c.debits_posted + _UNPAID
     query = (
         select(voucher.asset, func.sum(voucher.units - left))
         .join_from(tables.voucher, balance, balance.c.account == voucher.account)
         .outerjoin(tables.revoked, tables.revoked.c.jti == voucher.jti)
+        .outerjoin(_FLOW, _FLOW.c.jti == voucher.jti)
         .where(voucher.holder == holder)
         .group_by(voucher.asset)
         .order_by(voucher.asset)

