@@ -149,7 +149,9 @@ class Service:
             DomainError: what `split` refuses.
 
         """
-        return await split(self.journal, order, self.keys, self.issuer.sign, address=self.settings.url)
+        return await split(
+            self.journal, order, self.keys, self.issuer.sign, signers=self.ring.signer, address=self.settings.url
+        )
 
     def issue_many(
         self, scheme_id: str, requests: Iterable[tuple[IssueRequest, str]]

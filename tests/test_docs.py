@@ -37,6 +37,7 @@ CODE = re.compile(r"[a-z][a-z0-9]*(?:-[a-z0-9]+)+|busy|stopped|internal")
 HTTP_USE_CASES = (
     *("catalogue", "ingest", "issue", "postings", "statement"),
     *("log", "receipts", "statements", "subsidies", "completeness", "standing", "status_lists"),
+    *("admission", "spending", "split"),
     *("applications", "officers", "procedure", "procedure_money", "register"),
 )
 PROBLEMS_RISE_IN = [

@@ -88,6 +88,13 @@ async def issue(
         return jti
 
     jti = await journal.transact(find_or_record)
+    return await release(journal, jti, keys, signer, signers)
+
+
+async def release(
+    journal: Journal, jti: str, keys: KeyRegistry, signer: Signer, signers: Signers | None
+) -> StoredVoucher:
+    """Sign a recorded voucher under the key that it was recorded with, unless that was done before."""
     stored = await journal.transact(lambda tx: load(tx.connection, jti))
     if stored.token is not None:
         return stored
@@ -99,11 +106,11 @@ async def issue(
     if signers is not None and second is not None:
         tokens = await asyncio.to_thread(sign_again, tokens, second, signers(second.kid))
 
-    async def release(tx: Transaction) -> StoredVoucher:
+    async def write(tx: Transaction) -> StoredVoucher:
         await store.write_released(tx.connection, stored.jti, tokens)
         return await load(tx.connection, stored.jti)
 
-    return await journal.transact(release)
+    return await journal.transact(write)
 
 
 def released(stored: StoredVoucher) -> Tokens:

@@ -14,7 +14,7 @@ from ledger.entry import EntryKind, Event, credit, debit
 from ledger.errors import Kind
 from ledger.journal import Journal
 from ledger.transaction import Transaction
-from suanquan.use_cases.issue import Signer, load
+from suanquan.use_cases.issue import Signer, Signers, load, release
 from suanquan.use_cases.status_lists import take_status_place
 from voucher import hold_store, store
 from voucher.document import cwt_input, jwt_input, make_jti, read_voucher
@@ -46,7 +46,13 @@ class SplitOrder(NamedTuple):
 
 
 async def split(
-    journal: Journal, order: SplitOrder, keys: KeyRegistry, signer: Signer, *, address: str | None = None
+    journal: Journal,
+    order: SplitOrder,
+    keys: KeyRegistry,
+    signer: Signer,
+    *,
+    signers: Signers | None = None,
+    address: str | None = None,
 ) -> StoredVoucher:
     """The child of a split; the same order again gets the same child. It ends when its parent does, under the same terms.
 
@@ -71,16 +77,7 @@ async def split(
         return jti
 
     jti = await journal.transact(find_or_record)
-    child = await journal.transact(lambda tx: load(tx.connection, jti))
-    if child.token is not None:
-        return child
-    tokens = recorded(child.jwt_input, child.cwt_input, keys.signing_key()).sign(signer)
-
-    async def release(tx: Transaction) -> StoredVoucher:
-        await store.write_released(tx.connection, child.jti, tokens)
-        return await load(tx.connection, child.jti)
-
-    return await journal.transact(release)
+    return await release(journal, jti, keys, signer, signers)
 
 
 async def _record(tx: Transaction, order: SplitOrder, keys: KeyRegistry, address: str | None) -> str:

@@ -10,13 +10,16 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from ledger import jws
 from ledger.ed25519 import PublicKey
+from suanquan.errors import ServiceError
 from suanquan.use_cases.books import Order
 from suanquan.use_cases.issue import load, voucher_object
+from suanquan.use_cases.issue_file import issue_file, read_orders
 from suanquan.use_cases.standing import change_standing
-from tests.suanquan.harness import assert_problem, request
+from tests.suanquan.harness import SCHEME, assert_problem, request
 from tests.suanquan.spender import Spender, give
 from tests.suanquan.test_token_matrix import HONEST
 from voucher.document import jwt_input, read_voucher
+from voucher.holder import sandbox_uscc
 
 
 @pytest.fixture
@@ -202,6 +205,49 @@ def together(act, count):
     for thread in threads:
         thread.join()
     return answers
+
+
+def test_a_part_becomes_a_voucher_of_its_own(service, centre, installation):
+    """An office splits 30 of 100 off for a student's key; who has that key spends it, the parent's holder cannot."""
+    parent, student = give(service), Ed25519PrivateKey.generate()
+    key = PublicKey.of(student)
+    path = f"/v1/vouchers/{parent.jti}/split"
+    headers = {
+        "Authorization": f"Bearer {installation.token}",
+        "Idempotency-Key": "split",
+        "Content-Type": "application/json",
+    }
+    body = json.dumps({"amount": "30", "holder_key": key.jwk()})
+    assert_problem(request(service.url, "POST", path, body), 401, "token-required")
+    child, again = (request(service.url, "POST", path, body, headers) for _ in range(2))
+    assert (child.status, child.content) == (201, again.content), child
+    token = child.content["token"]
+    assert_problem(centre.hold(token, 1), 422, "pop-key")
+    assert (
+        centre.hold(token, 30, key=None, body={"proof": centre.proof(token, 30, key=key, signer=student.sign)}).status
+        == 200
+    )
+    assert state(service, parent.jti) == ("70", "0", "0")
+    service.figures()
+
+
+def test_a_file_of_orders_issues_each_once(service):
+    """Three hundred lines, one refused: the others are issued, and the same file again gives the same vouchers."""
+    lines = [json.dumps({"holder": sandbox_uscc(at), "amount": "10"}) for at in range(300)]
+    lines[7] = json.dumps({"holder": "nobody", "amount": "10"})
+
+    async def issue():
+        return await issue_file(service.service.issue_many(SCHEME, read_orders("\n".join(lines).encode())))
+
+    first, again = service.call(issue()), service.call(issue())
+    assert (first["issued"], [one["order"] for one in first["refused"]]) == (299, [8])
+    assert {one["code"] for one in first["refused"]} == {"issue-refused"}
+    assert again == first
+    for one in first["vouchers"][::60]:
+        read_voucher(one["cwt"], service.service.keys.all_keys())
+    service.figures()
+    with pytest.raises(ServiceError, match="line 2"):
+        read_orders(b'{"holder":"a","amount":"1"}\n{"holder":"a","amount":1}')
 
 
 @pytest.mark.parametrize("kind", HONEST)
