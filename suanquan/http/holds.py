@@ -134,12 +134,14 @@ async def verified_hold(request: HttpRequest, hold: str | None) -> tuple[Request
 
 def _shown(body: dict[str, Any]) -> Presented:
     voucher, proof = _text(body, "voucher", 8192), _text(body, "proof", 8192)
-    life_s = body.pop("expires_in_s", LIFE_S)
+    life_s, links = body.pop("expires_in_s", LIFE_S), body.pop("delegations", [])
     _refuse_unknown(body)
     if type(life_s) is not int or not LIFE_S_MIN <= life_s <= LIFE_S_MAX:
         bounds = f"{LIFE_S_MIN}..{LIFE_S_MAX}"
         raise _malformed("/expires_in_s", f"应为 {bounds} 的整数", f"must be an integer of {bounds}")
-    return Presented(voucher, proof, life_s)
+    if not isinstance(links, list) or not all(isinstance(one, str) for one in links):
+        raise _malformed("/delegations", "应为令牌的列表", "must be a list of tokens")
+    return Presented(voucher, proof, life_s, tuple(links))
 
 
 async def _signed(request: HttpRequest) -> Request:

@@ -22,14 +22,22 @@ class Spendable(NamedTuple):
     multi_use: bool
 
 
+class Counter(NamedTuple):
+    """A delegation that a hold is drawn through: its id, and what may be drawn through it altogether."""
+
+    id: str
+    units: int
+
+
 class Hold(NamedTuple):
-    """Reserve what the holder signed for; `hold` is that which is raised, if any."""
+    """Reserve what the holder, or who he delegated to, signed for; `hold` is that which is raised, if any."""
 
     voucher: Spendable
     shown: Presentation
     proof: str
     life_s: int
     hold: str | None = None
+    counters: tuple[Counter, ...] = ()
 
 
 class Capture(NamedTuple):

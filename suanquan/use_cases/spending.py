@@ -18,7 +18,7 @@ import msgspec
 
 from ledger import jws
 from ledger.amount import ASSETS_BY_NUMBER, CNY, Asset, format_units, parse_units
-from ledger.entry import Entry, EntryKind, Event, credit, debit
+from ledger.entry import Entry, EntryKind, Event, Leg, credit, debit
 from ledger.errors import DomainError, Kind
 from ledger.journal import Journal
 from ledger.refusal import Refusal
@@ -276,18 +276,35 @@ async def _reserve(tx: Transaction, request: Request, act: Hold, hold: str, even
         raise VoucherError("single-use", "此券只能用一次", "this voucher is used once only", kind=Kind.CONFLICT)
     name = (receivable_name if voucher.asset == CNY else compute_name)(request.centre)
     payee = (await tx.open([(name, voucher.asset, None)]))[name]
+    through = await _count(tx, act)
     payload = {"type": "hold", "hold": hold, "jti": voucher.jti, "ref": act.shown.reference}
     event = Event(
         EntryKind.HOLD,
         event_id,
         tx.keyed(request.body_digest),
-        (debit(voucher.account, units), credit(payee.number, units)),
+        (debit(voucher.account, units), credit(payee.number, units), *through),
         actor=_actor(request),
         salt=tx.entropy(32),
         payload=cbor2.dumps(payload, canonical=True),
         expires_ns=ends_us * 1000,
     )
     return (await tx.append([event], fresh=True))[0]
+
+
+async def _count(tx: Transaction, act: Hold) -> list[Leg]:
+    """Lines that draw on what each delegation lets through: they are held, captured and given back with the voucher's."""
+    lines: list[Leg] = []
+    for counter in act.counters:
+        left, used, granter = (f"delegation/{name}" for name in (f"{counter.id}/open", f"{counter.id}/used", "granted"))
+        asset, known = act.voucher.asset, await tx.accounts([left])
+        accounts = await tx.open([(f"{granter}/{asset.code}", asset, None), (left, asset, 0), (used, asset, 0)])
+        granted, open_, drawn = (accounts[name].number for name in (f"{granter}/{asset.code}", left, used))
+        if not known:
+            digest = tx.keyed(f"delegation\0{counter.id}".encode())
+            legs = (debit(granted, counter.units), credit(open_, counter.units))
+            await tx.append([Event(EntryKind.POST, digest[:16], digest, legs)], fresh=True)
+        lines += [debit(open_, act.shown.units), credit(drawn, act.shown.units)]
+    return lines
 
 
 def _actor(request: Request) -> bytes:
@@ -305,12 +322,12 @@ def _own_parts(turn: _Round, request: Request, hold: str) -> list[Part]:
 
 
 class _State(NamedTuple):
-    """A hold with its voucher's account and its parts that are open."""
+    """A hold with its parts that are open, and the accounts that each line of a part draws on."""
 
     jti: str
-    account: int
     asset: Asset
     parts: list[Open]
+    drawn: dict[int, list[int]]
 
 
 async def _state(turn: _Round, request: Request, hold: str) -> _State:
@@ -320,7 +337,8 @@ async def _state(turn: _Round, request: Request, hold: str) -> _State:
     account = next(iter(holds.values())).lines[0].debit
     known = (await turn.tx.accounts_by_number([account]))[account]
     opened = [Open(seq, line.remaining) for seq, line in lines]
-    return _State(parts[0].jti, account, ASSETS_BY_NUMBER[known.asset], opened)
+    drawn = {seq: [line.debit for line in held.lines] for seq, held in holds.items()}
+    return _State(parts[0].jti, ASSETS_BY_NUMBER[known.asset], opened, drawn)
 
 
 async def _capture(turn: _Round, request: Request, act: Capture) -> dict[str, Any]:
@@ -329,7 +347,7 @@ async def _capture(turn: _Round, request: Request, act: Capture) -> dict[str, An
     if units <= 0:
         raise VoucherError("amount-not-positive", "数量须大于零", "the amount must be more than zero")
     taken = spread(require_open(found.parts), units, final=act.final)
-    entries = await _take(turn.tx, request, act.hold, found.account, taken)
+    entries = await _take(turn.tx, request, act.hold, found, taken)
     if found.asset == CNY:
         scheme = await store.scheme_of(turn.tx.connection, found.jti)
         turn.paid[scheme, request.centre] += units
@@ -341,11 +359,11 @@ async def _release(turn: _Round, request: Request, act: Release) -> dict[str, An
     found = await _state(turn, request, act.hold)
     opened = require_open(found.parts)
     taken = [Taken(part.seq, 0, final=True) for part in opened]
-    entries = await _take(turn.tx, request, act.hold, found.account, taken)
+    entries = await _take(turn.tx, request, act.hold, found, taken)
     return _moved(act.hold, found, {"released": sum(part.units for part in opened), "remaining": 0}, entries)
 
 
-async def _take(tx: Transaction, request: Request, hold: str, account: int, taken: list[Taken]) -> list[Entry]:
+async def _take(tx: Transaction, request: Request, hold: str, found: _State, taken: list[Taken]) -> list[Entry]:
     events = []
     for one in taken:
         kind = EntryKind.CAPTURE if one.units else EntryKind.RELEASE
@@ -355,7 +373,7 @@ async def _take(tx: Transaction, request: Request, hold: str, account: int, take
                 kind,
                 (tx.now_ns // 1_000_000).to_bytes(6) + tx.entropy(10),
                 tx.keyed(request.body_digest),
-                (debit(account, one.units),) if one.units else (),
+                tuple(debit(account, one.units) for account in found.drawn[one.seq]) if one.units else (),
                 ref_seq=one.seq,
                 actor=_actor(request),
                 salt=tx.entropy(32),

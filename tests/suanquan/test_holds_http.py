@@ -2,7 +2,9 @@
 
 import dataclasses
 import json
+import secrets
 import threading
+import time
 from collections import Counter
 
 import pytest
@@ -16,9 +18,10 @@ from suanquan.use_cases.issue import load, voucher_object
 from suanquan.use_cases.issue_file import issue_file, read_orders
 from suanquan.use_cases.standing import change_standing
 from tests.suanquan.harness import SCHEME, assert_problem, request
-from tests.suanquan.spender import Spender, give
+from tests.suanquan.spender import HOLDER, HOLDER_KEY, YUAN, Spender, give
 from tests.suanquan.test_token_matrix import HONEST
-from voucher.document import jwt_input, read_voucher
+from voucher import delegation
+from voucher.document import jwt_input, make_jti, read_voucher
 from voucher.holder import sandbox_uscc
 
 
@@ -261,3 +264,49 @@ def test_no_other_token_is_a_voucher_or_a_proof(service, centre, kind):
     swapped = {"voucher": body["proof"], "proof": body["voucher"]}
     assert centre.post("/v1/holds", swapped).status == 422
     assert state(service, voucher.jti) == ("100", "0", "0")
+
+
+def test_delegations_draw_on_one_voucher(service, centre):
+    """Two members may each spend 60 of 100: together no more than 100, each no more than his own; what is given back counts."""
+    voucher = give(service)
+    _, document = read_voucher(voucher.token, service.service.keys.all_keys())
+    members = [Ed25519PrivateKey.generate() for _ in range(2)]
+    links = [link(document, voucher.token, PublicKey.of(member).kid, 60) for member in members]
+
+    def hold(member, chain, yuan):
+        body = {
+            "proof": centre.proof(voucher.token, yuan, key=PublicKey.of(member), signer=member.sign),
+            "delegations": chain,
+        }
+        return centre.hold(voucher.token, yuan, body=body)
+
+    first = hold(members[0], [links[0]], 50)
+    assert first.status == 200, first
+    assert_problem(hold(members[0], [links[0]], 11), 409, "insufficient")
+    assert_problem(hold(members[1], [links[1]], 51), 409, "insufficient")
+    assert_problem(hold(members[0], [links[1]], 1), 422, "pop-key")
+    assert centre.capture(first.content["hold"], "20", final=True).status == 200
+    assert hold(members[0], [links[0]], 40).status == 200
+    assert_problem(hold(members[0], [links[0]], 1), 409, "insufficient")
+    assert hold(members[1], [links[1]], 40).status == 200
+    assert_problem(
+        hold(members[1], [link(document, voucher.token, PublicKey.of(members[1]).kid, 101)], 1), 422, "delegation-wider"
+    )
+    assert state(service, voucher.jti) == ("0", "80", "20")
+    service.figures()
+
+
+def link(document, token, member_jkt, yuan):
+    granted = dataclasses.replace(document.grant, units=yuan * YUAN)
+    return delegation.delegate(
+        delegation.root(document),
+        token,
+        HOLDER_KEY,
+        HOLDER.sign,
+        jti=make_jti(time.time_ns() // 1000, secrets.token_bytes(10)),
+        member="学生",
+        member_jkt=member_jkt,
+        granted=granted,
+        expires_at_s=document.expires_at_s,
+        now_s=int(time.time()),
+    )
