@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from ledger.sql import Conflict, Connection, Rows, execute_all, insert_rows, select_in
+from ledger.sql import Conflict, Connection, Rows, Statement, execute_all, insert_rows, select_in
 from voucher import tables
 
 
@@ -29,14 +29,17 @@ class Seen(NamedTuple):
     parts: dict[str, list[Part]]
 
 
-_NONCES = "SELECT kid, nonce FROM nonce WHERE nonce"
-_REQUESTS = 'SELECT centre, "key", digest, answer FROM spend_request WHERE "key"'
+_NONCES = "SELECT kid, nonce FROM nonce WHERE kid = ? AND nonce"
+_REQUESTS = 'SELECT centre, "key", digest, answer FROM spend_request WHERE centre = ? AND "key"'
 _PARTS = f"SELECT {', '.join(Part._fields)} FROM hold_part WHERE hold"  # noqa: S608 -- own names
 
 
-async def look_up(conn: Connection, nonces: Sequence[str], keys: Sequence[str], holds: Sequence[str]) -> Seen:
-    """What is recorded of these nonces, idempotency keys and holds, read at once; parts in the order they were held."""
-    asked = [select_in(text, values) for text, values in ((_NONCES, nonces), (_REQUESTS, keys), (_PARTS, holds))]
+Pairs = Iterable[tuple[str, str]]
+
+
+async def look_up(conn: Connection, nonces: Pairs, keys: Pairs, holds: Sequence[str]) -> Seen:
+    """What is recorded of nonces (by key id), idempotency keys (by centre) and holds, read at once; parts in their order."""
+    asked = [_by_first(_NONCES, nonces), _by_first(_REQUESTS, keys), select_in(_PARTS, holds)]
     answers: list[list[tuple[Any, ...]]] = await execute_all(conn, [one for some in asked for one in some])
     rows: list[list[tuple[Any, ...]]] = []
     for some in asked:
@@ -46,6 +49,14 @@ async def look_up(conn: Connection, nonces: Sequence[str], keys: Sequence[str], 
     for row in sorted(rows[2]):
         parts.setdefault(row[1], []).append(Part(*row))
     return Seen({(row[0], row[1]) for row in rows[0]}, {(row[0], row[1]): (row[2], row[3]) for row in rows[1]}, parts)
+
+
+def _by_first(text: str, pairs: Pairs) -> list[Statement]:
+    """Statements that find pairs by the key that begins with their first half."""
+    groups: dict[str, list[str]] = {}
+    for first, second in pairs:
+        groups.setdefault(first, []).append(second)
+    return [statement for first, seconds in groups.items() for statement in select_in(text, seconds, first)]
 
 
 def request_rows(rows: Sequence[tuple[str, str, bytes, int, bytes]]) -> Rows:

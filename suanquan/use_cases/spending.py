@@ -116,7 +116,7 @@ class Till:
 
 async def _round(tx: Transaction, jobs: list[_Job], issuer: Issuer) -> list[bytes | Exception]:
     nonces = [nonce for job in jobs for nonce in _nonces(job)]
-    keys = [job.request.key for job in jobs]
+    keys = [(job.request.centre, job.request.key) for job in jobs]
     holds = [job.act.hold for job in jobs if not isinstance(job.act, Faulty) and job.act.hold]
     turn = _Round(tx, await hold_store.look_up(tx.connection, nonces, keys, holds))
     answers = [await _answer(turn, job, issuer) for job in jobs]
@@ -133,10 +133,11 @@ async def _round(tx: Transaction, jobs: list[_Job], issuer: Issuer) -> list[byte
     return answers
 
 
-def _nonces(job: _Job) -> list[str]:
+def _nonces(job: _Job) -> list[tuple[str, str]]:
+    own = [(job.request.kid, job.request.nonce)]
     if isinstance(job.act, Hold):
-        return [job.request.nonce, job.act.shown.nonce, job.act.shown.replay_key.hex()]
-    return [job.request.nonce]
+        own += [(PROOFS, job.act.shown.nonce), (PROOFS, job.act.shown.replay_key.hex())]
+    return own
 
 
 async def _answer(turn: _Round, job: _Job, issuer: Issuer) -> bytes | Exception:
