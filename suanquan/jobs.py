@@ -17,10 +17,11 @@ from ledger.standing import Fault
 from ledger.transaction import Transaction
 from metering.store import forget_nonces
 from suanquan.service import Service
-from suanquan.use_cases.expiry import TOGETHER, close_expired
+from suanquan.use_cases.expiry import TOGETHER, any_over, close_expired
 from suanquan.use_cases.witnessing import Witnessing
 
 EVERY_SECONDS = 30
+CLOSE_SECONDS = 300
 RECOMPUTE_HOUR_UTC = 19
 """03:00 in Shanghai."""
 EXIT_PROOF = 8
@@ -33,6 +34,15 @@ async def running_jobs(service: Service) -> AsyncIterator[None]:
     scheduler = AsyncIOScheduler(timezone="UTC")
     scheduler.add_job(
         tidy, "interval", args=[service], seconds=EVERY_SECONDS, id="tidy", coalesce=True, max_instances=1
+    )
+    scheduler.add_job(
+        close_vouchers,
+        "interval",
+        args=[service],
+        seconds=CLOSE_SECONDS,
+        id="close-vouchers",
+        coalesce=True,
+        max_instances=1,
     )
     scheduler.add_job(
         watch, "interval", args=[service], seconds=EVERY_SECONDS, id="watch", coalesce=True, max_instances=1,
@@ -54,17 +64,26 @@ async def running_jobs(service: Service) -> AsyncIterator[None]:
 
 
 async def tidy(service: Service) -> None:
-    """Log due expiries of holds, which any turn of the writer does first, drop old nonces, and book what vouchers have left."""
+    """Log due expiries of holds, which any turn of the writer does first, and drop nonces past their use."""
 
     async def forget(tx: Transaction) -> None:
         await forget_nonces(tx.connection, service.now_us)
 
     try:
         await service.journal.transact(forget)
-        while await service.journal.transact(close_expired) == TOGETHER:
-            pass
     except DomainError as error:
         jobs_log.warning("tidy failed", code=error.code)
+
+
+async def close_vouchers(service: Service) -> None:
+    """Book what vouchers that are over have left; whether there are any is read beside the writer."""
+    try:
+        async with service.database.read() as connection:
+            more = await any_over(connection, service.now_us)
+        while more:
+            more = await service.journal.transact(close_expired) == TOGETHER
+    except DomainError as error:
+        jobs_log.warning("vouchers not closed", code=error.code)
 
 
 async def watch(service: Service) -> None:

@@ -11,6 +11,7 @@ import cbor2
 
 from ledger.amount import ASSETS_BY_NUMBER, Asset
 from ledger.entry import EntryKind, Event, Leg, Restriction, credit, debit
+from ledger.sql import Connection
 from ledger.transaction import Transaction
 from suanquan.use_cases.caps import give_back
 from suanquan.use_cases.issue import budget_name, load
@@ -26,6 +27,11 @@ TOGETHER = 200
 def breakage_name(scheme: str, year: int, asset: Asset) -> str:
     """Account of what vouchers of a year had left at their end."""
     return f"scheme/{scheme}/{year}/breakage/{asset.code}"
+
+
+async def any_over(conn: Connection, now_us: int) -> bool:
+    """Whether a voucher that is over has something left."""
+    return bool(await hold_store.vouchers_over(conn, now_us, 1, Restriction.LEGAL_HOLD))
 
 
 async def close_expired(tx: Transaction) -> int:
