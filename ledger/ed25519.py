@@ -6,6 +6,7 @@ message, so its owner could deny, and anybody could forge. Such keys, and second
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -111,6 +112,7 @@ def _malformed(zh: str, en: str) -> LedgerError:
     return LedgerError("key-malformed", f"Ed25519 公钥不合规：{zh}", f"malformed Ed25519 public key: {en}")
 
 
+@functools.lru_cache(maxsize=4096)  # holders come again; a square root takes half as long as a signature
 def _decode_point(raw: bytes) -> tuple[int, int]:
     """Affine (x, y) of an encoded point, refusing every spelling but the canonical one."""
     if len(raw) != 32:

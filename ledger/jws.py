@@ -178,8 +178,11 @@ def parse_object(data: bytes) -> dict[str, Any]:
 
     """
     try:
-        value = _JSON.decode(data.decode("utf-8"))
-        _refuse_odd_content(value)
+        text = data.decode("utf-8")
+        value = _JSON.decode(text)
+        # Odd characters come by escapes alone, and so few brackets cannot nest too deep.
+        if "\\u" in text or text.count("{") + text.count("[") > JSON_DEPTH_MAX:
+            _refuse_odd_content(value)
     except (ValueError, RecursionError) as error:
         reason = str(error)[:80]
         raise JwsError("token-json", f"JSON 不合规：{reason}", f"not strict JSON: {reason}") from error

@@ -27,7 +27,7 @@ from ledger.errors import Kind, LedgerError
 from ledger.fresh import FreshIds, newest_of
 from ledger.refusal import Refusal
 from ledger.sql import Connection
-from ledger.state import Account, State
+from ledger.state import Account, Hold, State
 
 _new = tuple.__new__
 
@@ -235,9 +235,18 @@ class Transaction:
                 self._state.add(account)
         return {number: known[number] for number in wanted if number in known}
 
-    async def open(self, openings: Sequence[WantedAccount]) -> dict[str, Account]:
-        """Accounts by name, opened first where they do not exist: (name, asset, limits or floor)."""
-        found = await self.accounts(name for name, _, _ in openings)
+    async def holds(self, seqs: Sequence[int]) -> dict[int, Hold]:
+        """The holds of these entries that exist."""
+        known = self._state.holds
+        found = await store.load_holds(self.connection, [seq for seq in seqs if seq not in known])
+        known.update((hold.seq, hold) for hold in found)
+        lines = [line for hold in found for line in hold.lines]
+        await self.accounts_by_number({number for line in lines for number in (line.debit, line.credit)})
+        return {seq: known[seq] for seq in seqs if seq in known}
+
+    async def open(self, openings: Sequence[WantedAccount], *, fresh: bool = False) -> dict[str, Account]:
+        """Accounts by name, opened first where they do not exist: (name, asset, limits or floor). `fresh`: none does."""
+        found = {} if fresh else await self.accounts(name for name, _, _ in openings)
         for name, asset, bounds in openings:
             if name not in found:
                 limits = bounds if isinstance(bounds, Limits) else Limits(bounds) if bounds is not None else UNLIMITED

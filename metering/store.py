@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import delete, func, select, update
 
-from ledger.sql import Conflict, Connection, execute_all, insert_new, insert_rows, select_in
+from ledger.sql import Conflict, Connection, Rows, execute_all, insert_new, insert_rows, select_in
 from ledger.tree import hash_leaf
 from metering import segment, tables
 from metering.completeness import Declaration
@@ -85,6 +85,11 @@ async def load_agent_keys(conn: Connection) -> dict[str, tuple[bytes, str]]:
 async def use_nonce(conn: Connection, kid: str, nonce: str, until_us: int) -> bool:
     """Take a nonce; False when it was taken before."""
     return await insert_new(conn, tables.nonce, (kid, nonce, until_us))
+
+
+def nonce_rows(rows: Sequence[tuple[str, str, int]]) -> Rows:
+    """Nonces that were looked up and are new, to be written with other rows."""
+    return tables.nonce, rows, Conflict.REFUSE
 
 
 async def forget_nonces(conn: Connection, before_us: int) -> None:

@@ -19,9 +19,11 @@ from ledger.standing import Fault
 from ledger.transaction import Transaction
 from metering.store import forget_nonces
 from suanquan.service import Service
+from suanquan.use_cases.expiry import TOGETHER, any_over, close_expired
 from suanquan.use_cases.witnessing import Witnessing
 
 EVERY_SECONDS = 30
+CLOSE_SECONDS = 300
 RECOMPUTE_HOUR_UTC = 19
 """03:00 in Shanghai."""
 EXIT_PROOF = 8
@@ -52,6 +54,10 @@ async def running_jobs(service: Service) -> AsyncIterator[None]:
     scheduler.add_job(
         noted(tidy), "interval", args=[service], seconds=EVERY_SECONDS, id="tidy", coalesce=True, max_instances=1
     )
+    scheduler.add_job(
+        noted(close_vouchers), "interval", args=[service], seconds=CLOSE_SECONDS, id="close-vouchers", coalesce=True,
+        max_instances=1,
+    )  # fmt: skip
     scheduler.add_job(
         noted(watch), "interval", args=[service], seconds=EVERY_SECONDS, id="watch", coalesce=True, max_instances=1,
         next_run_time=dt.datetime.now(dt.UTC), misfire_grace_time=None,
@@ -84,6 +90,17 @@ async def tidy(service: Service) -> None:
         await service.journal.transact(forget)
     except DomainError as error:
         jobs_log.warning("tidy failed", code=error.code)
+
+
+async def close_vouchers(service: Service) -> None:
+    """Book what vouchers that are over have left; whether there are any is read beside the writer."""
+    try:
+        async with service.database.read() as connection:
+            more = await any_over(connection, service.now_us)
+        while more:
+            more = await service.journal.transact(close_expired) == TOGETHER
+    except DomainError as error:
+        jobs_log.warning("vouchers not closed", code=error.code)
 
 
 async def watch(service: Service) -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 
 from ledger import store as ledger_store
 from ledger.entry import Entry, EntryKind, Event
-from ledger.errors import Kind
+from ledger.errors import DomainError, Kind
 from ledger.journal import Journal, T, Work
 from ledger.transaction import Chain, Outcome, Transaction
 from suanquan.catalog import Catalog, load_catalog
@@ -29,8 +29,10 @@ from suanquan.use_cases.catalogue import find_scheme, version_at
 from suanquan.use_cases.decision_office import DecisionDesk, open_desk
 from suanquan.use_cases.ingest import Issuer, Rules
 from suanquan.use_cases.issue import Order, issue
+from suanquan.use_cases.issue_many import Desk, issue_many
 from suanquan.use_cases.log import Log, open_log
 from suanquan.use_cases.procedure import Proceedings
+from suanquan.use_cases.split import SplitOrder, split
 from suanquan.use_cases.status_lists import StatusCache
 from suanquan.use_cases.subsidies import Subsidies
 from suanquan.use_cases.watch import Watch
@@ -141,6 +143,30 @@ class Service:
         return await issue(
             self.journal, order, self.keys, self.issuer.sign, signers=self.ring.signer, address=self.settings.url
         )
+
+    async def split(self, order: SplitOrder) -> StoredVoucher:
+        """Make a part of a voucher a voucher of its own.
+
+        Raises:
+            DomainError: what `split` refuses.
+
+        """
+        return await split(
+            self.journal, order, self.keys, self.issuer.sign, signers=self.ring.signer, address=self.settings.url
+        )
+
+    def issue_many(
+        self, scheme_id: str, requests: Iterable[tuple[IssueRequest, str]]
+    ) -> AsyncIterator[StoredVoucher | DomainError]:
+        """Issue vouchers under one scheme, each under its key; what became of each, in order.
+
+        Raises:
+            DomainError: unknown scheme, or no passphrase.
+
+        """
+        scheme = version_at(find_scheme(self.catalog.series, scheme_id), self.now_us)
+        desk = Desk(self.journal, self.keys, self.issuer.sign, self.ring.signer, self.settings.url)
+        return issue_many(desk, (Order(request, scheme, key) for request, key in requests))
 
 
 @contextlib.asynccontextmanager

@@ -19,6 +19,7 @@ from ledger.ed25519 import PublicKey
 from metering.signature import COMPONENTS, sign, signature_base
 from suanquan import metrics
 from suanquan.cli.app import app
+from suanquan.http import holds
 from suanquan.http.app import ROUTERS
 from suanquan.settings import Settings
 from suanquan.use_cases.overview import Overview
@@ -37,6 +38,7 @@ HTTP_USE_CASES = (
     *("catalogue", "ingest", "issue", "postings", "statement"),
     *("log", "receipts", "statements", "subsidies", "completeness", "standing", "status_lists"),
     *("check_decision", "decisions", "letters", "decision_office"),
+    *("admission", "spending", "split"),
     *("applications", "officers", "procedure", "procedure_money", "register"),
 )
 PROBLEMS_RISE_IN = [
@@ -271,7 +273,8 @@ def test_every_route_is_documented():
     """The table of routes has exactly the routes of the service."""
     served = {f"{method} {route.path}" for router in ROUTERS for route in router.routes for method in route.methods}
     documented = {name for row in rows(API) for name in quoted(row[0]) if re.match(r"(GET|POST) /", name)}
-    assert documented == served | {"POST /v1/usage", "POST /v1/usage/completeness"}
+    signed = {f"POST {path}" for path in ("/v1/usage", "/v1/usage/completeness", *holds.ROUTES)}
+    assert documented == served | signed
 
 
 def test_every_setting_is_documented_with_its_default():

@@ -37,6 +37,11 @@ def check_uscc(code: str) -> str:
     return code
 
 
+def is_uscc(code: str) -> bool:
+    """Whether `check_uscc` takes a code."""
+    return _CODE.fullmatch(code) is not None and code[17] == _check_character(code[:17])
+
+
 def holder_class(code: str) -> str:
     """Kind of organisation by the registering department, the first character of a valid USCC; `other` where it says nothing.
 

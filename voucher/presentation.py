@@ -65,6 +65,7 @@ class Presentation:
     asset: Asset
     units: int
     reference: str
+    nonce: str
     expires_at_s: int
 
     @property
@@ -182,6 +183,7 @@ def check(
         asset=asset,
         units=units_claim(found["amt"], asset, "/amt"),
         reference=text(found["ref"], _REFERENCE, "/ref"),
+        nonce=found["nonce"],
         expires_at_s=found["exp"],
     )
 

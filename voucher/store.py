@@ -6,12 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import Select, case, func, select
 
-from ledger.sql import Conflict, Connection, chunks, execute_all, insert_new, insert_rows
+from ledger.sql import Conflict, Connection, chunks, execute_all, insert_new, insert_rows, select_in
 from ledger.tables import balance
 from voucher import tables
-from voucher.issuance import Prepared, Tokens, YearToDate
+from voucher.issuance import Prepared, Tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +40,8 @@ class StoredVoucher:
     credits_posted: int
     debits_held: int
     returned: int
+    expired: int
+    split: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +59,10 @@ class BoundVoucher:
     issued_us: int
 
 
-async def write_prepared(
-    conn: Connection,
+VoucherRow = tuple[Any, ...]
+
+
+def voucher_row(
     prepared: Prepared,
     *,
     account: int,
@@ -67,15 +71,19 @@ async def write_prepared(
     scheme_digest: str,
     event_id: bytes,
     request_digest: bytes,
-) -> None:
-    """Record what is about to be signed."""
+) -> VoucherRow:
+    """What is kept of a voucher that is about to be signed."""
     voucher = prepared.voucher
-    row = (
+    return (
         voucher.jti, voucher.scheme, scheme_digest, voucher.holder, voucher.asset.number, voucher.units, account, year,
         voucher.issued_at_s * 1_000_000, voucher.not_before_s * 1_000_000, voucher.expires_at_s * 1_000_000, priority,
         prepared.key.kid, prepared.jwt_input, prepared.cwt_input, event_id, request_digest,
     )  # fmt: skip
-    await insert_rows(conn, tables.voucher, [row])
+
+
+async def write_vouchers(conn: Connection, rows: Sequence[VoucherRow]) -> None:
+    """Record what is about to be signed."""
+    await insert_rows(conn, tables.voucher, rows)
 
 
 async def write_released(conn: Connection, jti: str, tokens: Tokens) -> None:
@@ -83,14 +91,37 @@ async def write_released(conn: Connection, jti: str, tokens: Tokens) -> None:
     await insert_new(conn, tables.released, (jti, *tokens))
 
 
-async def issued_in_year(conn: Connection, scheme: str, asset: int, year: int, holder: str) -> YearToDate:
-    """Units issued under a scheme in a calendar year: to all, and to one holder."""
+async def issued_in_year(conn: Connection, scheme: str, asset: int, year: int, holder: str | None = None) -> int:
+    """Units issued under a scheme in a calendar year by document: to all, or to one holder."""
     table = tables.voucher.c
-    total = func.coalesce(func.sum(table.units), 0)
-    query = select(total).where(table.scheme == scheme, table.asset == asset, table.year == year)
-    programme = int((await conn.execute(query)).scalar_one())
-    return YearToDate(programme, int((await conn.execute(query.where(table.holder == holder))).scalar_one()))
+    split = select(tables.outflow.c.child).where(tables.outflow.c.child.is_not(None))
+    query = select(func.coalesce(func.sum(table.units), 0)).where(
+        table.scheme == scheme, table.asset == asset, table.year == year, table.jti.not_in(split)
+    )
+    if holder is not None:
+        query = query.where(table.holder == holder)
+    return int((await conn.execute(query)).scalar_one())
 
+
+def _out(*kinds: str) -> Any:
+    """Units that left a voucher without paying, of these kinds."""
+    flow = tables.outflow.c
+    return case((flow.kind.in_(kinds), flow.units), else_=0)
+
+
+_FLOW = (
+    select(
+        tables.outflow.c.jti,
+        func.sum(_out("returned")).label("returned"),
+        func.sum(_out("expired")).label("expired"),
+        func.sum(_out("split")).label("split"),
+        func.sum(tables.outflow.c.units).label("units"),
+    )
+    .group_by(tables.outflow.c.jti)
+    .subquery()
+)
+_RETURNED = func.coalesce(tables.revoked.c.returned, 0) + func.coalesce(_FLOW.c.returned, 0)
+_UNPAID = func.coalesce(tables.revoked.c.returned, 0) + func.coalesce(_FLOW.c.units, 0)
 
 _WITH_TOTALS: Select[Any] = (
     select(
@@ -101,22 +132,61 @@ _WITH_TOTALS: Select[Any] = (
         balance.c.debits_posted,
         balance.c.credits_posted,
         balance.c.debits_held,
-        func.coalesce(tables.revoked.c.returned, 0).label("returned"),
+        _RETURNED.label("returned"),
+        func.coalesce(_FLOW.c.expired, 0).label("expired"),
+        func.coalesce(_FLOW.c.split, 0).label("split"),
     )
     .join_from(tables.voucher, balance, balance.c.account == tables.voucher.c.account)
+    .outerjoin(_FLOW, _FLOW.c.jti == tables.voucher.c.jti)
     .outerjoin(tables.released, tables.released.c.jti == tables.voucher.c.jti)
     .outerjoin(tables.revoked, tables.revoked.c.jti == tables.voucher.c.jti)
 )
 
 
 def _stored(row: Any) -> StoredVoucher:
-    return StoredVoucher(**{name: row[name] for name in StoredVoucher.__dataclass_fields__})
+    sums = {name: int(row[name]) for name in ("returned", "expired", "split")}
+    return StoredVoucher(**{name: row[name] for name in StoredVoucher.__dataclass_fields__} | sums)
 
 
 async def load_voucher(conn: Connection, jti: str) -> StoredVoucher | None:
     """The voucher of this id."""
     row = (await conn.execute(_WITH_TOTALS.where(tables.voucher.c.jti == jti))).mappings().one_or_none()
     return None if row is None else _stored(row)
+
+
+async def scheme_of(conn: Connection, jti: str) -> str:
+    """Scheme of a voucher that exists."""
+    [[(scheme,)]] = await execute_all(conn, [("SELECT scheme FROM voucher WHERE jti = ?", (jti,))])
+    return str(scheme)
+
+
+async def load_vouchers(conn: Connection, jtis: Iterable[str]) -> dict[str, StoredVoucher]:
+    """Vouchers of these ids that exist."""
+    found: dict[str, StoredVoucher] = {}
+    for part in chunks(jtis):
+        rows = (await conn.execute(_WITH_TOTALS.where(tables.voucher.c.jti.in_(part)))).mappings()
+        found.update((row["jti"], _stored(row)) for row in rows)
+    return found
+
+
+async def any_used(conn: Connection, event_ids: Sequence[bytes]) -> bool:
+    """Whether one of these events was recorded, or refused."""
+    texts = ("SELECT 1 FROM entry WHERE event_id", "SELECT 1 FROM failed WHERE event_id")
+    return any(await execute_all(conn, [one for text in texts for one in select_in(text, event_ids)]))
+
+
+async def holders_in_year(conn: Connection, scheme: str, asset: int, year: int, holders: Iterable[str]) -> set[str]:
+    """Of these holders, who was issued a voucher in a calendar year."""
+    text = "SELECT DISTINCT holder FROM voucher WHERE scheme = ? AND asset = ? AND year = ? AND holder"
+    rows = await execute_all(conn, select_in(text, holders, scheme, asset, year))
+    return {holder for some in rows for (holder,) in some}
+
+
+async def write_all_released(conn: Connection, signed: Mapping[str, Tokens]) -> None:
+    """Keep signed tokens by voucher, unless they were kept before."""
+    found = await execute_all(conn, select_in("SELECT jti FROM released WHERE jti", signed))
+    known = {jti for rows in found for (jti,) in rows}
+    await insert_rows(conn, tables.released, [(jti, *tokens) for jti, tokens in signed.items() if jti not in known])
 
 
 async def find_issue(conn: Connection, event_id: bytes) -> tuple[str, bytes] | None:
@@ -147,12 +217,13 @@ async def scheme_totals(conn: Connection) -> list[dict[str, Any]]:
             table.asset,
             func.count().label("vouchers"),
             func.count(table.holder.distinct()).label("holders"),
-            func.sum(table.units).label("issued"),
-            func.sum(balance.c.debits_posted - func.coalesce(tables.revoked.c.returned, 0)).label("redeemed"),
+            func.sum(table.units - func.coalesce(_FLOW.c.split, 0)).label("issued"),
+            func.sum(balance.c.debits_posted - _UNPAID).label("redeemed"),
             func.sum(balance.c.debits_held).label("held"),
         )
         .join_from(tables.voucher, balance, balance.c.account == table.account)
         .outerjoin(tables.revoked, tables.revoked.c.jti == table.jti)
+        .outerjoin(_FLOW, _FLOW.c.jti == table.jti)
         .group_by(table.scheme, table.asset)
         .order_by(table.scheme, table.asset)
     )
@@ -208,11 +279,12 @@ async def bound_vouchers(conn: Connection, centre: str, accounts: Iterable[str])
 async def spent_by_holder(conn: Connection, holder: str) -> dict[int, int]:
     """Units that a holder's vouchers have paid, by asset: what was issued, is not there any longer and did not go back."""
     voucher = tables.voucher.c
-    left = balance.c.credits_posted - balance.c.debits_posted + func.coalesce(tables.revoked.c.returned, 0)
+    left = balance.c.credits_posted - balance.c.debits_posted + _UNPAID
     query = (
         select(voucher.asset, func.sum(voucher.units - left))
         .join_from(tables.voucher, balance, balance.c.account == voucher.account)
         .outerjoin(tables.revoked, tables.revoked.c.jti == voucher.jti)
+        .outerjoin(_FLOW, _FLOW.c.jti == voucher.jti)
         .where(voucher.holder == holder)
         .group_by(voucher.asset)
         .order_by(voucher.asset)
@@ -276,15 +348,10 @@ async def newest_list(conn: Connection, prefix: str, places: Sequence[int]) -> t
     return counted[0], ListRow(*newest[0]) if newest else None, {place for (place,) in taken}
 
 
-async def take_place(conn: Connection, name: str, place: int, jti: str) -> None:
-    """Give a voucher its place."""
-    await execute_all(
-        conn,
-        [
-            ("INSERT INTO status_place (list, place, jti) VALUES (?, ?, ?)", (name, place, jti)),
-            ("UPDATE status_list SET used = used + 1 WHERE list = ?", (name,)),
-        ],
-    )
+async def take_places(conn: Connection, name: str, places: Mapping[str, int]) -> None:
+    """Give vouchers their places."""
+    await insert_rows(conn, tables.status_place, [(name, place, jti) for jti, place in places.items()])
+    await execute_all(conn, [("UPDATE status_list SET used = used + ? WHERE list = ?", (len(places), name))])
 
 
 async def load_places(conn: Connection, name: str) -> list[PlaceRow]:

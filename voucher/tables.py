@@ -79,4 +79,41 @@ redeemed = table(
     Column("units", INT, nullable=False),
 )
 
-APPEND_ONLY = ("voucher", "released", "status_place", "revoked")
+spend_request = table(
+    "spend_request",
+    Column("centre", TEXT, primary_key=True),
+    Column("key", TEXT, primary_key=True),
+    Column("digest", BYTES, nullable=False),
+    Column("at_us", INT, nullable=False),
+    Column("answer", BYTES, nullable=False),
+    clustered=True,
+)
+"""What a centre asked under an Idempotency-Key, and what it was told."""
+
+hold_part = table(
+    "hold_part",
+    Column("seq", INT, primary_key=True, autoincrement=False),
+    Column("hold", TEXT, nullable=False),
+    Column("jti", TEXT, nullable=False),
+    Column("centre", TEXT, nullable=False),
+    Column("units", INT, nullable=False),
+    Column("reference", TEXT, nullable=False),
+    Column("proof", TEXT, nullable=False),
+)
+"""Holds of the ledger by the id that a centre knows: the first, and one for each time that it was raised."""
+Index("hold_part_hold", hold_part.c.hold)
+Index("hold_part_jti", hold_part.c.jti)
+
+outflow = table(
+    "outflow",
+    Column("event_id", BYTES, primary_key=True),
+    Column("jti", TEXT, nullable=False),
+    Column("kind", TEXT, nullable=False),
+    Column("units", INT, nullable=False),
+    Column("at_us", INT, nullable=False),
+    Column("child", TEXT),
+)
+"""What left a voucher without paying for anything: expired unused, or split into a voucher of its own."""
+Index("outflow_jti", outflow.c.jti)
+
+APPEND_ONLY = ("voucher", "released", "status_place", "revoked", "spend_request", "hold_part", "outflow")

@@ -54,7 +54,7 @@ def _run(batch: int, batches: int, vouchers: int) -> dict[str, Any]:
         key = Ed25519PrivateKey.generate()
         _prepare(home, key, vouchers)
         raw = raw_sqlite_rows(Path(folder))
-        with _service(home) as (url, pid):
+        with running_service(home) as (url, pid):
             requests = _Requests(url, key, batch, vouchers)
             requests.send(1)  # what is loaded and compiled at the first request is not what is measured
             bodies = requests.build(batches)
@@ -106,9 +106,9 @@ def _account(number: int) -> str:
 
 
 @contextmanager
-def _service(home: Home) -> Iterator[tuple[str, int]]:
+def running_service(home: Home, port: int = 0) -> Iterator[tuple[str, int]]:
     """Run a service process of its own, as an operator would."""
-    command = [sys.executable, "-m", "suanquan", "serve", "--home", str(home.path), "--port", "0"]
+    command = [sys.executable, "-m", "suanquan", "serve", "--home", str(home.path), "--port", str(port)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:  # noqa: S603 -- our own command
         assert process.stderr is not None
         try:

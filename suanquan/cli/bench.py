@@ -51,6 +51,32 @@ def transfers(
 
 
 @app.command()
+def holds(
+    holds: Annotated[int, typer.Option(help="笔数 / holds", min=32, max=50_000)] = 6_000,
+    clients: Annotated[int, typer.Option(help="同时的连接 / connections at once", min=1, max=128)] = 32,
+    vouchers: Annotated[int, typer.Option(help="券数 / vouchers", min=1, max=1_000)] = 100,
+    runs: Runs = 3,
+    json: JsonOption = False,
+) -> None:
+    """凭券与持有证明冻结的速度。Holds over HTTP with voucher and proof verified, durable, per second."""
+    from suanquan.bench.holds import Plan, measure
+
+    emit(measure(Plan(holds, clients, vouchers), runs), as_json=json)
+
+
+@app.command()
+def issue(
+    vouchers: Annotated[int, typer.Option(help="张数 / vouchers", min=10, max=100_000)] = 10_000,
+    runs: Runs = 3,
+    json: JsonOption = False,
+) -> None:
+    """批量发券的速度：记账、签名、落盘。Vouchers issued in bulk, logged, signed and durable, per second."""
+    from suanquan.bench.issue import measure
+
+    emit(measure(vouchers, runs), as_json=json)
+
+
+@app.command()
 def start(runs: Runs = 3, json: JsonOption = False) -> None:
     """启动用时。Time until --help is printed, and until the demo's first page answers."""
     from suanquan.bench.start import measure

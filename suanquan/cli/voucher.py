@@ -22,25 +22,51 @@ JtiArgument = Annotated[str, typer.Argument(help="券编号 / voucher id")]
 @app.command()
 def issue(
     scheme: Annotated[str, typer.Option(help="方案编号 / scheme id")],
-    holder: Annotated[str, typer.Option(help="统一社会信用代码 / unified social credit code")],
-    amount: Annotated[str, typer.Option(help="金额（十进制）/ decimal amount")],
+    holder: Annotated[str | None, typer.Option(help="统一社会信用代码 / unified social credit code")] = None,
+    amount: Annotated[str | None, typer.Option(help="金额（十进制）/ decimal amount")] = None,
     unit: Annotated[str, typer.Option(help="CNY 或/or PFLOPS.h")] = "CNY",
     holder_key: Annotated[str | None, typer.Option(help="持券人公钥 JWK（文件或文本）/ holder's public JWK")] = None,
     idempotency_key: Annotated[str | None, typer.Option(help="重试用同一键得同一张券 / same key, same voucher")] = None,
+    batch: Annotated[
+        Path | None,
+        typer.Option(
+            help="批量：每行一个 JSON，含 holder、amount，可含 unit、holder_key、key / one JSON object a line"
+        ),
+    ] = None,
     home: HomeOption = DEFAULT_HOME,
     passphrase_file: PassphraseOption = None,
     json: JsonOption = False,
 ) -> None:
-    """签发一张算力券。Issue a voucher."""
+    """签发一张算力券，或按文件批量签发。Issue a voucher, or one for each line of a file."""
     from suanquan.use_cases.issue import with_tokens
     from voucher.issuance import IssueRequest
 
+    if batch is not None:
+        _issue_batch(scheme, batch, home, passphrase_file, json=json)
+        return
+    if holder is None or amount is None:
+        raise typer.BadParameter("须给出 --holder 与 --amount，或 --batch / give --holder and --amount, or --batch")
     request = IssueRequest(holder, unit, amount, _jwk(holder_key))
 
     async def use(service: Service) -> dict[str, Any]:
         return with_tokens(await service.issue(scheme, request, idempotency_key))
 
     emit(run_with_service(home, use, passphrase_file, sign=True), as_json=json)
+
+
+def _issue_batch(scheme: str, file: Path, home: Path, passphrase_file: Path | None, *, json: bool) -> None:
+    """The same file again issues nothing twice: without a `key` of its own a line is known by its place and content."""
+    from suanquan.use_cases.issue_file import issue_file, read_orders
+
+    orders = read_orders(file.read_bytes())
+
+    async def use(service: Service) -> dict[str, Any]:
+        return await issue_file(service.issue_many(scheme, orders))
+
+    found = run_with_service(home, use, passphrase_file, sign=True)
+    emit(found, as_json=json)
+    if found["refused"]:
+        raise typer.Exit(1)
 
 
 def _jwk(text: str | None) -> dict[str, object] | None:
@@ -138,6 +164,30 @@ def qr(
 
     out.write_bytes(run_with_service(home, use))
     note(str(out))
+
+
+@app.command()
+def split(
+    jti: JtiArgument,
+    amount: Annotated[str, typer.Option(help="分出的金额 / how much becomes a voucher of its own")],
+    holder_key: Annotated[str, typer.Option(help="新券持有人公钥 JWK（文件或文本）/ public JWK of the new voucher")],
+    idempotency_key: Annotated[str | None, typer.Option(help="重试用同一键得同一张券 / same key, same voucher")] = None,
+    home: HomeOption = DEFAULT_HOME,
+    passphrase_file: PassphraseOption = None,
+    json: JsonOption = False,
+) -> None:
+    """拆分：把可用余额的一部分另立一券。Split: a part of what is available becomes a voucher of its own."""
+    import secrets
+
+    from suanquan.use_cases.issue import with_tokens
+    from suanquan.use_cases.split import SplitOrder
+
+    order = SplitOrder(jti, amount, _jwk(holder_key) or {}, idempotency_key or secrets.token_hex(16))
+
+    async def use(service: Service) -> dict[str, Any]:
+        return with_tokens(await service.split(order))
+
+    emit(run_with_service(home, use, passphrase_file, sign=True), as_json=json)
 
 
 @app.command()

@@ -203,16 +203,26 @@ def _taken_back(side: Side) -> Subquery:
 
 
 async def voucher_sums(conn: Connection) -> list[tuple[str, int, int, int, int, int, int, int]]:
-    """By scheme, asset and year of vouchers: units issued by document; available, held, debited, and debits taken back."""
+    """By scheme, asset and year of vouchers: units issued by document; available, held, debited, and debits taken back.
+
+    What one voucher was split into others was issued and debited once: it is left out of both.
+    """
     taken = _taken_back(Side.DEBIT)
+    flow = voucher_tables.outflow.c
+    split = (
+        select(flow.jti, func.sum(flow.units).label("units")).where(flow.kind == "split").group_by(flow.jti).subquery()
+    )
+    parted = func.coalesce(split.c.units, 0)
     voucher = voucher_tables.voucher.c
     balance = BALANCE.credits_posted - BALANCE.debits_posted
-    sums_ = (voucher.units, balance - BALANCE.debits_held, BALANCE.debits_held, BALANCE.debits_posted, taken.c.amount)
+    debited_ = BALANCE.debits_posted - parted
+    sums_ = (voucher.units - parted, balance - BALANCE.debits_held, BALANCE.debits_held, debited_, taken.c.amount)
     keys = voucher.scheme, voucher.asset, voucher.year
     query = (
         select(*keys, *(func.coalesce(func.sum(one), 0) for one in sums_))
         .join_from(voucher_tables.voucher, tables.balance, BALANCE.account == voucher.account, isouter=True)
         .outerjoin(taken, taken.c.account == voucher.account)
+        .outerjoin(split, split.c.jti == voucher.jti)
         .group_by(*keys)
         .order_by(*keys)
     )

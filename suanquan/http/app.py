@@ -13,7 +13,7 @@ from starlette.types import ASGIApp
 
 import suanquan
 from ledger.errors import DomainError
-from suanquan.http import decisions, log, problem, questions, routes, status, subsidies
+from suanquan.http import decisions, holds, log, problem, questions, routes, status, subsidies
 from suanquan.http.completeness import post_completeness
 from suanquan.http.limits import Limits
 from suanquan.http.usage import AgentKeys, post_usage
@@ -48,6 +48,9 @@ def create_app(service: Service) -> ASGIApp:
     app.state.agent_keys = AgentKeys(service)
     app.add_route("/v1/usage", post_usage, methods=["POST"])
     app.add_route("/v1/usage/completeness", post_completeness, methods=["POST"])
+    app.state.spending = holds.Spending(service)
+    for path, endpoint in holds.ROUTES.items():
+        app.add_route(path, endpoint, methods=["POST"])
     for router in ROUTERS:
         app.include_router(router)
     app.include_router(page.router, include_in_schema=False)

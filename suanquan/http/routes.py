@@ -21,6 +21,7 @@ from suanquan.use_cases import issue as issuing
 from suanquan.use_cases.applications import load_committed
 from suanquan.use_cases.catalogue import find_scheme, quote, scheme_object, scheme_terms
 from suanquan.use_cases.overview import overview
+from suanquan.use_cases.split import SplitOrder
 from suanquan.use_cases.statement import statement
 from suanquan.use_cases.subsidies import day_of
 from voucher import store as voucher_store
@@ -45,6 +46,15 @@ class VoucherOrder(BaseModel):
     amount: Annotated[str, Field(description="十进制数 / decimal string", max_length=40)]
     unit: Annotated[str, Field(max_length=16)] = "CNY"
     holder_key: dict[str, str] | None = None
+
+
+class VoucherPart(BaseModel):
+    """What becomes a voucher of its own."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    amount: Annotated[str, Field(description="十进制数 / decimal string", max_length=40)]
+    holder_key: Annotated[dict[str, str], Field(description="新券所绑定的公钥 JWK / public JWK of its holder")]
 
 
 class QuoteRequest(BaseModel):
@@ -133,6 +143,20 @@ async def post_voucher(
         raise ServiceError("idempotency-key-missing", "缺少 Idempotency-Key", "the Idempotency-Key header is required")
     request = IssueRequest(order.holder, order.unit, order.amount, order.holder_key)
     return issuing.with_tokens(await service.issue(order.scheme, request, idempotency_key))
+
+
+@officer.post("/v1/vouchers/{jti}/split", tags=["vouchers"], status_code=201)
+async def post_split(
+    jti: JTI,
+    part: VoucherPart,
+    service: Opened,
+    idempotency_key: Annotated[str | None, Header(min_length=1, max_length=255)] = None,
+) -> dict[str, Any]:
+    """Make a part of what is available a voucher of its own, for another key of the same holder."""
+    if idempotency_key is None:
+        raise ServiceError("idempotency-key-missing", "缺少 Idempotency-Key", "the Idempotency-Key header is required")
+    order = SplitOrder(jti, part.amount, part.holder_key, idempotency_key)
+    return issuing.with_tokens(await service.split(order))
 
 
 @officer.get("/v1/vouchers", tags=["vouchers"])

@@ -6,12 +6,15 @@ keeps them in every prefix of the log. A level that a scheme comes to fix (a cla
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from ledger.amount import Asset
 from ledger.budget import Accounts, cap, grant_legs, openings, spend_legs, used_name
 from ledger.entry import Leg
 from ledger.transaction import Transaction
+from voucher import store
+from voucher.issuance import YearToDate
 from voucher.scheme import Terms
 
 
@@ -26,6 +29,46 @@ class Caps(NamedTuple):
     def spend(self, units: int) -> tuple[Leg, ...]:
         """Legs that take units from every cap."""
         return spend_legs(self.accounts, self.path, units, self.asset)
+
+
+async def year_to_date(tx: Transaction, path: tuple[str, str, str], asset: Asset) -> YearToDate:
+    """What the caps of a year and of a holder were used for; for one that a ledger does not have yet, what documents say."""
+    names = used_name(path[:2], asset), used_name(path, asset)
+    found = await tx.accounts(names)
+    scheme, year, holder = path[0], int(path[1]), path[2]
+    used = []
+    for name, who in zip(names, (None, holder), strict=True):
+        if name in found:
+            used.append(found[name].balance)
+        elif who is not None and names[0] not in found and not used[0]:
+            used.append(0)  # nothing was issued this year
+        else:
+            used.append(await store.issued_in_year(tx.connection, scheme, asset.number, year, who))
+    return YearToDate(*used)
+
+
+async def open_for_holders(tx: Transaction, scheme: str, year: int, holders: Iterable[str], asset: Asset) -> None:
+    """Open the caps of new holders together; one who was given vouchers before a ledger knew of caps is left for later."""
+    names = {holder: used_name((scheme, str(year), holder), asset) for holder in holders}
+    known = await tx.accounts([used_name((scheme, str(year)), asset), *names.values()])
+    new = [holder for holder, name in names.items() if name not in known]
+    if used_name((scheme, str(year)), asset) not in known:
+        return
+    older = await store.holders_in_year(tx.connection, scheme, asset.number, year, new)
+    wanted = [one for holder in new if holder not in older for one in openings((scheme, str(year), holder), asset)[-2:]]
+    await tx.open(wanted, fresh=True)
+
+
+async def give_back(tx: Transaction, path: tuple[str, str, str], units: int, asset: Asset) -> tuple[Leg, ...]:
+    """Legs that give units back to every cap along a path; none where the ledger did not know caps when it issued."""
+    accounts = await tx.accounts(name for name, _, _ in openings(path, asset))
+    if any(name not in accounts or accounts[name].balance < units for name in _used(path, asset)):
+        return ()
+    return tuple(leg._replace(side=1 - leg.side) for leg in spend_legs(accounts, path, units, asset))
+
+
+def _used(path: tuple[str, str, str], asset: Asset) -> list[str]:
+    return [used_name(path[:depth], asset) for depth in range(1, len(path) + 1)]
 
 
 async def open_caps(tx: Transaction, path: tuple[str, str, str], terms: Terms, issued_units: int) -> Caps:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from hashlib import sha256
 from typing import Any, NamedTuple
 
@@ -16,15 +16,17 @@ from ledger.journal import Journal
 from ledger.sql import Connection
 from ledger.transaction import Transaction
 from metering.zones import rfc3339
-from suanquan.use_cases.caps import Caps, open_caps
+from suanquan.use_cases.caps import Caps, open_caps, year_to_date
 from suanquan.use_cases.status_lists import take_status_place
 from voucher import store
 from voucher.document import make_jti
 from voucher.errors import VoucherError
-from voucher.issuance import IssueRequest, Prepared, Tokens, prepare, recorded, sign_again
+from voucher.holder import is_uscc
+from voucher.issuance import IssueRequest, Prepared, Tokens, YearToDate, prepare, recorded, sign_again
 from voucher.keys import KeyRegistry
 from voucher.scheme import Scheme, policy_year
-from voucher.store import StoredVoucher
+from voucher.status_list import StatusPlace
+from voucher.store import StoredVoucher, VoucherRow
 
 Signer = Callable[[bytes], bytes]
 Signers = Callable[[str], Signer]
@@ -71,10 +73,10 @@ async def issue(
 
     """
 
-    async def record(tx: Transaction) -> str:
+    async def find_or_record(tx: Transaction) -> str:
         earlier = await store.find_issue(tx.connection, order.event_id)
         if earlier is None:
-            return await _record(tx, order, keys, address)
+            return (await record(tx, order, keys, address)).voucher.jti
         jti, digest = earlier
         if digest != order.digest:
             raise VoucherError(
@@ -85,7 +87,14 @@ async def issue(
             )
         return jti
 
-    jti = await journal.transact(record)
+    jti = await journal.transact(find_or_record)
+    return await release(journal, jti, keys, signer, signers)
+
+
+async def release(
+    journal: Journal, jti: str, keys: KeyRegistry, signer: Signer, signers: Signers | None
+) -> StoredVoucher:
+    """Sign a recorded voucher under the key that it was recorded with, unless that was done before."""
     stored = await journal.transact(lambda tx: load(tx.connection, jti))
     if stored.token is not None:
         return stored
@@ -97,11 +106,11 @@ async def issue(
     if signers is not None and second is not None:
         tokens = await asyncio.to_thread(sign_again, tokens, second, signers(second.kid))
 
-    async def release(tx: Transaction) -> StoredVoucher:
+    async def write(tx: Transaction) -> StoredVoucher:
         await store.write_released(tx.connection, stored.jti, tokens)
         return await load(tx.connection, stored.jti)
 
-    return await journal.transact(release)
+    return await journal.transact(write)
 
 
 def released(stored: StoredVoucher) -> Tokens:
@@ -134,13 +143,31 @@ async def load(conn: Connection, jti: str) -> StoredVoucher:
     return stored
 
 
-async def _record(tx: Transaction, order: Order, keys: KeyRegistry, address: str | None) -> str:
+class Ready(NamedTuple):
+    """What was made ready for several orders together: ids and places, and the rows that are written at their end."""
+
+    places: dict[str, StatusPlace]
+    jtis: Iterator[str]
+    rows: list[VoucherRow]
+
+
+async def record(
+    tx: Transaction, order: Order, keys: KeyRegistry, address: str | None, ready: Ready | None = None
+) -> Prepared:
+    """Check a new order and record its voucher with the ledger entry; what is returned may be signed once it is durable.
+
+    Raises:
+        VoucherError: `issue-refused`.
+
+    """
     scheme, now_us = order.scheme, tx.now_ns // 1000
-    jti = make_jti(now_us, tx.entropy(10))
+    jti = make_jti(now_us, tx.entropy(10)) if ready is None else next(ready.jtis)
+    place = ready.places.get(jti) if ready else await take_status_place(tx, address, jti) if address else None
     year = policy_year(now_us)
     terms = scheme.terms_in(order.request.unit)
     asset = terms.asset if terms else CNY
-    issued = await store.issued_in_year(tx.connection, scheme.id, asset.number, year, order.request.holder)
+    path = (scheme.id, str(year), order.request.holder)
+    issued = await year_to_date(tx, path, asset) if is_uscc(path[2]) else YearToDate(0, 0)
     prepared = prepare(
         order.request,
         scheme,
@@ -149,14 +176,13 @@ async def _record(tx: Transaction, order: Order, keys: KeyRegistry, address: str
         key=keys.signing_key(),
         jti=jti,
         now_us=now_us,
-        status=None if address is None else await take_status_place(tx, address, jti),
+        status=place,
     )
     assert terms is not None
-    path = (scheme.id, str(year), order.request.holder)
     caps = await open_caps(tx, path, terms, issued.holder_units)
-    number = await _post(tx, order, prepared, caps, terms.budget_year_units - issued.programme_units)
-    await store.write_prepared(
-        tx.connection,
+    left = terms.budget_year_units - issued.programme_units
+    number = await _post(tx, order, prepared, caps, left, fresh=ready is not None)
+    row = store.voucher_row(
         prepared,
         account=number,
         year=year,
@@ -165,14 +191,19 @@ async def _record(tx: Transaction, order: Order, keys: KeyRegistry, address: str
         event_id=order.event_id,
         request_digest=order.digest,
     )
-    return prepared.voucher.jti
+    if ready is None:
+        await store.write_vouchers(tx.connection, [row])
+    else:
+        ready.rows.append(row)
+    return prepared
 
 
-async def _post(tx: Transaction, order: Order, prepared: Prepared, caps: Caps, left: int) -> int:
+async def _post(tx: Transaction, order: Order, prepared: Prepared, caps: Caps, left: int, *, fresh: bool) -> int:
     """Programme budget → voucher, and the same units of every cap. A year's budget holds what is `left` to give."""
     scheme, asset, voucher = order.scheme, caps.asset, prepared.voucher
     names = _names(scheme.id, int(caps.path[1]), asset, voucher.jti)
-    accounts = await tx.open([(names.treasury, asset, None), (names.budget, asset, 0), (names.voucher, asset, 0)])
+    accounts = await tx.open([(names.treasury, asset, None), (names.budget, asset, 0)])
+    accounts |= await tx.open([(names.voucher, asset, 0)], fresh=True)  # its id was made just now
     treasury, budget, holder = (accounts[name].number for name in names)
     ruleset = bytes.fromhex(scheme.digest)
     legs, short = caps.changes, left - accounts[names.budget].available
@@ -192,7 +223,7 @@ async def _post(tx: Transaction, order: Order, prepared: Prepared, caps: Caps, l
         salt=tx.entropy(32),
         payload=cbor2.dumps(payload, canonical=True),
     )
-    await tx.append([event])
+    await tx.append([event], fresh=fresh)
     return holder
 
 
@@ -212,9 +243,14 @@ def _names(scheme: str, year: int, asset: Asset, jti: str) -> _Names:
 
 
 def voucher_object(stored: StoredVoucher) -> dict[str, Any]:
-    """A voucher without its tokens; issued = available + held + redeemed + returned to the budget when it was revoked."""
+    """A voucher without its tokens; issued = available + held + redeemed + returned + expired + split.
+
+    Returned to the budget is what was free when it was revoked, expired what was not used in time, split what became
+    vouchers of their own.
+    """
     asset = ASSETS_BY_NUMBER[stored.asset]
     available = stored.credits_posted - stored.debits_posted - stored.debits_held
+    unpaid = stored.returned + stored.expired + stored.split
     return {
         "jti": stored.jti,
         "scheme": stored.scheme,
@@ -223,8 +259,10 @@ def voucher_object(stored: StoredVoucher) -> dict[str, Any]:
         "issued": format_units(stored.units, asset),
         "available": format_units(available, asset),
         "held": format_units(stored.debits_held, asset),
-        "redeemed": format_units(stored.debits_posted - stored.returned, asset),
+        "redeemed": format_units(stored.debits_posted - unpaid, asset),
         "returned": format_units(stored.returned, asset),
+        "expired": format_units(stored.expired, asset),
+        "split": format_units(stored.split, asset),
         "valid_from": rfc3339(stored.from_us),
         "valid_until": rfc3339(stored.until_us),
         "event_id": stored.event_id.hex(),

@@ -151,11 +151,13 @@ async def _purses(
     return purses
 
 
-def _receivable(centre: str) -> str:
+def receivable_name(centre: str) -> str:
+    """Account of what a centre is owed, in yuan."""
     return f"centre/{centre}/receivable"
 
 
-def _compute_received(centre: str) -> str:
+def compute_name(centre: str) -> str:
+    """Account of the compute that vouchers paid a centre for."""
     return f"centre/{centre}/compute"
 
 
@@ -168,9 +170,9 @@ def _in_kind(scheme: str) -> str:
 
 
 async def _open_accounts(tx: Transaction, centre: str, covers: Mapping[str, Cover]) -> dict[str, Account]:
-    wanted = [(_receivable(centre), CNY, None)]
+    wanted = [(receivable_name(centre), CNY, None)]
     if any(cover.compute for cover in covers.values()):
-        wanted.append((_compute_received(centre), COMPUTE, None))
+        wanted.append((compute_name(centre), COMPUTE, None))
     for account, cover in covers.items():
         if cover.self_pay:
             wanted.append((_self_pay(centre, account), CNY, None))
@@ -186,7 +188,7 @@ def _entries(centre: str, account: str, cover: Cover, accounts: Mapping[str, Acc
     yuan.extend(debit(accounts[_in_kind(scheme)].number, units) for scheme, units in cover.in_kind.items() if units)
     compute = [debit(number, units) for number, units in cover.compute.items()]
     parts: list[tuple[Leg, ...]] = []
-    for legs, name in ((yuan, _receivable(centre)), (compute, _compute_received(centre))):
+    for legs, name in ((yuan, receivable_name(centre)), (compute, compute_name(centre))):
         for at in range(0, len(legs), LEGS_PER_ENTRY):
             part = legs[at : at + LEGS_PER_ENTRY]
             parts.append((*part, credit(accounts[name].number, sum(leg.amount for leg in part))))

@@ -35,7 +35,7 @@ async def read_presented(
     )
     stored = await store.load_voucher(conn, voucher.jti)
     if stored is None or signed_bytes(text) not in (stored.jwt_input, stored.cwt_input):
-        raise _not_logged()
+        raise not_logged()
     await _require_entry(conn, stored)
     if await store.is_revoked(conn, voucher.jti):
         raise VoucherError("voucher-revoked", "该券已撤销", "the voucher is revoked", kind=Kind.PROOF)
@@ -46,16 +46,17 @@ async def _require_entry(conn: Connection, stored: StoredVoucher) -> None:
     """The issue entry is in the log, and commits to this voucher as far as its content was not erased since."""
     entry = (await ledger_store.load_entries(conn, [stored.event_id])).get(stored.event_id)
     if entry is None or entry.kind != EntryKind.POST:
-        raise _not_logged()
+        raise not_logged()
     row = await ledger_store.load_entry(conn, entry.seq)
     if row is not None and row.body is not None:
         told = cbor2.loads(row.body)
         issued = {"type": "issue", "jti": stored.jti, "jwt": sha256(stored.jwt_input).digest()}
         if not isinstance(told, dict) or {name: told.get(name) for name in issued} != issued:
-            raise _not_logged()
+            raise not_logged()
 
 
-def _not_logged() -> VoucherError:
+def not_logged() -> VoucherError:
+    """What is told of a voucher whose issue is not in the log."""
     return VoucherError(
         "voucher-not-logged",
         "账本中没有这张券的签发记录",

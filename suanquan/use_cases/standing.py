@@ -19,6 +19,7 @@ from ledger.orders import Act
 from ledger.transaction import Transaction
 from suanquan.errors import ServiceError
 from suanquan.use_cases.books import Order, record_act
+from suanquan.use_cases.caps import give_back
 from suanquan.use_cases.issue import budget_name, load, voucher_object
 from suanquan.use_cases.status_lists import StatusCache
 from voucher import store
@@ -71,7 +72,7 @@ async def change_standing(
 
 
 async def _give_back(tx: Transaction, act: Act, stored: StoredVoucher) -> int:
-    """Voucher → budget of the year it was issued in, as far as it is neither spent nor held; how many units."""
+    """Voucher → budget of the year it was issued in and its caps, as far as it is neither spent nor held; how many units."""
     account = (await tx.accounts_by_number([stored.account]))[stored.account]
     if account.available <= 0:
         return 0
@@ -81,6 +82,8 @@ async def _give_back(tx: Transaction, act: Act, stored: StoredVoucher) -> int:
     name = budget_name(stored.scheme, policy_year(stored.issued_us), asset)
     budget = (await tx.accounts([name]))[name]
     units = account.available
+    path = (stored.scheme, str(policy_year(stored.issued_us)), stored.holder)
+    caps = await give_back(tx, path, units, asset)
     identity = sha256(act.event_id + b"give back").digest()
     await tx.append(
         [
@@ -88,7 +91,7 @@ async def _give_back(tx: Transaction, act: Act, stored: StoredVoucher) -> int:
                 EntryKind.POST,
                 identity[:16],
                 act.digest,
-                (debit(stored.account, units), credit(budget.number, units)),
+                (debit(stored.account, units), credit(budget.number, units), *caps),
                 actor=act.actor,
                 salt=tx.entropy(32),
                 payload=f"revoke\n{act.reason}".encode(),

@@ -7,7 +7,7 @@ asked for and older than half a minute, or when this process suspended, resumed 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -38,24 +38,29 @@ def quarter_of(at_us: int) -> str:
 
 
 async def take_status_place(tx: Transaction, address: str, jti: str) -> StatusPlace:
-    """A random free place in the newest list of the quarter, which is opened when needed.
+    """A random free place for one voucher (see `take_status_places`)."""
+    return (await take_status_places(tx, address, [jti]))[jti]
+
+
+async def take_status_places(tx: Transaction, address: str, jtis: Sequence[str]) -> dict[str, StatusPlace]:
+    """Random free places in the newest list of the quarter, which is opened when needed.
 
     A list keeps its address: it stands in every voucher on it. Another `address` of the service begins another list.
     """
     now_us = tx.now_ns // 1000
     quarter = quarter_of(now_us)
-    drawn = _draw(tx)
+    drawn = _draw(tx, len(jtis))
     count, newest, taken = await store.newest_list(tx.connection, quarter, drawn)
     if newest is None or _is_over(newest, address):
         name = f"{quarter}-{count + 1}" if count else quarter
         newest = ListRow(name, _uri(address, name), ENTRIES, 0)
         await store.open_list(tx.connection, newest, now_us)
-    while taken.issuperset(drawn):
-        drawn = _draw(tx)
+    while len(free := [place for place in dict.fromkeys(drawn) if place not in taken]) < len(jtis):
+        drawn = _draw(tx, len(jtis))
         _, _, taken = await store.newest_list(tx.connection, quarter, drawn)
-    place = next(place for place in drawn if place not in taken)
-    await store.take_place(tx.connection, newest.list, place, jti)
-    return StatusPlace(place, newest.uri)
+    places = dict(zip(jtis, free, strict=False))
+    await store.take_places(tx.connection, newest.list, places)
+    return {jti: StatusPlace(place, newest.uri) for jti, place in places.items()}
 
 
 def _is_over(listed: ListRow, address: str) -> bool:
@@ -63,10 +68,11 @@ def _is_over(listed: ListRow, address: str) -> bool:
     return full or listed.entries != ENTRIES or listed.uri != _uri(address, listed.list)
 
 
-def _draw(tx: Transaction) -> list[int]:
+def _draw(tx: Transaction, count: int) -> list[int]:
     """Random places, distinct from what any list of the quarter has, which the caller sees to."""
-    entropy = tx.entropy(4 * TRIES)
-    return [int.from_bytes(entropy[at : at + 4], "big") % ENTRIES for at in range(0, 4 * TRIES, 4)]
+    size = 4 * TRIES * count
+    entropy = tx.entropy(size)
+    return [int.from_bytes(entropy[at : at + 4], "big") % ENTRIES for at in range(0, size, 4)]
 
 
 def _uri(address: str, name: str) -> str:

@@ -7,8 +7,11 @@ from ledger.amount import CNY
 from ledger.entry import EntryKind, Event, credit, debit
 from ledger.store import load_page
 from metering import store as metering_store
-from suanquan.jobs import running_jobs, tidy
+from suanquan.jobs import close_vouchers, running_jobs, tidy
 from suanquan.service import open_service
+from suanquan.use_cases.issue import load
+from tests.suanquan.harness import PASSPHRASE, give
+from voucher.holder import sandbox_uscc
 
 HOUR_US = 3_600_000_000
 S = 1_000_000_000
@@ -72,3 +75,23 @@ def test_jobs_start_and_stop_with_the_service(installation):
 
     before, after = asyncio.run(run())
     assert after == 1 < before
+
+
+def test_what_a_voucher_has_left_at_its_end_is_booked(installation):
+    """Before the end the job finds nothing; after it, under a clock that is past it, the whole voucher breaks."""
+
+    async def run():
+        async with open_service(installation.home, PASSPHRASE) as service:
+            voucher = await give(service, sandbox_uscc(1), "100")
+            await close_vouchers(service)
+            async with service.database.read() as connection:
+                before = await load(connection, voucher.jti)
+        later = voucher.until_us * 1000 + S
+        async with open_service(installation.home, PASSPHRASE, lambda: later) as service:
+            await close_vouchers(service)
+            await close_vouchers(service)
+            async with service.database.read() as connection:
+                return before, await load(connection, voucher.jti)
+
+    before, after = asyncio.run(run())
+    assert (before.expired, after.expired) == (0, after.units)

@@ -1,0 +1,397 @@
+"""Holds, captures and releases that centres ask for: all that wait together share one transaction, each with its own answer.
+
+What a holder signed is verified before; here the ledger decides. A suspended or revoked voucher has a frozen account, so
+the entry itself is refused. A request is answered once: its answer is kept with it, and the same request gets the same one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Any, NamedTuple
+
+import cbor2
+import msgspec
+
+from ledger import jws
+from ledger.amount import ASSETS_BY_NUMBER, CNY, Asset, format_units, parse_units
+from ledger.entry import Entry, EntryKind, Event, Leg, credit, debit
+from ledger.errors import DomainError, Kind
+from ledger.journal import Journal
+from ledger.refusal import Refusal
+from ledger.sql import insert_tables
+from ledger.state import HoldStatus
+from ledger.transaction import RefusedError, Transaction
+from metering.signature import SignatureError
+from metering.store import nonce_rows
+from metering.zones import rfc3339
+from suanquan.use_cases.ingest import Issuer, Request
+from suanquan.use_cases.postings import compute_name, receivable_name
+from suanquan.use_cases.spend_acts import Act, Capture, Faulty, Hold, Release
+from voucher import hold_store, store
+from voucher.errors import VoucherError
+from voucher.hold_store import Part, Seen
+from voucher.spending import HOLD_TYPE, Open, Taken, expiry_us, require_open, spread
+
+TOGETHER_MAX = 256
+"""Requests of one transaction."""
+PROOFS = "pop"
+"""Key id under which nonces and proofs of holders are remembered, beside the nonces of agents."""
+
+
+@dataclass(slots=True, eq=False)
+class _Job:
+    request: Request
+    act: Act
+    done: asyncio.Future[bytes]
+
+
+@dataclass(slots=True)
+class _Round:
+    """One transaction's worth of requests: what was there before, and what is to be written."""
+
+    tx: Transaction
+    seen: Seen
+    nonces: list[tuple[str, str, int]] = field(default_factory=list)
+    requests: list[tuple[str, str, bytes, int, bytes]] = field(default_factory=list)
+    parts: list[Part] = field(default_factory=list)
+    paid: Counter[tuple[str, str]] = field(default_factory=Counter)
+
+    @property
+    def now_us(self) -> int:
+        """UTC epoch microseconds."""
+        return self.tx.now_ns // 1000
+
+    def use(self, kid: str, nonce: str, until_us: int) -> bool:
+        """Take a nonce; False when it was taken before."""
+        if (kid, nonce) in self.seen.nonces:
+            return False
+        self.seen.nonces.add((kid, nonce))
+        self.nonces.append((kid, nonce, until_us))
+        return True
+
+
+class Till:
+    """Where centres spend: one at work at a time, and whoever asks meanwhile is served together next."""
+
+    def __init__(self, journal: Journal, issuer: Callable[[], Issuer]) -> None:
+        self._journal = journal
+        self._issuer = issuer
+        self._waiting: list[_Job] = []
+        self._task: asyncio.Task[None] | None = None
+
+    async def ask(self, request: Request, act: Act) -> bytes:
+        """The answer (JSON) to a request whose signature was verified, once it is durable.
+
+        Raises:
+            DomainError: `nonce-replayed`, `idempotency-key-reused`, `pop-replayed`, `hold-unknown`, `hold-exceeded`,
+                `voucher-suspended`, `voucher-revoked`, `insufficient`, and what else the ledger refuses.
+
+        """
+        job = _Job(request, act, asyncio.get_running_loop().create_future())
+        self._waiting.append(job)
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._serve(), name="till")
+        return await job.done
+
+    async def _serve(self) -> None:
+        while self._waiting:
+            jobs, self._waiting = self._waiting[:TOGETHER_MAX], self._waiting[TOGETHER_MAX:]
+            try:
+                issuer = self._issuer()
+                answers = await self._journal.transact(lambda tx: _round(tx, jobs, issuer), keeps_memo=True)  # noqa: B023
+            except Exception as error:  # noqa: BLE001 -- everybody in the round must hear
+                answers = [error] * len(jobs)
+            for job, answer in zip(jobs, answers, strict=True):
+                if job.done.done():
+                    continue
+                if isinstance(answer, bytes):
+                    job.done.set_result(answer)
+                else:
+                    job.done.set_exception(answer)
+
+
+async def _round(tx: Transaction, jobs: list[_Job], issuer: Issuer) -> list[bytes | Exception]:
+    nonces = [nonce for job in jobs for nonce in _nonces(job)]
+    keys = [(job.request.centre, job.request.key) for job in jobs]
+    holds = [job.act.hold for job in jobs if not isinstance(job.act, Faulty) and job.act.hold]
+    turn = _Round(tx, await hold_store.look_up(tx.connection, nonces, keys, holds))
+    answers = [await _answer(turn, job, issuer) for job in jobs]
+    paid = [(scheme, centre, units) for (scheme, centre), units in turn.paid.items()]
+    await insert_tables(
+        tx.connection,
+        [
+            nonce_rows(turn.nonces),
+            hold_store.request_rows(turn.requests),
+            hold_store.part_rows(turn.parts),
+            hold_store.redeemed_rows(paid),
+        ],
+    )
+    return answers
+
+
+def _nonces(job: _Job) -> list[tuple[str, str]]:
+    own = [(job.request.kid, job.request.nonce)]
+    if isinstance(job.act, Hold):
+        own += [(PROOFS, job.act.shown.nonce), (PROOFS, job.act.shown.replay_key.hex())]
+    return own
+
+
+async def _answer(turn: _Round, job: _Job, issuer: Issuer) -> bytes | Exception:
+    request, place = job.request, (job.request.centre, job.request.key)
+    if not turn.use(request.kid, request.nonce, request.nonce_until_us):
+        return SignatureError("nonce-replayed", "该签名请求已被使用", "this signed request was used before")
+    if place in turn.seen.requests:
+        return _again(turn.seen.requests[place], request)
+    try:
+        told = msgspec.json.encode(await _do(turn, request, job.act, issuer))
+    except RefusedError as error:
+        refused = await _told(turn, job.act, error)
+        told = _REFUSED + msgspec.json.encode([refused.code, refused.zh, refused.en, refused.kind.value])
+    except DomainError as error:
+        return error
+    turn.seen.requests[place] = request.body_digest, told
+    turn.requests.append((*place, request.body_digest, turn.now_us, told))
+    return _open(told)
+
+
+_REFUSED = b"!"
+
+
+def _open(told: bytes) -> bytes | DomainError:
+    """An answer as kept: what was done, or what the ledger refused it for, which stays so."""
+    if not told.startswith(_REFUSED):
+        return told
+    code, zh, en, kind = msgspec.json.decode(told[1:])
+    return VoucherError(code, zh, en, kind=Kind(kind))
+
+
+def _again(earlier: tuple[bytes, bytes], request: Request) -> bytes | DomainError:
+    digest, told = earlier
+    if digest != request.body_digest:
+        return VoucherError(
+            "idempotency-key-reused",
+            "该 Idempotency-Key 已用于内容不同的请求",
+            "this Idempotency-Key was used for a different request",
+            kind=Kind.CONFLICT,
+        )
+    return _open(told)
+
+
+async def _told(turn: _Round, act: Act, error: RefusedError) -> DomainError:
+    """A refusal in the words of vouchers."""
+    if error.refusal is Refusal.ACCOUNT_FROZEN and isinstance(act, Hold):
+        if await store.is_revoked(turn.tx.connection, act.voucher.jti):
+            return VoucherError("voucher-revoked", "该券已撤销", "the voucher is revoked", kind=Kind.PROOF)
+        return VoucherError("voucher-suspended", "该券已中止", "the voucher is suspended", kind=Kind.NOT_ALLOWED)
+    return error
+
+
+async def _do(turn: _Round, request: Request, act: Act, issuer: Issuer) -> dict[str, Any]:
+    match act:
+        case Hold():
+            return await _hold(turn, request, act, issuer)
+        case Capture():
+            return await _capture(turn, request, act)
+        case Release():
+            return await _release(turn, request, act)
+        case Faulty():
+            raise act.error
+
+
+# --- hold -------------------------------------------------------------------------------------------------------------
+
+
+async def _hold(turn: _Round, request: Request, act: Hold, issuer: Issuer) -> dict[str, Any]:
+    voucher, shown, tx = act.voucher, act.shown, turn.tx
+    _check_terms(turn, act)
+    forget_us = shown.forget_at_s * 1_000_000
+    for once in (shown.nonce, shown.replay_key.hex()):
+        if not turn.use(PROOFS, once, forget_us):
+            raise VoucherError("pop-replayed", "该出示凭证已被使用", "the proof was used before", kind=Kind.PROOF)
+    if act.hold is not None:
+        _check_raise(turn, request, act)
+    ends_us = expiry_us(turn.now_us, act.life_s, voucher.until_us, runs_on=voucher.runs_on)
+    event_id = (tx.now_ns // 1_000_000).to_bytes(6) + tx.entropy(10)
+    hold = act.hold or event_id.hex()
+    entry = await _reserve(tx, request, act, hold, event_id, ends_us)
+    part = Part(entry.seq, hold, voucher.jti, request.centre, shown.units, shown.reference, act.proof)
+    turn.parts.append(part)
+    turn.seen.parts.setdefault(hold, []).append(part)
+    claims = {
+        "iss": issuer.name,
+        "iat": turn.now_us // 1_000_000,
+        "exp": ends_us // 1_000_000,
+        "aud": f"urn:centre:{request.centre}",
+        "hold": hold,
+        "voucher": voucher.jti,
+        "unit": voucher.asset.code,
+        "amt": format_units(shown.units, voucher.asset),
+        "ref": shown.reference,
+        "log": {"index": entry.seq, "event_id": event_id.hex()},
+    }
+    token = jws.sign(claims, typ=HOLD_TYPE, kid=issuer.kid, signer=issuer.sign)
+    return {
+        "hold": hold,
+        "voucher": voucher.jti,
+        "unit": voucher.asset.code,
+        "amount": claims["amt"],
+        "reference": shown.reference,
+        "expires_at": rfc3339(ends_us),
+        "event_id": event_id.hex(),
+        "log_index": entry.seq,
+        "token": token,
+    }
+
+
+def _check_terms(turn: _Round, act: Hold) -> None:
+    """What only time and unit decide; the ledger sees to balance and standing."""
+    voucher = act.voucher
+    if not voucher.from_us <= turn.now_us < voucher.until_us:
+        raise VoucherError("voucher-expired", "不在该券的有效期内", "the voucher is not valid now", kind=Kind.PROOF)
+    if act.shown.asset != voucher.asset:
+        raise VoucherError(
+            "unit-mismatch", f"该券以 {voucher.asset.code} 计", f"the voucher counts in {voucher.asset.code}"
+        )
+    if act.shown.units <= 0:
+        raise VoucherError("amount-not-positive", "数量须大于零", "the amount must be more than zero")
+
+
+def _check_raise(turn: _Round, request: Request, act: Hold) -> None:
+    """A hold is raised by its own centre, from its own voucher, and its holder signed for this hold."""
+    parts = _own_parts(turn, request, act.hold or "")
+    if parts[0].jti != act.voucher.jti or act.shown.reference != act.hold:
+        raise VoucherError(
+            "hold-mismatch", "出示凭证不是给这笔冻结的", "the proof is not for this hold: its `ref` is the hold's id",
+            kind=Kind.PROOF,
+        )  # fmt: skip
+
+
+async def _reserve(tx: Transaction, request: Request, act: Hold, hold: str, event_id: bytes, ends_us: int) -> Entry:
+    voucher, units = act.voucher, act.shown.units
+    account = (await tx.accounts_by_number([voucher.account]))[voucher.account]
+    if not voucher.multi_use and (account.debits_posted or account.debits_held):
+        raise VoucherError("single-use", "此券只能用一次", "this voucher is used once only", kind=Kind.CONFLICT)
+    name = (receivable_name if voucher.asset == CNY else compute_name)(request.centre)
+    payee = (await tx.open([(name, voucher.asset, None)]))[name]
+    through = await _count(tx, act)
+    payload = {"type": "hold", "hold": hold, "jti": voucher.jti, "ref": act.shown.reference}
+    event = Event(
+        EntryKind.HOLD,
+        event_id,
+        tx.keyed(request.body_digest),
+        (debit(voucher.account, units), credit(payee.number, units), *through),
+        actor=_actor(request),
+        salt=tx.entropy(32),
+        payload=cbor2.dumps(payload, canonical=True),
+        expires_ns=ends_us * 1000,
+    )
+    return (await tx.append([event], fresh=True))[0]
+
+
+async def _count(tx: Transaction, act: Hold) -> list[Leg]:
+    """Lines that draw on what each delegation lets through: they are held, captured and given back with the voucher's."""
+    lines: list[Leg] = []
+    for counter in act.counters:
+        left, used, granter = (f"delegation/{name}" for name in (f"{counter.id}/open", f"{counter.id}/used", "granted"))
+        asset, known = act.voucher.asset, await tx.accounts([left])
+        accounts = await tx.open([(f"{granter}/{asset.code}", asset, None), (left, asset, 0), (used, asset, 0)])
+        granted, open_, drawn = (accounts[name].number for name in (f"{granter}/{asset.code}", left, used))
+        if not known:
+            digest = tx.keyed(f"delegation\0{counter.id}".encode())
+            legs = (debit(granted, counter.units), credit(open_, counter.units))
+            await tx.append([Event(EntryKind.POST, digest[:16], digest, legs)], fresh=True)
+        lines += [debit(open_, act.shown.units), credit(drawn, act.shown.units)]
+    return lines
+
+
+def _actor(request: Request) -> bytes:
+    return sha256(request.kid.encode()).digest()[:8]
+
+
+# --- capture and release ----------------------------------------------------------------------------------------------
+
+
+def _own_parts(turn: _Round, request: Request, hold: str) -> list[Part]:
+    parts = turn.seen.parts.get(hold, [])
+    if not parts or parts[0].centre != request.centre:  # another centre's hold is nobody's
+        raise VoucherError("hold-unknown", "没有这笔冻结", "no such hold", kind=Kind.NOT_FOUND)
+    return parts
+
+
+class _State(NamedTuple):
+    """A hold with its parts that are open, and the accounts that each line of a part draws on."""
+
+    jti: str
+    asset: Asset
+    parts: list[Open]
+    drawn: dict[int, list[int]]
+
+
+async def _state(turn: _Round, request: Request, hold: str) -> _State:
+    parts = _own_parts(turn, request, hold)
+    holds = await turn.tx.holds([part.seq for part in parts])
+    lines = [(seq, held.lines[0]) for seq, held in holds.items() if held.status is HoldStatus.OPEN]
+    account = next(iter(holds.values())).lines[0].debit
+    known = (await turn.tx.accounts_by_number([account]))[account]
+    opened = [Open(seq, line.remaining) for seq, line in lines]
+    drawn = {seq: [line.debit for line in held.lines] for seq, held in holds.items()}
+    return _State(parts[0].jti, ASSETS_BY_NUMBER[known.asset], opened, drawn)
+
+
+async def _capture(turn: _Round, request: Request, act: Capture) -> dict[str, Any]:
+    found = await _state(turn, request, act.hold)
+    units = parse_units(act.amount, found.asset)
+    if units <= 0:
+        raise VoucherError("amount-not-positive", "数量须大于零", "the amount must be more than zero")
+    taken = spread(require_open(found.parts), units, final=act.final)
+    entries = await _take(turn.tx, request, act.hold, found, taken)
+    if found.asset == CNY:
+        scheme = await store.scheme_of(turn.tx.connection, found.jti)
+        turn.paid[scheme, request.centre] += units
+    left = 0 if act.final else sum(part.units for part in found.parts) - units
+    return _moved(act.hold, found, {"captured": units, "remaining": left}, entries)
+
+
+async def _release(turn: _Round, request: Request, act: Release) -> dict[str, Any]:
+    found = await _state(turn, request, act.hold)
+    opened = require_open(found.parts)
+    taken = [Taken(part.seq, 0, final=True) for part in opened]
+    entries = await _take(turn.tx, request, act.hold, found, taken)
+    return _moved(act.hold, found, {"released": sum(part.units for part in opened), "remaining": 0}, entries)
+
+
+async def _take(tx: Transaction, request: Request, hold: str, found: _State, taken: list[Taken]) -> list[Entry]:
+    events = []
+    for one in taken:
+        kind = EntryKind.CAPTURE if one.units else EntryKind.RELEASE
+        payload = {"type": kind.name.lower(), "hold": hold}
+        events.append(
+            Event(
+                kind,
+                (tx.now_ns // 1_000_000).to_bytes(6) + tx.entropy(10),
+                tx.keyed(request.body_digest),
+                tuple(debit(account, one.units) for account in found.drawn[one.seq]) if one.units else (),
+                ref_seq=one.seq,
+                actor=_actor(request),
+                salt=tx.entropy(32),
+                payload=cbor2.dumps(payload, canonical=True),
+                final=one.final,
+            )
+        )
+    return await tx.append(events, fresh=True)
+
+
+def _moved(hold: str, found: _State, units: dict[str, int], entries: list[Entry]) -> dict[str, Any]:
+    amounts = {name: format_units(amount, found.asset) for name, amount in units.items()}
+    return {
+        "hold": hold,
+        "voucher": found.jti,
+        "unit": found.asset.code,
+        **amounts,
+        "event_ids": [entry.event_id.hex() for entry in entries],
+        "log_index": entries[-1].seq,
+    }
