@@ -37,6 +37,7 @@ HTTP_USE_CASES = (
     *("catalogue", "ingest", "issue", "postings", "statement"),
     *("log", "receipts", "statements", "subsidies", "completeness", "standing", "status_lists"),
     *("applications", "officers", "procedure", "procedure_money", "register"),
+    *("quarantine", "shares"),
 )
 PROBLEMS_RISE_IN = [
     *(ROOT / "suanquan/http").glob("*.py"),

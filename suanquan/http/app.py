@@ -15,6 +15,7 @@ import suanquan
 from ledger.errors import DomainError
 from suanquan.http import log, problem, questions, routes, status, subsidies
 from suanquan.http.completeness import post_completeness
+from suanquan.http.corrections import post_corrections
 from suanquan.http.limits import Limits
 from suanquan.http.usage import AgentKeys, post_usage
 from suanquan.portal import page
@@ -47,6 +48,7 @@ def create_app(service: Service) -> ASGIApp:
     app.state.agent_keys = AgentKeys(service)
     app.add_route("/v1/usage", post_usage, methods=["POST"])
     app.add_route("/v1/usage/completeness", post_completeness, methods=["POST"])
+    app.add_route("/v1/usage/corrections", post_corrections, methods=["POST"])
     for router in ROUTERS:
         app.include_router(router)
     app.include_router(page.router, include_in_schema=False)

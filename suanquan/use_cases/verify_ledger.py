@@ -23,7 +23,7 @@ from ledger.verify import Replay
 from suanquan.db import audit
 from suanquan.use_cases import verify_projections as projections
 from suanquan.use_cases.verify_procedure import ProcedureTold, verify_procedure
-from suanquan.use_cases.verify_usage import BatchesTold, note_batch, verify_usage
+from suanquan.use_cases.verify_usage import UsageTold, note_usage, verify_usage
 from suanquan.use_cases.watch import view_of_projections
 
 PAGE = 2_048
@@ -50,7 +50,7 @@ class _Pass:
     erased: dict[int, tuple[int | None, int]]
     replay: Replay = field(default_factory=Replay)
     indexes: projections.Indexes = field(default_factory=projections.Indexes)
-    batches: BatchesTold = field(default_factory=dict)
+    usage: UsageTold = field(default_factory=lambda: UsageTold({}, {}))
     procedure: ProcedureTold = field(default_factory=ProcedureTold)
     unnamed: set[int] = field(default_factory=set)
     payloads: int = 0
@@ -153,7 +153,7 @@ class _Pass:
             return _PAYLOAD.at(where)
         if row.body is not None:
             self.payloads += 1
-            note_batch(row.body, row.leaf[52:84], self.batches)
+            note_usage(row.body, row.leaf[52:84], self.usage)
             self.procedure.note(row.body, row.event_id)
         return None
 
@@ -184,7 +184,7 @@ async def verify_ledger(conn: Connection, progress: Progress) -> dict[str, Any]:
     over = _Pass(conn, head, await audit.erasures(conn))
     records, fault = 0, await over.run(progress)
     if fault is None:
-        records, fault = await verify_usage(conn, over.batches, erasures=bool(over.erased))
+        records, fault = await verify_usage(conn, over.usage, erasures=bool(over.erased))
     return _report(over.replay, records, fault)
 
 
