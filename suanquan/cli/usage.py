@@ -132,3 +132,27 @@ def _amend(home: Path, as_json: bool, amendment: Any) -> None:
         return (await amend(service.journal, service.rules, amendment))._asdict()
 
     emit(run_with_service(home, use), as_json=as_json)
+
+
+@app.command()
+def export(
+    month: Annotated[str, typer.Option(help="月份，如 2026-11 / the month")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="输出文件 / file to write")],
+    form: Annotated[str, typer.Option(help="focus-csv、csv 或 parquet")] = "focus-csv",
+    home: HomeOption = DEFAULT_HOME,
+    json: JsonOption = False,
+) -> None:
+    """导出当月入账的用量与谁付了款；focus-csv 为 FOCUS 1.0。Export what was posted in a month, and who paid."""
+    import re
+
+    from suanquan.use_cases.exports import FORMS, write_export
+
+    if re.fullmatch(r"20[0-9]{2}-(0[1-9]|1[0-2])", month) is None:
+        raise typer.BadParameter("应为 2026-11 / must look like 2026-11", param_hint="--month")
+    if form not in FORMS:
+        raise typer.BadParameter(f"应为 {', '.join(FORMS)} 之一 / must be one of them", param_hint="--form")
+
+    async def use(service: Service) -> int:
+        return await write_export(service, int(month.replace("-", "")), form, out)
+
+    emit({"file": str(out), "rows": run_with_service(home, use)}, as_json=json)

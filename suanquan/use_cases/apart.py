@@ -8,11 +8,12 @@ from itertools import chain
 from operator import sub
 
 from ledger.transaction import Transaction
-from metering import fates, segment
+from metering import fate_store as fates
+from metering import segment
 from metering import store as metering_store
 from metering.batch import Batch
 from metering.checkpoints import highest
-from metering.fates import State
+from metering.fate_store import State
 from metering.model import UsageRecord
 from metering.quarantine import DAY_US, SKEW_HELD_US, Cause
 from metering.rating import Tariffs

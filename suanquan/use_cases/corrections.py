@@ -12,11 +12,12 @@ from typing import NamedTuple
 
 from ledger.errors import Kind
 from ledger.transaction import Transaction
-from metering import fates, segment
+from metering import fate_store as fates
+from metering import segment
 from metering import store as metering_store
 from metering.corrections import Correction, correction_fault
 from metering.errors import MeteringError
-from metering.fates import Fact
+from metering.fate_store import Fact
 from metering.model import UsageRecord
 from metering.signature import SignatureError
 from metering.store import Source

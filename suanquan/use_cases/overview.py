@@ -10,7 +10,7 @@ from ledger.amount import ASSETS_BY_NUMBER, Asset
 from ledger.changes import LogHead
 from ledger.log_store import SignedHead
 from ledger.sql import Connection
-from metering import fates
+from metering import fate_store as fates
 from metering import store as metering_store
 from suanquan.catalog import Catalog
 from suanquan.use_cases.completeness import gaps_of

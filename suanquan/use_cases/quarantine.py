@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 from ledger.errors import Kind
 from ledger.sql import Connection
 from ledger.transaction import Transaction
-from metering import fates, segment
+from metering import fate_store as fates
+from metering import segment
 from metering import store as metering_store
 from metering.errors import MeteringError
 from metering.model import UsageRecord

@@ -19,10 +19,11 @@ from ledger.amount import CNY
 from ledger.entry import Entry, EntryKind, Event, Leg, Side
 from ledger.orders import Act
 from ledger.transaction import Transaction
-from metering import fates, segment
+from metering import fate_store as fates
+from metering import segment
 from metering import store as metering_store
 from metering.batch import batch_of
-from metering.fates import Fact, State
+from metering.fate_store import Fact, State
 from metering.model import UsageRecord
 from metering.rating import Line, LineKey, Rated, rate
 from metering.store import Source, StoredBatch
@@ -180,6 +181,11 @@ def _grows(change: Change, before: _Worth, after: _Worth, at: int) -> bool:
     return same and after.yuan[at] >= before.yuan[at] and after.compute[at] >= before.compute[at]
 
 
+def fact_event_id(tx: Transaction, recorded_us: int, fact: int, at: int) -> bytes:
+    """Id of the entry that a fact makes as its `at`th."""
+    return (recorded_us // 1000).to_bytes(6) + tx.keyed(b"fact %d %d" % (fact, at))[:10]
+
+
 class _Writer:
     """Appends the entries of changes."""
 
@@ -192,8 +198,7 @@ class _Writer:
     def act(self, change: Change) -> Act:
         """What the next entry of a change says of itself."""
         change.events += 1
-        name = b"fact %d %d" % (change.fact, change.events)
-        event_id = (self.tx.now_ns // 1_000_000).to_bytes(6) + self.tx.keyed(name)[:10]
+        event_id = fact_event_id(self.tx, self.tx.now_ns // 1000, change.fact, change.events)
         return Act(event_id, self._said.digest, self.tx.entropy(32), "", self._said.actor)
 
     def dressed(self, event: Event, change: Change) -> Event:

@@ -78,22 +78,34 @@ async def parts_of(tx: Transaction, stored: StoredBatch, record: UsageRecord, te
         ServiceError: `posting-changed`.
 
     """
-    originals = await _originals(tx, stored, record.account)
+    taken = next(one for known, one in await paid_by_batch(tx, stored, record.account, terms) if known == record)
+    return await _legs(tx, await _originals(tx, stored, record.account), taken, terms.centre)
+
+
+async def paid_by_batch(
+    tx: Transaction, stored: StoredBatch, account: str, terms: Terms
+) -> list[tuple[UsageRecord, dict[int, int]]]:
+    """The records that a batch paid for an account, each with the units it took from every ledger account.
+
+    Raises:
+        ServiceError: `posting-changed`.
+
+    """
     drawn: Counter[int] = Counter()
-    for original in originals.values():
+    for original in (await _originals(tx, stored, account)).values():
         for (number, side), amount in original.moved.items():
             drawn[number] += amount if side == Side.DEBIT else 0
     unpaid = unpaid_ids(stored)
     records = [one for one in map(segment.decode, segment.unpack(stored.segment)) if one.id not in unpaid]
-    records = [one for one in records if one.account == record.account]
+    records = [one for one in records if one.account == account]
     covers = draw_each(records, await _purses(tx, drawn, terms.schemes), terms)
-    posted = [await _posted(tx, terms.centre, record.account, cover) for cover in covers]
+    posted = [await _posted(tx, terms.centre, account, cover) for cover in covers]
     total: Counter[int] = Counter()
     for parts in posted:
         total.update(parts)
     if +total != +drawn:
         raise price_changed()
-    return await _legs(tx, originals, posted[records.index(record)], terms.centre)
+    return list(zip(records, posted, strict=True))
 
 
 def draw_each(records: Sequence[UsageRecord], purses: Sequence[Purse], terms: Terms) -> list[Cover]:

@@ -12,7 +12,8 @@ from ledger.errors import DomainError
 from ledger.sql import Connection
 from ledger.standing import Fault
 from ledger.tree import hash_leaf, root_of
-from metering import fates, segment
+from metering import fate_store as fates
+from metering import segment
 from metering import store as metering_store
 from metering.store import DIGEST_BYTES, PLACES
 

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import csv
+import datetime as dt
 import itertools
 import json
 import secrets
 import time
 from dataclasses import replace
+from decimal import Decimal
 from hashlib import sha256
 
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
+from ledger.amount import CNY
 from ledger.errors import DomainError
 from metering.agent.events import batch_body, encode_event, number_event
 from metering.batch import decode_cloudevents
@@ -23,11 +27,13 @@ from metering.history import History
 from metering.model import Accelerator
 from metering.quarantine import Verdict
 from metering.rating import rate_one
+from metering.zones import SHANGHAI
 from suanquan.service import open_service
 from suanquan.settings import Settings
 from suanquan.use_cases import setup
 from suanquan.use_cases.corrections import correct, open_corrected
 from suanquan.use_cases.desk import decide_waiting
+from suanquan.use_cases.exports import write_export
 from suanquan.use_cases.ingest import Request, ingest
 from suanquan.use_cases.quarantine import Decision, list_waiting, parse_place
 from suanquan.use_cases.settle import Said
@@ -38,6 +44,7 @@ from tests.suanquan.harness import (
     HOUR_MS,
     NOON_US,
     PASSPHRASE,
+    SCHEME,
     Agent,
     assert_problem,
     figures,
@@ -49,6 +56,7 @@ from tests.suanquan.harness import (
 from voucher.holder import sandbox_uscc
 
 SOURCE = "urn:centre:sj01:agent:test"
+DAY_US = 86_400_000_000
 EXAMPLES = 60 if ALL else 12
 BACK_ENDS = ["sqlite", "postgresql"]
 
@@ -365,3 +373,55 @@ def test_officers_decide_over_http(service, agent, installation):
     assert_problem(request(service.url, "POST", "/v1/quarantine/9-9/drop", why, held), 404, "quarantine-unknown")
     assert service.figures().rated == 2000 * A100_HOUR
     assert request(service.url, "GET", "/v1/quarantine", None, held).content == []
+
+
+def test_a_month_is_exported_with_its_corrections(desk, tmp_path):
+    """Reports, a checkpoint that grew, a void and a revision: the rows add up to the books, by payer, in GPU time and yuan."""
+
+    async def work(here):
+        stored = await give(here.service, sandbox_uscc(1), "20.000001", accounts=["paid"])
+        await give(here.service, sandbox_uscc(2), "5", accounts=["kind"], unit="PFLOPS.h")
+        running = usage(8, account="paid", end_us=NOON_US + 60_000_000, active_ms=60_000, final=False, state="RUNNING")
+        await here.report(*(usage(n, account=["paid", "kind", "alone"][n % 3], cards_milli=900 + n) for n in range(6)))
+        await here.report(running)
+        await here.report(usage(8, account="paid"))
+        assert await here.correct(Correction(usage(0).id, 1, None)) == ["accepted"]
+        revised = usage(2, account="alone", active_ms=HOUR_MS // 4)
+        assert await here.correct(Correction(usage(2).id, 1, revised)) == ["accepted"]
+        shanghai = dt.datetime.fromtimestamp(here.service.now_us // 1_000_000, SHANGHAI)
+        month, paths = shanghai.year * 100 + shanghai.month, {}
+        for form in ("focus-csv", "csv"):
+            paths[form] = tmp_path / form
+            assert await write_export(here.service, month, form, paths[form]) > 0
+        assert await write_export(here.service, month - 100, "csv", tmp_path / "none") == 0
+        return stored.jti, paths, await here.figures()
+
+    jti, paths, found = desk(work)
+    plain, focus = (
+        list(csv.DictReader(paths[form].read_text(encoding="utf-8").splitlines())) for form in ("csv", "focus-csv")
+    )
+    assert sum(int(row["gpu_ms"]) for row in plain) == found.gpu_ms
+    assert sum(Decimal(row["list_yuan"]) for row in plain) * 10**CNY.scale == found.rated
+    assert sum(Decimal(row["self_pay_yuan"]) for row in plain) * 10**CNY.scale == sum(found.self_pay.values())
+    assert {row["voucher"] for row in plain} == {"", jti, SCHEME}
+    assert sum(row["correction"] == "true" for row in plain) >= 3
+    assert [row["ListCost"] for row in focus] == [row["list_yuan"] for row in plain]
+    for row in focus:
+        assert (row["ChargeClass"] == "Correction") == (row["ListCost"].startswith("-") or "Correction" in row.values())
+        assert row["ResourceID"] == row["ResourceId"]
+
+
+def test_a_statement_shows_what_is_missing_and_what_counts(service, agent, installation):
+    """Declared and short, not declared, voided: each is on the page of the account."""
+    assert (
+        agent.report_records([usage(1), usage(2, start_us=NOON_US + 40 * DAY_US, end_us=NOON_US + 41 * DAY_US)]).status
+        == 200
+    )
+    held = {"authorization": f"Bearer {installation.token}"}
+    declared = {"month": "2025-03", "accounts": [{"account": "alone", "jobs": 2, "segments": 2, "gpu_ms": 2 * HOUR_MS}]}
+    assert post(service, declared, "/v1/usage/completeness").status == 200
+    page = request(service.url, "GET", "/v1/statements/sj01/alone", None, held).content
+    states = {one["month"]: (one["state"], "detail" in one) for one in page["completeness"]}
+    assert states == {"2025-03": ("missing", True), "2025-04": ("undeclared", True)}
+    assert page["completeness"][0]["missing"] == {"segments": 1, "gpu_ms": str(HOUR_MS)}
+    assert page["settled"] == []
