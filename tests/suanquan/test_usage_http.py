@@ -393,7 +393,7 @@ def test_extension_attributes_are_kept(service, agent):
 
 def test_nonsense_beyond_all_measure_closes_nobodys_page(service, agent):
     """Millions of cards for a season, again and again, are refused at the latest where the ledger's integers end."""
-    cards = [{"model": "H100-SXM", "count_milli": 100_000_000}] * 3
+    cards = [{"model": "H100-SXM", "count_milli": 100_000_000}] * 16
     ages = {
         "start": "2025-01-01T00:00:00Z",
         "end": "2025-04-01T00:00:00Z",
@@ -402,7 +402,7 @@ def test_nonsense_beyond_all_measure_closes_nobodys_page(service, agent):
     }
     other = Agent(service.url, "sj02", agent.name)
     answers = [
-        other.report(*(other.event(n, subject=f"a{k}", **ages) for n in range(50 * k, 50 * k + 50))) for k in range(8)
+        other.report(*(other.event(n, subject=f"a{n}", **ages) for n in range(50 * k, 50 * k + 50))) for k in range(8)
     ]
     assert {answer.status for answer in answers} == {200, 422}
     assert_problem(answers[-1], 422, "total-range")
