@@ -266,14 +266,9 @@ def test_every_problem_code_is_documented():
 
 def test_every_route_is_documented():
     """The table of routes has exactly the routes of the service."""
-    served = {
-        f"{method} {route.path}"
-        for router in ROUTERS
-        for route in router.routes
-        for method in route.methods
-    }
+    served = {f"{method} {route.path}" for router in ROUTERS for route in router.routes for method in route.methods}
     documented = {name for row in rows(API) for name in quoted(row[0]) if re.match(r"(GET|POST) /", name)}
-    assert documented == served | {"POST /v1/usage", "POST /v1/usage/completeness"}
+    assert documented == served | {"POST /v1/usage", "POST /v1/usage/completeness", "POST /v1/usage/corrections"}
 
 
 def test_every_setting_is_documented_with_its_default():
