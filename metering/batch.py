@@ -166,7 +166,7 @@ def _ordinary(events: list[CloudEvent], now_us: int) -> Batch | None:
         or any(d.active_ms is not None for d in data)
         or not all(d.final for d in data)
         or set(map(len, accelerators)) != {1}
-        or max(ends) > now_us + SKEW_US
+        or max(ends) > now_us + CLOCK_US
         or min(starts) < EARLIEST_US
         or any(1000 * a > e - s for a, s, e in zip(active, starts, ends, strict=True))
     ):
