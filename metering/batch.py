@@ -14,6 +14,7 @@ from ledger.errors import Kind
 from ledger.tree import hash_leaf, root_of
 from metering.errors import MeteringError
 from metering.instants import parse_instants
+from metering.model import UsageRecord
 from metering.segment import Columns, encode, encode_columns
 from metering.wire import (
     ATTRIBUTES,
@@ -31,6 +32,8 @@ from metering.wire import (
 
 RECORDS_MAX = 10_000
 BODY_BYTES_MAX = 8 * 1024 * 1024
+CLOCK_US = 86_400_000_000
+"""A closed record that ends further ahead than a clock can be wrong is refused."""
 _BATCH: msgspec.json.Decoder[list[CloudEvent]] = msgspec.json.Decoder(list[CloudEvent])
 _RAW: msgspec.json.Decoder[list[msgspec.Raw]] = msgspec.json.Decoder(list[msgspec.Raw])
 _ONE: msgspec.json.Decoder[CloudEvent] = msgspec.json.Decoder(CloudEvent)
@@ -58,7 +61,10 @@ Part = tuple[str, int]
 
 @dataclass(slots=True)
 class Batch:
-    """Good records as parallel columns, in the order received; `position` is the place in the batch."""
+    """Good closed records as parallel columns, in the order received; `position` is the place in the batch.
+
+    `running` are checkpoints: position and canonical bytes.
+    """
 
     source: str = ""
     count: int = 0
@@ -74,6 +80,7 @@ class Batch:
     leaf: list[bytes] = field(default_factory=list)
     digest: list[bytes] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
+    running: list[tuple[int, bytes]] = field(default_factory=list)
     root: bytes = b""
 
     def root_over(self, chosen: Sequence[int]) -> bytes:
@@ -81,6 +88,21 @@ class Batch:
         if self.root and len(chosen) == len(self.digest):
             return self.root
         return root_of([self.digest[index] for index in chosen])
+
+
+def batch_of(records: Sequence[UsageRecord]) -> Batch:
+    """Records as columns, to be rated; whether they are closed makes no difference there."""
+    return Batch(
+        count=len(records),
+        position=list(range(len(records))),
+        id=[record.id for record in records],
+        account=[record.account for record in records],
+        start_us=[record.start_us for record in records],
+        end_us=[record.end_us for record in records],
+        active_ms=[record.active_ms for record in records],
+        accelerators=[tuple((part.model, part.count_milli) for part in record.accelerators) for record in records],
+        voucher=[record.voucher for record in records],
+    )
 
 
 def decode_cloudevents(body: bytes, now_us: int) -> Batch:
@@ -144,7 +166,7 @@ def _ordinary(events: list[CloudEvent], now_us: int) -> Batch | None:
         or any(d.active_ms is not None for d in data)
         or not all(d.final for d in data)
         or set(map(len, accelerators)) != {1}
-        or max(ends) > now_us + SKEW_US
+        or max(ends) > now_us + CLOCK_US
         or min(starts) < EARLIEST_US
         or any(1000 * a > e - s for a, s, e in zip(active, starts, ends, strict=True))
     ):
@@ -251,7 +273,7 @@ def _check_count(count: int) -> None:
 
 def _columns(items: Iterator[Item | Fault], now_us: int) -> Batch:
     batch = Batch()
-    latest = now_us + SKEW_US
+    latest = now_us + SKEW_US, now_us + CLOCK_US
     for item in items:
         batch.count += 1
         if isinstance(item, Fault):
@@ -274,24 +296,31 @@ def _columns(items: Iterator[Item | Fault], now_us: int) -> Batch:
 _MIXED = "一批只能来自一个 source / all records of a batch have one source"
 
 
-def _append(batch: Batch, position: int, event: CloudEvent, extensions: str, latest_us: int) -> tuple[str, str] | None:
-    """Check one event and add it to the columns; code and detail when it is refused."""
+def _append(
+    batch: Batch, position: int, event: CloudEvent, extensions: str, latest_us: tuple[int, int]
+) -> tuple[str, str] | None:
+    """Check one event and add it to the columns; code and detail when it is refused.
+
+    `latest_us` is when a checkpoint and when a closed record may end at the latest: the latter waits for a person if its
+    agent's clock runs ahead by hours.
+    """
     data = event.data
     if not is_number(event.sequence):
         return "sequence-invalid", "sequence 须为 1 至 18 位数字 / sequence must be 1 to 18 digits"
     batch.last_sequence = max(batch.last_sequence, int(event.sequence))
-    checked = interval_of(event, latest_us)
+    checked = interval_of(event, latest_us[data.final])
     if not isinstance(checked, Interval):
         return checked
-    if not data.final:
-        return "not-final", "只接受已结束的区间（final 为 true）/ only closed intervals (final true) are accepted"
     if fault := text_fault(event):
         return fault
     start_us, end_us, active_ms = checked
     leaf = encode(
         event.id, event.subject, data.job, data.attempt, start_us, end_us, active_ms, data.accelerators, data.state,
-        True, data.voucher, extensions,
+        data.final, data.voucher, extensions,
     )  # fmt: skip
+    if not data.final:
+        batch.running.append((position, leaf))
+        return None
     batch.position.append(position)
     batch.id.append(event.id)
     batch.account.append(event.subject)

@@ -6,7 +6,7 @@ Columns of int64, never float: sums that could leave int64 are done in Python in
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -91,6 +91,9 @@ class Rated:
     accounts: dict[str, AccountUsage] = field(default_factory=dict)
 
 
+_NONE: Mapping[int, str] = {}
+
+
 class _Parts(NamedTuple):
     """Cards of the chosen records: for each part its record (a place in `index`), model word and thousandths of a card."""
 
@@ -99,8 +102,8 @@ class _Parts(NamedTuple):
     count_milli: Column
 
 
-def rate(batch: Batch, tariffs: Tariffs, chosen: Sequence[int]) -> Rated:
-    """Rate the records at the chosen column indices (those that are new).
+def rate(batch: Batch, tariffs: Tariffs, chosen: Sequence[int], waiting: Mapping[int, str] = _NONE) -> Rated:
+    """Rate the records at the chosen column indices (those that are new), but for those that are `waiting` for a reason.
 
     Yuan = ⌊Σ GPU-ms × price / 3,600,000⌋ and PFLOPS·h = ⌊Σ GPU-ms × GFLOPS / 3,600⌋ in ledger units, once per record.
     """
@@ -118,8 +121,10 @@ def rate(batch: Batch, tariffs: Tariffs, chosen: Sequence[int]) -> Rated:
         _per_record(_times(milliseconds, price), parts.record, size) // MS_PER_HOUR,
         _per_record(_times(milliseconds, gflops), parts.record, size) // GFLOPS_MS_PER_COMPUTE_UNIT,
         _names(found, parts.record, size),
-        {chosen[place]: "model-unknown" for place in unknown},
+        dict(waiting) | {chosen[place]: "model-unknown" for place in unknown},
     )
+    if waiting:
+        unknown |= {place for place, index in enumerate(chosen) if index in waiting}
     for column in (rated.gpu_ms, rated.yuan, rated.compute):
         column[sorted(unknown)] = 0
     known = np.ones(size, dtype=bool)

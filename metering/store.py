@@ -114,6 +114,12 @@ async def put_source(conn: Connection, source: Source) -> None:
     await insert_rows(conn, tables.source, [row], Conflict.REPLACE)
 
 
+async def source_of(conn: Connection, urn: str) -> Source | None:
+    """The source of this URN, if it ever reported."""
+    row = (await conn.execute(select(tables.source).where(tables.source.c.urn == urn))).one_or_none()
+    return None if row is None else Source(*row)
+
+
 async def load_sources(conn: Connection) -> list[Source]:
     """Every source."""
     return [Source(*row) for row in await conn.execute(select(tables.source))]
@@ -149,6 +155,13 @@ async def load_batches(conn: Connection, after: int, limit: int) -> list[tuple[i
     query = select(tables.usage_batch).where(tables.usage_batch.c.number > after)
     rows = await conn.execute(query.order_by(tables.usage_batch.c.number).limit(limit))
     return [(row["source"], _batch(row)) for row in rows.mappings()]
+
+
+async def batch_numbered(conn: Connection, number: int) -> tuple[int, StoredBatch] | None:
+    """Source number and batch of a number."""
+    query = select(tables.usage_batch).where(tables.usage_batch.c.number == number)
+    row = (await conn.execute(query)).mappings().one_or_none()
+    return None if row is None else (row["source"], _batch(row))
 
 
 async def write_range(conn: Connection, source: int, batch: int, ids: Sequence[str]) -> None:
@@ -219,12 +232,6 @@ async def load_quarantine(conn: Connection, limit: int) -> list[dict[str, Any]]:
     """Records that wait for a person, newest first."""
     query = select(tables.quarantine).order_by(tables.quarantine.c.batch.desc(), tables.quarantine.c.position)
     return [dict(row) for row in (await conn.execute(query.limit(limit))).mappings()]
-
-
-async def count_quarantine(conn: Connection) -> dict[str, int]:
-    """Number of records that wait for a person, by centre."""
-    query = select(tables.quarantine.c.centre, func.count()).group_by(tables.quarantine.c.centre)
-    return {row[0]: row[1] for row in await conn.execute(query)}
 
 
 async def add_usage(conn: Connection, centre: str, lines: Mapping[LineKey, Line]) -> None:

@@ -6,7 +6,7 @@ range is asked for are its ids put into `usage_id`, where the ids of other batch
 
 from __future__ import annotations
 
-from sqlalchemy import Column, UniqueConstraint
+from sqlalchemy import Column, Index, UniqueConstraint
 
 from ledger.tables import BYTES, INT, TEXT, table
 
@@ -137,4 +137,39 @@ declaration = table(
     Column("declared_us", INT, nullable=False),
 )
 
-APPEND_ONLY = ("usage_batch", "usage_id", "batch_account", "declaration")
+# What was said of a record beside its report: checkpoints, corrections, decisions. The log commits to each row.
+usage_fact = table(
+    "usage_fact",
+    Column("number", INT, primary_key=True, autoincrement=False),
+    Column("source", INT, nullable=False),
+    Column("id", TEXT, nullable=False),
+    Column("kind", TEXT, nullable=False),
+    Column("revision", INT, nullable=False),
+    Column("record", BYTES, nullable=False),
+    Column("reason", TEXT, nullable=False),
+    Column("requested_by", TEXT, nullable=False),
+    Column("approved_by", TEXT, nullable=False),
+    Column("recorded_us", INT, nullable=False),
+)
+Index("usage_fact_id", usage_fact.c.source, usage_fact.c.id)
+# What counts of a record now, where that is not just its report: no bytes where it was voided; the entries it alone has.
+usage_state = table(
+    "usage_state",
+    Column("source", INT, primary_key=True),
+    Column("id", TEXT, primary_key=True),
+    Column("centre", TEXT, nullable=False),
+    Column("account", TEXT, nullable=False),
+    Column("revision", INT, nullable=False),
+    Column("record", BYTES, nullable=False),
+    Column("posted", BYTES, nullable=False),
+)
+Index("usage_state_account", usage_state.c.centre, usage_state.c.account)
+verdict = table(
+    "verdict",
+    Column("batch", INT, primary_key=True),
+    Column("position", INT, primary_key=True),
+    Column("verdict", TEXT, nullable=False),
+    Column("fact", INT, nullable=False),
+)
+
+APPEND_ONLY = ("usage_batch", "usage_id", "batch_account", "declaration", "usage_fact", "verdict")

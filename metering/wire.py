@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Meta
 
 from metering.instants import parse_instant
+from metering.model import Accelerator, UsageRecord
 
 EVENT_TYPE = "cn.suanquan.usage.interval.v1"
 TEXT_MAX = 255
@@ -101,6 +102,16 @@ def interval_of(event: CloudEvent, latest_us: int) -> Interval | tuple[str, str]
     if end_us > latest_us:
         return "in-the-future", "区间尚未结束，请检查时钟 / the interval has not ended yet; check the clock"
     return Interval(start_us, end_us, active_ms)
+
+
+def record_of(event: CloudEvent, times: Interval) -> UsageRecord:
+    """The record of an event whose times were checked."""
+    data = event.data
+    cards = tuple(Accelerator(part.model, part.count_milli) for part in data.accelerators)
+    return UsageRecord(
+        event.id, event.subject, data.job, data.attempt, times.start_us, times.end_us, times.active_ms, cards, data.state,
+        data.final, data.voucher,
+    )  # fmt: skip
 
 
 def text_fault(event: CloudEvent) -> tuple[str, str] | None:

@@ -39,6 +39,17 @@ def load_pkcs11() -> ModuleType:
     return _load("pkcs11", "suanquan[pkcs11]")
 
 
+def load_pyarrow() -> ModuleType:
+    """Columnar files.
+
+    Raises:
+        ServiceError: `library-missing`.
+
+    """
+    _load("pyarrow.parquet", "pyarrow")
+    return _load("pyarrow", "pyarrow")
+
+
 def _load(module: str, package: str) -> ModuleType:
     try:
         return importlib.import_module(module)

@@ -84,6 +84,14 @@ def allocate(total: AccountUsage, charges: Callable[[], Sequence[Charge]], purse
     return cover
 
 
+def draw_one(charge: Charge, purses: Sequence[Purse]) -> Cover:
+    """Draw one charge; lowers `available` of the purses that pay. One after another they come to what `allocate` gives."""
+    cover = Cover()
+    eligible = [purse for purse in burn_down_order(purses) if purse.covers(charge)]
+    cover.self_pay = _draw(charge, eligible, cover)
+    return cover
+
+
 def _draw_yuan(due: int, purses: Sequence[Purse], cover: Cover) -> int:
     for purse in purses:
         part = min(due, purse.available)

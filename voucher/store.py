@@ -276,6 +276,17 @@ async def bound_vouchers(conn: Connection, centre: str, accounts: Iterable[str])
     return found
 
 
+async def vouchers_of(conn: Connection, accounts: Iterable[int]) -> list[BoundVoucher]:
+    """The vouchers behind ledger accounts, whoever they are bound to."""
+    voucher = tables.voucher.c
+    columns = (voucher.jti, voucher.scheme, voucher.account, voucher.asset, voucher.from_us, voucher.until_us)
+    found: list[BoundVoucher] = []
+    for part in chunks(accounts):
+        query = select(*columns, voucher.priority, voucher.issued_us).where(voucher.account.in_(part))
+        found.extend(BoundVoucher("", *row) for row in await conn.execute(query))
+    return found
+
+
 async def spent_by_holder(conn: Connection, holder: str) -> dict[int, int]:
     """Units that a holder's vouchers have paid, by asset: what was issued, is not there any longer and did not go back."""
     voucher = tables.voucher.c

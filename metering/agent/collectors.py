@@ -209,7 +209,7 @@ def _loaded(point: EntryPoint) -> MakeCollector:
 
 
 class Collection:
-    """Every collector of a configuration, as the daemon wants it: closed records, then `done`."""
+    """Every collector of a configuration, as the daemon wants it: closed records and checkpoints, then `done`."""
 
     def __init__(self, collectors: list[Collector]) -> None:
         self._collectors = collectors
@@ -223,10 +223,12 @@ class Collection:
         for collector in self._collectors:
             try:
                 for item in collector.records():
-                    if isinstance(item, Skipped):
-                        self._note(item)
-                    else:
+                    if not isinstance(item, Skipped):
                         yield item
+                        continue
+                    self._note(item)
+                    if item.checkpoint is not None:  # cumulative: the service counts the highest
+                        yield item.checkpoint
             except (DomainError, OSError) as fault:
                 _log.error("a source was not read to its end: %s", fault)
             else:

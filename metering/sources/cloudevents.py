@@ -14,14 +14,23 @@ from typing import Any
 
 import msgspec
 
-from metering.model import Accelerator, UsageRecord
+from metering.model import UsageRecord
 from metering.sources.faults import RowFault, Skipped, running, unreadable
 from metering.sources.json_stream import BOM, JsonArray
 from metering.sources.options import SourceOptions
 from metering.sources.rows import text_lines
 from metering.sources.seen import Seen
 from metering.sources.source import Item, UsageFile
-from metering.wire import ATTRIBUTES, CloudEvent, Interval, extension_fault, interval_of, is_number, text_fault
+from metering.wire import (
+    ATTRIBUTES,
+    CloudEvent,
+    Interval,
+    extension_fault,
+    interval_of,
+    is_number,
+    record_of,
+    text_fault,
+)
 from metering.zones import INSTANT_US_MAX
 
 
@@ -82,12 +91,7 @@ def _record(members: Any) -> tuple[str, UsageRecord]:
     if fault is not None:
         raise RowFault(fault[0], fault[1].rpartition(" / ")[2])
     assert isinstance(times, Interval), "else it was refused"
-    data = event.data
-    cards = tuple(Accelerator(part.model, part.count_milli) for part in data.accelerators)
-    return event.source, UsageRecord(
-        event.id, event.subject, data.job, data.attempt, times.start_us, times.end_us, times.active_ms, cards, data.state,
-        data.final, data.voucher,
-    )  # fmt: skip
+    return event.source, record_of(event, times)
 
 
 def _event(members: Any) -> CloudEvent:

@@ -128,7 +128,8 @@ def send(
 
     options = source_options(source, map_, set_, timezone, delimiter, format_, step)
     with path.open("rb") as stream:
-        records = (item for item in read(path.name, stream, options) if not isinstance(item, Skipped))
+        items = read(path.name, stream, options)
+        records = (record for item in items if (record := item.checkpoint if isinstance(item, Skipped) else item))
         sent = _send(load_config(config), records)
     emit(sent, as_json=json)
     if sent["unsent"] or sent["parked"]:

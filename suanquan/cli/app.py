@@ -22,6 +22,7 @@ from suanquan.cli.output import emit, emit_summary, note
 from suanquan.cli.procedure import application_app, officer_app, round_app
 from suanquan.cli.scheme import app as scheme_app
 from suanquan.cli.subsidy import app as subsidy_app
+from suanquan.cli.usage import app as usage_app
 from suanquan.cli.voucher import app as voucher_app
 
 app = typer.Typer(
@@ -42,6 +43,7 @@ ledger_app.add_typer(log_app)
 db_app.command()(accept_rollback)
 keys_app.command("log")(log_keys)
 db_app.add_typer(custody_app)
+app.add_typer(usage_app, name="usage", help="用量：待核、更正、导出 / usage: waiting, corrections, exports")
 app.add_typer(ledger_app, name="ledger", help="账本 / the ledger")
 app.add_typer(db_app, name="db", help="数据库 / the database")
 app.add_typer(subsidy_app, name="subsidy", help="补贴条款 / subsidy clauses")

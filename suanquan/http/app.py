@@ -15,6 +15,7 @@ import suanquan
 from ledger.errors import DomainError
 from suanquan.http import decisions, holds, log, problem, questions, routes, status, subsidies
 from suanquan.http.completeness import post_completeness
+from suanquan.http.corrections import post_corrections
 from suanquan.http.limits import Limits
 from suanquan.http.usage import AgentKeys, post_usage
 from suanquan.portal import page
@@ -51,6 +52,7 @@ def create_app(service: Service) -> ASGIApp:
     app.state.spending = holds.Spending(service)
     for path, endpoint in holds.ROUTES.items():
         app.add_route(path, endpoint, methods=["POST"])
+    app.add_route("/v1/usage/corrections", post_corrections, methods=["POST"])
     for router in ROUTERS:
         app.include_router(router)
     app.include_router(page.router, include_in_schema=False)

@@ -11,11 +11,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ledger.amount import INT64_MAX
-from metering import signature
 from metering.completeness import Declaration
 from metering.wire import TEXT_MAX
 from suanquan.errors import ServiceError
-from suanquan.http.usage import NONCE_KEPT_US, AgentKeys
+from suanquan.http.usage import NONCE_KEPT_US, AgentKeys, signed_by
 from suanquan.service import Service
 from suanquan.use_cases.completeness import Months, declare
 
@@ -42,15 +41,7 @@ async def post_completeness(request: Request) -> Response:
     service: Service = request.app.state.service
     keys: AgentKeys = request.app.state.agent_keys
     body = await request.body()
-    await keys.refresh(request.headers.get("signature-input", ""))
-    signed = signature.verify(
-        "POST",
-        service.settings.url + request.url.path,
-        [(name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers.raw],
-        sha256(body).digest(),
-        now_s=service.now_us // 1_000_000,
-        key_of=keys.key,
-    )
+    signed = await signed_by(request, sha256(body).digest())
     new = _declarations(body)
     centre, until_us = keys.centre(signed.keyid), service.now_us + NONCE_KEPT_US
     found = await service.journal.transact(lambda tx: declare(tx, centre, signed.keyid, signed.nonce, until_us, new))

@@ -11,16 +11,18 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
-from metering import store as metering_store
+from metering.quarantine import Verdict
 from suanquan import metrics
 from suanquan.decision_keys import published
 from suanquan.errors import ServiceError
-from suanquan.http.auth import require_officer
+from suanquan.http.auth import require_identity, require_officer
 from suanquan.service import Service
 from suanquan.use_cases import issue as issuing
 from suanquan.use_cases.applications import load_committed
 from suanquan.use_cases.catalogue import find_scheme, quote, scheme_object, scheme_terms
+from suanquan.use_cases.desk import decide_waiting
 from suanquan.use_cases.overview import overview
+from suanquan.use_cases.quarantine import Decision, list_waiting, parse_place
 from suanquan.use_cases.split import SplitOrder
 from suanquan.use_cases.statement import statement
 from suanquan.use_cases.subsidies import day_of
@@ -64,6 +66,14 @@ class QuoteRequest(BaseModel):
 
     date: Annotated[date, Field(description="申请日 / day of application")]
     facts: Annotated[dict[str, Any], Field(description="已知的事实 / the facts that are known")]
+
+
+class Why(BaseModel):
+    """Why an officer decides."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    reason: Annotated[str, Field(description="理由 / reason", min_length=1, max_length=400)]
 
 
 def service_of(request: Request) -> Service:
@@ -212,8 +222,30 @@ async def get_statement(
 
 
 @officer.get("/v1/quarantine", tags=["centres"])
-async def get_quarantine(service: Opened, limit: Annotated[int, Query(ge=1, le=1000)] = 100) -> list[dict[str, Any]]:
-    """Records that wait for a person: held, in conflict or refused."""
+async def get_quarantine(
+    service: Opened,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    centre: Annotated[str | None, Query(max_length=32)] = None,
+    decided: bool = False,
+) -> list[dict[str, Any]]:
+    """Records that wait for a person: held, in conflict or refused; with `decided` those with a verdict too."""
     async with service.database.read() as connection:
-        rows = await metering_store.load_quarantine(connection, limit)
-    return [{name: row[name] for name in ("centre", "id", "status", "code", "batch", "position")} for row in rows]
+        return await list_waiting(connection, centre=centre, limit=limit, every=decided)
+
+
+@officer.post("/v1/quarantine/{place}/release", tags=["centres"])
+async def post_release(place: Name, why: Why, request: Request, service: Opened) -> dict[str, Any]:
+    """Rate and post a record that waits, by the time of its usage; once."""
+    return await _decide(place, Verdict.RELEASE, why, request, service)
+
+
+@officer.post("/v1/quarantine/{place}/drop", tags=["centres"])
+async def post_drop(place: Name, why: Why, request: Request, service: Opened) -> dict[str, Any]:
+    """Leave a record that waits unrated; it is kept with the reason."""
+    return await _decide(place, Verdict.REJECT, why, request, service)
+
+
+async def _decide(place: str, verdict: Verdict, why: Why, request: Request, service: Service) -> dict[str, Any]:
+    _, person = await require_identity(request)
+    decision = Decision(parse_place(place), verdict, person, why.reason)
+    return await decide_waiting(service.journal, service.rules, decision)

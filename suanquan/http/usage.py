@@ -56,6 +56,26 @@ class AgentKeys:
         return self._keys[kid][1]
 
 
+async def signed_by(request: HttpRequest, digest: bytes) -> signature.SignatureInput:
+    """Who signed a request with a body of this digest.
+
+    Raises:
+        SignatureError: see `signature.verify`.
+
+    """
+    service: Service = request.app.state.service
+    keys: AgentKeys = request.app.state.agent_keys
+    await keys.refresh(request.headers.get("signature-input", ""))
+    return signature.verify(
+        "POST",
+        service.settings.url + request.url.path,
+        [(name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers.raw],
+        digest,
+        now_s=service.now_us // 1_000_000,
+        key_of=keys.key,
+    )
+
+
 async def post_usage(request: HttpRequest) -> Response:
     """Accept one signed batch; the answer is a promise, given after the durable commit."""
     service: Service = request.app.state.service
@@ -69,15 +89,7 @@ async def post_usage(request: HttpRequest) -> Response:
         )
     body = await request.body()
     digest = sha256(body).digest()
-    await keys.refresh(request.headers.get("signature-input", ""))
-    signed = signature.verify(
-        "POST",
-        service.settings.url + request.url.path,
-        [(name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers.raw],
-        digest,
-        now_s=service.now_us // 1_000_000,
-        key_of=keys.key,
-    )
+    signed = await signed_by(request, digest)
     batch = await service.decoder.decode(body, service.now_us)
     about = Request(
         keys.centre(signed.keyid),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from itertools import islice
 from operator import lt
 from typing import NamedTuple
@@ -22,7 +23,10 @@ from metering.errors import MeteringError
 from metering.rating import Rated, Tariffs, rate
 from metering.signature import SignatureError
 from metering.store import Source, StoredBatch
+from suanquan.use_cases.apart import Apart, set_apart, waiting_of
 from suanquan.use_cases.postings import About, post_batch
+from suanquan.use_cases.settle import Said, settle
+from suanquan.use_cases.shares import Terms
 from voucher.scheme import Series
 
 RECEIPT_TYPE = "usage-receipt+jwt"
@@ -63,6 +67,7 @@ class Result(msgspec.Struct, omit_defaults=True):
     status: str
     code: str = ""
     detail: str = ""
+    checkpoint: bool = False
 
 
 class Answer(msgspec.Struct):
@@ -79,10 +84,14 @@ class Answer(msgspec.Struct):
 
 
 class _Stored(msgspec.Struct):
-    """An answer as kept: results other than `accepted` by position; accepted ids stand in the segment."""
+    """An answer as kept: results by position but for reports that were accepted, whose ids stand in the segment.
+
+    `apart` are ids in the segment that were settled on their own.
+    """
 
     others: dict[int, Result]
     receipt: str
+    apart: list[str] = []
 
 
 async def ingest(tx: Transaction, request: Request, batch: Batch, rules: Rules, issuer: Issuer) -> Answer:
@@ -95,21 +104,27 @@ async def ingest(tx: Transaction, request: Request, batch: Batch, rules: Rules, 
     conn, now_us = tx.connection, tx.now_ns // 1000
     if not await metering_store.use_nonce(conn, request.kid, request.nonce, request.nonce_until_us):
         raise SignatureError("nonce-replayed", "该签名请求已被使用", "this signed request was used before")
-    _check_source(batch.source, request.centre)
+    check_source(batch.source, request.centre)
     source = await metering_store.open_source(conn, batch.source, request.centre)
     earlier = await metering_store.load_batch(conn, source.number, request.key)
     if earlier is not None:
         return _again(earlier, request)
     others = {fault.position: Result(fault.id, "rejected", fault.code, fault.detail) for fault in batch.faults}
     new = await _new(tx, source, batch, others)
-    rated = rate(batch, rules.tariffs(request.centre), new)
-    _check_range(rated)
-    for index, code in rated.held.items():
+    terms = Terms(request.centre, rules.tariffs(request.centre), rules.schemes)
+    apart = await set_apart(tx, source, batch, new, terms)
+    waiting = await waiting_of(tx, request.centre, batch, terms.tariffs)
+    rated = _rate(batch, new, apart, waiting, terms)
+    for index, code in (rated.held | apart.held).items():
         others[batch.position[index]] = Result(batch.id[index], "held", code)
+    for position, (name, status, code) in apart.checkpoints.items():
+        others[position] = Result(name, status, code, checkpoint=True)
     number = await metering_store.next_batch_number(conn)
     log_first, root = tx.size, batch.root_over(new)
     about = About(request.centre, request.kid, request.body_digest, number, batch.source, root, rules.ruleset)
-    await post_batch(tx, about, batch, rated, rules.schemes)
+    await post_batch(tx, about, batch, rated, rules.schemes, told=bool(new or apart.changes))
+    actor = sha256(request.kid.encode()).digest()[:8]
+    await settle(tx, Said(request.body_digest, actor, rules.ruleset), source, terms, apart.changes)
     receipt = jws.sign(
         {
             "iss": issuer.name,
@@ -127,15 +142,21 @@ async def ingest(tx: Transaction, request: Request, batch: Batch, rules: Rules, 
     )
     stored = StoredBatch(
         number, request.key, request.body_digest, now_us, batch.count, root, log_first, tx.size,
-        segment.pack([batch.leaf[index] for index in new]), msgspec.msgpack.encode(_Stored(others, receipt)),
+        segment.pack([batch.leaf[index] for index in new]), msgspec.msgpack.encode(_Stored(others, receipt, [batch.id[at] for at in sorted(apart.indices)])),
     )  # fmt: skip
-    answer = _answer(stored, (batch.id[index] for index in new if index not in rated.held))
-    await _write(tx, source, batch, rated, stored, answer)
+    held = rated.held.keys() | apart.held.keys()
+    answer = _answer(stored, (batch.id[index] for index in new if index not in held))
+    await _write(tx, source, batch, (new, rated), stored, answer)
     return answer
 
 
-def _check_source(urn: str, centre: str) -> None:
-    """`urn:centre:<id>:agent:<name>`: whose centre it is comes from the key, never from the body."""
+def check_source(urn: str, centre: str) -> None:
+    """`urn:centre:<id>:agent:<name>`: whose centre it is comes from the key, never from the body.
+
+    Raises:
+        MeteringError: `foreign-source`.
+
+    """
     parts = urn.split(":")
     ours = len(parts) == 5 and parts[:4] == ["urn", "centre", centre, "agent"] and parts[4]
     if not (ours and urn.isprintable()):
@@ -145,6 +166,19 @@ def _check_source(urn: str, centre: str) -> None:
             f"this key may report only for urn:centre:{centre}:agent:…",
             kind=Kind.NOT_ALLOWED,
         )
+
+
+def _rate(batch: Batch, new: list[int], apart: Apart, waiting: dict[int, str], terms: Terms) -> Rated:
+    """Rate what the batch posts together: new reports that need not wait and are not settled on their own."""
+    for index in apart.indices & waiting.keys():
+        apart.held.setdefault(index, waiting[index])
+    names = {batch.id[index] for index in apart.held}
+    apart.changes = [change for change in apart.changes if change.kind != "report" or change.id not in names]
+    chosen = [index for index in new if index not in apart.indices] if apart.indices else new
+    held = {index: waiting[index] for index in chosen if index in waiting} if waiting else {}
+    rated = rate(batch, terms.tariffs, chosen, held)
+    _check_range(rated)
+    return rated
 
 
 def _check_range(rated: Rated) -> None:
@@ -162,7 +196,7 @@ async def _new(tx: Transaction, source: Source, batch: Batch, others: dict[int, 
     Ids that ascend above every id the source has sent need no look-up.
     """
     ids = batch.id
-    if _ascends(source, ids):
+    if not ids or (not batch.running and _ascends(source, ids)):
         return list(range(len(ids)))
     await metering_store.index_ranges(tx.connection, source.number, min(ids), max(ids))
     known = await metering_store.known_ids(tx.connection, source.number, ids)
@@ -185,10 +219,10 @@ _CONFLICT = (
 
 
 async def _write(
-    tx: Transaction, source: Source, batch: Batch, rated: Rated, stored: StoredBatch, answer: Answer
+    tx: Transaction, source: Source, batch: Batch, taken: tuple[list[int], Rated], stored: StoredBatch, answer: Answer
 ) -> None:
     """Everything about the batch that is not a posting."""
-    conn, new = tx.connection, rated.index
+    conn, (new, rated) = tx.connection, taken
     await metering_store.write_batch(conn, source.number, stored)
     ids = [batch.id[index] for index in new]
     if ids and _ascends(source, ids):
@@ -202,13 +236,14 @@ async def _write(
     counts = {name: getattr(answer, name) for name in ("accepted", "duplicate", "conflict", "rejected", "held")}
     await metering_store.add_statuses(conn, source.centre, counts)
     await metering_store.write_quarantine(conn, _quarantine(source.centre, batch, stored, answer))
+    running = [result.id for result in answer.results if result.checkpoint]
     starts, ends = ([column[index] for index in new] for column in (batch.start_us, batch.end_us))
     await metering_store.put_source(
         conn,
         replace(
             source,
             last_sequence=max(source.last_sequence, batch.last_sequence),
-            last_id=max([source.last_id, *ids]),
+            last_id=max([source.last_id, *ids, *running]),
             first_us=min([source.first_us or min(starts, default=0), *starts]),
             last_us=max([source.last_us, *ends]),
             received_us=stored.received_us,
@@ -223,7 +258,7 @@ def _quarantine(
     if len(answer.results) == answer.accepted + answer.duplicate:
         return []
     leaves: dict[int, bytes] = dict(zip(batch.position, batch.leaf, strict=True))
-    leaves |= {fault.position: fault.raw for fault in batch.faults}
+    leaves |= dict(batch.running) | {fault.position: fault.raw for fault in batch.faults}
     return [
         (stored.number, position, centre, result.id, result.status, result.code, leaves[position])
         for position, result in enumerate(answer.results)
@@ -240,7 +275,7 @@ def _again(earlier: StoredBatch, request: Request) -> Answer:
             kind=Kind.CONFLICT,
         )
     others = msgspec.msgpack.decode(earlier.answer, type=_Stored).others
-    held = {result.id for result in others.values() if result.status == "held"}
+    held = {result.id for result in others.values() if result.status == "held" and not result.checkpoint}
     ids = (segment.decode(leaf).id for leaf in segment.unpack(earlier.segment))
     return _answer(earlier, (name for name in ids if name not in held))
 
@@ -253,7 +288,7 @@ def _answer(stored: StoredBatch, accepted: Iterable[str]) -> Answer:
         [kept.others.get(position) or next(rest) for position in range(stored.records)] if kept.others else [*rest]
     )
     counts = Counter(result.status for result in kept.others.values())
-    counts["accepted"] = stored.records - len(kept.others)
+    counts["accepted"] += stored.records - len(kept.others)
     return Answer(
         str(stored.number), counts["accepted"], counts["duplicate"], counts["conflict"], counts["rejected"],
         counts["held"], results, kept.receipt,

@@ -10,6 +10,7 @@ from ledger.amount import ASSETS_BY_NUMBER, Asset
 from ledger.changes import LogHead
 from ledger.log_store import SignedHead
 from ledger.sql import Connection
+from metering import fate_store as fates
 from metering import store as metering_store
 from suanquan.catalog import Catalog
 from suanquan.use_cases.completeness import gaps_of
@@ -93,7 +94,7 @@ async def overview(conn: Connection, catalog: Catalog) -> Overview:
         schemes,
         centres,
         redeemed,
-        await metering_store.count_quarantine(conn),
+        await fates.count_waiting(conn),
         head,
         await log_store.newest_head(conn),
         await log_store.newest_head(conn, witnessed=True),

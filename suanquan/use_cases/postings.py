@@ -36,21 +36,26 @@ class About(NamedTuple):
     ruleset: bytes
 
 
-async def post_batch(tx: Transaction, about: About, batch: Batch, rated: Rated, schemes: Mapping[str, Series]) -> None:
-    """One entry per account: its vouchers and self-pay against the centre's receivable."""
-    purses = await _purses(tx, about.centre, rated.accounts, schemes)
+async def post_batch(
+    tx: Transaction, about: About, batch: Batch, rated: Rated, schemes: Mapping[str, Series], *, told: bool
+) -> None:
+    """One entry per account: its vouchers and self-pay against the centre's receivable.
+
+    A batch with records that post nothing here (`told`: it has any) is in the log all the same.
+    """
+    purses = await purses_of(tx, about.centre, rated.accounts, schemes)
     places = _places(batch, rated)
     covers = {
         account: allocate(total, partial(_charges, batch, rated, places, account), purses[account])
         for account, total in rated.accounts.items()
     }
-    accounts = await _open_accounts(tx, about.centre, covers)
+    accounts = await open_accounts(tx, about.centre, covers.items())
     postings = [
         (account, legs)
         for account, cover in covers.items()
-        for legs in _entries(about.centre, account, cover, accounts)
+        for legs in entries_of(about.centre, account, cover, accounts)
     ]
-    if not postings and rated.index:  # all held, or worth nothing: what was reported is in the log all the same
+    if not postings and told:
         postings = [("", ())]
     await tx.append(_events(tx, about, postings), fresh=True)
     await voucher_store.add_redeemed(tx.connection, about.centre, _redeemed(covers.values(), purses.values()))
@@ -59,7 +64,7 @@ async def post_batch(tx: Transaction, about: About, batch: Batch, rated: Rated, 
 def _events(tx: Transaction, about: About, postings: list[tuple[str, tuple[Leg, ...]]]) -> list[Event]:
     """Events of a batch: what they share is encoded once, for a batch may post to thousands of accounts."""
     salts = tx.entropy(32 * len(postings))
-    prefix = (tx.now_ns // 1_000_000).to_bytes(6)
+    now_us = tx.now_ns // 1000
     actor = sha256(about.kid.encode()).digest()[:8]
     shared = {"batch": about.number, "root": about.root, "source": about.source, "type": "usage"}
     # Deterministic CBOR (RFC 8949 §4.2.1) sorts keys by length first, so that the account stands last.
@@ -67,7 +72,7 @@ def _events(tx: Transaction, about: About, postings: list[tuple[str, tuple[Leg, 
     return [
         Event(
             EntryKind.POST if legs else EntryKind.NOTE,
-            prefix + tx.keyed(b"%d %d %s" % (about.number, at, account.encode()))[:10],
+            batch_event_id(tx, now_us, about.number, at, account),
             about.body_digest,
             legs,
             ruleset=about.ruleset,
@@ -77,6 +82,11 @@ def _events(tx: Transaction, about: About, postings: list[tuple[str, tuple[Leg, 
         )
         for at, (account, legs) in enumerate(postings)
     ]
+
+
+def batch_event_id(tx: Transaction, received_us: int, batch: int, at: int, account: str) -> bytes:
+    """Id of the entry that a batch posts as its `at`th, for an account: only this ledger can tell whose it is."""
+    return (received_us // 1000).to_bytes(6) + tx.keyed(b"%d %d %s" % (batch, at, account.encode()))[:10]
 
 
 def _redeemed(covers: Iterable[Cover], purses: Iterable[Iterable[Purse]]) -> Counter[str]:
@@ -128,7 +138,7 @@ async def _bound(tx: Transaction, centre: str, accounts: Iterable[str]) -> list[
     return [row for account in accounts for row in memo[account]]
 
 
-async def _purses(
+async def purses_of(
     tx: Transaction, centre: str, accounts: Iterable[str], schemes: Mapping[str, Series]
 ) -> dict[str, list[Purse]]:
     """Vouchers that may pay, by account, with what they still hold."""
@@ -151,44 +161,54 @@ async def _purses(
     return purses
 
 
-def receivable_name(centre: str) -> str:
-    """Account of what a centre is owed, in yuan."""
+def receivable(centre: str) -> str:
+    """Account of what a centre is owed for usage."""
     return f"centre/{centre}/receivable"
 
 
-def compute_name(centre: str) -> str:
-    """Account of the compute that vouchers paid a centre for."""
+def compute_received(centre: str) -> str:
+    """Account of the compute that vouchers gave a centre."""
     return f"centre/{centre}/compute"
 
 
-def _self_pay(centre: str, account: str) -> str:
+def self_pay(centre: str, account: str) -> str:
+    """Account of what an account of a centre owes itself."""
     return f"self-pay/{centre}/{account}"
 
 
-def _in_kind(scheme: str) -> str:
+def in_kind(scheme: str) -> str:
+    """Account of what a scheme owes for compute given in kind."""
     return f"scheme/{scheme}/in-kind"
 
 
-async def _open_accounts(tx: Transaction, centre: str, covers: Mapping[str, Cover]) -> dict[str, Account]:
-    wanted = [(receivable_name(centre), CNY, None)]
-    if any(cover.compute for cover in covers.values()):
-        wanted.append((compute_name(centre), COMPUTE, None))
-    for account, cover in covers.items():
+def scheme_in_kind(name: str) -> str | None:
+    """Scheme of an account of `in_kind`; None for any other account."""
+    head, _, tail = in_kind("\0").partition("\0")
+    return name[len(head) : -len(tail)] if name.startswith(head) and name.endswith(tail) else None
+
+
+async def open_accounts(tx: Transaction, centre: str, covers: Iterable[tuple[str, Cover]]) -> dict[str, Account]:
+    """Accounts that these covers of accounts are posted to, by name."""
+    covers = list(covers)
+    wanted = [(receivable(centre), CNY, None)]
+    if any(cover.compute for _, cover in covers):
+        wanted.append((compute_received(centre), COMPUTE, None))
+    for account, cover in covers:
         if cover.self_pay:
-            wanted.append((_self_pay(centre, account), CNY, None))
-        wanted.extend((_in_kind(scheme), CNY, None) for scheme in cover.in_kind)
+            wanted.append((self_pay(centre, account), CNY, None))
+        wanted.extend((in_kind(scheme), CNY, None) for scheme in cover.in_kind)
     return await tx.open(list(dict.fromkeys(wanted)))
 
 
-def _entries(centre: str, account: str, cover: Cover, accounts: Mapping[str, Account]) -> list[tuple[Leg, ...]]:
+def entries_of(centre: str, account: str, cover: Cover, accounts: Mapping[str, Account]) -> list[tuple[Leg, ...]]:
     """Legs of an account's entry; more than one entry only when more vouchers pay than an entry has legs."""
     yuan = [Leg(number, Side.DEBIT, units) for number, units in cover.yuan.items()]
     if cover.self_pay:
-        yuan.append(debit(accounts[_self_pay(centre, account)].number, cover.self_pay))
-    yuan.extend(debit(accounts[_in_kind(scheme)].number, units) for scheme, units in cover.in_kind.items() if units)
+        yuan.append(debit(accounts[self_pay(centre, account)].number, cover.self_pay))
+    yuan.extend(debit(accounts[in_kind(scheme)].number, units) for scheme, units in cover.in_kind.items() if units)
     compute = [debit(number, units) for number, units in cover.compute.items()]
     parts: list[tuple[Leg, ...]] = []
-    for legs, name in ((yuan, receivable_name(centre)), (compute, compute_name(centre))):
+    for legs, name in ((yuan, receivable(centre)), (compute, compute_received(centre))):
         for at in range(0, len(legs), LEGS_PER_ENTRY):
             part = legs[at : at + LEGS_PER_ENTRY]
             parts.append((*part, credit(accounts[name].number, sum(leg.amount for leg in part))))

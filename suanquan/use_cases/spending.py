@@ -29,7 +29,7 @@ from metering.signature import SignatureError
 from metering.store import nonce_rows
 from metering.zones import rfc3339
 from suanquan.use_cases.ingest import Issuer, Request
-from suanquan.use_cases.postings import compute_name, receivable_name
+from suanquan.use_cases.postings import compute_received, receivable
 from suanquan.use_cases.spend_acts import Act, Capture, Faulty, Hold, Release
 from voucher import hold_store, store
 from voucher.errors import VoucherError
@@ -275,7 +275,7 @@ async def _reserve(tx: Transaction, request: Request, act: Hold, hold: str, even
     account = (await tx.accounts_by_number([voucher.account]))[voucher.account]
     if not voucher.multi_use and (account.debits_posted or account.debits_held):
         raise VoucherError("single-use", "此券只能用一次", "this voucher is used once only", kind=Kind.CONFLICT)
-    name = (receivable_name if voucher.asset == CNY else compute_name)(request.centre)
+    name = (receivable if voucher.asset == CNY else compute_received)(request.centre)
     payee = (await tx.open([(name, voucher.asset, None)]))[name]
     through = await _count(tx, act)
     payload = {"type": "hold", "hold": hold, "jti": voucher.jti, "ref": act.shown.reference}

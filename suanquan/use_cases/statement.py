@@ -6,21 +6,30 @@ from typing import Any
 
 from ledger.amount import CNY, format_units
 from ledger.sql import Connection
+from metering import fate_store as fates
 from metering import segment
 from metering import store as metering_store
+from metering.completeness import Completeness, Declaration, State, completeness_finding
+from metering.fate_store import State as FateState
 from metering.model import UsageRecord
 from metering.rating import Tariffs, rate_one
 from metering.zones import rfc3339
 from suanquan.catalog import Catalog
+from suanquan.use_cases.completeness import months_of
 
 BATCHES_PER_PAGE = 5
 
 
 async def statement(conn: Connection, catalog: Catalog, centre: str, account: str, before: int) -> dict[str, Any]:
-    """Totals of an account and the lines of its newest batches below number `before`."""
+    """Totals of an account, how complete they are, and the lines of its newest batches below number `before`.
+
+    `settled` are records of which more is known than their report: what they say there is what the totals count.
+    """
     totals = await metering_store.usage_by(conn, "month", "model", centre=centre, account=account)
     segments = await metering_store.account_segments(conn, centre, account, before, BATCHES_PER_PAGE)
     tariffs = catalog.tariffs(centre)
+    states = await fates.account_states(conn, centre, account)
+    months = {month: found for (month, name), found in (await months_of(conn, centre)).items() if name == account}
     lines = [
         _line(record, number, tariffs)
         for number, data in segments
@@ -40,9 +49,33 @@ async def statement(conn: Connection, catalog: Catalog, centre: str, account: st
             }
             for row in totals
         ],
+        "completeness": [
+            _completeness(month, account, months.get(month))
+            for month in sorted(months.keys() | {r["month"] for r in totals})
+        ],
+        "settled": [_settled(state, tariffs) for state in states],
         "lines": lines,
         "next": segments[-1][0] if len(segments) == BATCHES_PER_PAGE else None,
     }
+
+
+def _completeness(month: int, account: str, found: tuple[Declaration, Completeness] | None) -> dict[str, Any]:
+    """Whether a month is all there: what the centre declared against what arrived; a gap is said in words."""
+    result = found[1] if found else Completeness(State.UNDECLARED)
+    finding = completeness_finding(result, month, account)
+    said = {"month": f"{month // 100}-{month % 100:02d}", "state": result.state.value}
+    missing = {"segments": result.segments, "gpu_ms": str(result.gpu_ms)}
+    return said | {"missing": missing} | ({"detail": f"{finding.zh} / {finding.en}"} if finding else {})
+
+
+def _settled(state: FateState, tariffs: Tariffs) -> dict[str, Any]:
+    """A record that was corrected, released, or runs: it counts as said here, whatever a line says of it."""
+    shown: dict[str, Any] = {"id": state.id, "revision": state.revision}
+    if not state.record:
+        return shown | {"state": "VOIDED", "gpu_ms": 0, "yuan": "0"}
+    line = _line(segment.decode(state.record), 0, tariffs)
+    del line["batch"]
+    return shown | line
 
 
 def _line(record: UsageRecord, batch: int, tariffs: Tariffs) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from suanquan.db import audit
 from suanquan.use_cases import verify_projections as projections
 from suanquan.use_cases.verify_decisions import DecisionsTold, verify_decisions
 from suanquan.use_cases.verify_procedure import ProcedureTold, verify_procedure
-from suanquan.use_cases.verify_usage import BatchesTold, note_batch, verify_usage
+from suanquan.use_cases.verify_usage import UsageTold, note_usage, verify_usage
 from suanquan.use_cases.watch import view_of_projections
 
 PAGE = 2_048
@@ -51,8 +51,8 @@ class _Pass:
     erased: dict[int, tuple[int | None, int]]
     replay: Replay = field(default_factory=Replay)
     indexes: projections.Indexes = field(default_factory=projections.Indexes)
-    batches: BatchesTold = field(default_factory=dict)
     decisions: DecisionsTold = field(default_factory=DecisionsTold)
+    usage: UsageTold = field(default_factory=lambda: UsageTold({}, {}))
     procedure: ProcedureTold = field(default_factory=ProcedureTold)
     unnamed: set[int] = field(default_factory=set)
     payloads: int = 0
@@ -160,7 +160,7 @@ class _Pass:
             return _PAYLOAD.at(where)
         if row.body is not None:
             self.payloads += 1
-            note_batch(row.body, row.leaf[52:84], self.batches)
+            note_usage(row.body, row.leaf[52:84], self.usage)
             self.decisions.note(row.body, row.event_id)
             self.procedure.note(row.body, row.event_id)
         return None
@@ -192,7 +192,7 @@ async def verify_ledger(conn: Connection, progress: Progress) -> dict[str, Any]:
     over = _Pass(conn, head, await audit.erasures(conn))
     records, fault = 0, await over.run(progress)
     if fault is None:
-        records, fault = await verify_usage(conn, over.batches, erasures=bool(over.erased))
+        records, fault = await verify_usage(conn, over.usage, erasures=bool(over.erased))
         fault = fault or await verify_decisions(conn, over.decisions)
     return _report(over.replay, records, fault)
 

@@ -12,11 +12,13 @@ from ledger.errors import DomainError
 from ledger.sql import Connection
 from ledger.standing import Fault
 from ledger.tree import hash_leaf, root_of
+from metering import fate_store as fates
 from metering import segment
 from metering import store as metering_store
 from metering.store import DIGEST_BYTES, PLACES
 
 BATCHES_PAGE = 20
+FACTS_PAGE = 1000
 
 
 class BatchTold(NamedTuple):
@@ -28,11 +30,19 @@ class BatchTold(NamedTuple):
 
 
 BatchesTold = dict[int, set[BatchTold]]
+FactsTold = dict[int, set[tuple[str, bytes]]]
 
 
-def note_batch(body: bytes, digest: bytes, batches: BatchesTold) -> None:
-    """Collect what the payload of an entry says about a batch."""
-    if not body.startswith(b"\xa5"):  # only usage payloads are maps of five members
+class UsageTold(NamedTuple):
+    """What the log says of batches, and of facts: source and digest."""
+
+    batches: BatchesTold
+    facts: FactsTold
+
+
+def note_usage(body: bytes, digest: bytes, told: UsageTold) -> None:
+    """Collect what the payload of an entry says about a batch or a fact."""
+    if not body.startswith((b"\xa4", b"\xa5")):  # only usage payloads are maps of four or five members
         return
     try:
         content = cbor2.loads(body)
@@ -40,20 +50,39 @@ def note_batch(body: bytes, digest: bytes, batches: BatchesTold) -> None:
         return  # a payload of another kind that begins with the same byte
     match content:
         case {"type": "usage", "batch": int(number), "root": bytes(root), "source": str(source)}:
-            batches.setdefault(number, set()).add(BatchTold(root, digest, source))
+            told.batches.setdefault(number, set()).add(BatchTold(root, digest, source))
+        case {"type": "usage-fact", "fact": int(number), "digest": bytes(of_fact), "source": str(source)}:
+            told.facts.setdefault(number, set()).add((source, of_fact))
 
 
-async def verify_usage(conn: Connection, told: BatchesTold, *, erasures: bool) -> tuple[int, Fault | None]:
+async def verify_usage(conn: Connection, told: UsageTold, *, erasures: bool) -> tuple[int, Fault | None]:
     """Number of records found sound, and the first fault. After erasures the log may be silent about a batch."""
     records = in_table = 0
-    async for found in _check_batches(conn, told, erasures=erasures):
+    async for found in _check_batches(conn, told.batches, erasures=erasures):
         if isinstance(found, Fault):
             return records, found
         records += found.records
         in_table += found.in_table
     if in_table != await metering_store.count_ids(conn):
         return records, Fault("usage_id", "记录编号表中有多余的行", "the table of ids holds rows of no batch")
-    return records, None
+    return records, await _check_facts(conn, told.facts, erasures=erasures)
+
+
+async def _check_facts(conn: Connection, told: FactsTold, *, erasures: bool) -> Fault | None:
+    """Every fact is as the log commits to it, and none that the log speaks of is missing."""
+    sources = {source.number: source.urn for source in await metering_store.load_sources(conn)}
+    after = 0
+    while facts := await fates.load_facts(conn, after, FACTS_PAGE):
+        for fact in facts:
+            is_ = {(sources.get(fact.source, ""), fact.digest)}
+            if told.pop(fact.number, is_ if erasures else set()) != is_:
+                return Fault(
+                    f"usage_fact {fact.number}", "用量事实与日志不符", "the fact is not what the log commits to"
+                )
+        after = facts[-1].number
+    if told:
+        return Fault(f"usage_fact {min(told)}", "日志提到的事实不存在", "the log speaks of a fact that is not there")
+    return None
 
 
 class _Checked(NamedTuple):

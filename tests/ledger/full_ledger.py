@@ -9,14 +9,18 @@ from ledger.checkpoint import Checkpoint
 from ledger.entry import EntryKind
 from ledger.store import load_entries
 from metering.batch import decode_cloudevents
+from metering.quarantine import Verdict
 from suanquan.catalog import load_catalog
 from suanquan.db.place import Place
 from suanquan.home import Home
 from suanquan.office import load_office
 from suanquan.use_cases.decisions import decide
+from suanquan.use_cases.desk import Amendment, amend, decide_waiting
 from suanquan.use_cases.ingest import Issuer, Request, Rules, ingest
 from suanquan.use_cases.issue import Order, issue
 from suanquan.use_cases.procedure import Proceedings
+from suanquan.use_cases.quarantine import Decision
+from suanquan.use_cases.quarantine import Place as Waiting
 from suanquan.use_cases.setup import bind_account, register_centre
 from tests.back_ends import rows
 from tests.ledger.desk import Desk, codes, gathered, make_ledger
@@ -78,7 +82,7 @@ STORY = """
 """
 
 
-def body(centre: str, first: int, count: int, model: str = "H800") -> bytes:
+def body(centre: str, first: int, count: int, model: str = "H800", *, final: bool = True) -> bytes:
     """A batch of one-hour jobs of three accounts."""
     return json.dumps(
         [
@@ -98,7 +102,7 @@ def body(centre: str, first: int, count: int, model: str = "H800") -> bytes:
                     "active_s": 3600,
                     "accelerators": [{"model": model, "count_milli": 8000}],
                     "state": "COMPLETED",
-                    "final": True,
+                    "final": final,
                 },
             }
             for at in range(first, first + count)
@@ -124,6 +128,13 @@ async def send(desk: Desk, centre: str, content: bytes) -> None:
     await desk.journal.transact(lambda tx: ingest(tx, about, batch, RULES, issuer))
 
 
+async def revise(desk: Desk, name: str) -> None:
+    """Revise a record of sj01, as two persons of the office do."""
+    await amend(
+        desk.journal, RULES, Amendment("urn:centre:sj01:agent:a", name, "甲", "多计", "乙", changes={"active_ms": 5})
+    )
+
+
 async def fill(path: Place) -> None:
     """Centres, bindings, vouchers of both units, usage of two centres, entries of every kind, a full tile, a checkpoint."""
     desk = Desk(path)
@@ -140,6 +151,10 @@ async def fill(path: Place) -> None:
         await send(desk, "sj01", body("sj01", 8, 7))
         await send(desk, "sj01", body("sj01", 0, 3))
         await send(desk, "sj02", body("sj02", 50, 3, model="unheard-of"))
+        await send(desk, "sj02", body("sj02", 60, 2, final=False))
+        await revise(desk, "job-00001")
+        waits = Decision(Waiting(5, 1), Verdict.REJECT, "甲", "无此型号")
+        await decide_waiting(desk.journal, RULES, waits)
         book = await desk.play(
             STORY.format(soon=desk.now_ns + 10**5, later=desk.now_ns + 10**9, ended=desk.now_ns - 10)
         )

@@ -74,6 +74,7 @@ COVERED = {
         ("id", "applicant", "decided_us", "corrects", "event_id", "record", "facts"), "decision SQD-"
     ),
     "decision_document": dict.fromkeys(("sha256", "body"), "decision_document"),
+    "usage_fact": dict.fromkeys(metadata.tables["usage_fact"].columns.keys(), "usage_fact"),
     "procedure_step": dict.fromkeys(metadata.tables["procedure_step"].columns.keys(), "procedure_step"),
     "support_claim": dict.fromkeys(metadata.tables["support_claim"].columns.keys(), "support_claim"),
 }
@@ -95,6 +96,9 @@ UNCOVERED = {
     "redeemed": SUMS,
     "batch_account": SUMS,
     "quarantine": "records that wait for a person, and are not part of the ledger yet",
+    "usage_state": "what counts now, folded from batches and facts",
+    "declaration": "what a centre says of its months; compared with what arrived, and no part of the ledger",
+    "verdict": "which decision closed a record that waited; the decision is a fact, the money is in the log",
     "centre": REGISTER,
     "capacity": REGISTER,
     "agent_key": REGISTER,
@@ -122,11 +126,12 @@ CHANGES = [
 ROWS = {
     "usage_batch": "WHERE log_size > log_first",
     "id_range": "WHERE indexed = 0",
+    "usage_fact": "WHERE kind = 'revise'",
     "balance": "WHERE account NOT IN (SELECT account FROM erased WHERE account IS NOT NULL)",
     "erased": "WHERE account IS NOT NULL",
     "decision": "WHERE corrects IS NOT NULL",
 }
-"""Rows to choose from: a batch without new records has no entry, and a range whose ids are listed says nothing more. The
+"""Rows to choose from: a fact without an empty value; a batch without new records has no entry, and a range whose ids are listed says nothing more. The
 limits of an account went with its name, if that was erased."""
 
 

@@ -62,7 +62,9 @@ def test_every_record_of_a_batch_has_one_fate(batch):
         assert error.code == "source-missing"  # noqa: PT017 -- a refusal is one of two right ends
         return
     assert found.count == len(batch)
-    assert sorted(found.position + [fault.position for fault in found.faults]) == list(range(len(batch)))
+    running = [place for place, _ in found.running]
+    assert sorted(found.position + running + [fault.position for fault in found.faults]) == list(range(len(batch)))
+    assert all(decode(leaf).final is batch[place]["data"]["final"] is False for place, leaf in found.running)
     assert {fault.code for fault in found.faults} <= CODES
     for index, place in enumerate(found.position):
         record, event = decode(found.leaf[index]), batch[place]
@@ -74,7 +76,7 @@ def test_every_record_of_a_batch_has_one_fate(batch):
 
 CODES = {
     *("not-an-event", "member-missing", "member-invalid", "source-mixed", "sequence-invalid", "time-invalid"),
-    *("active-invalid", "end-before-start", "active-exceeds-interval", "in-the-future", "not-final", "text-invalid"),
+    *("active-invalid", "end-before-start", "active-exceeds-interval", "in-the-future", "text-invalid"),
 }
 
 
@@ -97,7 +99,7 @@ def test_no_bytes_do_any_harm(batch, data):
     except MeteringError as error:
         assert error.code in {"body-unreadable", "source-missing"}  # noqa: PT017
     else:
-        assert found.count == len(found.id) + len(found.faults)
+        assert found.count == len(found.id) + len(found.running) + len(found.faults)
 
 
 @given(

@@ -1,0 +1,141 @@
+"""What of a batch is settled record by record: checkpoints, and reports of records of which more was known already."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+from operator import sub
+
+from ledger.transaction import Transaction
+from metering import fate_store as fates
+from metering import segment
+from metering import store as metering_store
+from metering.batch import Batch
+from metering.checkpoints import highest
+from metering.fate_store import State
+from metering.model import UsageRecord
+from metering.quarantine import DAY_US, SKEW_HELD_US, Cause
+from metering.rating import Tariffs
+from metering.store import Source
+from suanquan.use_cases.settle import Change, Counted, unpriced
+from suanquan.use_cases.shares import Terms
+
+DURATION_US_MAX = 90 * DAY_US
+"""Longest interval that is rated unseen: real jobs of 53 days exist, so that 30 would hold true usage."""
+
+
+@dataclass(slots=True)
+class Apart:
+    """Records that are settled on their own: closed ones by column index, what changes, fates of checkpoints by position."""
+
+    indices: set[int] = field(default_factory=set)
+    changes: list[Change] = field(default_factory=list)
+    held: dict[int, str] = field(default_factory=dict)
+    checkpoints: dict[int, tuple[str, str, str]] = field(default_factory=dict)
+
+
+async def waiting_of(tx: Transaction, centre: str, batch: Batch, tariffs: Tariffs) -> dict[int, str]:
+    """Why closed records of a batch wait for a person before they are rated, by column index."""
+    found: dict[int, str] = {}
+    if not batch.id:
+        return found
+    capacity = await _capacity(tx, centre)
+    if capacity:
+        found.update((at, Cause.CAPACITY.value) for at in _over(batch, capacity, tariffs))
+    if max(map(sub, batch.end_us, batch.start_us)) > DURATION_US_MAX:
+        spans = enumerate(map(sub, batch.end_us, batch.start_us))
+        found.update((at, Cause.DURATION.value) for at, span in spans if span > DURATION_US_MAX)
+    latest = tx.now_ns // 1000 + SKEW_HELD_US
+    if max(batch.end_us) > latest:
+        found.update((at, Cause.SKEW.value) for at, end in enumerate(batch.end_us) if end > latest)
+    return found
+
+
+async def _capacity(tx: Transaction, centre: str) -> Mapping[str, int]:
+    """Thousandths of cards that a centre registered, read once and kept until anything but usage is recorded."""
+    memo: dict[str, Mapping[str, int]] = tx.memo.setdefault("capacity", {})
+    if centre not in memo:
+        memo[centre] = (await metering_store.load_capacity(tx.connection)).get(centre, {})
+    return memo[centre]
+
+
+def _over(batch: Batch, capacity: Mapping[str, int], tariffs: Tariffs) -> Iterator[int]:
+    """Records that alone hold more cards of a model than the centre registered; of a model it registered at all."""
+    parts = set(chain.from_iterable(batch.accelerators))
+    least = min(capacity.values())
+    if all(count <= least for _, count in parts):
+        return
+    for at, cards in enumerate(batch.accelerators):
+        for word, count in cards:
+            tariff = tariffs(word, batch.start_us[at]) if count > least else None
+            if tariff is not None and count > capacity.get(tariff.model, count):
+                yield at
+                break
+
+
+async def set_apart(tx: Transaction, source: Source, batch: Batch, new: Sequence[int], terms: Terms) -> Apart:
+    """Find what a batch changes of records that are known already, and its checkpoints."""
+    found = Apart()
+    if not batch.running and not await fates.has_states(tx.connection, source.number):
+        return found
+    running = [(position, leaf, segment.decode(leaf)) for position, leaf in batch.running]
+    wanted = {batch.id[index] for index in new} | {record.id for _, _, record in running}
+    states = await fates.load_states(tx.connection, source.number, wanted)
+    _reports(found, batch, new, states, terms)
+    if running:
+        reported = {batch.id[index] for index in new}
+        ids = [record.id for _, _, record in running]
+        await metering_store.index_ranges(tx.connection, source.number, min(ids), max(ids))
+        reported |= (await metering_store.known_ids(tx.connection, source.number, ids)).keys()
+        _checkpoints(found, running, states, reported, terms)
+    return found
+
+
+def _reports(found: Apart, batch: Batch, new: Sequence[int], states: Mapping[str, State], terms: Terms) -> None:
+    """A report of an attempt with checkpoints settles it; one that was corrected before it came is kept and counts nothing."""
+    for index in new:
+        state = states.get(batch.id[index])
+        if state is None:
+            continue
+        found.indices.add(index)
+        if state.revision:
+            continue
+        record = segment.decode(batch.leaf[index])
+        if unpriced([record], terms):
+            found.held[index] = Cause.MODEL.value
+            continue
+        found.changes.append(Change(record.id, "report", batch.leaf[index], _counted(state), record))
+
+
+def _counted(state: State | None) -> Counted:
+    if state is None:
+        return Counted()
+    return Counted(segment.decode(state.record) if state.record else None, state.revision, state.posted)
+
+
+def _checkpoints(
+    found: Apart,
+    running: Sequence[tuple[int, bytes, UsageRecord]],
+    states: Mapping[str, State],
+    reported: set[str],
+    terms: Terms,
+) -> None:
+    """Of each attempt the highest checkpoint counts, unless it is closed or corrected already."""
+    best: dict[str, tuple[int, bytes, UsageRecord]] = {}
+    unknown = unpriced([record for _, _, record in running], terms)
+    for at, (position, leaf, record) in enumerate(running):
+        state = states.get(record.id)
+        seen = segment.decode(state.record) if state and state.record else None
+        if at in unknown:
+            found.checkpoints[position] = record.id, "held", Cause.MODEL.value
+        elif record.id in reported or (state and state.revision) or (seen and highest(seen, record) is seen):
+            same = seen == record
+            found.checkpoints[position] = record.id, *(("duplicate", "") if same else ("accepted", "superseded"))
+        else:
+            earlier = best.get(record.id)
+            found.checkpoints[position] = record.id, "accepted", ""
+            if earlier is None or highest(earlier[2], record) is record:
+                best[record.id] = position, leaf, record
+    for name, (_, leaf, record) in best.items():
+        found.changes.append(Change(name, "checkpoint", leaf, _counted(states.get(name)), record))

@@ -1,0 +1,292 @@
+"""Changes of what counts of single records: what counted is taken back exactly, what counts now is posted, both in one go.
+
+Reports are posted by the batch; here come checkpoints, reports of attempts with checkpoints, corrections and releases. A
+record that grows keeps what it posted and posts the rest; anything else is reversed on the vouchers that paid and posted
+anew, by the price of its own time, in the open period.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import cbor2
+
+from ledger import orders
+from ledger.amount import CNY
+from ledger.entry import Entry, EntryKind, Event, Leg, Side
+from ledger.orders import Act
+from ledger.transaction import Transaction
+from metering import fate_store as fates
+from metering import segment
+from metering import store as metering_store
+from metering.batch import batch_of
+from metering.fate_store import Fact, State
+from metering.model import UsageRecord
+from metering.rating import Line, LineKey, Rated, rate
+from metering.store import Source, StoredBatch
+from suanquan.use_cases.postings import entries_of, open_accounts, purses_of, scheme_in_kind
+from suanquan.use_cases.shares import Terms, parts_of, price_changed, unpaid_ids
+from voucher import store as voucher_store
+from voucher.allocation import Charge, Cover, draw_one
+
+GROWING = ("checkpoint", "report")
+
+
+class Said(NamedTuple):
+    """Who says it, as entries name him: the digest of the request, eight bytes for the actor, the digest of the registers."""
+
+    digest: bytes
+    actor: bytes
+    ruleset: bytes
+
+
+class Counted(NamedTuple):
+    """What counts of a record until now: `own` entries that are its alone, or the batch whose entries it shares."""
+
+    record: UsageRecord | None = None
+    revision: int = 0
+    own: tuple[int, ...] = ()
+    batch: StoredBatch | None = None
+
+
+@dataclass(slots=True)
+class Change:
+    """A fact, what counted before it, and the record that counts after it; one that `counts` for nothing is kept alone."""
+
+    id: str
+    kind: str
+    leaf: bytes
+    before: Counted
+    after: UsageRecord | None
+    revision: int = 0
+    reason: str = ""
+    requested_by: str = ""
+    approved_by: str = ""
+    counts: bool = True
+    fact: int = 0
+    posted: tuple[int, ...] = ()
+    events: int = 0
+    grows: bool = False
+
+
+@dataclass(slots=True)
+class _Worth:
+    """What records come to: yuan, compute and models by record, and the sums of pages."""
+
+    yuan: dict[int, int] = field(default_factory=dict)
+    compute: dict[int, int] = field(default_factory=dict)
+    models: dict[int, tuple[str, ...]] = field(default_factory=dict)
+    lines: dict[LineKey, Line] = field(default_factory=dict)
+
+
+def unpriced(records: Sequence[UsageRecord], terms: Terms) -> set[int]:
+    """Places of records of which a card or its price is unknown."""
+    return set(rate(batch_of(records), terms.tariffs, range(len(records))).held)
+
+
+async def counted_of(tx: Transaction, source: Source, record_id: str) -> tuple[Counted, UsageRecord | None]:
+    """What counts of a record, and what was last said of it, if anything: a record that waits was said and does not count."""
+    conn = tx.connection
+    if state := (await fates.load_states(conn, source.number, [record_id])).get(record_id):
+        record = segment.decode(state.record) if state.record else None
+        return Counted(record, state.revision, state.posted), record
+    await metering_store.index_ranges(conn, source.number, record_id, record_id)
+    places = await metering_store.load_places(conn, source.number, [record_id])
+    if record_id not in places:
+        return Counted(), None
+    number, at = divmod(places[record_id][0], metering_store.PLACES)
+    found = await metering_store.batch_numbered(conn, number)
+    assert found is not None, "an id stands for a record of a batch"
+    record = segment.decode(list(segment.unpack(found[1].segment))[at])
+    return Counted() if record_id in unpaid_ids(found[1]) else Counted(record, batch=found[1]), record
+
+
+async def last_said(tx: Transaction, source: Source, record_id: str) -> UsageRecord | None:
+    """What a correction starts from: what counts now or, after a void, what was said before it."""
+    _, known = await counted_of(tx, source, record_id)
+    if known is None:
+        for fact in reversed(await fates.facts_of(tx.connection, source.number, [record_id])):
+            if fact.record and fact.kind != "drop":
+                return segment.decode(fact.record)
+        places = await metering_store.load_places(tx.connection, source.number, [record_id])
+        if record_id in places:
+            number, at = divmod(places[record_id][0], metering_store.PLACES)
+            found = await metering_store.batch_numbered(tx.connection, number)
+            assert found is not None, "an id stands for a record of a batch"
+            return segment.decode(list(segment.unpack(found[1].segment))[at])
+    return known
+
+
+async def settle(tx: Transaction, said: Said, source: Source, terms: Terms, changes: Sequence[Change]) -> None:
+    """Keep facts, and post what they change. Every record has its price (see `unpriced`).
+
+    Raises:
+        LedgerError: an entry is refused (a closed account, a legal hold).
+        ServiceError: `posting-changed`.
+
+    """
+    if not changes:
+        return
+    number = await fates.next_fact(tx.connection)
+    for at, change in enumerate(changes, number):
+        change.fact = at
+    facts = {change.fact: _fact(tx, source, change) for change in changes}
+    before, after = _worth([c.before.record for c in changes], terms), _worth([c.after for c in changes], terms)
+    for at, change in enumerate(changes):
+        change.grows = _grows(change, before, after, at)
+    redeemed = Counter[str]()
+    writer = _Writer(tx, said, source, facts)
+    redeemed.subtract(await _take_back(writer, terms, changes, before))
+    redeemed.update(await _post(writer, terms, changes, before, after))
+    await writer.note([change for change in changes if not change.events])
+    await _keep(tx, source, terms.centre, changes, list(facts.values()))
+    await voucher_store.add_redeemed(tx.connection, terms.centre, {name: n for name, n in redeemed.items() if n})
+    await metering_store.add_usage(tx.connection, terms.centre, _difference(before.lines, after.lines))
+
+
+def _fact(tx: Transaction, source: Source, change: Change) -> Fact:
+    return Fact(
+        change.fact, source.number, change.id, change.kind, change.revision, change.leaf, change.reason,
+        change.requested_by, change.approved_by, tx.now_ns // 1000,
+    )  # fmt: skip
+
+
+def _worth(records: Sequence[UsageRecord | None], terms: Terms) -> _Worth:
+    """Worth of records by place; a checkpoint is no record yet, but its usage counts."""
+    found = _Worth()
+    for final in (True, False):
+        places = [at for at, record in enumerate(records) if record is not None and record.final is final]
+        chosen = [record for at in places if (record := records[at]) is not None]
+        rated: Rated = rate(batch_of(chosen), terms.tariffs, range(len(chosen)))
+        for at, place in enumerate(places):
+            found.yuan[place], found.compute[place] = int(rated.yuan[at]), int(rated.compute[at])
+            found.models[place] = rated.models[at]
+        for key, line in rated.lines.items():
+            sums = found.lines.setdefault(key, Line())
+            sums.add(line.records if final else 0, line.gpu_ms, line.yuan, line.compute)
+    return found
+
+
+def _grows(change: Change, before: _Worth, after: _Worth, at: int) -> bool:
+    """Whether only more of the same is to be paid: an attempt that runs on, for the same account and by the same cards."""
+    old, new = change.before.record, change.after
+    if change.kind not in GROWING or old is None or new is None or not change.before.own:
+        return False
+    same = (old.account, old.start_us, old.accelerators, old.voucher) == (
+        new.account, new.start_us, new.accelerators, new.voucher,
+    )  # fmt: skip
+    return same and after.yuan[at] >= before.yuan[at] and after.compute[at] >= before.compute[at]
+
+
+def fact_event_id(tx: Transaction, recorded_us: int, fact: int, at: int) -> bytes:
+    """Id of the entry that a fact makes as its `at`th."""
+    return (recorded_us // 1000).to_bytes(6) + tx.keyed(b"fact %d %d" % (fact, at))[:10]
+
+
+class _Writer:
+    """Appends the entries of changes."""
+
+    def __init__(self, tx: Transaction, said: Said, source: Source, facts: Mapping[int, Fact]) -> None:
+        self.tx = tx
+        self._said = said
+        self._source = source
+        self._facts = facts
+
+    def act(self, change: Change) -> Act:
+        """What the next entry of a change says of itself."""
+        change.events += 1
+        event_id = fact_event_id(self.tx, self.tx.now_ns // 1000, change.fact, change.events)
+        return Act(event_id, self._said.digest, self.tx.entropy(32), "", self._said.actor)
+
+    def dressed(self, event: Event, change: Change) -> Event:
+        """The event with what the log commits to: the fact."""
+        fact = {"type": "usage-fact", "fact": change.fact, "source": self._source.urn}
+        payload = cbor2.dumps(fact | {"digest": self._facts[change.fact].digest}, canonical=True)
+        return event._replace(payload=payload, ruleset=self._said.ruleset)
+
+    async def note(self, changes: Iterable[Change]) -> None:
+        """Changes that move nothing stand in the log all the same."""
+        await self.tx.append([self.dressed(self.act(one).event(EntryKind.NOTE), one) for one in changes])
+
+
+async def _take_back(writer: _Writer, terms: Terms, changes: Sequence[Change], worth: _Worth) -> Counter[str]:
+    """Reverse what no longer counts; yuan that vouchers get back, by scheme."""
+    events, due = [], 0
+    for at, change in enumerate(changes):
+        before = change.before
+        if before.record is None or change.grows:
+            continue
+        parts: list[tuple[int, tuple[Leg, ...]]] = [(seq, ()) for seq in reversed(before.own)]
+        if before.batch is not None:
+            parts = await parts_of(writer.tx, before.batch, before.record, terms)
+        events += [writer.dressed(orders.reverse(writer.act(change), seq, legs), change) for seq, legs in parts]
+        due += worth.yuan[at]
+    entries = await writer.tx.append(events)
+    redeemed, moved = await _redeemed(writer.tx, entries, Side.CREDIT)
+    if moved != due:
+        raise price_changed()
+    return redeemed
+
+
+async def _post(
+    writer: _Writer, terms: Terms, changes: Sequence[Change], before: _Worth, after: _Worth
+) -> Counter[str]:
+    """Post what counts now, or what it is more; yuan that vouchers pay, by scheme."""
+    new = [(at, change, change.after) for at, change in enumerate(changes) if change.after is not None]
+    purses = await purses_of(writer.tx, terms.centre, {record.account for _, _, record in new}, terms.schemes)
+    covers: list[tuple[Change, str, Cover]] = []
+    for at, change, record in new:
+        yuan, compute = after.yuan[at], after.compute[at]
+        if change.grows:
+            yuan, compute, change.posted = yuan - before.yuan[at], compute - before.compute[at], change.before.own
+        charge = Charge(record.start_us, yuan, compute, after.models[at], record.voucher)
+        covers.append((change, record.account, draw_one(charge, purses[record.account])))
+    accounts = await open_accounts(writer.tx, terms.centre, [(account, cover) for _, account, cover in covers])
+    owners, events = [], []
+    for change, account, cover in covers:
+        for legs in entries_of(terms.centre, account, cover, accounts):
+            if legs and any(leg.amount for leg in legs):
+                events.append(writer.dressed(writer.act(change).event(EntryKind.POST)._replace(legs=legs), change))
+                owners.append(change)
+    entries = await writer.tx.append(events)
+    for change, entry in zip(owners, entries, strict=True):
+        change.posted += (entry.seq,)
+    redeemed, _ = await _redeemed(writer.tx, entries, Side.DEBIT)
+    return redeemed
+
+
+async def _redeemed(tx: Transaction, entries: Iterable[Entry], side: Side) -> tuple[Counter[str], int]:
+    """Yuan that vouchers paid or got back in these entries, by scheme; and what the centre is owed more or less."""
+    moved: Counter[int] = Counter()
+    for entry in entries:
+        for leg in entry.legs:
+            moved[leg.account] += leg.amount if leg.asset == CNY.number and leg.side == side else 0
+    found: Counter[str] = Counter()
+    for row in await voucher_store.vouchers_of(tx.connection, moved):
+        found[row.scheme] += moved[row.account]
+    for number, account in (await tx.accounts_by_number(moved)).items():
+        if scheme := scheme_in_kind(account.name):
+            found[scheme] += moved[number]
+    return found, sum(moved.values())
+
+
+async def _keep(tx: Transaction, source: Source, centre: str, changes: Sequence[Change], facts: list[Fact]) -> None:
+    conn = tx.connection
+    await fates.write_facts(conn, facts)
+    states = []
+    for change in filter(lambda one: one.counts, changes):
+        known = change.after or change.before.record
+        account = known.account if known else ""
+        leaf = change.leaf if change.after is not None else b""
+        states.append(State(source.number, change.id, centre, account, change.revision, leaf, change.posted))
+    await fates.put_states(conn, states)
+
+
+def _difference(before: Mapping[LineKey, Line], after: Mapping[LineKey, Line]) -> dict[LineKey, Line]:
+    lines = {key: Line(-one.records, -one.gpu_ms, -one.yuan, -one.compute) for key, one in before.items()}
+    for key, one in after.items():
+        lines.setdefault(key, Line()).add(one.records, one.gpu_ms, one.yuan, one.compute)
+    return {key: line for key, line in lines.items() if line != Line()}

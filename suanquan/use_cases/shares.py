@@ -1,0 +1,175 @@
+"""What one record of a batch was paid by, though the batch posted it together with others of its account.
+
+A batch draws its records one after another on the account's vouchers. How much each voucher gave is in the batch's entries;
+drawn again on purses that hold exactly that, the same records in the same order take the same parts.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from ledger import store as ledger_store
+from ledger.amount import ASSETS_BY_NUMBER
+from ledger.entry import Leg, Side, credit, debit
+from ledger.errors import Kind
+from ledger.state import Original
+from ledger.transaction import Transaction
+from metering import segment
+from metering.batch import batch_of
+from metering.model import UsageRecord
+from metering.rating import Tariffs, rate
+from metering.store import StoredBatch
+from suanquan.errors import ServiceError
+from suanquan.use_cases.postings import batch_event_id, compute_received, in_kind, receivable, self_pay
+from voucher import store as voucher_store
+from voucher.allocation import Charge, Cover, Purse, draw_one
+from voucher.scheme import Series
+
+Parts = list[tuple[int, tuple[Leg, ...]]]
+"""Number of an entry, and the legs that take a part of it back."""
+
+
+class Terms(NamedTuple):
+    """What usage of a centre is rated and paid by."""
+
+    centre: str
+    tariffs: Tariffs
+    schemes: Mapping[str, Series]
+
+
+class Waited(msgspec.Struct):
+    """Of a stored answer: which records of the batch's segment its entries did not pay."""
+
+    others: dict[int, _Result]
+    apart: list[str] = []
+
+
+class _Result(msgspec.Struct):
+    id: str
+    status: str
+    checkpoint: bool = False
+
+
+def price_changed() -> ServiceError:
+    """A posting cannot be taken back record by record when it no longer is what its records come to."""
+    return ServiceError(
+        "posting-changed",
+        "原分录已被另行冲正，或价格登记已改，无法逐条冲正；请由账务处理",
+        "its posting was taken back by hand, or the register of prices was changed: settle it in the books",
+        kind=Kind.CONFLICT,
+    )
+
+
+def unpaid_ids(stored: StoredBatch) -> set[str]:
+    """Ids in a batch's segment that its entries did not pay: they waited, or were settled on their own."""
+    kept = msgspec.msgpack.decode(stored.answer, type=Waited)
+    held = {result.id for result in kept.others.values() if result.status == "held" and not result.checkpoint}
+    return held | set(kept.apart)
+
+
+async def parts_of(tx: Transaction, stored: StoredBatch, record: UsageRecord, terms: Terms) -> Parts:
+    """Legs that take back exactly what one record of a batch moved, by entry.
+
+    Raises:
+        ServiceError: `posting-changed`.
+
+    """
+    taken = next(one for known, one in await paid_by_batch(tx, stored, record.account, terms) if known == record)
+    return await _legs(tx, await _originals(tx, stored, record.account), taken, terms.centre)
+
+
+async def paid_by_batch(
+    tx: Transaction, stored: StoredBatch, account: str, terms: Terms
+) -> list[tuple[UsageRecord, dict[int, int]]]:
+    """The records that a batch paid for an account, each with the units it took from every ledger account.
+
+    Raises:
+        ServiceError: `posting-changed`.
+
+    """
+    drawn: Counter[int] = Counter()
+    for original in (await _originals(tx, stored, account)).values():
+        for (number, side), amount in original.moved.items():
+            drawn[number] += amount if side == Side.DEBIT else 0
+    unpaid = unpaid_ids(stored)
+    records = [one for one in map(segment.decode, segment.unpack(stored.segment)) if one.id not in unpaid]
+    records = [one for one in records if one.account == account]
+    covers = draw_each(records, await _purses(tx, drawn, terms.schemes), terms)
+    posted = [await _posted(tx, terms.centre, account, cover) for cover in covers]
+    total: Counter[int] = Counter()
+    for parts in posted:
+        total.update(parts)
+    if +total != +drawn:
+        raise price_changed()
+    return list(zip(records, posted, strict=True))
+
+
+def draw_each(records: Sequence[UsageRecord], purses: Sequence[Purse], terms: Terms) -> list[Cover]:
+    """What each record draws, one after another."""
+    rated = rate(batch_of(records), terms.tariffs, range(len(records)))
+    return [
+        draw_one(
+            Charge(record.start_us, int(rated.yuan[at]), int(rated.compute[at]), rated.models[at], record.voucher), purses
+        )
+        for at, record in enumerate(records)
+    ]  # fmt: skip
+
+
+async def _originals(tx: Transaction, stored: StoredBatch, account: str) -> dict[int, Original]:
+    """The entries that a batch posted for an account."""
+    span = range(stored.log_size - stored.log_first)
+    ids = [batch_event_id(tx, stored.received_us, stored.number, at, account) for at in span]
+    used = await ledger_store.load_used(tx.connection, ids, max(ids, default=b""))
+    return await ledger_store.load_originals(tx.connection, [entry.seq for entry in used.entries.values()])
+
+
+async def _purses(tx: Transaction, drawn: Mapping[int, int], schemes: Mapping[str, Series]) -> list[Purse]:
+    """Vouchers that paid, holding what they gave."""
+    purses = []
+    for row in await voucher_store.vouchers_of(tx.connection, drawn):
+        series = schemes.get(row.scheme)
+        scheme = (series.at(row.issued_us) or series.latest) if series else None
+        if scheme is None:
+            raise price_changed()
+        purses.append(
+            Purse(
+                row.jti, row.scheme, row.account, ASSETS_BY_NUMBER[row.asset], drawn[row.account], row.from_us,
+                row.until_us, row.priority, scheme.accelerators,
+            )
+        )  # fmt: skip
+    return purses
+
+
+async def _posted(tx: Transaction, centre: str, account: str, cover: Cover) -> dict[int, int]:
+    """Units that a cover took from each ledger account."""
+    taken = {**cover.yuan, **cover.compute}
+    named = {in_kind(scheme): units for scheme, units in cover.in_kind.items()}
+    named |= {self_pay(centre, account): cover.self_pay} if cover.self_pay else {}
+    found = await tx.accounts(named)
+    for name, units in named.items():
+        if units and name not in found:
+            raise price_changed()
+        if units:
+            taken[found[name].number] = units
+    return taken
+
+
+async def _legs(tx: Transaction, originals: Mapping[int, Original], taken: Mapping[int, int], centre: str) -> Parts:
+    """The opposite of what was taken, each part in the entry that took it."""
+    named = await tx.accounts((receivable(centre), compute_received(centre)))
+    against = {account.asset: account.number for account in named.values()}
+    parts: Parts = []
+    for seq, original in sorted(originals.items()):
+        mine = {number: units for number, units in taken.items() if (number, Side.DEBIT) in original.moved and units}
+        accounts = await tx.accounts_by_number(mine)
+        sums: Counter[int] = Counter()
+        for number, units in mine.items():
+            sums[against[accounts[number].asset]] += units
+        legs = [credit(number, units) for number, units in mine.items()]
+        if legs:
+            parts.append((seq, (*legs, *(debit(number, units) for number, units in sums.items()))))
+    return parts
