@@ -109,7 +109,6 @@ UNCOVERED = {
     "status_list": TOKENS,
     "status_place": TOKENS,
     "revoked": "what status lists show; the entries that froze and emptied the account are in the log",
-    "declaration": "what a centre says of its own month; nothing is posted by it",
     "nonce": "forgotten after minutes",
     "api_token": "access, not accounts",
 }
