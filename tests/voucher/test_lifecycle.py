@@ -234,9 +234,14 @@ def test_no_random_life_creates_or_loses_a_unit(mode, seed):
     """Whatever is tried in whatever order: buckets sum to zero, none but the budget is below it, and refusals change nothing."""
     print("seed", seed)
     chance = random.Random(f"{seed}{mode}")
+    assert sum(acts_of_a_random_life(mode, chance) for _ in range(10)) > 10
+
+
+def acts_of_a_random_life(mode: str, chance: random.Random) -> int:
+    """How many of 400 acts tried at random one life took (an early expiry may leave few); each is checked."""
     actors = ("office", "provider", "beneficiary", "finance", "clock")
     life, done = Life(mode, run_to_end=chance.random() < 0.5), 0
-    for _ in range(3000):
+    for _ in range(400):
         if chance.random() < 0.005 and life.phase in {Phase.OPEN, Phase.SUSPENDED}:
             life = turn(life, chance.choice([Phase.OPEN, Phase.SUSPENDED]))
         if chance.random() < 0.001 and life.phase is Phase.OPEN:
@@ -248,4 +253,4 @@ def test_no_random_life_creates_or_loses_a_unit(mode, seed):
         except VoucherError:
             assert dict(life.units) == before
         assert conserved(life)
-    assert done > 20
+    return done
