@@ -28,6 +28,7 @@ from suanquan.settings import Settings, load_settings
 from suanquan.use_cases.catalogue import find_scheme, version_at
 from suanquan.use_cases.decision_office import DecisionDesk, open_desk
 from suanquan.use_cases.ingest import Issuer, Rules
+from suanquan.use_cases.intake import Intake
 from suanquan.use_cases.issue import Order, issue
 from suanquan.use_cases.issue_many import Desk, issue_many
 from suanquan.use_cases.log import Log, open_log
@@ -86,6 +87,14 @@ class Service:
     watch: Watch = field(default_factory=Watch)
     statuses: StatusCache = field(default_factory=StatusCache)
     _proceedings: Proceedings | None = None
+    _intake: Intake | None = None
+
+    @property
+    def intake(self) -> Intake:
+        """Where batches of usage come in."""
+        if self._intake is None:
+            self._intake = Intake(self.journal, lambda: self.rules, lambda: self.issuer)
+        return self._intake
 
     @property
     def keys(self) -> KeyRegistry:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from hashlib import sha256
 from typing import NamedTuple
@@ -15,7 +15,7 @@ from ledger.entry import EntryKind, Event, Leg, Side, credit, debit
 from ledger.state import Account
 from ledger.transaction import Transaction
 from metering.batch import Batch
-from metering.rating import Rated
+from metering.rating import AccountUsage, Rated
 from voucher import store as voucher_store
 from voucher.allocation import Charge, Cover, Purse, allocate
 from voucher.scheme import Series
@@ -36,19 +36,20 @@ class About(NamedTuple):
     ruleset: bytes
 
 
+Charges = Callable[[str], Sequence[Charge]]
+"""Charges of an account, one by one; only asked for when its sum does not decide."""
+
+
 async def post_batch(
-    tx: Transaction, about: About, batch: Batch, rated: Rated, schemes: Mapping[str, Series], *, told: bool
-) -> None:
-    """One entry per account: its vouchers and self-pay against the centre's receivable.
+    tx: Transaction, about: About, rated: Mapping[str, AccountUsage], charges: Charges, schemes: Mapping[str, Series], *,
+    told: bool,
+) -> Counter[str]:  # fmt: skip
+    """One entry per account: its vouchers and self-pay against the centre's receivable; yuan paid, by scheme.
 
     A batch with records that post nothing here (`told`: it has any) is in the log all the same.
     """
-    purses = await purses_of(tx, about.centre, rated.accounts, schemes)
-    places = _places(batch, rated)
-    covers = {
-        account: allocate(total, partial(_charges, batch, rated, places, account), purses[account])
-        for account, total in rated.accounts.items()
-    }
+    purses = await purses_of(tx, about.centre, rated, schemes)
+    covers = {account: allocate(total, partial(charges, account), purses[account]) for account, total in rated.items()}
     accounts = await open_accounts(tx, about.centre, covers.items())
     postings = [
         (account, legs)
@@ -58,7 +59,7 @@ async def post_batch(
     if not postings and told:
         postings = [("", ())]
     await tx.append(_events(tx, about, postings), fresh=True)
-    await voucher_store.add_redeemed(tx.connection, about.centre, _redeemed(covers.values(), purses.values()))
+    return _redeemed(covers.values(), purses.values())
 
 
 def _events(tx: Transaction, about: About, postings: list[tuple[str, tuple[Leg, ...]]]) -> list[Event]:
@@ -100,31 +101,27 @@ def _redeemed(covers: Iterable[Cover], purses: Iterable[Iterable[Purse]]) -> Cou
     return paid
 
 
-def _places(batch: Batch, rated: Rated) -> Callable[[], dict[str, list[int]]]:
-    """Places of each account's records in the rated columns; only asked for when an account's sum does not decide."""
-    found: dict[str, list[int]] = {}
+def charges_of(batch: Batch, rated: Rated) -> Charges:
+    """Charges of a batch by account, in its order."""
+    places: dict[str, list[int]] = {}
 
-    def places() -> dict[str, list[int]]:
-        if not found:
+    def charges(account: str) -> list[Charge]:
+        if not places:
             for place, index in enumerate(rated.index):
                 if index not in rated.held:
-                    found.setdefault(batch.account[index], []).append(place)
-        return found
+                    places.setdefault(batch.account[index], []).append(place)
+        return [
+            Charge(
+                batch.start_us[index := rated.index[place]],
+                int(rated.yuan[place]),
+                int(rated.compute[place]),
+                rated.models[place],
+                batch.voucher[index],
+            )
+            for place in places[account]
+        ]
 
-    return places
-
-
-def _charges(batch: Batch, rated: Rated, places: Callable[[], dict[str, list[int]]], account: str) -> list[Charge]:
-    return [
-        Charge(
-            batch.start_us[index := rated.index[place]],
-            int(rated.yuan[place]),
-            int(rated.compute[place]),
-            rated.models[place],
-            batch.voucher[index],
-        )
-        for place in places()[account]
-    ]
+    return charges
 
 
 async def _bound(tx: Transaction, centre: str, accounts: Iterable[str]) -> list[BoundVoucher]:
