@@ -74,8 +74,8 @@ def allocate(total: AccountUsage, charges: Callable[[], Sequence[Charge]], purse
     `charges` are asked for only when their sum does not decide.
     """
     cover = Cover()
-    ordered = burn_down_order(purses)
-    if all(purse.covers_all(total) for purse in ordered):
+    ordered = burn_down_order(purses) if len(purses) > 1 else purses
+    if ordered[0].covers_all(total) if len(ordered) == 1 else all(purse.covers_all(total) for purse in ordered):
         cover.self_pay = _draw_yuan(total.yuan, ordered, cover)
         return cover
     for charge in charges():
