@@ -63,7 +63,7 @@ def _run(plan: Plan) -> dict[str, Any]:
         home = Home(Path(folder) / "home")
         key = Ed25519PrivateKey.generate()
         place = new_place("ingest")
-        _prepare(home, key, plan.vouchers, place.url if isinstance(place, Server) else "")
+        _prepare(home, key, plan.vouchers, place.url.replace(":@/", "@/") if isinstance(place, Server) else "")
         raw = raw_sqlite_rows(Path(folder))
         with running_service(home) as (url, pid):
             reports = Reports(url, key, SOURCE, plan.form, plan.batch, plan.vouchers)
