@@ -25,7 +25,7 @@ from metering import intake_store, segment
 from metering.batch import Batch, expand
 from metering.compact import Compact
 from metering.intake_store import Found, Range, Wanted
-from metering.rate_columns import rate_columns
+from metering.rate_columns import Sums, rate_columns
 from metering.rating import rate
 from metering.store import Source, StoredBatch, nonce_rows
 from suanquan.use_cases.apart import nothing_waits
@@ -60,6 +60,7 @@ class _Undone(Exception):  # noqa: N818 -- one batch of a round failed while it 
 class _Job:
     request: Request
     batch: Compact
+    sums: Sums
     done: asyncio.Future[bytes]
 
 
@@ -90,7 +91,11 @@ class Intake:
         return msgspec.json.encode(answer)
 
     async def _quickly(self, request: Request, batch: Compact) -> bytes:
-        job = _Job(request, batch, asyncio.get_running_loop().create_future())
+        # Rated before its turn, while the round before is on its way to the disk.
+        sums = rate_columns(batch, self._rules().tariffs(request.centre))
+        if sums is None or any(max(line.gpu_ms, line.yuan, line.compute) > INT64_MAX for line in sums.lines.values()):
+            raise _Careful
+        job = _Job(request, batch, sums, asyncio.get_running_loop().create_future())
         self._waiting.append(job)
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._serve(), name="intake")
@@ -204,10 +209,7 @@ def _meets(turn: _Round, source: int, names: Wanted) -> bool:
 async def _post(turn: _Round, job: _Job, names: Wanted, source: Source) -> bytes:
     request, batch, tx = job.request, job.batch, turn.tx
     tariffs = turn.rules.tariffs(request.centre)
-    found = None
-    if batch.source not in turn.seen.apart and await nothing_waits(tx, request.centre, batch, tariffs):
-        found = rate_columns(batch, tariffs)
-    if found is None or any(max(line.gpu_ms, line.yuan, line.compute) > INT64_MAX for line in found.lines.values()):
+    if batch.source in turn.seen.apart or not await nothing_waits(tx, request.centre, batch, tariffs):
         raise _Careful
     number, first = turn.seen.next_batch, tx.size
     about = About(
@@ -215,14 +217,14 @@ async def _post(turn: _Round, job: _Job, names: Wanted, source: Source) -> bytes
     )
     charges = _charges(turn, batch, request.centre)
     try:
-        paid = await post_batch(tx, about, found.accounts, charges, turn.rules.schemes, told=True)
+        paid = await post_batch(tx, about, job.sums.accounts, charges, turn.rules.schemes, told=True)
     except DomainError as fault:
         raise _Undone from fault
     receipt = receipt_of(batch, number, batch.count, batch.root, (first, tx.size), _now_us(tx), turn.issuer)
     stored = _keep(turn, job, source, first, Kept({}, receipt))
     turn.ranges.append((source.number, names.first_id, names.last_id, number))
     turn.accounts += [(request.centre, account, number) for account in sorted(batch.accounts)]
-    turn.sums.append(intake_store.usage_rows(request.centre, found.lines))
+    turn.sums.append(intake_store.usage_rows(request.centre, job.sums.lines))
     turn.paid.update({(scheme, request.centre): units for scheme, units in paid.items()})
     _advance(turn, source, stored, batch, names.last_id)
     return _answer(stored, "accepted", batch, receipt)

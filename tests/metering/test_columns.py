@@ -87,6 +87,8 @@ def test_ordinary_columns_need_no_look_at_single_records(drawn):
     batch = [as_columns_can_say(event, at) for at, event in enumerate(drawn)]
     found = read_columns(in_columns(batch), NOW_US)
     assert isinstance(found, Compact)
+    kinds = {getattr(found, name).dtype.kind for name in ("account", "card", "start_us", "end_us", "active_ms")}
+    assert kinds == {"i"}, "integers, never floats"
     assert list(found.accounts) == list(dict.fromkeys(event["subject"] for event in batch))
 
 
