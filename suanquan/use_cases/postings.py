@@ -16,6 +16,8 @@ from ledger.state import Account
 from ledger.transaction import Transaction
 from metering.batch import Batch
 from metering.rating import AccountUsage, Rated
+from suanquan.use_cases.reopen import reopen
+from voucher import hold_store
 from voucher import store as voucher_store
 from voucher.allocation import Charge, Cover, Purse, allocate
 from voucher.scheme import Scheme, Series
@@ -50,6 +52,7 @@ async def post_batch(
     """
     purses = await purses_of(tx, about.centre, rated, schemes)
     covers = {account: allocate(total, partial(charges, account), purses[account]) for account, total in rated.items()}
+    await reopen(tx, (purse for some in purses.values() for purse in some if purse.broken))
     accounts = await open_accounts(tx, about.centre, covers.items())
     postings = [
         (account, legs)
@@ -154,6 +157,9 @@ async def purses_of(
     """Vouchers that may pay, by account, with what they still hold."""
     bound = await _bound(tx, centre, accounts, schemes)
     balances = await tx.accounts_by_number([row.account for row, _ in bound])
+    now_us = tx.now_ns // 1000
+    over = {row.jti for row, _ in bound if row.until_us <= now_us}
+    broken = await hold_store.broken_units(tx.connection, over) if over else {}
     purses: dict[str, list[Purse]] = {account: [] for account in accounts}
     shared: dict[int, Purse] = {}
     for row, scheme in bound:
@@ -161,12 +167,13 @@ async def purses_of(
         purse = shared.get(number)  # two accounts of one holder draw on the same purse
         if purse is None:
             balance = balances[number]
-            available = 0 if balance.restriction else balance.available
+            reopened = broken.get(row.jti, 0)
+            available = 0 if balance.restriction else balance.available + reopened
             if available <= 0:
                 continue
             purse = shared[number] = Purse(
                 row.jti, row.scheme, number, ASSETS_BY_NUMBER[row.asset], available, row.from_us, row.until_us,
-                row.priority, scheme.accelerators,
+                row.priority, scheme.accelerators, reopened,
             )  # fmt: skip
         purses[row.bound_account].append(purse)
     return purses

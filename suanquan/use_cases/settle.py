@@ -28,6 +28,7 @@ from metering.model import UsageRecord
 from metering.rating import Line, LineKey, Rated, rate
 from metering.store import Source, StoredBatch
 from suanquan.use_cases.postings import entries_of, open_accounts, purses_of, scheme_in_kind
+from suanquan.use_cases.reopen import reopen
 from suanquan.use_cases.shares import Terms, parts_of, price_changed, unpaid_ids
 from voucher import store as voucher_store
 from voucher.allocation import Charge, Cover, draw_one
@@ -244,6 +245,7 @@ async def _post(
             yuan, compute, change.posted = yuan - before.yuan[at], compute - before.compute[at], change.before.own
         charge = Charge(record.start_us, yuan, compute, after.models[at], record.voucher)
         covers.append((change, record.account, draw_one(charge, purses[record.account])))
+    await reopen(writer.tx, (purse for some in purses.values() for purse in some if purse.broken))
     accounts = await open_accounts(writer.tx, terms.centre, [(account, cover) for _, account, cover in covers])
     owners, events = [], []
     for change, account, cover in covers:
