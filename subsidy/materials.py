@@ -18,10 +18,15 @@ from subsidy.policy import Quote
 
 @dataclass(frozen=True, slots=True)
 class Basis:
-    """The words of a clause that a part of a procedure rests on."""
+    """The words of a clause that a part of a procedure rests on; a scheme's procedure names its source instead, without a quote."""
 
     clause: str
     quote: Quote
+
+    @property
+    def cited(self) -> str:
+        """The clause with its words; a source that is not quoted stands alone."""
+        return f"{self.clause}“{self.quote.text}”" if self.quote.text else self.clause
 
 
 class Rule(enum.Enum):
@@ -131,7 +136,7 @@ def _formal(material: Material, found: Mapping[str, Any]) -> list[Finding]:
 
 def _finding(material: Material, field: str, zh: str, en: str) -> Finding:
     where = f"/materials/{material.id}" + (f"/{field}" if field else "")
-    cited_zh = f"{material.zh}：{zh}（{material.basis.clause}“{material.basis.quote.text}”）"
+    cited_zh = f"{material.zh}：{zh}（{material.basis.cited}）"
     return Finding("material-lacking", cited_zh, f"{material.en}: {en} ({material.basis.clause})", where)
 
 
