@@ -24,8 +24,8 @@ class Office:
     series: Mapping[str, Series] = field(default_factory=dict)
 
 
-def load_office(home: Home) -> Office:
-    """Read them; a folder that an older home lacks is that of the package.
+def load_office(home: Home, policies: Policies | None = None, series: Mapping[str, Series] | None = None) -> Office:
+    """Read them, but for what is given; a folder that an older home lacks is that of the package.
 
     Raises:
         SubsidyError, VoucherError: a file that is not valid, with file and line.
@@ -33,7 +33,8 @@ def load_office(home: Home) -> Office:
     """
     folders = {name: home.config / name for name in ("policies", "procedures", "calendars", "schemes")}
     found = {name: own if own.is_dir() else packaged_config() / name for name, own in folders.items()}
-    policies, series = load_policies(found["policies"]), load_series(found["schemes"])
+    policies = policies or load_policies(found["policies"])
+    series = series or load_series(found["schemes"])
     facts = {name: tuple(one.latest.facts) for name, one in series.items()}
     procedures = load_procedures(found["procedures"], policies, facts)
     return Office(policies, procedures, load_calendar(found["calendars"]), series)

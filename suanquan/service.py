@@ -121,7 +121,12 @@ class Service:
         """
         if self._proceedings is None:
             issuing = Issuing(lambda: self.keys, self.settings.url)
-            self._proceedings = Proceedings(self.journal, load_office(self.home), self.clock_ns, issuing)
+            self._proceedings = Proceedings(
+                self.journal,
+                load_office(self.home, self.subsidies.policies, self.catalog.series),
+                self.clock_ns,
+                issuing,
+            )
         return self._proceedings
 
     @property

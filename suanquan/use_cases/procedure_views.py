@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date
 from typing import Any
 
@@ -11,8 +12,9 @@ from suanquan.office import Office
 from suanquan.use_cases.applications import Application, Round, load_application
 from subsidy import step_body, store
 from subsidy.materials import Basis, Checked, Verdict
-from subsidy.procedure import Case, Effect, Procedure, State, Step
+from subsidy.procedure import Case, Effect, Procedure, Role, State, Step
 from subsidy.procedure_guards import Setting, yuan
+from voucher.programme import Award
 
 
 def cited(office: Office, procedure: Procedure, basis: Basis) -> dict[str, Any]:
@@ -187,6 +189,27 @@ def _history(office: Office, found: Application) -> list[dict[str, Any]]:
             }
         )
     return lines
+
+
+def may_see(caller: tuple[str, str], found: Application) -> bool:
+    """Whether a caller (role and name) may see an application: an applicant sees its own."""
+    role, name = caller
+    return role != Role.APPLICANT.value or name == found.case.applicant
+
+
+def award_objects(awards: Sequence[Award]) -> list[dict[str, Any]]:
+    """What applications get of a round, in order."""
+    return [
+        {
+            "application": one.claim,
+            "rank": one.rank,
+            "amount_yuan": yuan(one.amount),
+            "cut_yuan": yuan(one.cut),
+            "zh": one.zh,
+            "en": one.en,
+        }
+        for one in awards
+    ]
 
 
 async def public_notices(conn: Connection, office: Office, today: date) -> list[dict[str, Any]]:
