@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from ledger.sql import Connection, execute_all
+from ledger.sql import Connection, execute_all, insert_rows, select_in
+from voucher import tables
 
 _OUT = "(SELECT COALESCE(SUM(o.units), 0) FROM outflow o WHERE o.jti = v.jti)"
 _BACK = "(SELECT COALESCE(SUM(o.units), 0) FROM outflow o WHERE o.jti = v.jti AND o.kind = 'returned')"
@@ -55,6 +56,56 @@ async def years_with_vouchers(conn: Connection) -> list[tuple[str, int]]:
     """Schemes and years in which vouchers were issued."""
     [rows] = await execute_all(conn, [(_YEARS, ())])
     return [(str(scheme), int(year)) for scheme, year in rows]
+
+
+class ReclaimRow(NamedTuple):
+    """One row of what became of idle units; see `tables.reclaim`."""
+
+    jti: str
+    cycle: int
+    stage: str
+    units: int
+    day: str
+    effective_on: str
+    event_id: bytes | None
+
+
+async def add_reclaim(conn: Connection, row: ReclaimRow) -> None:
+    """Append a row."""
+    await insert_rows(conn, tables.reclaim, [tuple(row)])
+
+
+async def reclaims_of(conn: Connection, jtis: Sequence[str]) -> dict[str, list[ReclaimRow]]:
+    """Rows of these vouchers."""
+    text = f"SELECT {', '.join(ReclaimRow._fields)} FROM reclaim WHERE jti"  # noqa: S608 -- own names
+    found: dict[str, list[ReclaimRow]] = {}
+    for rows in await execute_all(conn, select_in(text, jtis)):
+        for row in rows:
+            found.setdefault(row[0], []).append(ReclaimRow(*row))
+    return found
+
+
+async def reclaims_of_scheme(conn: Connection, scheme: str, limit: int) -> list[ReclaimRow]:
+    """Notices under a scheme and what became of them, newest first."""
+    names = ", ".join(f"c.{name}" for name in ReclaimRow._fields)
+    text = (
+        f"SELECT {names} FROM reclaim c JOIN voucher v ON v.jti = c.jti "  # noqa: S608 -- own names
+        "WHERE v.scheme = ? AND c.stage <> 'looked' ORDER BY c.day DESC, c.jti, c.cycle, c.stage LIMIT ?"
+    )
+    [rows] = await execute_all(conn, [(text, (scheme, limit))])
+    return [ReclaimRow(*row) for row in rows]
+
+
+async def living_vouchers(
+    conn: Connection, scheme: str, now_us: int, issued_by_us: int, after: str, limit: int
+) -> list[tuple[str, int]]:
+    """Vouchers of a scheme that are neither over nor revoked, with their time of issue, in order of id."""
+    text = (
+        "SELECT v.jti, v.issued_us FROM voucher v LEFT JOIN revoked r ON r.jti = v.jti WHERE v.scheme = ? "
+        "AND r.jti IS NULL AND v.until_us > ? AND v.issued_us <= ? AND v.jti > ? ORDER BY v.jti LIMIT ?"
+    )
+    [rows] = await execute_all(conn, [(text, (scheme, now_us, issued_by_us, after, limit))])
+    return [(str(jti), int(issued_us)) for jti, issued_us in rows]
 
 
 async def waiting_for_release(conn: Connection, limit: int) -> list[str]:

@@ -68,6 +68,31 @@ def list_programmes(home: HomeOption = DEFAULT_HOME, json: JsonOption = False) -
     emit(run_with_service(home, use), as_json=json)
 
 
+@app.command("reclaim")
+def reclaim(
+    scheme: SchemeArgument,
+    now: Annotated[
+        bool, typer.Option("--now", help="先办理到期的（服务每小时自动办理）/ first do what is due")
+    ] = False,
+    home: HomeOption = DEFAULT_HOME,
+    json: JsonOption = False,
+) -> None:
+    """闲置额度的收回通知及结果。Notices that idle units will be taken back, and what became of each."""
+
+    async def use(service: Service) -> list[dict[str, Any]]:
+        from suanquan.use_cases.catalogue import find_scheme
+        from suanquan.use_cases.reclaim import list_reclaims, reclaim_idle
+
+        series = find_scheme(service.catalog.series, scheme)
+        async with service.database.read() as conn:
+            if now:
+                await reclaim_idle(service.journal, conn, {scheme: series}, service.now_us)
+        async with service.database.read() as conn:
+            return await list_reclaims(conn, scheme)
+
+    emit(run_with_service(home, use), as_json=json)
+
+
 @app.command("allot")
 def allot(
     scheme: SchemeArgument, centre: CentreOption, amount: AmountOption, officer: OfficerOption, reason: ReasonOption,

@@ -19,6 +19,7 @@ from suanquan.use_cases.books import Order
 from suanquan.use_cases.catalogue import find_scheme, version_at
 from suanquan.use_cases.issue import with_tokens
 from suanquan.use_cases.officers import actor_of
+from suanquan.use_cases.reclaim import list_reclaims
 
 public = APIRouter(tags=["applications"])
 person = APIRouter(dependencies=[Depends(require_identity)], tags=["applications"])
@@ -154,6 +155,13 @@ async def get_programme(
     """A programme year by year: budget, set aside, issued, held, redeemed, expired, paid, clawed back; all from ledger accounts."""
     async with service.database.read() as conn:
         return await programme.programme_object(conn, find_scheme(service.catalog.series, scheme_id), year)
+
+
+@officer.get("/v1/programmes/{scheme_id}/reclaims")
+async def get_reclaims(scheme_id: Name, service: Opened) -> list[dict[str, Any]]:
+    """Notices that idle units will be taken back, and what became of each, newest first."""
+    async with service.database.read() as conn:
+        return await list_reclaims(conn, find_scheme(service.catalog.series, scheme_id).id)
 
 
 @officer.post("/v1/programmes/{scheme_id}/allotments", status_code=201)

@@ -21,6 +21,7 @@ from suanquan.errors import ServiceError
 from suanquan.use_cases.books import Order, record_act
 from suanquan.use_cases.caps import give_back
 from suanquan.use_cases.issue import budget_name, load, voucher_object
+from suanquan.use_cases.revoked_claims import release_unused
 from suanquan.use_cases.status_lists import StatusCache
 from voucher import store
 from voucher.store import StoredVoucher
@@ -62,6 +63,7 @@ async def change_standing(
         if what == "revoke":
             returned = await _give_back(tx, act, stored)
             await store.write_revoked(tx.connection, jti, tx.now_ns // 1000, returned)
+            await release_unused(tx, await load(tx.connection, jti))
         return final
 
     await record_act(journal, order, f"{what}\0{jti}", build)

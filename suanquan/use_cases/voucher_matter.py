@@ -24,6 +24,7 @@ from suanquan.use_cases.issue import Order, Source, record
 from suanquan.use_cases.matter import Asking, Moved
 from suanquan.use_cases.programme_money import Programme
 from suanquan.use_cases.register import Claimant, claim_contract, contract_claims, release_support
+from suanquan.use_cases.revoked_claims import unused
 from subsidy.errors import SubsidyError
 from subsidy.materials import Submitted, check_materials
 from subsidy.procedure import Case, Effect, Guard, Procedure, Step
@@ -270,7 +271,8 @@ class SchemeMatter:
             most = (rule.claims_max if rule else None) or 1
             basis = found.round.procedure.duplicate_basis
             return await claim_contract(tx, claimant, case.contract, case.costs, most, basis)
-        return await release_support(tx, found.id) if Effect.RELEASE in effects and not case.issued_fen else []
+        free = Effect.RELEASE in effects and await unused(tx, list(case.vouchers))
+        return await release_support(tx, found.id) if free else []
 
     def _series(self, about: str) -> Series:
         return self.office.series[about]
