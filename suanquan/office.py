@@ -35,6 +35,10 @@ def load_office(home: Home, policies: Policies | None = None, series: Mapping[st
     found = {name: own if own.is_dir() else packaged_config() / name for name, own in folders.items()}
     policies = policies or load_policies(found["policies"])
     series = series or load_series(found["schemes"])
-    facts = {name: tuple(one.latest.facts) for name, one in series.items()}
-    procedures = load_procedures(found["procedures"], policies, facts)
+    procedures = load_procedures(found["procedures"], policies, scheme_facts(series))
     return Office(policies, procedures, load_calendar(found["calendars"]), series)
+
+
+def scheme_facts(series: Mapping[str, Series]) -> dict[str, tuple[str, ...]]:
+    """The names of the facts that each scheme knows, which its procedures may use."""
+    return {name: tuple(one.latest.facts) for name, one in series.items()}
