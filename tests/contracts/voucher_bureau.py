@@ -1,6 +1,9 @@
 """A bureau that gives vouchers: proceedings with the issuer's keys on a ledger of either kind, and a clock that the test moves."""
 
+import pytest
+
 from ledger import store as ledger_store
+from ledger.errors import DomainError
 from suanquan.use_cases.applications import load_application
 from suanquan.use_cases.issue_approved import issue_approved
 from suanquan.use_cases.issue_many import Desk as IssuingDesk
@@ -75,3 +78,10 @@ class VoucherBureau(Bureau):
                     if account.balance:
                         found[account.name.removeprefix(PREFIX)] = account.balance // UNITS
         return found
+
+
+async def refusal(coroutine):
+    """What a request is refused with."""
+    with pytest.raises(DomainError) as caught:
+        await coroutine
+    return caught.value
