@@ -6,6 +6,7 @@ the newest step. The day that rules see is that of the service's clock, in Shang
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
@@ -27,6 +28,7 @@ from suanquan.use_cases.applications import (
     Application,
     Round,
     load_application,
+    load_applications,
     load_round,
     load_rounds,
     place_for,
@@ -51,6 +53,9 @@ from subsidy.procedure_inputs import Reader
 from subsidy.procedure_reader import procedure_named
 from subsidy.steps import Actor, Call, read_inputs, refuse_any, require_call, require_possible, step_named, take
 from voucher.programme import Award
+
+TOGETHER = 25
+"""Applications that are planned in one transaction: others wait for about a fifth of a second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,33 +246,46 @@ class Proceedings:
         )
 
     async def allocate(self, actor: Actor, round_: str, given: Mapping[str, Any]) -> list[Award]:
-        """Plan all applications of a closed round in the scheme's order, together or not at all; what each gets.
+        """Plan the applications of a closed round in the scheme's order, if each of them may be; what each gets.
 
-        Asked again it plans what has come free since: nothing, if nothing has.
+        Others write in between, so that nobody waits for a large round; what stops half-way goes on when it is asked again,
+        which else plans what has come free since.
 
         Raises:
             SubsidyError: `round-open`, `round-unreviewed`, and everything that the planning step refuses.
 
         """
         basis = read_basis(Reader(self.office.policies.facts, ()), given)
+        awards = await self.journal.transact(lambda tx: self._awards(tx, actor, round_))
+        given_to = [award for award in awards if award.amount]
+        for at in range(0, len(given_to), TOGETHER):
+            part = given_to[at : at + TOGETHER]
+            await self.journal.transact(functools.partial(self._plan, actor=actor, awards=part, basis=basis))
+        return awards
 
-        async def work(tx: Transaction) -> list[Award]:
-            found = await load_round(tx.connection, self.office, round_)
-            step, awards = planning_step(found.procedure), []
-            for about in found.budgets:
-                shares = await self.vouchers.allocation(tx.connection, found, about, self.today)
-                awards += sorted(shares.values(), key=lambda award: award.rank)
-            for award in awards:
-                if award.amount:
-                    application = await load_application(tx.connection, self.office, award.claim)
-                    require_possible(found.procedure, application.case, step, actor)
-                    inputs = {"amount_fen": award.amount, "basis": basis}
-                    asking = Asking(application, step, inputs, self.today, award.amount)
-                    wish = Wish(tx, step.id, application.id, {"as": actor.person, "inputs": inputs}, None)
-                    await self._take(tx, wish, actor, asking)
-            return awards
+    async def _awards(self, tx: Transaction, actor: Actor, round_: str) -> list[Award]:
+        """What each application gets, by rank, once the actor may plan every one of them."""
+        found = await load_round(tx.connection, self.office, round_)
+        step, awards = planning_step(found.procedure), []
+        listed = {one.id: one for one in await load_applications(tx.connection, self.office, round_)}
+        for about in found.budgets:
+            shares = await self.vouchers.allocation(tx.connection, found, about, self.today)
+            awards += sorted(shares.values(), key=lambda award: award.rank)
+        for award in awards:
+            if award.amount:
+                require_possible(found.procedure, listed[award.claim].case, step, actor)
+        return awards
 
-        return await self.journal.transact(work)
+    async def _plan(self, tx: Transaction, *, actor: Actor, awards: Sequence[Award], basis: str) -> None:
+        """Plan applications that still wait, each with what it gets."""
+        for award in awards:
+            application = await load_application(tx.connection, self.office, award.claim)
+            step = planning_step(application.round.procedure)
+            if application.case.state in step.sources:
+                inputs = {"amount_fen": award.amount, "basis": basis}
+                asking = Asking(application, step, inputs, self.today, award.amount)
+                wish = Wish(tx, step.id, application.id, {"as": actor.person, "inputs": inputs}, None)
+                await self._take(tx, wish, actor, asking)
 
     async def settle_round(self, actor: Actor, round_: str, given: Mapping[str, Any], key: str | None = None) -> str:
         """End a round of vouchers: what no application got goes back to the year's budget; the id of the round.

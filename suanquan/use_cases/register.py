@@ -16,9 +16,6 @@ from subsidy.errors import SubsidyError
 from subsidy.materials import Basis
 from subsidy.register import Claim, ClaimKind, Commitment
 
-CLAIMS_MAX = 20
-"""No scheme allows more claims on one contract."""
-
 
 class Claimant(NamedTuple):
     """Who claims support for what: `subject` is the application (or voucher) that holds the claim, `clause` what it is under."""
@@ -81,10 +78,12 @@ async def _free_slot(tx: Transaction, subject: str, contract: Mapping[str, Any],
     return own or next((slot for slot, holder in holders if not holder), slots[-1])
 
 
-async def contract_claims(tx_keyed: register.Keyed, conn: Connection, subject: str, contract: Mapping[str, Any]) -> int:
-    """How many others claim a contract now."""
+async def contract_claims(
+    keyed: register.Keyed, conn: Connection, subject: str, contract: Mapping[str, Any], claims_max: int
+) -> int:
+    """How many others claim a contract now, of the claims that are allowed."""
     slots = [
-        register.contract_slot(tx_keyed, contract["provider"], contract["number"], at + 1) for at in range(CLAIMS_MAX)
+        register.contract_slot(keyed, contract["provider"], contract["number"], at + 1) for at in range(claims_max)
     ]
     holding = register.live(await store.claims_on(conn, [slot.digest for slot in slots]))
     return sum(claim.subject != subject for claim in holding.values())

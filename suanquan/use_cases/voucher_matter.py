@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hmac
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -170,10 +171,9 @@ class SchemeMatter:
         head = await ledger_store.load_head(conn)
         prior = 0
         if case.contract and head is not None:
-            pepper = head.pseudonym_key
-            prior = await contract_claims(
-                lambda text: hmac.digest(pepper, text, "sha256"), conn, found.id, case.contract
-            )
+            most = max(_claims_max(version) for version in self._series(scheme).versions)
+            keyed = functools.partial(_keyed, head.pseudonym_key)
+            prior = await contract_claims(keyed, conn, found.id, case.contract, most)
         return Sums(claimed[year], redeemed.get(year, 0), sum(claimed.values()), sum(redeemed.values()), prior)
 
     async def allocation(self, conn: Connection, round_: Round, about: str, today: date) -> dict[str, Award]:
@@ -267,8 +267,7 @@ class SchemeMatter:
         found, case, effects = asking.found, asking.case, set(asking.step.effects)
         if effects & {Effect.CLAIM, Effect.ISSUE}:
             claimant = Claimant(found.id, case.applicant, found.project, found.round.id)
-            rule = self._version(found.clause, str(setting.judged.told["version"])).contract
-            most = (rule.claims_max if rule else None) or 1
+            most = _claims_max(self._version(found.clause, str(setting.judged.told["version"])))
             basis = found.round.procedure.duplicate_basis
             return await claim_contract(tx, claimant, case.contract, case.costs, most, basis)
         free = Effect.RELEASE in effects and await unused(tx, list(case.vouchers))
@@ -291,6 +290,15 @@ class SchemeMatter:
                 kind=Kind.NOT_ALLOWED,
             )
         return Programme(scheme, terms, round_.called.year)
+
+
+def _claims_max(scheme: Scheme) -> int:
+    """How often a contract may be claimed under a version; once where its text does not say."""
+    return (scheme.contract.claims_max if scheme.contract else None) or 1
+
+
+def _keyed(pepper: bytes, text: bytes) -> bytes:
+    return hmac.digest(pepper, text, "sha256")
 
 
 def planning_step(procedure: Procedure) -> Step:

@@ -13,6 +13,7 @@ from subsidy.procedure import Role
 from subsidy.steps import Actor
 from tests.contracts.voucher_bureau import refusal
 from tests.ledger.full_ledger import KEYS
+from tests.subsidy.procedure_samples import XU
 from tests.voucher.application_samples import (
     APPLICANT,
     APPROVE,
@@ -31,7 +32,6 @@ from tests.voucher.application_samples import (
     REVIEW,
     SCHEME,
     SUN,
-    XU,
     ZHOU,
     contract,
     materials,

@@ -11,12 +11,12 @@ from suanquan.use_cases.procedure import Proceedings
 from suanquan.use_cases.voucher_matter import Issuing
 from tests.contracts.bureau import OFFICE, Bureau
 from tests.ledger.full_ledger import KEYS
+from tests.subsidy.procedure_samples import FANG
 from tests.voucher.application_samples import (
     APPROVE,
     BALANCED,
     CALL,
     COMPANY,
-    FANG,
     LIST,
     OVER,
     PLAN,

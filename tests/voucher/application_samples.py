@@ -2,7 +2,7 @@
 
 from subsidy.procedure import Role
 from subsidy.steps import Actor
-from tests.subsidy.procedure_samples import COMPANY, FANG, HE, LIN, QIAN, SUN, XU, ZHOU
+from tests.subsidy.procedure_samples import COMPANY, HE, LIN, QIAN, SUN, ZHOU
 
 SCHEME = "cn-sh-songjiang-sandbox"
 PROCEDURE = "voucher-sandbox"
@@ -32,7 +32,6 @@ LIST = (HE, "agree_list", {"opinion": "同意"})
 POST = (QIAN, "post_notice", {"address": "https://notice.example.cn/v/1"})
 APPROVE = (SUN, "approve", {"basis": "批复 2025-3"})
 PROGRESS = (ZHOU, "accept_progress_report", {"reference": "进展报告 1", "opinion": "认可"})
-__all__ = ["FANG", "XU"]
 
 
 def contract(number="HT-2025-001", **changes):
