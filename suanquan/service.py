@@ -134,6 +134,14 @@ class Service:
         """What issues, for those who issue together or what was approved; it needs the passphrase."""
         return Desk(self.journal, self.keys, self.issuer.sign, self.ring.signer, self.settings.url)
 
+    async def try_to_issue(self, application: str) -> dict[str, str] | None:
+        """Issue what is due of an application; why not, if it is refused: the step before it stands, and the job tries again."""
+        try:
+            await self.issue_approved(application)
+        except DomainError as error:
+            return {"code": error.code, "zh": error.zh, "en": error.en}
+        return None
+
     async def issue_approved(self, application: str) -> list[StoredVoucher]:
         """Issue what is due of an application, once; its vouchers. Without the passphrase it stays approved, and none is given.
 

@@ -108,10 +108,13 @@ async def living_vouchers(
     return [(str(jti), int(issued_us)) for jti, issued_us in rows]
 
 
-async def waiting_for_release(conn: Connection, limit: int) -> list[str]:
-    """Vouchers that were recorded and not signed yet, oldest first."""
-    text = "SELECT v.jti FROM voucher v WHERE NOT EXISTS (SELECT 1 FROM released r WHERE r.jti = v.jti) ORDER BY v.jti LIMIT ?"
-    [rows] = await execute_all(conn, [(text, (limit,))])
+async def waiting_for_release(conn: Connection, since: str, limit: int) -> list[str]:
+    """Vouchers after an id that were recorded and not signed yet, oldest first."""
+    text = (
+        "SELECT v.jti FROM voucher v WHERE v.jti > ? "
+        "AND NOT EXISTS (SELECT 1 FROM released r WHERE r.jti = v.jti) ORDER BY v.jti LIMIT ?"
+    )
+    [rows] = await execute_all(conn, [(text, (since, limit))])
     return [str(jti) for (jti,) in rows]
 
 

@@ -135,10 +135,10 @@ async def post_step(
     application: Id, step: Annotated[str, Field(pattern=r"^[a-z_]{1,60}$")], service: Opened, body: Body, caller: Identity,
     idempotency_key: Key = None,
 ) -> dict[str, Any]:  # fmt: skip
-    """Take a step; what is due then is issued at once, or as soon as it can be."""
+    """Take a step; what is due then is issued at once, or as soon as it can be: `not_issued` says what stands against it."""
     await service.proceedings.take(actor_of(*caller), application, step, body, idempotency_key)
-    await service.issue_approved(application)
-    return await shown(service, application)
+    why = await service.try_to_issue(application)
+    return await shown(service, application) | ({"not_issued": why} if why else {})
 
 
 @officer.get("/v1/programmes")

@@ -15,11 +15,14 @@ from suanquan.use_cases.procedure import Proceedings
 from subsidy.procedure import Procedure, Role, Step
 from subsidy.steps import Actor
 from voucher import programme_store
+from voucher.document import make_jti
 from voucher.store import StoredVoucher
 
 SERVICE = Actor("suanquan", Role.SERVICE)
 TOGETHER = 100
 """Applications that one look takes up."""
+RECENT_US = 7 * 86_400 * 1_000_000
+"""How old a voucher may be that is signed without being asked for: an older one is signed when its issue is repeated."""
 
 
 def automatic_step(procedure: Procedure, state: str) -> Step | None:
@@ -49,22 +52,27 @@ async def _load(proceedings: Proceedings, application: str) -> Application:
 
 
 async def take_up(proceedings: Proceedings, desk: Desk) -> tuple[int, list[tuple[str, DomainError]]]:
-    """Issue what is approved anywhere, and sign what was recorded and never signed; how many, and what was refused why."""
+    """Issue what is approved anywhere, and sign what was recorded lately and not signed; how many, and what was refused why.
+
+    One that is refused stops no other.
+    """
     leading = _leading_to_automatic(proceedings)
 
     async def look(tx: Transaction) -> tuple[list[str], list[str]]:
         waiting = await programme_store.newest_after(tx.connection, leading) if leading else []
-        return waiting[:TOGETHER], await programme_store.waiting_for_release(tx.connection, TOGETHER)
+        since = make_jti(max(tx.now_ns // 1000 - RECENT_US, 0), bytes(10))
+        return waiting[:TOGETHER], await programme_store.waiting_for_release(tx.connection, since, TOGETHER)
 
     waiting, unsigned = await desk.journal.transact(look)
     refused: list[tuple[str, DomainError]] = []
-    for application in waiting:
+    for name in (*waiting, *unsigned):
         try:
-            await issue_approved(proceedings, desk, application)
+            if name in unsigned:
+                await release(desk.journal, name, desk.keys, desk.signer, desk.signers)
+            else:
+                await issue_approved(proceedings, desk, name)
         except DomainError as error:
-            refused.append((application, error))
-    for jti in unsigned:
-        await release(desk.journal, jti, desk.keys, desk.signer, desk.signers)
+            refused.append((name, error))
     return len(waiting) + len(unsigned) - len(refused), refused
 
 

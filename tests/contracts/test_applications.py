@@ -128,12 +128,22 @@ async def test_whatever_stops_between_approval_and_issue_issues_once(vouchers, m
     [jti] = (await vouchers.case(found)).vouchers
     assert vouchers.desk.rows("SELECT count(*) FROM released") == [(0,)]
 
-    done, refused = await take_up(vouchers.proceedings, vouchers.issuing)
-    assert (done, refused) == (1, [])
+    assert await take_up(vouchers.proceedings, vouchers.issuing) == (1, [])
     [[voucher]] = [await vouchers.issue(found)]
     assert voucher.jti == jti
     assert voucher.token
     assert await take_up(vouchers.proceedings, vouchers.issuing) == (0, [])
+
+
+async def test_what_cannot_be_issued_stays_approved(vouchers):
+    """After the scheme's time of issue the job is told why, and the application stands where it stood."""
+    found = await vouchers.reviewed(await vouchers.call())
+    await vouchers.approved(found)
+    vouchers.clock.set("2035-01-01T09:00:00+08:00")
+    done, [(name, why)] = await take_up(vouchers.proceedings, vouchers.issuing)
+    assert (done, name, why.code) == (0, found, "issue-refused")
+    assert [one.code for one in why.findings] == ["scheme-window", "scheme-validity-over"]
+    assert (await vouchers.case(found)).state == "approved"
 
 
 async def test_many_who_issue_at_once_issue_one(vouchers):
