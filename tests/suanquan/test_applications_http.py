@@ -1,5 +1,8 @@
 """Applications for vouchers on both surfaces: HTTP with tokens, the command line, and the job that takes up what was left behind."""
 
+import time
+from random import Random
+
 import pytest
 
 from suanquan import jobs
@@ -7,9 +10,10 @@ from suanquan.home import Home
 from suanquan.settings import Settings
 from suanquan.use_cases import setup
 from suanquan.use_cases.officers import add_officer
+from tests.conftest import ALL
 from tests.suanquan.bureau import Bureau, MovedService
-from tests.suanquan.harness import PASSPHRASE
-from tests.subsidy.procedure_samples import OFFICERS, Clock
+from tests.suanquan.harness import PASSPHRASE, ProcessService, install
+from tests.subsidy.procedure_samples import CALLED, OFFICERS, Clock
 from tests.voucher.application_samples import (
     APPLICANT,
     APPROVE,
@@ -18,6 +22,7 @@ from tests.voucher.application_samples import (
     COMPANY,
     LIST,
     OVER,
+    PLAN,
     POST,
     POSTED,
     REVIEW,
@@ -129,3 +134,38 @@ def test_what_was_approved_at_the_command_line_is_issued_by_the_service(bureau):
 
 def assert_refused(answer, status, code):
     assert (answer.status, answer.content["code"]) == (status, code), answer.content
+
+
+@pytest.mark.skipif(not ALL, reason="starts and kills the service over and over: --all")
+def test_a_service_that_is_killed_issues_once(tmp_path, seed):
+    """Approved by a command, then the service is killed at random moments of its start: in the end there is one voucher, signed."""
+    installation = install(tmp_path / "home")
+    bureau = Bureau(installation.home, Clock(), None, tmp_path)
+    for actor in OFFICERS:
+        bureau.ok("officer", "add", actor.person, "--role", actor.role.value)
+    budget = f"{SCHEME}={CALL['budgets'][SCHEME]}"
+    days = ("--opens", CALL["opens"], "--closes", CALL["closes"])
+    called = bureau.ok(
+        *("round", "call", "--as", "方", "--procedure", CALL["procedure"], "--title", "一", "--budget", budget), *days
+    )
+    found = bureau.submit_by_command(APPLICANT, application(called["id"])).json["id"]
+    for at, steps in ((CALLED, REVIEW), (BALANCED, (PLAN, LIST)), (POSTED, (POST,)), (OVER, (APPROVE,))):
+        bureau.clock.set(at)
+        for one in steps:
+            assert bureau.step_by_command(found, *one).status == 0
+    random, service = Random(seed), ProcessService(installation)
+    for _ in range(6):
+        service.start(standing_by=True)
+        time.sleep(random.uniform(0.2, 2.5))
+        service.kill()
+    with service:
+        deadline = time.monotonic() + 60
+        while not bureau.ok("application", "show", found)["vouchers"] and time.monotonic() < deadline:
+            time.sleep(0.2)
+        time.sleep(1)
+    shown = bureau.ok("application", "show", found)
+    [voucher] = bureau.ok("voucher", "list")
+    assert shown["vouchers"] == [voucher["jti"]]
+    assert bureau.ok("voucher", "show", voucher["jti"])["token"], "signed"
+    assert [line["step"] for line in shown["steps"]].count("issue") == 1
+    assert bureau.ok("ledger", "verify")["ok"]
