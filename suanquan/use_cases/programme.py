@@ -126,7 +126,9 @@ async def programme_object(conn: Connection, series: Series, year: int | None = 
     scheme = series.latest
     years = await programme_years(conn, scheme.id, year)
     settled = await settlement_of(conn, scheme.id)
-    totals = _commitments([one for one in years if one.asset is CNY], settled)
+    money = [one for one in years if one.asset is CNY]
+    totals = _commitments(money, settled)
+    aside = sum(sum(one.rounds.values()) + sum(one.allotted.values()) + one.approved for one in money)
     faults = [fault for one in years for fault in one.faults()] + [f"CNY {name}" for name in totals.faults()]
     paid = totals.paid - totals.clawed_back
     funding = scheme.budget.funding if scheme.budget else ()
@@ -138,7 +140,7 @@ async def programme_object(conn: Connection, series: Series, year: int | None = 
         "on_exhaustion": scheme.budget.on_exhaustion if scheme.budget else None,
         "years": [_year_object(one) for one in years],
         "settlement": {name: format_units(units, CNY) for name, units in settled.items()},
-        "totals": _totals_object(totals),
+        "totals": {**_totals_object(totals), "set_aside": format_units(aside, CNY)},
         "funding": [{"level": level, "bears": format_units(units, CNY)} for level, units in fund(paid, funding).items()]
         if funding
         else [],

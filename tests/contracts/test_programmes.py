@@ -82,6 +82,7 @@ async def test_a_programme_says_what_its_accounts_say(vouchers):
         {round_: "200000.000000"}, "50000.000000", "50000.000000", 1,
     )  # fmt: skip
     assert year["left"] == "9999700000.000000"
+    assert shown["totals"]["set_aside"] == "250000.000000", "of the round, and what is approved and not issued"
     assert shown["agrees"]
     assert [one["level"] for one in shown["funding"]] == ["city", "district"]
 
