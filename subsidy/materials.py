@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
@@ -39,6 +39,7 @@ class Rule(enum.Enum):
     COVERS = "covers"
     EQUALS_COSTS = "equals_costs"
     EQUALS_FACTS = "equals_facts"
+    EQUALS_CONTRACT = "equals_contract"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,13 +85,14 @@ class Checked:
 
 @dataclass(frozen=True, slots=True)
 class Submitted:
-    """What materials are checked against: the applicant's code, the year of the application, costs and facts as given."""
+    """What materials are checked against: the applicant's code, the year of the application; costs, facts and contract as given."""
 
     applicant: str
     year: int
     materials: Mapping[str, Mapping[str, Any]]
     costs: Sequence[Mapping[str, Any]]
     facts: Mapping[str, Any]
+    contract: Mapping[str, Any] = field(default_factory=dict)
 
 
 def check_materials(materials: Sequence[Material], given: Submitted) -> list[Checked]:
@@ -197,6 +199,16 @@ def _equals_facts(check: Check, value: Any, given: Submitted) -> _Fault:
     return _equals(check, value, Decimal(sum(claimed)), "facts") if claimed else None
 
 
+def _equals_contract(check: Check, value: Any, given: Submitted) -> _Fault:
+    wanted = given.contract.get(check.field)
+    if wanted is None or value == wanted:
+        return None
+    return (
+        f"“{check.field}”应与所报合同的 {wanted} 相同，现为“{value}”",
+        f"`{check.field}` must be that of the contract, {wanted}, not {value!r}",
+    )
+
+
 def _equals(check: Check, value: Any, wanted: Decimal, what: str) -> _Fault:
     if isinstance(value, str) and value.replace(".", "", 1).isdecimal() and Decimal(value) == wanted:
         return None
@@ -214,4 +226,5 @@ _RULES: Mapping[Rule, Callable[[Check, Any, Submitted], _Fault]] = {
     Rule.COVERS: _covers,
     Rule.EQUALS_COSTS: _equals_costs,
     Rule.EQUALS_FACTS: _equals_facts,
+    Rule.EQUALS_CONTRACT: _equals_contract,
 }

@@ -129,7 +129,7 @@ class SchemeMatter:
         case, procedure = (asking.case if asking else found.case), found.round.procedure
         received = case.received or today
         standing = await self.standing(conn, found, case, received)
-        given = Submitted(case.applicant, received.year, case.materials, case.costs, case.facts)
+        given = Submitted(case.applicant, received.year, case.materials, case.costs, case.facts, case.contract)
         allocation = asking.allocation_fen if asking else None
         if asking and allocation is None and Guard.WITHIN_ALLOCATION in asking.step.guards:
             awards = await self.allocation(conn, found.round, found.clause, today)

@@ -221,6 +221,10 @@ async def test_refused_returned_withdrawn(vouchers):
     found = await vouchers.submit(round_, materials=materials(without=["service_contract"]))
     told = await refusal(vouchers.play(found, REVIEW[0]))
     assert [one.where for one in told.findings] == ["/materials/service_contract"]
+    another = await vouchers.submit(round_, project="别的文件", contract=contract("HT-7", sha256="cd" * 32))
+    told = await refusal(vouchers.play(another, REVIEW[0]))
+    assert [one.where for one in told.findings] == ["/materials/service_contract/sha256"]
+    await vouchers.play(another, (ZHOU, "refuse", {"reason": "合同与材料不符"}))
     await vouchers.play(found, (LIN, "return_for_materials", {"reason": "缺合同", "until": "2025-09-05"}))
     await vouchers.play(found, (COMPANY, "supplement", {"materials": materials()}), *REVIEW)
     other = await vouchers.submit(round_, project="另一用途", contract=contract("HT-9"))

@@ -20,6 +20,7 @@ EXPERT = Actor("专家组", Role.REVIEWER)
 BALANCED = "2025-09-11T09:00:00+08:00"
 POSTED = "2025-09-15T10:00:00+08:00"
 OVER = "2025-09-23T09:00:00+08:00"
+CONTRACT_SHA256 = "ab" * 32
 FACTS = {
     "beneficiary": {"kind": "enterprise", "startup": False, "related_to_provider": False},
 }
@@ -39,7 +40,7 @@ def contract(number="HT-2025-001", **changes):
     return {
         "number": number,
         "provider": CENTRE,
-        "sha256": "ab" * 32,
+        "sha256": CONTRACT_SHA256,
         "signed_on": "2025-08-20",
         "starts_on": "2025-09-01",
         "ends_on": "2026-08-31",
@@ -52,7 +53,7 @@ def materials(applicant=APPLICANT, without=()):
     fields = {
         "application_form": {},
         "business_licence_copy": {"registration_number": applicant},
-        "service_contract": {},
+        "service_contract": {"sha256": CONTRACT_SHA256},
         "credit_report": {"bad_record": False},
     }
     return [
