@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from sqlalchemy import func, select
-
-from ledger.sql import Connection, insert_rows
+from ledger.sql import Connection, execute_all, insert_rows
 from metering import tables
 
 
@@ -22,9 +20,9 @@ class Edition(NamedTuple):
 
 async def newest_edition(conn: Connection) -> Edition | None:
     """The edition in use, None before the first."""
-    query = select(tables.register_edition).order_by(tables.register_edition.c.number.desc()).limit(1)
-    row = (await conn.execute(query)).first()
-    return None if row is None else Edition(*row)
+    query = "SELECT number, digest, accelerators, prices, first_us FROM register_edition ORDER BY number DESC LIMIT 1"
+    [rows] = await execute_all(conn, [(query, ())])
+    return Edition(*rows[0]) if rows else None
 
 
 async def write_edition(conn: Connection, edition: Edition) -> None:
@@ -34,4 +32,5 @@ async def write_edition(conn: Connection, edition: Edition) -> None:
 
 async def used_until_us(conn: Connection) -> int:
     """End of the latest usage that was rated; 0 before any."""
-    return int((await conn.execute(select(func.coalesce(func.max(tables.source.c.last_us), 0)))).scalar_one())
+    [[(last_us,)]] = await execute_all(conn, [("SELECT max(last_us) FROM source", ())])
+    return int(last_us or 0)
