@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from ledger.amount import Asset
-from ledger.budget import Accounts, cap, grant_legs, openings, spend_legs, used_name
+from ledger.budget import Accounts, cap, change_of_cap, grant_legs, open_name, openings, spend_legs, used_name
 from ledger.entry import Leg
 from ledger.transaction import Transaction
 from voucher import store
@@ -71,18 +71,21 @@ def _used(path: tuple[str, str, str], asset: Asset) -> list[str]:
     return [used_name(path[:depth], asset) for depth in range(1, len(path) + 1)]
 
 
-async def open_caps(tx: Transaction, path: tuple[str, str, str], terms: Terms, issued_units: int) -> Caps:
+async def open_caps(tx: Transaction, path: tuple[str, str, str], terms: Terms, issued_units: int, asked: int) -> Caps:
     """The caps of programme, year and holder, opened where they are not, and what makes them follow the scheme.
 
-    `issued_units` is what the holder was given this year: a ledger may have issued it before it knew of caps.
+    A holder's cap is granted as it is `asked` for, up to what the scheme says. `issued_units` is what the holder was given
+    this year: a ledger may have issued it before it knew of caps.
     """
     asset = terms.asset
     known = await tx.accounts([used_name(path, asset)])
     accounts = await tx.open(openings(path, asset))
     year = terms.budget_year_units - cap(accounts, path[:2], asset)
-    holder = terms.cap_holder_year_units - cap(accounts, path, asset)
+    before = issued_units if issued_units and not known else 0
+    left = accounts[open_name(path, asset)].balance
+    holder = change_of_cap(cap(accounts, path, asset), left, asked + before, terms.cap_holder_year_units)
     grants = ((path[:1], year), (path[:2], year), (path, holder))
     legs = [leg for node, units in grants if units for leg in grant_legs(accounts, node, units, asset)]
-    if issued_units and not known:
-        legs += spend_legs(accounts, path, issued_units, asset)
+    if before:
+        legs += spend_legs(accounts, path, before, asset)
     return Caps(path, asset, accounts, tuple(legs))

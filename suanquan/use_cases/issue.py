@@ -179,7 +179,7 @@ async def record(
         status=place,
     )
     assert terms is not None
-    caps = await open_caps(tx, path, terms, issued.holder_units)
+    caps = await open_caps(tx, path, terms, issued.holder_units, prepared.voucher.units)
     left = terms.budget_year_units - issued.programme_units
     number = await _post(tx, order, prepared, caps, left, fresh=ready is not None)
     row = store.voucher_row(
