@@ -250,7 +250,8 @@ def voucher_object(stored: StoredVoucher) -> dict[str, Any]:
     """
     asset = ASSETS_BY_NUMBER[stored.asset]
     available = stored.credits_posted - stored.debits_posted - stored.debits_held
-    unpaid = stored.returned + stored.expired + stored.split
+    corrected = stored.credits_posted - stored.units  # what corrections of usage gave back
+    unpaid = stored.returned + stored.expired + stored.split + corrected
     return {
         "jti": stored.jti,
         "scheme": stored.scheme,

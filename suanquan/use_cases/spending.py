@@ -207,6 +207,11 @@ async def capture(turn: Turn, request: Request, act: Capture) -> dict[str, Any]:
 
     """
     found = await _state(turn, request, act.hold)
+    if any(not part.proof for part in turn.seen.parts[act.hold]):
+        raise VoucherError(
+            "hold-metered", "这笔冻结由计量结算，不再手工请款", "metering settles this hold; it is not captured by hand",
+            kind=Kind.CONFLICT,
+        )  # fmt: skip
     units = parse_units(act.amount, found.asset)
     if units <= 0:
         raise VoucherError("amount-not-positive", "数量须大于零", "the amount must be more than zero")
