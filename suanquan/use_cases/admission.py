@@ -88,6 +88,7 @@ class Gate:
         proved = check(shown.proof, shown.voucher, holder_jkt, request, nonces, now_s=now_s)
         if known is None:
             known = await self._learn(keys, shown.voucher, _Signed(kids, voucher))
+        _require_signatures(known, keys)
         return Hold(known.spendable, proved, shown.proof, shown.life_s, hold, counters)
 
     async def _learn(self, keys: KeyRegistry, text: str, signed: _Signed) -> _Known:
@@ -99,6 +100,19 @@ class Gate:
                 del self._known[next(iter(self._known))]
             self._known[text] = known
         return known
+
+
+def _require_signatures(known: _Known, keys: KeyRegistry) -> None:
+    """What a scheme asks of its vouchers: whoever strips a signature has no voucher of that scheme left (T21)."""
+    if known.spendable.signatures:
+        signed_by = {key.algorithm for kid, key in keys.all_keys().items() if kid in known.kids}
+        if missing := [name for name in known.spendable.signatures if name not in signed_by]:
+            raise VoucherError(
+                "voucher-signature-missing",
+                f"该方案要求券有 {missing[0]} 签名，请出示双签形式",
+                f"the scheme requires a signature by {missing[0]}: present the form with two signatures",
+                kind=Kind.PROOF,
+            )
 
 
 def _delegated(shown: Presented, voucher: Voucher, centre: str, now_s: int) -> tuple[str, tuple[Counter, ...]]:
@@ -127,4 +141,5 @@ def spendable(stored: StoredVoucher, series: Mapping[str, Series]) -> Spendable:
         stored.until_us,
         runs_on=spending is not None and spending.at_expiry == "run_to_end",
         multi_use=spending is None or spending.multi_use is not False,
+        signatures=spending.signatures if spending else (),
     )
