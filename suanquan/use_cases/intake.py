@@ -29,6 +29,7 @@ from metering.rate_columns import Sums, rate_columns
 from metering.rating import rate
 from metering.store import Source, StoredBatch, nonce_rows
 from suanquan.use_cases.apart import nothing_waits
+from suanquan.use_cases.hold_usage import names_hold
 from suanquan.use_cases.ingest import (
     Answer,
     Issuer,
@@ -91,6 +92,8 @@ class Intake:
         return msgspec.json.encode(answer)
 
     async def _quickly(self, request: Request, batch: Compact) -> bytes:
+        if any(map(names_hold, batch.vouchers)):
+            raise _Careful
         # Rated before its turn, while the round before is on its way to the disk.
         sums = rate_columns(batch, self._rules().tariffs(request.centre))
         if sums is None or any(max(line.gpu_ms, line.yuan, line.compute) > INT64_MAX for line in sums.lines.values()):
