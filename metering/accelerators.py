@@ -60,6 +60,15 @@ class AcceleratorRegister:
         """The canonical names, in the order of the file."""
         return tuple(self._versions)
 
+    @property
+    def words(self) -> dict[str, str]:
+        """Every word that means a card, and the card's canonical name."""
+        return dict(self._model_of)
+
+    def versions(self, model: str) -> tuple[AcceleratorModel, ...]:
+        """Every entry of a model, in order of time."""
+        return tuple(self._versions[model])
+
     def resolve(self, word: str, at_us: int) -> AcceleratorModel | None:
         """Find the card that a word meant at an instant; None: not registered, so hold the usage."""
         model = self._model_of.get(word) or self._model_of.get(normalised(word))

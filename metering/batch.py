@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from ledger.errors import Kind
 from ledger.tree import hash_leaf, root_of
+from metering.compact import Compact, Part, compact, numbered
 from metering.errors import MeteringError
 from metering.instants import parse_instants
 from metering.model import UsageRecord
-from metering.segment import Columns, encode, encode_columns
+from metering.segment import Columns, encode, unpack
 from metering.wire import (
     ATTRIBUTES,
     EARLIEST_US,
@@ -53,10 +55,6 @@ class Fault:
     raw: bytes = b""
     source: str = ""
     sequence: int = 0
-
-
-Part = tuple[str, int]
-"""Card model as the centre names it, and thousandths of a card: a plain tuple, for batches travel between processes."""
 
 
 @dataclass(slots=True)
@@ -105,18 +103,47 @@ def batch_of(records: Sequence[UsageRecord]) -> Batch:
     )
 
 
+def expand(found: Compact) -> Batch:
+    """The same batch record by record."""
+    leaves = list(unpack(found.segment))
+    return Batch(
+        found.source, found.count, found.last_sequence, list(range(found.count)), found.id_list(),
+        [found.accounts[at] for at in found.account.tolist()], found.start_us.tolist(), found.end_us.tolist(),
+        found.active_ms.tolist(), [(found.cards[at],) for at in found.card.tolist()],
+        list(found.vouchers) or [None] * found.count, leaves, [hash_leaf(leaf) for leaf in leaves], root=found.root,
+    )  # fmt: skip
+
+
 def decode_cloudevents(body: bytes, now_us: int) -> Batch:
-    """Check a CloudEvents batch of at most 10,000 records.
+    """`read_cloudevents`, record by record."""
+    found = read_cloudevents(body, now_us)
+    return expand(found) if isinstance(found, Compact) else found
+
+
+def read_cloudevents(body: bytes, now_us: int) -> Batch | Compact:
+    """Check a CloudEvents batch of at most 10,000 records; compact where every record is ordinary.
 
     Raises:
         MeteringError: the body as a whole cannot be read (no JSON, not an array, too many records, no source).
 
     """
     items = _decode_all(body)
-    if not isinstance(items, list):
-        batch = _columns(items, now_us)
-    else:
-        batch = _ordinary(items, now_us) or _columns(_numbered(items), now_us)
+    if isinstance(items, list):
+        ordinary = _ordinary(items, now_us)
+        if ordinary is not None:
+            return ordinary
+        items = _numbered(items)
+    return careful(items, now_us)
+
+
+def careful(items: Iterator[Item | Fault], now_us: int) -> Batch:
+    """Check records one at a time: what is wrong with one is told of it alone.
+
+    Raises:
+        MeteringError: `source-missing`.
+
+    """
+    batch = _columns(items, now_us)
     if not batch.source:
         raise MeteringError(
             "source-missing", "没有一条记录写明 source", "no record names its source, so that nobody can be answered"
@@ -135,7 +162,7 @@ def _decode_all(body: bytes) -> list[CloudEvent] | Iterator[Item | Fault]:
         return _decode_each(_guarded(_RAW.decode, body))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise _unreadable() from None
-    _check_count(len(events))
+    check_count(len(events))
     return events
 
 
@@ -143,11 +170,11 @@ def _numbered(events: list[CloudEvent]) -> Iterator[Item]:
     return ((position, event, "", b"") for position, event in enumerate(events))
 
 
-def _ordinary(events: list[CloudEvent], now_us: int) -> Batch | None:
-    """Columns of a batch in which every record is good, one card model and ASCII throughout; None for any other batch.
+def _ordinary(events: list[CloudEvent], now_us: int) -> Compact | None:
+    """Columns of a batch in which every record is good and of one card model; None for any other batch.
 
-    The checks are those of `_append`, over whole columns: 6 µs a record instead of 13 (docs/decisions/0005). A property
-    test holds the two ways to the same result.
+    The checks are those of `_append`, over whole columns (docs/decisions/0005). A property test holds the two ways to the
+    same result.
     """
     data = [event.data for event in events]
     end_texts, times = [d.end for d in data], [event.time for event in events]
@@ -157,47 +184,47 @@ def _ordinary(events: list[CloudEvent], now_us: int) -> Batch | None:
             parse_instants(times)
     except (ValueError, OverflowError):
         return None
-    active = [d.active_s * 1000 for d in data if d.active_s is not None]
     accelerators = [d.accelerators for d in data]
     sources = {event.source for event in events}
-    if (
-        len(sources) != 1
-        or len(active) != len(data)
-        or any(d.active_ms is not None for d in data)
-        or not all(d.final for d in data)
-        or set(map(len, accelerators)) != {1}
-        or max(ends) > now_us + CLOCK_US
-        or min(starts) < EARLIEST_US
-        or any(1000 * a > e - s for a, s, e in zip(active, starts, ends, strict=True))
-    ):
+    seconds, exact = [d.active_s for d in data], [d.active_ms for d in data]
+    if len(sources) != 1 or set(map(len, accelerators)) != {1} or not all(d.final for d in data):
         return None
-    ids, accounts = [event.id for event in events], [event.subject for event in events]
-    jobs, states = [d.job for d in data], [d.state for d in data]
-    vouchers = [d.voucher for d in data]
-    parts = [(card.model, card.count_milli) for (card,) in accelerators]
-    models = [model for model, _ in parts]
-    sequences = [event.sequence for event in events]
-    everything = "".join(chain(ids, accounts, jobs, states, models, filter(None, vouchers)))
-    digits = "".join(sequences)
-    if not (everything.isascii() and everything.isprintable() and is_number(digits)):
+    if None in seconds or exact.count(None) != len(exact):
         return None
-    named = [voucher or "" for voucher in vouchers]
-    attempts, counts = [d.attempt for d in data], [count for _, count in parts]
-    leaves = encode_columns(Columns(ids, accounts, jobs, states, named, models, attempts, starts, ends, active, counts))
-    digests = [hash_leaf(leaf) for leaf in leaves]
-    return Batch(
-        sources.pop(), len(events), max(map(int, sequences)), list(range(len(events))), ids, accounts, starts, ends,
-        active, [(part,) for part in parts], vouchers, leaves, digests, root=root_of(digests),
+    active = [1000 * s for s in seconds if s is not None]
+    names, accounts, vouchers = [e.id for e in events], [e.subject for e in events], [d.voucher for d in data]
+    cards, card = numbered([(part.model, part.count_milli) for (part,) in accelerators])
+    columns = Columns(
+        names, accounts, [d.job for d in data], [d.state for d in data], [voucher or "" for voucher in vouchers],
+        [part.model for (part,) in accelerators], [d.attempt for d in data], np.array(starts), np.array(ends),
+        np.array(active), [part.count_milli for (part,) in accelerators],
     )  # fmt: skip
+    sequences = [event.sequence for event in events]
+    if not is_number("".join(sequences)) or not in_order(columns, chain(*columns[:6]), now_us):
+        return None
+    return compact(sources.pop(), max(map(int, sequences)), columns, numbered(accounts), (cards, card), vouchers)
+
+
+def in_order(columns: Columns, texts: Iterable[str], now_us: int) -> bool:
+    """Whether times and texts of every record of a batch are as `_append` wants them."""
+    starts, ends = np.asarray(columns.start_us), np.asarray(columns.end_us)
+    return bool(
+        ends.max() <= now_us + CLOCK_US
+        and starts.min() >= EARLIEST_US
+        and (ends >= starts).all()
+        and (np.asarray(columns.active_ms) <= (ends - starts) // 1000).all()
+        and "".join(texts).isprintable()
+    )
 
 
 def _decode_each(raws: list[msgspec.Raw]) -> Iterator[Item | Fault]:
     """The careful way, taken when any record is unusual: one at a time, so that good ones go on."""
-    _check_count(len(raws))
-    return (_decode_one(position, bytes(raw)) for position, raw in enumerate(raws))
+    check_count(len(raws))
+    return (decode_one(position, bytes(raw)) for position, raw in enumerate(raws))
 
 
-def _decode_one(position: int, raw: bytes) -> Item | Fault:
+def decode_one(position: int, raw: bytes) -> Item | Fault:
+    """One record by itself: what it says, or why it is refused."""
     try:
         return position, _ONE.decode(raw), "", raw
     except msgspec.ValidationError as fault:
@@ -261,7 +288,8 @@ def _unreadable() -> MeteringError:
     )
 
 
-def _check_count(count: int) -> None:
+def check_count(count: int) -> None:
+    """Refuse a batch of too many records: MeteringError `batch-too-large`."""
     if count > RECORDS_MAX:
         raise MeteringError(
             "batch-too-large",

@@ -46,6 +46,11 @@ class PriceList:
             for (centre, model), own in by_pair.items()
         }
 
+    @property
+    def centres(self) -> frozenset[str]:
+        """The centres that have prices of their own."""
+        return frozenset(centre for centre, _ in self._intervals if centre is not None)
+
     def intervals(self, centre: str, model: str) -> tuple[Price, ...]:
         """Every price that a centre charges for a model, disjoint and in order of time; empty: hold the usage."""
         own = self._intervals.get((centre, model))

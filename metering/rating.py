@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from ledger.amount import INT64_MAX
 from ledger.split import split
-from metering.batch import Batch, Part
+from metering.batch import Batch
+from metering.compact import Part
 from metering.model import UsageRecord
 from metering.prices import GFLOPS_MS_PER_COMPUTE_UNIT, MS_PER_HOUR
 from metering.zones import shanghai_day_us
@@ -195,10 +196,10 @@ def _times(left: Column, right: Column) -> Column:
 
 
 def _per_record(values: Column, record: Column, size: int) -> Column:
-    return values if len(values) == size else _sums(values, record, size)
+    return values if len(values) == size else sums_by(values, record, size)
 
 
-def _sums(values: Column, groups: Column, size: int) -> Column:
+def sums_by(values: Column, groups: Column, size: int) -> Column:
     """Exact sums of `values` by group number."""
     wide = len(values) and int(values.max()) * len(values) > INT64_MAX
     sums = np.zeros(size, dtype=object if wide else np.int64)
@@ -231,7 +232,7 @@ class _Times(NamedTuple):
 
 
 def _crosses_months(times: _Times) -> Column:
-    return _month_index(times.end_us - 1) > _month_index(times.start_us)
+    return month_index(times.end_us - 1) > month_index(times.start_us)
 
 
 def _numbered(names: Sequence[str]) -> tuple[list[str], Column]:
@@ -244,14 +245,14 @@ def _sum_lines(rated: Rated, accounts: _Accounts, times: _Times, several: bool, 
     """Sums per account, model and month: whole columns where a record lies in one month, one by one where it does not."""
     models, model = _numbered([names[0] if names else "" for names in rated.models])
     whole = known & ~_crosses_months(times) & (not several)
-    month = _month_index(times.start_us)
+    month = month_index(times.start_us)
     keys = ((accounts.number * len(models) + model) * len(_STARTS) + month)[whole]
     distinct, group = np.unique(keys, return_inverse=True)
     columns = (np.ones_like(group), rated.gpu_ms[whole], rated.yuan[whole], rated.compute[whole])
-    sums = [_sums(column, group, len(distinct)).tolist() for column in columns]
+    sums = [sums_by(column, group, len(distinct)).tolist() for column in columns]
     for key, *amounts in zip(distinct.tolist(), *sums, strict=True):
         pair, at = divmod(key, len(_STARTS))
-        name = accounts.names[pair // len(models)], models[pair % len(models)], _month_name(at)
+        name = accounts.names[pair // len(models)], models[pair % len(models)], month_name(at)
         rated.lines[name] = Line(*amounts)
 
 
@@ -261,7 +262,7 @@ def _sum_accounts(rated: Rated, batch: Batch, accounts: _Accounts, start_us: Col
     first, last = np.full(size, INT64_MAX), np.full(size, -INT64_MAX)
     np.minimum.at(first, group, starts)
     np.maximum.at(last, group, starts)
-    sums = [_sums(column, group, size) for column in (np.ones_like(starts), rated.gpu_ms[known], rated.yuan[known])]
+    sums = [sums_by(column, group, size) for column in (np.ones_like(starts), rated.gpu_ms[known], rated.yuan[known])]
     rows = zip(*(column.tolist() for column in (*sums, first, last)), strict=True)
     for account, row in zip(accounts.names, rows, strict=True):
         if row[0]:
@@ -292,18 +293,20 @@ def month_shares(start_us: int, end_us: int) -> list[tuple[int, int]]:
     found: list[tuple[int, int]] = []
     at = start_us
     while at < end_us or not found:
-        index = int(_month_index(_column([at]))[0])
+        index = int(month_index(_column([at]))[0])
         upto = min(end_us, int(_STARTS[index + 1]))
-        found.append((_month_name(index), upto - at))
+        found.append((month_name(index), upto - at))
         at = upto
     return found
 
 
-def _month_index(instants: Column) -> Column:
+def month_index(instants: Column) -> Column:
+    """Number of the policy month of each instant, since January 1970."""
     return np.searchsorted(_STARTS, instants, side="right") - 1
 
 
-def _month_name(index: int) -> int:
+def month_name(index: int) -> int:
+    """A month as totals name it: 2017-09 is 201709."""
     return (1970 + index // 12) * 100 + index % 12 + 1
 
 

@@ -15,9 +15,10 @@ import struct
 import sys
 from array import array
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ledger.errors import Kind
 from metering.errors import MeteringError
@@ -77,7 +78,7 @@ assert _HEADS.itemsize == _HEAD.size, "the columns below write the head above"
 
 
 class Columns(NamedTuple):
-    """Records of the ordinary kind as columns: closed, one card model, no extensions, ASCII texts."""
+    """Records of the ordinary kind as columns: closed, one card model, no extensions."""
 
     id: Sequence[str]
     account: Sequence[str]
@@ -85,11 +86,11 @@ class Columns(NamedTuple):
     state: Sequence[str]
     voucher: Sequence[str]
     model: Sequence[str]
-    attempt: Sequence[int]
-    start_us: Sequence[int]
-    end_us: Sequence[int]
-    active_ms: Sequence[int]
-    count_milli: Sequence[int]
+    attempt: Sequence[int] | NDArray[Any]
+    start_us: Sequence[int] | NDArray[Any]
+    end_us: Sequence[int] | NDArray[Any]
+    active_ms: Sequence[int] | NDArray[Any]
+    count_milli: Sequence[int] | NDArray[Any]
 
 
 def encode_columns(columns: Columns) -> list[bytes]:
@@ -100,10 +101,16 @@ def encode_columns(columns: Columns) -> list[bytes]:
     for name in Columns._fields[6:]:
         heads[name] = getattr(columns, name)
     for place, column in enumerate(texts):
-        heads["lengths"][:, place] = list(map(len, column))
+        heads["lengths"][:, place] = _byte_lengths(column)
     data, size = heads.tobytes(), _HEAD.size
     joined = map("".join, zip(*texts, strict=True))
     return [data[at : at + size] + text.encode() for at, text in zip(range(0, len(data), size), joined, strict=True)]
+
+
+def _byte_lengths(texts: Sequence[str]) -> list[int]:
+    if "".join(texts).isascii():
+        return list(map(len, texts))
+    return [len(text.encode()) for text in texts]
 
 
 def decode(data: bytes) -> UsageRecord:

@@ -172,4 +172,14 @@ verdict = table(
     Column("fact", INT, nullable=False),
 )
 
-APPEND_ONLY = ("usage_batch", "usage_id", "batch_account", "declaration", "usage_fact", "verdict")
+register_edition = table(
+    "register_edition",
+    Column("number", INT, primary_key=True, autoincrement=False),
+    Column("digest", BYTES, nullable=False),
+    Column("accelerators", BYTES, nullable=False),
+    Column("prices", BYTES, nullable=False),
+    Column("first_us", INT, nullable=False),
+)
+"""Editions of the registers that usage was rated by, as files; the digest stands in every entry of that usage."""
+
+APPEND_ONLY = ("register_edition", "usage_batch", "usage_id", "batch_account", "declaration", "usage_fact", "verdict")

@@ -16,7 +16,9 @@ import time
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 
-from metering.batch import Batch, decode_cloudevents
+from metering.batch import Batch, read_cloudevents
+from metering.columns import read_columns
+from metering.compact import Compact
 
 OFFLOAD_BYTES = 256 * 1024
 """Smaller bodies are decoded where they are: sending them to another process costs as much."""
@@ -32,18 +34,17 @@ class BatchDecoder:
         self._pool: ProcessPoolExecutor | None = None
         self._ready = False
 
-    async def decode(self, body: bytes, now_us: int) -> Batch:
-        """`decode_cloudevents`, away from the event loop where that pays."""
+    async def decode(self, body: bytes, now_us: int, *, columns: bool = False) -> Batch | Compact:
+        """`read_cloudevents` or `read_columns`, away from the event loop where that pays."""
+        read = read_columns if columns else read_cloudevents
         if len(body) >= OFFLOAD_BYTES and self._workers > 0:
             if self._pool is None:
                 self._start()
             if self._ready:
                 with contextlib.suppress(BrokenProcessPool):
-                    return await asyncio.get_running_loop().run_in_executor(
-                        self._pool, decode_cloudevents, body, now_us
-                    )
+                    return await asyncio.get_running_loop().run_in_executor(self._pool, read, body, now_us)
                 self._pool, self._ready = None, False  # a process was killed; the next batch starts new ones
-        return decode_cloudevents(body, now_us)
+        return read(body, now_us)
 
     def _start(self) -> None:
         context = multiprocessing.get_context("spawn")  # a forked copy of a threaded process may hold a lock for ever

@@ -50,6 +50,7 @@ def run(home: Home, passphrase: bytes, *, host: str | None = None, port: int | N
                 listener.close()
                 return
             service.journal.fences = [held.fence]
+            await service.check_registers()
             listener.listen(BACKLOG)
             running = server(service)
             structlog.get_logger("suanquan").info("listening", url=service.settings.url, home=str(home.path))

@@ -28,7 +28,9 @@ from suanquan.office import load_office
 from suanquan.settings import Settings, load_settings
 from suanquan.use_cases.catalogue import find_scheme, version_at
 from suanquan.use_cases.decision_office import DecisionDesk, open_desk
+from suanquan.use_cases.editions import check_edition
 from suanquan.use_cases.ingest import Issuer, Rules
+from suanquan.use_cases.intake import Intake
 from suanquan.use_cases.issue import Order, issue
 from suanquan.use_cases.issue_approved import issue_approved
 from suanquan.use_cases.issue_many import Desk, issue_many
@@ -91,6 +93,14 @@ class Service:
     watch: Watch = field(default_factory=Watch)
     statuses: StatusCache = field(default_factory=StatusCache)
     _proceedings: Proceedings | None = None
+    _intake: Intake | None = None
+
+    @property
+    def intake(self) -> Intake:
+        """Where batches of usage come in."""
+        if self._intake is None:
+            self._intake = Intake(self.journal, lambda: self.rules, lambda: self.issuer)
+        return self._intake
 
     @property
     def keys(self) -> KeyRegistry:
@@ -163,6 +173,15 @@ class Service:
         """
         await self.log.check_head_file()
         await check_witnesses(self.log)
+
+    async def check_registers(self) -> None:
+        """Refuse registers that rewrite what usage was rated by, and keep those that are new.
+
+        Raises:
+            ServiceError: `register-rewritten`.
+
+        """
+        await check_edition(self.journal, self.catalog, self.home.config)
 
     async def issue(self, scheme_id: str, request: IssueRequest, key: str | None = None) -> StoredVoucher:
         """Issue a voucher under a scheme of the catalogue; `key` makes the request repeatable.

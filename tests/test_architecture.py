@@ -30,8 +30,10 @@ DOMAIN = ("ledger/", "metering/", "subsidy/", "voucher/")
 DEFERRED_IMPORTS = ("suanquan/cli/", "suanquan/optional.py")
 """The CLI loads heavy modules when a command runs; one loader is kept for optional back ends."""
 
-INTEGER_COLUMNS = {"metering/rating.py": {"numpy"}, "metering/segment.py": {"numpy"}}
-"""Rating works on whole columns of int64 (or of Python integers); a test of its own looks at their types."""
+INTEGER_COLUMNS = {
+    f"metering/{name}.py": {"numpy"} for name in ("rating", "rate_columns", "segment", "batch", "columns", "compact")
+}
+"""Rating works on whole columns of int64 (or of Python integers); tests of their own look at their types."""
 
 OUTER_WORLD = (
     *("time", "random", "secrets", "uuid", "os", "platform", "getpass", "tempfile", "signal", "cryptography.fernet"),

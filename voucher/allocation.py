@@ -22,7 +22,10 @@ class Charge(NamedTuple):
 
 @dataclass(slots=True)
 class Purse:
-    """What a voucher still holds, and for what it may be spent. `available` falls as `allocate` draws on it."""
+    """What a voucher still holds, and for what it may be spent. `available` falls as `allocate` draws on it.
+
+    `broken` of what was available at first was booked as breakage when the voucher was over: it must be reopened to pay.
+    """
 
     jti: str
     scheme: str
@@ -33,6 +36,7 @@ class Purse:
     until_us: int
     priority: int = 0
     models: frozenset[str] | None = None
+    broken: int = 0
 
     def covers(self, charge: Charge) -> bool:
         """True when this voucher may pay for the charge; a charge that names a voucher is paid by no other."""
@@ -74,8 +78,8 @@ def allocate(total: AccountUsage, charges: Callable[[], Sequence[Charge]], purse
     `charges` are asked for only when their sum does not decide.
     """
     cover = Cover()
-    ordered = burn_down_order(purses)
-    if all(purse.covers_all(total) for purse in ordered):
+    ordered = burn_down_order(purses) if len(purses) > 1 else purses
+    if ordered[0].covers_all(total) if len(ordered) == 1 else all(purse.covers_all(total) for purse in ordered):
         cover.self_pay = _draw_yuan(total.yuan, ordered, cover)
         return cover
     for charge in charges():

@@ -81,6 +81,23 @@ async def write_outflow(
     await insert_rows(conn, tables.outflow, [(event_id, jti, kind, units, at_us, child)])
 
 
+async def load_broken(conn: Connection, jtis: Iterable[str]) -> list[tuple[str, bytes]]:
+    """Voucher and event of each time that something of these broke, oldest first."""
+    query = "SELECT jti, event_id FROM outflow WHERE kind = 'expired' AND units > 0 AND jti"
+    found = await execute_all(conn, select_in(query, jtis))
+    return sorted(((str(jti), bytes(event_id)) for rows in found for jti, event_id in rows), key=lambda row: row[1])
+
+
+async def broken_units(conn: Connection, jtis: Iterable[str]) -> dict[str, int]:
+    """Units of these vouchers that broke at their end and were not reopened since."""
+    found = await execute_all(conn, select_in("SELECT jti, units FROM outflow WHERE kind = 'expired' AND jti", jtis))
+    sums: dict[str, int] = {}
+    for rows in found:
+        for jti, units in rows:
+            sums[jti] = sums.get(jti, 0) + int(units)
+    return sums
+
+
 class Over(NamedTuple):
     """A voucher that is over and still has something available."""
 

@@ -11,29 +11,41 @@ from suanquan.cli.output import emit
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
+Backend = Annotated[str, typer.Option(help="sqlite | postgresql")]
 Runs = Annotated[int, typer.Option(help="取中位数的轮数 / runs, of which the median counts", min=1, max=99)]
 
 
 @app.command()
 def ingest(
-    form: Annotated[str, typer.Option(help="cloudevents")] = "cloudevents",
+    backend: Backend = "sqlite",
+    form: Annotated[str, typer.Option(help="columnar | cloudevents")] = "columnar",
     batch: Annotated[int, typer.Option(help="每批条数 / records a batch", min=1, max=10_000)] = 10_000,
     batches: Annotated[int, typer.Option(help="批数 / batches", min=1, max=10_000)] = 40,
     vouchers: Annotated[int, typer.Option(help="券数 / vouchers", min=1, max=10_000)] = 1_000,
+    stored: Annotated[
+        int,
+        typer.Option(help="先存入的条数，并与一百万条时比较 / records stored before, compared with a million", min=0),
+    ] = 0,
     runs: Runs = 3,
     json: JsonOption = False,
 ) -> None:
     """签名批次经 HTTP 入账的速度。Signed batches over HTTP, rated, debited and durable, per second."""
-    from suanquan.bench.ingest import measure
+    from suanquan.bench.ingest import Plan, measure
 
-    if form != "cloudevents":
-        raise typer.BadParameter("只支持 cloudevents / only cloudevents", param_hint="--form")
-    emit(measure(batch=batch, batches=batches, vouchers=vouchers, runs=runs), as_json=json)
+    if form not in {"columnar", "cloudevents"}:
+        raise typer.BadParameter("columnar 或 cloudevents / columnar or cloudevents", param_hint="--form")
+    _check_backend(backend)
+    emit(measure(Plan(backend, form, batch, batches, vouchers, stored), runs), as_json=json)
+
+
+def _check_backend(backend: str) -> None:
+    if backend not in {"sqlite", "postgresql"}:
+        raise typer.BadParameter("sqlite 或 postgresql / sqlite or postgresql", param_hint="--backend")
 
 
 @app.command()
 def transfers(
-    backend: Annotated[str, typer.Option(help="sqlite | postgresql")] = "sqlite",
+    backend: Backend = "sqlite",
     batch: Annotated[
         int, typer.Option(help="每次笔数，1 为逐笔 / transfers a request; 1: single callers", min=1, max=16_384)
     ] = 8_192,
@@ -45,8 +57,7 @@ def transfers(
     """账本转账的速度：持久、逐笔入日志。Durable ledger transfers, each a leaf of the log, per second."""
     from suanquan.bench.transfers import Plan, measure
 
-    if backend not in {"sqlite", "postgresql"}:
-        raise typer.BadParameter("sqlite 或 postgresql / sqlite or postgresql", param_hint="--backend")
+    _check_backend(backend)
     emit(measure(Plan(backend, batch, transfers, preload), runs), as_json=json)
 
 

@@ -86,6 +86,28 @@ def _decide(home: Path, as_json: bool, place: str, verdict: str, officer: str, r
 
 
 @app.command()
+def quote(
+    centre: Annotated[str, typer.Option(help="中心编号 / centre id")],
+    account: Annotated[str, typer.Option(help="账户 / account")],
+    card: Annotated[list[str], typer.Option(help="型号=卡数 / MODEL=COUNT, e.g. A100=8 or A100=0.5")],
+    start: Annotated[str, typer.Option(help="开始，RFC 3339 / start")],
+    seconds: Annotated[str, typer.Option(help="时长（秒，至多三位小数） / seconds it runs")],
+    voucher: Annotated[str | None, typer.Option(help="只用这张券 / this voucher alone")] = None,
+    home: HomeOption = DEFAULT_HOME,
+    json: JsonOption = False,
+) -> None:
+    """运行前报价：与用量上报后的扣款分毫不差；不记任何账。What a run would cost and who would pay. Nothing is recorded."""
+    from suanquan.use_cases.quote_usage import parse_run, quote_usage
+
+    run = parse_run(centre, account, card, start, seconds, voucher)
+
+    async def use(service: Service) -> dict[str, Any]:
+        return await quote_usage(service.journal, service.rules, run)
+
+    emit(run_with_service(home, use), as_json=json)
+
+
+@app.command()
 def void(
     record: RecordArgument,
     source: SourceOption,

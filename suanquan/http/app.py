@@ -13,7 +13,7 @@ from starlette.types import ASGIApp
 
 import suanquan
 from ledger.errors import DomainError
-from suanquan.http import applications, decisions, holds, log, problem, questions, routes, status, subsidies
+from suanquan.http import applications, decisions, holds, log, problem, questions, quotes, routes, status, subsidies
 from suanquan.http.completeness import post_completeness
 from suanquan.http.corrections import post_corrections
 from suanquan.http.direct import Direct, Endpoint
@@ -25,7 +25,7 @@ from suanquan.service import Service
 _DESCRIPTION = "算力券：签发、计量、记账与核验 / compute vouchers: issue, meter, record, verify"
 
 ROUTERS = (
-    *(routes.public, routes.officer),
+    *(routes.public, routes.officer, quotes.router),
     *(log.public, log.officer),
     *(status.public, status.officer),
     *(subsidies.public, subsidies.person),

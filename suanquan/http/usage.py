@@ -6,16 +6,16 @@ import re
 import time
 from hashlib import sha256
 
-import msgspec
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
 
 from ledger.ed25519 import PublicKey
 from metering import signature
+from metering.columns import COLUMNS
 from metering.store import load_agent_keys
 from suanquan.errors import ServiceError
 from suanquan.service import Service
-from suanquan.use_cases.ingest import Request, ingest
+from suanquan.use_cases.ingest import Request
 
 CLOUDEVENTS = "application/cloudevents-batch+json"
 KEYS_NS = 2_000_000_000
@@ -92,16 +92,16 @@ async def post_usage(request: HttpRequest) -> Response:
     service: Service = request.app.state.service
     keys: AgentKeys = request.app.state.agent_keys
     content_type = request.headers.get("content-type", "").partition(";")[0].strip()
-    if content_type != CLOUDEVENTS:
+    if content_type not in {CLOUDEVENTS, COLUMNS}:
         raise ServiceError(
             "content-type-unsupported",
-            f"Content-Type 应为 {CLOUDEVENTS}",
-            f"the content type must be {CLOUDEVENTS}",
+            f"Content-Type 应为 {CLOUDEVENTS} 或 {COLUMNS}",
+            f"the content type must be {CLOUDEVENTS} or {COLUMNS}",
         )
     body = await request.body()
     digest = sha256(body).digest()
     signed = await signed_by(request, digest)
-    batch = await service.decoder.decode(body, service.now_us)
+    batch = await service.decoder.decode(body, service.now_us, columns=content_type == COLUMNS)
     about = Request(
         keys.centre(signed.keyid),
         signed.keyid,
@@ -110,6 +110,4 @@ async def post_usage(request: HttpRequest) -> Response:
         request.headers["idempotency-key"],
         digest,
     )
-    rules, issuer = service.rules, service.issuer
-    answer = await service.journal.transact(lambda tx: ingest(tx, about, batch, rules, issuer), keeps_memo=True)
-    return Response(msgspec.json.encode(answer), media_type="application/json")
+    return Response(await service.intake.take(about, batch), media_type="application/json")

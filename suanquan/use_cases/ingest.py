@@ -15,18 +15,21 @@ import msgspec
 from ledger import jws
 from ledger.amount import INT64_MAX
 from ledger.errors import Kind
+from ledger.sql import Connection
 from ledger.transaction import Transaction
 from metering import segment
 from metering import store as metering_store
-from metering.batch import Batch
+from metering.batch import Batch, expand
+from metering.compact import Compact
 from metering.errors import MeteringError
 from metering.rating import Rated, Tariffs, rate
 from metering.signature import SignatureError
 from metering.store import Source, StoredBatch
 from suanquan.use_cases.apart import Apart, set_apart, waiting_of
-from suanquan.use_cases.postings import About, post_batch
+from suanquan.use_cases.postings import About, charges_of, post_batch
 from suanquan.use_cases.settle import Said, settle
 from suanquan.use_cases.shares import Terms
+from voucher import store as voucher_store
 from voucher.scheme import Series
 
 RECEIPT_TYPE = "usage-receipt+jwt"
@@ -83,32 +86,38 @@ class Answer(msgspec.Struct):
     receipt: str
 
 
-class _Stored(msgspec.Struct):
+class Kept(msgspec.Struct, omit_defaults=True):
     """An answer as kept: results by position but for reports that were accepted, whose ids stand in the segment.
 
-    `apart` are ids in the segment that were settled on their own.
+    `apart` are ids in the segment that were settled on their own. `twin` is the number of a batch whose records this one
+    repeats one by one.
     """
 
     others: dict[int, Result]
     receipt: str
     apart: list[str] = []
+    twin: int = 0
 
 
-async def ingest(tx: Transaction, request: Request, batch: Batch, rules: Rules, issuer: Issuer) -> Answer:
+async def ingest(tx: Transaction, request: Request, batch: Batch | Compact, rules: Rules, issuer: Issuer) -> Answer:
     """Record a batch and answer it; the same batch again gets the same answer.
+
+    This way looks at every record; `suanquan.use_cases.intake` takes batches that need no such look.
 
     Raises:
         MeteringError: `nonce-replayed`, `foreign-source`, or `idempotency-key-reused` for another body.
 
     """
     conn, now_us = tx.connection, tx.now_ns // 1000
+    if isinstance(batch, Compact):
+        batch = expand(batch)
     if not await metering_store.use_nonce(conn, request.kid, request.nonce, request.nonce_until_us):
-        raise SignatureError("nonce-replayed", "该签名请求已被使用", "this signed request was used before")
+        raise nonce_replayed()
     check_source(batch.source, request.centre)
     source = await metering_store.open_source(conn, batch.source, request.centre)
     earlier = await metering_store.load_batch(conn, source.number, request.key)
     if earlier is not None:
-        return _again(earlier, request)
+        return await _again(conn, earlier, request)
     others = {fault.position: Result(fault.id, "rejected", fault.code, fault.detail) for fault in batch.faults}
     new = await _new(tx, source, batch, others)
     terms = Terms(request.centre, rules.tariffs(request.centre), rules.schemes)
@@ -122,32 +131,42 @@ async def ingest(tx: Transaction, request: Request, batch: Batch, rules: Rules, 
     number = await metering_store.next_batch_number(conn)
     log_first, root = tx.size, batch.root_over(new)
     about = About(request.centre, request.kid, request.body_digest, number, batch.source, root, rules.ruleset)
-    await post_batch(tx, about, batch, rated, rules.schemes, told=bool(new or apart.changes))
+    told = bool(new or apart.changes)
+    paid = await post_batch(tx, about, rated.accounts, charges_of(batch, rated), rules.schemes, told=told)
+    await voucher_store.add_redeemed(conn, request.centre, paid)
     actor = sha256(request.kid.encode()).digest()[:8]
     await settle(tx, Said(request.body_digest, actor, rules.ruleset), source, terms, apart.changes)
-    receipt = jws.sign(
-        {
-            "iss": issuer.name,
-            "iat": now_us // 1_000_000,
-            "source": batch.source,
-            "batch": str(number),
-            "up_to_sequence": batch.last_sequence,
-            "records": len(new),
-            "root": root.hex(),
-            "log": {"first": log_first, "size": tx.size},
-        },
-        typ=RECEIPT_TYPE,
-        kid=issuer.kid,
-        signer=issuer.sign,
-    )
+    receipt = receipt_of(batch, number, len(new), root, (log_first, tx.size), now_us, issuer)
     stored = StoredBatch(
         number, request.key, request.body_digest, now_us, batch.count, root, log_first, tx.size,
-        segment.pack([batch.leaf[index] for index in new]), msgspec.msgpack.encode(_Stored(others, receipt, [batch.id[at] for at in sorted(apart.indices)])),
+        segment.pack([batch.leaf[index] for index in new]), msgspec.msgpack.encode(Kept(others, receipt, [batch.id[at] for at in sorted(apart.indices)])),
     )  # fmt: skip
     held = rated.held.keys() | apart.held.keys()
     answer = _answer(stored, (batch.id[index] for index in new if index not in held))
     await _write(tx, source, batch, (new, rated), stored, answer)
     return answer
+
+
+def nonce_replayed() -> SignatureError:
+    """A signature is taken once."""
+    return SignatureError("nonce-replayed", "该签名请求已被使用", "this signed request was used before")
+
+
+def receipt_of(
+    batch: Batch | Compact, number: int, records: int, root: bytes, log: tuple[int, int], now_us: int, issuer: Issuer
+) -> str:
+    """The signed receipt of a batch: up to which sequence its source has reported, and where its records are proved."""
+    claims = {
+        "iss": issuer.name,
+        "iat": now_us // 1_000_000,
+        "source": batch.source,
+        "batch": str(number),
+        "up_to_sequence": batch.last_sequence,
+        "records": records,
+        "root": root.hex(),
+        "log": {"first": log[0], "size": log[1]},
+    }
+    return jws.sign(claims, typ=RECEIPT_TYPE, kid=issuer.kid, signer=issuer.sign)
 
 
 def check_source(urn: str, centre: str) -> None:
@@ -266,7 +285,7 @@ def _quarantine(
     ]
 
 
-def _again(earlier: StoredBatch, request: Request) -> Answer:
+async def _again(conn: Connection, earlier: StoredBatch, request: Request) -> Answer:
     if earlier.body_digest != request.body_digest:
         raise MeteringError(
             "idempotency-key-reused",
@@ -274,15 +293,20 @@ def _again(earlier: StoredBatch, request: Request) -> Answer:
             "this Idempotency-Key was used for a request with another body",
             kind=Kind.CONFLICT,
         )
-    others = msgspec.msgpack.decode(earlier.answer, type=_Stored).others
-    held = {result.id for result in others.values() if result.status == "held" and not result.checkpoint}
+    kept = msgspec.msgpack.decode(earlier.answer, type=Kept)
+    twin = await metering_store.batch_numbered(conn, kept.twin) if kept.twin else None
+    if twin is not None:
+        names = [segment.decode(leaf).id for leaf in segment.unpack(twin[1].segment)]
+        results = [Result(name, "duplicate") for name in names]
+        return Answer(str(earlier.number), 0, len(results), 0, 0, 0, results, kept.receipt)
+    held = {result.id for result in kept.others.values() if result.status == "held" and not result.checkpoint}
     ids = (segment.decode(leaf).id for leaf in segment.unpack(earlier.segment))
     return _answer(earlier, (name for name in ids if name not in held))
 
 
 def _answer(stored: StoredBatch, accepted: Iterable[str]) -> Answer:
     """The answer that a stored batch gets, now and whenever it is sent again."""
-    kept = msgspec.msgpack.decode(stored.answer, type=_Stored)
+    kept = msgspec.msgpack.decode(stored.answer, type=Kept)
     rest = (Result(name, "accepted") for name in accepted)
     results = (
         [kept.others.get(position) or next(rest) for position in range(stored.records)] if kept.others else [*rest]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
-from functools import partial
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache, partial
 from hashlib import sha256
 from typing import NamedTuple
 
@@ -15,10 +15,12 @@ from ledger.entry import EntryKind, Event, Leg, Side, credit, debit
 from ledger.state import Account
 from ledger.transaction import Transaction
 from metering.batch import Batch
-from metering.rating import Rated
+from metering.rating import AccountUsage, Rated
+from suanquan.use_cases.reopen import reopen
+from voucher import hold_store
 from voucher import store as voucher_store
 from voucher.allocation import Charge, Cover, Purse, allocate
-from voucher.scheme import Series
+from voucher.scheme import Scheme, Series
 from voucher.store import BoundVoucher
 
 LEGS_PER_ENTRY = 60
@@ -36,19 +38,21 @@ class About(NamedTuple):
     ruleset: bytes
 
 
+Charges = Callable[[str], Sequence[Charge]]
+"""Charges of an account, one by one; only asked for when its sum does not decide."""
+
+
 async def post_batch(
-    tx: Transaction, about: About, batch: Batch, rated: Rated, schemes: Mapping[str, Series], *, told: bool
-) -> None:
-    """One entry per account: its vouchers and self-pay against the centre's receivable.
+    tx: Transaction, about: About, rated: Mapping[str, AccountUsage], charges: Charges, schemes: Mapping[str, Series], *,
+    told: bool,
+) -> Counter[str]:  # fmt: skip
+    """One entry per account: its vouchers and self-pay against the centre's receivable; yuan paid, by scheme.
 
     A batch with records that post nothing here (`told`: it has any) is in the log all the same.
     """
-    purses = await purses_of(tx, about.centre, rated.accounts, schemes)
-    places = _places(batch, rated)
-    covers = {
-        account: allocate(total, partial(_charges, batch, rated, places, account), purses[account])
-        for account, total in rated.accounts.items()
-    }
+    purses = await purses_of(tx, about.centre, rated, schemes)
+    covers = {account: allocate(total, partial(charges, account), purses[account]) for account, total in rated.items()}
+    await reopen(tx, (purse for some in purses.values() for purse in some if purse.broken))
     accounts = await open_accounts(tx, about.centre, covers.items())
     postings = [
         (account, legs)
@@ -58,7 +62,7 @@ async def post_batch(
     if not postings and told:
         postings = [("", ())]
     await tx.append(_events(tx, about, postings), fresh=True)
-    await voucher_store.add_redeemed(tx.connection, about.centre, _redeemed(covers.values(), purses.values()))
+    return _redeemed(covers.values(), purses.values())
 
 
 def _events(tx: Transaction, about: About, postings: list[tuple[str, tuple[Leg, ...]]]) -> list[Event]:
@@ -69,19 +73,23 @@ def _events(tx: Transaction, about: About, postings: list[tuple[str, tuple[Leg, 
     shared = {"batch": about.number, "root": about.root, "source": about.source, "type": "usage"}
     # Deterministic CBOR (RFC 8949 §4.2.1) sorts keys by length first, so that the account stands last.
     payload = cbor2.dumps(shared | {"account": ""}, canonical=True).removesuffix(cbor2.dumps(""))
-    return [
-        Event(
-            EntryKind.POST if legs else EntryKind.NOTE,
-            batch_event_id(tx, now_us, about.number, at, account),
-            about.body_digest,
-            legs,
-            ruleset=about.ruleset,
-            actor=actor,
-            salt=salts[32 * at : 32 * at + 32],
-            payload=payload + cbor2.dumps(account),
-        )
-        for at, (account, legs) in enumerate(postings)
-    ]
+    model = Event(EntryKind.POST, b"", about.body_digest, ruleset=about.ruleset, actor=actor)
+    rest = model[10:]
+    digest, ruleset, effective, ref = model.digest, model.ruleset, model.effective_ns, model.ref_seq
+
+    def event(at: int, account: str, legs: tuple[Leg, ...]) -> Event:
+        kind = EntryKind.POST if legs else EntryKind.NOTE
+        event_id = batch_event_id(tx, now_us, about.number, at, account)
+        salt, body = salts[32 * at : 32 * at + 32], payload + _text(account)
+        return _new(Event, (kind, event_id, digest, legs, effective, ref, ruleset, actor, salt, body, *rest))
+
+    return [event(at, account, legs) for at, (account, legs) in enumerate(postings)]
+
+
+_new = tuple.__new__
+"""Makes named tuples in a third of the time of their constructor; the fields stand in order."""
+_text = lru_cache(maxsize=100_000)(cbor2.dumps)
+"""A name as CBOR: the same accounts come again and again."""
 
 
 def batch_event_id(tx: Transaction, received_us: int, batch: int, at: int, account: str) -> bytes:
@@ -94,70 +102,80 @@ def _redeemed(covers: Iterable[Cover], purses: Iterable[Iterable[Purse]]) -> Cou
     scheme_of = {purse.account: purse.scheme for some in purses for purse in some}
     paid: Counter[str] = Counter()
     for cover in covers:
-        paid.update(cover.in_kind)
+        if cover.in_kind:
+            paid.update(cover.in_kind)
         for account, units in cover.yuan.items():
             paid[scheme_of[account]] += units
     return paid
 
 
-def _places(batch: Batch, rated: Rated) -> Callable[[], dict[str, list[int]]]:
-    """Places of each account's records in the rated columns; only asked for when an account's sum does not decide."""
-    found: dict[str, list[int]] = {}
+def charges_of(batch: Batch, rated: Rated) -> Charges:
+    """Charges of a batch by account, in its order."""
+    places: dict[str, list[int]] = {}
 
-    def places() -> dict[str, list[int]]:
-        if not found:
+    def charges(account: str) -> list[Charge]:
+        if not places:
             for place, index in enumerate(rated.index):
                 if index not in rated.held:
-                    found.setdefault(batch.account[index], []).append(place)
-        return found
+                    places.setdefault(batch.account[index], []).append(place)
+        return [
+            Charge(
+                batch.start_us[index := rated.index[place]],
+                int(rated.yuan[place]),
+                int(rated.compute[place]),
+                rated.models[place],
+                batch.voucher[index],
+            )
+            for place in places[account]
+        ]
 
-    return places
-
-
-def _charges(batch: Batch, rated: Rated, places: Callable[[], dict[str, list[int]]], account: str) -> list[Charge]:
-    return [
-        Charge(
-            batch.start_us[index := rated.index[place]],
-            int(rated.yuan[place]),
-            int(rated.compute[place]),
-            rated.models[place],
-            batch.voucher[index],
-        )
-        for place in places()[account]
-    ]
+    return charges
 
 
-async def _bound(tx: Transaction, centre: str, accounts: Iterable[str]) -> list[BoundVoucher]:
-    """Vouchers bound to accounts, read once and kept until anything but usage is recorded."""
-    memo: dict[str, list[BoundVoucher]] = tx.memo.setdefault(f"bound/{centre}", {})
+async def _bound(
+    tx: Transaction, centre: str, accounts: Iterable[str], schemes: Mapping[str, Series]
+) -> list[tuple[BoundVoucher, Scheme]]:
+    """Vouchers bound to accounts that the centre may take, with the terms of the day of issue.
+
+    Read once and kept until anything but usage is recorded.
+    """
+    memo: dict[str, list[tuple[BoundVoucher, Scheme]]] = tx.memo.setdefault(f"bound/{centre}", {})
     missing = [account for account in accounts if account not in memo]
     if missing:
         memo.update((account, []) for account in missing)
         for row in await voucher_store.bound_vouchers(tx.connection, centre, missing):
-            memo[row.bound_account].append(row)
-    return [row for account in accounts for row in memo[account]]
+            series = schemes.get(row.scheme)
+            scheme = (series.at(row.issued_us) or series.latest) if series else None
+            if scheme is not None and (scheme.centres is None or centre in scheme.centres):
+                memo[row.bound_account].append((row, scheme))
+    return [pair for account in accounts for pair in memo[account]]
 
 
 async def purses_of(
     tx: Transaction, centre: str, accounts: Iterable[str], schemes: Mapping[str, Series]
 ) -> dict[str, list[Purse]]:
     """Vouchers that may pay, by account, with what they still hold."""
-    bound = await _bound(tx, centre, accounts)
-    balances = await tx.accounts_by_number(row.account for row in bound)
+    bound = await _bound(tx, centre, accounts, schemes)
+    balances = await tx.accounts_by_number([row.account for row, _ in bound])
+    now_us = tx.now_ns // 1000
+    over = {row.jti for row, _ in bound if row.until_us <= now_us}
+    broken = await hold_store.broken_units(tx.connection, over) if over else {}
     purses: dict[str, list[Purse]] = {account: [] for account in accounts}
     shared: dict[int, Purse] = {}
-    for row in bound:
-        series = schemes.get(row.scheme)
-        scheme = (series.at(row.issued_us) or series.latest) if series else None  # the terms of the day of issue stay
-        available = 0 if balances[row.account].restriction else balances[row.account].available
-        if scheme is None or available <= 0 or (scheme.centres is not None and centre not in scheme.centres):
-            continue
-        if row.account not in shared:  # two accounts of one holder draw on the same purse
-            shared[row.account] = Purse(
-                row.jti, row.scheme, row.account, ASSETS_BY_NUMBER[row.asset], available, row.from_us, row.until_us,
-                row.priority, scheme.accelerators,
+    for row, scheme in bound:
+        number = row.account
+        purse = shared.get(number)  # two accounts of one holder draw on the same purse
+        if purse is None:
+            balance = balances[number]
+            reopened = broken.get(row.jti, 0)
+            available = 0 if balance.restriction else balance.available + reopened
+            if available <= 0:
+                continue
+            purse = shared[number] = Purse(
+                row.jti, row.scheme, number, ASSETS_BY_NUMBER[row.asset], available, row.from_us, row.until_us,
+                row.priority, scheme.accelerators, reopened,
             )  # fmt: skip
-        purses[row.bound_account].append(shared[row.account])
+        purses[row.bound_account].append(purse)
     return purses
 
 
@@ -202,6 +220,9 @@ async def open_accounts(tx: Transaction, centre: str, covers: Iterable[tuple[str
 
 def entries_of(centre: str, account: str, cover: Cover, accounts: Mapping[str, Account]) -> list[tuple[Leg, ...]]:
     """Legs of an account's entry; more than one entry only when more vouchers pay than an entry has legs."""
+    if len(cover.yuan) == 1 and not (cover.self_pay or cover.in_kind or cover.compute):  # as most are
+        [(number, units)] = cover.yuan.items()
+        return [(debit(number, units), credit(accounts[receivable(centre)].number, units))]
     yuan = [Leg(number, Side.DEBIT, units) for number, units in cover.yuan.items()]
     if cover.self_pay:
         yuan.append(debit(accounts[self_pay(centre, account)].number, cover.self_pay))

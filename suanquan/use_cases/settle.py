@@ -29,6 +29,7 @@ from metering.rating import Line, LineKey, Rated, rate
 from metering.store import Source, StoredBatch
 from suanquan.use_cases.hold_usage import Backing, backings_of, give_back, hold_again, keep_part, open_purse
 from suanquan.use_cases.postings import entries_of, open_accounts, purses_of, scheme_in_kind
+from suanquan.use_cases.reopen import reopen
 from suanquan.use_cases.shares import Terms, parts_of, price_changed, unpaid_ids
 from voucher import store as voucher_store
 from voucher.allocation import Charge, Cover, draw_one
@@ -253,6 +254,7 @@ async def _post(
             named, purse = backing.jti, [backing.purse] if backing.purse else purse
         charge = Charge(record.start_us, yuan, compute, after.models[at], named)
         covers.append((change, record.account, draw_one(charge, purse)))
+    await reopen(writer.tx, (purse for some in purses.values() for purse in some if purse.broken))
     accounts = await open_accounts(writer.tx, terms.centre, [(account, cover) for _, account, cover in covers])
     owners, events = [], []
     for change, account, cover in covers:

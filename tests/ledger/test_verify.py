@@ -98,6 +98,7 @@ UNCOVERED = {
     "quarantine": "records that wait for a person, and are not part of the ledger yet",
     "usage_state": "what counts now, folded from batches and facts",
     "declaration": "what a centre says of its months; compared with what arrived, and no part of the ledger",
+    "register_edition": "files of the registers; their digest stands in every entry that was rated by them",
     "verdict": "which decision closed a record that waited; the decision is a fact, the money is in the log",
     "centre": REGISTER,
     "capacity": REGISTER,

@@ -1,0 +1,80 @@
+"""Rating a compact batch: what `metering.rating.rate` would say of it, in sums over whole columns.
+
+Only for what needs no look at single records: every card known and at one price throughout, nothing across a month.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ledger.amount import INT64_MAX
+from metering.compact import Column, Compact
+from metering.prices import GFLOPS_MS_PER_COMPUTE_UNIT, MS_PER_HOUR
+from metering.rating import AccountUsage, Line, LineKey, Tariff, Tariffs, month_index, month_name, sums_by
+
+
+class Sums(NamedTuple):
+    """What a batch comes to: by account, model and month, and by account in the order of first use."""
+
+    lines: dict[LineKey, Line]
+    accounts: dict[str, AccountUsage]
+
+
+def rate_columns(batch: Compact, tariffs: Tariffs) -> Sums | None:
+    """Sums of a batch; None where single records must be looked at (`metering.rating.rate`)."""
+    first, last = int(batch.start_us.min()), int(batch.start_us.max())
+    found = [tariffs(word, first) for word, _ in batch.cards]
+    known = [tariff for tariff in found if tariff is not None and tariff.until_us > last]
+    months = month_index(batch.start_us)
+    if len(known) != len(found) or (month_index(np.maximum(batch.end_us - 1, batch.start_us)) != months).any():
+        return None
+    amounts = _amounts(batch, known)
+    return None if amounts is None else Sums(_lines(batch, known, months, amounts), _accounts(batch, known, amounts))
+
+
+def _amounts(batch: Compact, known: list[Tariff]) -> tuple[Column, Column, Column] | None:
+    """GPU-milliseconds, yuan and compute of each record; None beyond what 64 bits can add up."""
+    counts = np.array([count for _, count in batch.cards], dtype=np.int64)[batch.card]
+    prices = np.array([tariff.micro_yuan_per_gpu_hour for tariff in known], dtype=np.int64)[batch.card]
+    gflops = np.array([tariff.gflops for tariff in known], dtype=np.int64)[batch.card]
+    if int(counts.max()) * int(batch.active_ms.max()) > INT64_MAX:
+        return None
+    gpu_ms = counts * batch.active_ms // 1000
+    if int(gpu_ms.max()) * max(int(prices.max()), int(gflops.max())) > INT64_MAX:
+        return None
+    return gpu_ms, gpu_ms * prices // MS_PER_HOUR, gpu_ms * gflops // GFLOPS_MS_PER_COMPUTE_UNIT
+
+
+def _lines(
+    batch: Compact, known: list[Tariff], months: Column, amounts: tuple[Column, Column, Column]
+) -> dict[LineKey, Line]:
+    models = list(dict.fromkeys(tariff.model for tariff in known))
+    model = np.array([models.index(tariff.model) for tariff in known], dtype=np.int64)[batch.card]
+    first = int(months.min())
+    width = int(months.max()) - first + 1
+    keys = (batch.account.astype(np.int64) * len(models) + model) * width + (months - first)
+    distinct, group = np.unique(keys, return_inverse=True)
+    columns = [sums_by(column, group, len(distinct)).tolist() for column in (np.ones_like(group), *amounts)]
+    lines: dict[LineKey, Line] = {}
+    for key, *row in zip(distinct.tolist(), *columns, strict=True):
+        pair, at = divmod(key, width)
+        account, which = divmod(pair, len(models))
+        lines[batch.accounts[account], models[which], month_name(first + at)] = Line(*row)
+    return lines
+
+
+def _accounts(batch: Compact, known: list[Tariff], amounts: tuple[Column, Column, Column]) -> dict[str, AccountUsage]:
+    group, size = batch.account, len(batch.accounts)
+    first, last = np.full(size, INT64_MAX), np.full(size, -INT64_MAX)
+    np.minimum.at(first, group, batch.start_us)
+    np.maximum.at(last, group, batch.start_us)
+    columns = [sums_by(column, group, size) for column in (np.ones(batch.count, dtype=np.int64), *amounts[:2])]
+    rows = zip(*(column.tolist() for column in (*columns, first, last)), strict=True)
+    used = {account: AccountUsage(*row) for account, row in zip(batch.accounts, rows, strict=True)}
+    for account, card in set(zip(group.tolist(), batch.card.tolist(), strict=True)):
+        used[batch.accounts[account]].models.add(known[card].model)
+    for at in np.flatnonzero([voucher is not None for voucher in batch.vouchers]).tolist():
+        used[batch.accounts[group[at]]].named = True
+    return used
