@@ -68,6 +68,9 @@ class _Job:
     keeps_memo: bool = True
     flies: bool = False
 
+    def record(self, tx: Transaction) -> list[Outcome]:
+        return tx.record(self.chains, all_or_nothing=self.all_or_nothing, for_good=True)
+
 
 _Answers = list[tuple[_Job, Any, BaseException | None]]
 
@@ -140,7 +143,7 @@ class Journal(Writer):
     async def submit(self, *events: Event) -> list[Entry]:
         """Record events as one atomic chain (see `Transaction.append`)."""
         done: asyncio.Future[list[Outcome]] = asyncio.get_running_loop().create_future()
-        self._enqueue(_Job(None, done, (events,)))
+        self._enqueue(_Job(None, done, (events,), all_or_nothing=False))
         (outcome,) = await done
         return outcome.entries_or_raise()
 
@@ -296,7 +299,7 @@ class Journal(Writer):
     async def _perform(self, job: _Job, connection: sql.Connection, now: int) -> tuple[Any, Exception | None]:
         tx = Transaction(self, connection, now)
         if job.work is None:
-            return tx.record(job.chains, all_or_nothing=job.all_or_nothing), None
+            return job.record(tx), None
         mark, recorded, failed = len(self.state.undo), len(self.recorded), len(self.failed)
         rows, noted = len(self.rows), dict(self.noted) if job.flies else {}
         try:

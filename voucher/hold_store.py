@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 from ledger.sql import Conflict, Connection, Rows, Statement, execute_all, insert_rows, select_in
 from voucher import tables
 
-
 METERED, BY_HAND = "", "captured"
 """What stands for a proof: of a part that metering held again, and of the row that notes the first capture by hand."""
 
