@@ -75,25 +75,25 @@ async def open_caps(
     tx: Transaction,
     path: tuple[str, str, str],
     terms: Terms,
-    issued_units: int = 0,
-    units: int = 0,
+    issued_units: int,
+    asked: int,
     *,
-    handed_over: int = 0,
+    is_reserved: bool = False,
 ) -> Caps:
     """The caps of programme, year and holder, opened where they are not, and what makes them follow the scheme.
 
-    `issued_units` is what the holder was given this year: a ledger may have issued it before it knew of caps. `units` are about
-    to be given: where the scheme over-issues, the programme's cap makes room for them. A holder's cap is granted as it is
-    asked for, by these and by units `handed_over`, up to what the scheme says.
+    A holder's cap is granted as it is `asked` for, up to what the scheme says; where the scheme over-issues, the programme's
+    makes room for it, unless it `is_reserved` there. `issued_units` is what the holder was given this year: a ledger may have
+    issued it before it knew of caps.
     """
     asset = terms.asset
     known = await tx.accounts([used_name(path, asset)])
     accounts = await tx.open(openings(path, asset))
     before = issued_units if issued_units and not known else 0
-    asked, left = units + handed_over + before, accounts[open_name(path, asset)].available
-    holder = change_of_cap(cap(accounts, path, asset), left, asked, terms.cap_holder_year_units)
-    grants = (*_programme_grants(accounts, path, terms, units), (path, holder))
-    legs = [leg for node, more in grants if more for leg in grant_legs(accounts, node, more, asset)]
+    left = accounts[open_name(path, asset)].balance
+    holder = change_of_cap(cap(accounts, path, asset), left, asked + before, terms.cap_holder_year_units)
+    grants = (*_programme_grants(accounts, path, terms, 0 if is_reserved else asked), (path, holder))
+    legs = [leg for node, units in grants if units for leg in grant_legs(accounts, node, units, asset)]
     if before:
         legs += spend_legs(accounts, path, before, asset)
     return Caps(path, asset, accounts, tuple(legs))
@@ -131,7 +131,7 @@ async def hand_over(
     The first are those that make the caps follow the scheme, as an entry before.
     """
     asset = terms.asset
-    caps = await open_caps(tx, path, terms, handed_over=units)
+    caps = await open_caps(tx, path, terms, 0, units, is_reserved=True)
     leaf = await tx.accounts([open_name(reserved, asset), used_name(reserved, asset)])
     moved = (*_at_leaf(leaf, reserved, -units, asset), *_at_leaf(caps.accounts, path, units, asset))
     return caps.changes, moved
