@@ -8,9 +8,16 @@ from typing import Any, NamedTuple
 from ledger.sql import Conflict, Connection, Rows, Statement, execute_all, insert_rows, select_in
 from voucher import tables
 
+METERED, BY_HAND = "", "captured"
+"""What stands for a proof: of a part that metering held again, and of the row that notes the first capture by hand."""
+
 
 class Part(NamedTuple):
-    """A hold of the ledger (its entry is `seq`) that belongs to a hold which a centre knows by an id."""
+    """A hold of the ledger (its entry is `seq`) that belongs to a hold which a centre knows by an id.
+
+    Who settles a hold is noted beside: with `METERED` for a proof metering held it again, with `BY_HAND` it is no hold but
+    the first capture by a centre.
+    """
 
     seq: int
     hold: str

@@ -100,7 +100,8 @@ hold_part = table(
     Column("reference", TEXT, nullable=False),
     Column("proof", TEXT, nullable=False),
 )
-"""Holds of the ledger by the id that a centre knows: the first, and one for each time that it was raised."""
+"""Holds of the ledger by the id that a centre knows: the first, one for each time that it was raised or that metering held it
+again, and a note of the first capture by hand."""
 Index("hold_part_hold", hold_part.c.hold)
 Index("hold_part_jti", hold_part.c.jti)
 

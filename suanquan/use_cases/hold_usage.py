@@ -20,7 +20,7 @@ from ledger.state import Hold, HoldStatus
 from ledger.transaction import Transaction
 from voucher import hold_store, store
 from voucher.allocation import Purse
-from voucher.hold_store import Part
+from voucher.hold_store import BY_HAND, METERED, Part
 from voucher.scheme import Series
 
 _HOLD = re.compile("[0-9a-f]{32}")
@@ -53,13 +53,15 @@ async def backings_of(tx: Transaction, centre: str, vouchers: Iterable[str | Non
     for hold, parts in seen.parts.items():
         if parts[0].centre == centre:
             held = [*(await tx.holds([part.seq for part in parts])).values()]
-            captured = any(_captured(one) or len(one.lines) > 1 for one in held)
+            captured = any(part.proof == BY_HAND for part in parts)
+            captured |= any(_captured(one) or len(one.lines) > 1 for one in held)
             still = [one for one in held if one.status is HoldStatus.OPEN and not captured and _lives(one, tx.now_ns)]
             found[hold] = Backing(hold, parts[0].jti, captured, parts, still)
     return found
 
 
 def _captured(hold: Hold) -> bool:
+    """What the ledger itself tells, for holds that were captured before captures were noted."""
     return hold.status is HoldStatus.CAPTURED or any(0 < line.remaining < line.amount for line in hold.lines)
 
 
@@ -97,5 +99,5 @@ def hold_again(act: Act, backing: Backing) -> Event:
 async def keep_part(tx: Transaction, backing: Backing, seq: int, units: int) -> None:
     """Note a part that metering held again: it has no proof, by which it is known."""
     first = backing.parts[0]
-    part = Part(seq, backing.hold, first.jti, first.centre, units, first.reference, "")
+    part = Part(seq, backing.hold, first.jti, first.centre, units, first.reference, METERED)
     await insert_tables(tx.connection, [hold_store.part_rows([part])])

@@ -21,7 +21,7 @@ from suanquan.use_cases.postings import compute_received, receivable
 from suanquan.use_cases.spend_acts import Capture, Hold, Release
 from voucher import store
 from voucher.errors import VoucherError
-from voucher.hold_store import Part, Seen
+from voucher.hold_store import BY_HAND, METERED, Part, Seen
 from voucher.spending import HOLD_TYPE, Open, Taken, expiry_us, require_open, spread
 
 PROOFS = "pop"
@@ -207,7 +207,8 @@ async def capture(turn: Turn, request: Request, act: Capture) -> dict[str, Any]:
 
     """
     found = await _state(turn, request, act.hold)
-    if any(not part.proof for part in turn.seen.parts[act.hold]):
+    told = turn.seen.parts[act.hold]
+    if any(part.proof == METERED for part in told):
         raise VoucherError(
             "hold-metered", "这笔冻结由计量结算，不再手工请款", "metering settles this hold; it is not captured by hand",
             kind=Kind.CONFLICT,
@@ -217,6 +218,9 @@ async def capture(turn: Turn, request: Request, act: Capture) -> dict[str, Any]:
         raise VoucherError("amount-not-positive", "数量须大于零", "the amount must be more than zero")
     taken = spread(require_open(found.parts), units, final=act.final)
     entries = await _take(turn.tx, request, act.hold, found, taken)
+    if all(part.proof != BY_HAND for part in told):
+        told.append(told[0]._replace(seq=entries[0].seq, units=units, proof=BY_HAND))
+        turn.parts.append(told[-1])
     if found.asset == CNY:
         scheme = await store.scheme_of(turn.tx.connection, found.jti)
         turn.paid[scheme, request.centre] += units
