@@ -1,0 +1,383 @@
+"""Usage through a real JetStream server: once in the books, answered record by record, whatever dies and comes again."""
+
+import contextlib
+import random
+import threading
+import time
+from dataclasses import replace
+
+import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from nats.js.errors import NotFoundError
+
+from ledger.jws import verify as verify_jws
+from metering import stream
+from metering.agent.client import Verdict
+from metering.agent.config import NatsConfig
+from metering.agent.daemon import Sender
+from metering.agent.events import batch_body, encode_event, number_event
+from metering.agent.keys import AgentKey, load_key
+from metering.agent.nats_client import NatsClient
+from metering.agent.spool import Spool
+from metering.agent.view import SpoolView
+from suanquan.home import write_secret
+from suanquan.http.usage import AgentKeys
+from suanquan.settings import Settings
+from suanquan.streaming.consumer import DURABLE, consuming
+from suanquan.streaming.take import Message, take
+from suanquan.use_cases.ingest import RECEIPT_TYPE
+from tests.conftest import ALL
+from tests.nats_servers import NatsServers
+from tests.shared_data import ROOT
+from tests.suanquan.harness import (
+    A100_HOUR,
+    KEYS,
+    Agent,
+    ProcessService,
+    ThreadedService,
+    figures_of,
+    give,
+    install,
+    spawn,
+    usage,
+)
+from voucher.holder import sandbox_uscc
+
+SOURCE = "urn:centre:sj01:agent:test"
+KILLS = 30 if ALL else 3
+MINE = stream.usage_subject(SOURCE)
+
+
+@pytest.fixture
+def servers(tmp_path):
+    (tmp_path / "nats").mkdir()
+    with NatsServers(tmp_path / "nats") as running:
+        yield running
+
+
+@pytest.fixture
+def home_on(back_end, new_database, tmp_path, request):
+    """A home on each database in turn, with a voucher for one of two accounts and the agent's key in a file."""
+    if back_end.name == "sqlite":
+        made = request.getfixturevalue("installation")
+    else:
+        made = install(tmp_path / "on-server", Settings(sandbox=True, database_url=new_database().url))
+    return stocked(made)
+
+
+def stocked(made):
+    with ThreadedService(made.home) as running:
+        running.call(give(running.service, sandbox_uscc(1), "480", accounts=["covered"]))
+    pem = KEYS["sj01"].private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    write_secret(made.home.path / "agent.pem", pem)
+    return made
+
+
+@contextlib.contextmanager
+def consumed(home, servers):
+    """The service of a home, consuming."""
+    with ThreadedService(home) as running, consumer_of(running, servers):
+        yield running
+
+
+@contextlib.contextmanager
+def consumer_of(running, servers):
+    running.service.settings = running.service.settings.model_copy(update={"nats_url": servers.url})
+    entered = consuming(running.service)
+    running.call(entered.__aenter__())
+    deadline = time.monotonic() + 20
+    while not made(servers):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    try:
+        yield
+    finally:
+        running.call(entered.__aexit__(None, None, None))
+
+
+def made(servers):
+    """Whether the streams are there."""
+    with contextlib.suppress(NotFoundError):
+        return servers.ask(lambda js: js.consumer_info(stream.USAGE, DURABLE))
+
+
+def client(servers, home, url, *, key="sj01", source=SOURCE, answer_s=20):
+    keys = home.load_registry().verifying_keys()
+    signing = AgentKey(KEYS[key], Agent(url, "sj01").key.kid) if key == "sj01" else Agent(url, key).key
+    check = lambda text: verify_jws(text, keys, RECEIPT_TYPE)  # noqa: E731
+    config = servers if isinstance(servers, NatsConfig) else NatsConfig(servers.url)
+    return NatsClient(config, url, source, signing, check, answer_s=answer_s)
+
+
+def record(number):
+    return usage(number, account=("alone", "covered")[number % 2])
+
+
+def spooled(path, records, **options):
+    spool = Spool(path, SOURCE, **options)
+    spool.append(records)
+    return spool
+
+
+def waiting(servers):
+    return servers.ask(lambda js: js.stream_info(stream.USAGE)).state.messages
+
+
+def test_records_are_answered_one_by_one(home_on, servers, tmp_path):
+    """Accepted, duplicate, held and conflicting records get the same answers and a receipt as over HTTP; the books agree."""
+    with consumed(home_on.home, servers) as running:
+        records = [record(1), record(2), usage(3, model="Nobody's"), record(1), usage(2, account="other")]
+        with (
+            spooled(tmp_path / "spool", records, batch_records_max=10) as spool,
+            client(servers, home_on.home, running.url) as way,
+        ):
+            batch = spool.next_batch()
+            reply = way.post(batch)
+            statuses = [result.status for result in reply.results]
+            assert (reply.verdict, statuses) == (Verdict.DELIVERED, ["accepted", "accepted", "held", "conflict"])
+            again = way.post(batch)
+            assert (again.results, again.receipt) == (reply.results, reply.receipt)
+            assert abs(reply.clock_skew_s) <= 1
+            spool.settle(batch, reply.results, reply.receipt)
+            assert {outcome.status for outcome in spool.outcomes()} == {"held", "conflict"}
+        figures = running.figures()
+        assert (figures.rated, figures.debited) == (2 * A100_HOUR, A100_HOUR)
+        figures.assert_conserved()
+    assert waiting(servers) == 0
+
+
+class Delivery:
+    """Messages as a stream gives them, without one: what a consumer does with each is asked for directly."""
+
+    def __init__(self, running):
+        self._service, self._keys, self._agent = running.service, AgentKeys(running.service), Agent(running.url)
+        self._call = running.call
+
+    def message(self, sequence, *records, subject=MINE, stored_us=None, **signed):
+        body = batch_body(number_event(encode_event(r, SOURCE), n) for n, r in enumerate(records, 1))
+        headers = self._agent.sign(body, **signed)
+        return Message("S@1", sequence, subject, headers, body, stored_us or time.time_ns() // 1000)
+
+    def take(self, message):
+        return self._call(take(self._service, self._keys, message))
+
+
+@pytest.fixture
+def delivery(home_on):
+    with ThreadedService(home_on.home) as running:
+        yield Delivery(running), running
+
+
+def test_a_message_is_taken_once(delivery):
+    """Redelivered it gets its answer again, though the key was revoked; a copy is a replay; the same key anew counts nothing."""
+    desk, running = delivery
+    message = desk.message(7, record(1), record(2), idempotency_key="k")
+    first = desk.take(message)
+    assert first.status == 200
+    copy = desk.take(message._replace(sequence=8))
+    assert (copy.status, b"nonce-replayed" in copy.body) == (401, True)
+    assert desk.take(desk.message(9, record(1), record(2), idempotency_key="k")) == first
+    assert desk.take(desk.message(10, record(5), idempotency_key="k")).status == 422
+    desk._keys._keys, desk._keys._read_at = {}, time.monotonic_ns()
+    desk._keys.refresh = lambda _header: _nothing()
+    assert desk.take(message) == first
+    assert desk.take(message._replace(sequence=8)) == copy
+    assert desk.take(desk.message(11, record(6))).status == 401
+    assert running.figures().records == 2
+    made_anew = desk.take(message._replace(stream="S@2"))
+    assert made_anew.status == 401, "another stream counts from 1 again: its messages are judged by themselves"
+
+
+async def _nothing():
+    """Read no keys."""
+
+
+def test_a_message_is_judged_by_the_time_it_was_handed_over(delivery):
+    """One that waited for hours is good if its signature was good then; one that was signed long before is not."""
+    desk, running = delivery
+    then_s = int(time.time()) - 7200
+    late = desk.message(1, record(1), created_s=then_s, stored_us=(then_s + 5) * 1_000_000)
+    assert desk.take(late).status == 200
+    stale = desk.message(2, record(2), created_s=then_s)
+    answer = desk.take(stale)
+    assert (answer.status, b"signature-expired" in answer.body) == (401, True)
+    assert running.figures().records == 1
+
+
+def test_a_source_reports_on_its_own_subject(delivery):
+    """Nobody can spend another's place in the stream, nor have another's answers."""
+    desk, running = delivery
+    for subject in (stream.usage_subject("urn:centre:sj02:agent:test"), "suanquan.usage.sj01.other"):
+        answer = desk.take(desk.message(len(subject), record(1), subject=subject))
+        assert (answer.status, b"foreign-source" in answer.body) == (403, True)
+    assert running.figures().records == 0
+
+
+def test_the_stream_holds_one_message_of_a_source(home_on, servers, tmp_path):
+    """While the service is away an agent adds no copies, however often it tries and starts anew; afterwards all is delivered."""
+    with consumed(home_on.home, servers):
+        pass  # the streams are there
+    away = "http://127.0.0.1:9"
+    with spooled(tmp_path / "spool", map(record, range(20)), batch_records_max=10) as spool:
+        for _ in range(2):
+            with client(servers, home_on.home, away, answer_s=1) as way:
+                reply = way.post(spool.next_batch())
+                assert reply.verdict is Verdict.RETRY
+                assert "waits in the stream" in reply.detail
+        assert waiting(servers) == 1
+        with ThreadedService(home_on.home) as running:
+            running.service.settings = running.service.settings.model_copy(update={"public_url": away})
+            with consumer_of(running, servers), client(servers, home_on.home, away) as way:
+                assert Sender(spool, way, backoff_first_s=0).send_all(threading.Event(), failures_max=3) is None
+                assert spool.status().unsent == 0
+            figures = running.figures()
+    assert (figures.records, figures.rated) == (20, 20 * A100_HOUR)
+
+
+def test_what_the_service_refuses_is_told(home_on, servers, tmp_path):
+    """A key that is not registered is 401 and tried again later; a batch larger than a message is halved."""
+    with consumed(home_on.home, servers) as running, spooled(tmp_path / "spool", map(record, range(4))) as spool:
+        with client(servers, home_on.home, running.url, key="stranger") as way:
+            reply = way.post(spool.next_batch())
+            assert (reply.verdict, reply.status) == (Verdict.BLOCKED, 401)
+            assert "signature-key-unknown" in reply.problem
+        with client(servers, home_on.home, running.url) as way:
+            large = replace(spool.next_batch(), body=b" " * (8 << 20))
+            assert way.post(large).verdict is Verdict.TOO_LARGE
+            assert way.post(spool.next_batch()).verdict is Verdict.DELIVERED, "an earlier refusal decides nothing"
+        assert running.figures().records == 4
+    with client(servers, home_on.home, "http://127.0.0.1:9") as way:
+        servers.kill()
+        reply = way.post(spool_batch(tmp_path))
+        assert (reply.verdict, reply.detail[:5]) == (Verdict.RETRY, "NATS:")
+
+
+def spool_batch(folder):
+    with spooled(folder / "another", [record(9)]) as spool:
+        return spool.next_batch()
+
+
+class Work:
+    """An agent at work through a stream: it reads its source from the start, and tries again until all is delivered."""
+
+    def __init__(self, made, spool, servers, url):
+        self._home, self._spool, self._config, self._url = made.home, spool, NatsConfig(servers.url), url
+
+    def __call__(self, upto):
+        keys = self._home.load_registry().verifying_keys()
+        key = load_key(self._home.path / "agent.pem")
+        with (
+            Spool(self._spool, SOURCE, batch_records_max=10) as spool,
+            NatsClient(
+                self._config, self._url, SOURCE, key, lambda text: verify_jws(text, keys, RECEIPT_TYPE), answer_s=2
+            ) as way,
+        ):
+            sender = Sender(spool, way)
+            for first in range(0, upto, 20):
+                spool.append(map(record, range(first, first + 20)))
+                deliver(sender)
+
+
+def deliver(sender):
+    deadline = time.monotonic() + 100
+    while step := sender.step():
+        assert time.monotonic() < deadline, step
+        if step[0].verdict is not Verdict.DELIVERED:
+            time.sleep(0.01)
+
+
+def killed_at_random(made, servers, tmp_path, seed, kills, ends):
+    """Kill agent, service and servers at random moments; then everything has to have arrived once."""
+    print(f"seed {seed}")
+    chance = random.Random(seed)
+    settings = made.home.settings_file
+    text = settings.read_text("utf-8").replace('nats_url = ""', f'nats_url = "{servers.url}"')
+    settings.write_text(text.replace("nats_replicas = 1", f"nats_replicas = {len(servers.ports)}"), "utf-8")
+    service = ProcessService(made, tmp_path / "service.log")
+    service.start()
+    work = Work(made, tmp_path / "spool.db", servers, service.url)
+    upto = 0
+    for _ in range(kills):
+        upto += 60
+        agent = spawn(work, upto)
+        time.sleep(0.05 + chance.random() / 2)
+        end = chance.choice(ends)
+        if end == "agent":
+            agent.kill()
+        elif end == "service":
+            service.kill()
+            service.start()
+        else:
+            servers.kill(end)
+            servers.start(end)
+        agent.join(100 if end != "agent" else None)
+    last = spawn(work, upto)
+    last.join()
+    assert last.exitcode == 0, (tmp_path / "service.log").read_text()[-3000:]
+    assert service.stop() == 0
+    figures = figures_of(made.home)
+    assert figures.statuses == {"sj01": {"accepted": upto}}
+    assert (figures.records, figures.rated) == (upto, upto * A100_HOUR)
+    figures.assert_conserved()
+    with SpoolView(tmp_path / "spool.db") as view:
+        assert (view.status().unsent, view.status().sent) == (0, upto)
+    assert waiting(servers) == 0
+
+
+def test_nothing_is_lost_or_doubled_by_kills(home_on, back_end, servers, tmp_path, seed):
+    """Agent, service and server are killed at random moments: every record is in the books once, with a receipt."""
+    if back_end.name != "sqlite" and not ALL:
+        pytest.skip("kills around a stream on PostgreSQL: with --all")
+    killed_at_random(home_on, servers, tmp_path, seed, KILLS, ["agent", "service", 0])
+
+
+@pytest.mark.skipif(not ALL, reason="three nodes: with --all")
+@pytest.mark.timeout(1200)
+def test_nothing_is_lost_or_doubled_by_kills_of_a_cluster(home_on, tmp_path, seed):
+    """The same with three replicated nodes, each of which may die."""
+    (tmp_path / "nats").mkdir()
+    with NatsServers(tmp_path / "nats", nodes=3) as servers:
+        killed_at_random(home_on, servers, tmp_path, seed, KILLS, ["agent", "service", 0, 1, 2])
+
+
+def test_the_shipped_permissions_suffice_and_no_more(installation, tmp_path):
+    """With `config/nats/nats-server.conf` a batch goes through; an agent may neither report for another centre nor read its answers."""
+    (tmp_path / "nats").mkdir()
+    shipped = (ROOT / "config/nats/nats-server.conf").read_text("utf-8")
+    rights = shipped[shipped.index("authorization {") :].replace("$2a$11$…", "a password")
+    write_secret(installation.home.path / "nats-password", b"a password\n")
+    file = installation.home.path / "nats-password"
+    with NatsServers(tmp_path / "nats", more=rights) as servers, ThreadedService(stocked(installation).home) as running:
+        changes = {"nats_url": servers.url, "nats_user": "suanquan", "nats_password_file": "nats-password"}
+        running.service.settings = running.service.settings.model_copy(update=changes)
+        entered = consuming(running.service)
+        running.call(entered.__aenter__())
+        config = NatsConfig(servers.url, "sj01", file)
+        with client(config, installation.home, running.url) as way:
+            deadline = time.monotonic() + 20
+            while (reply := way.post(spool_batch(tmp_path))).verdict is not Verdict.DELIVERED:
+                assert time.monotonic() < deadline, reply
+        agent = {"user": "sj01", "password": "a password"}
+        for source in ("urn:centre:sj02:agent:test",):
+            for forbidden in (
+                lambda js, to=source: js.publish(stream.usage_subject(to), b"", 1),
+                lambda js, of=source: js.get_last_msg(stream.ANSWERS, stream.answer_subject(of), direct=True),
+                lambda js: js.stream_info(stream.USAGE),
+            ):
+                with pytest.raises(TimeoutError):
+                    servers.ask(forbidden, error_cb=_ignored, **agent)
+        running.call(entered.__aexit__(None, None, None))
+        assert running.figures().records == 1
+
+
+async def _ignored(_):
+    """The server says that it is not permitted; that it does not happen is what counts."""
+
+
+def test_names_become_parts_of_subjects():
+    """A name that may not stand in a subject is named by its digest, which no other name can be."""
+    assert stream.usage_subject("urn:centre:sj01:agent:slurm-1") == "suanquan.usage.sj01.slurm-1"
+    odd = {stream.subject_token(text) for text in ("a.b", "a b", "*", ">", "登录节点", "x" * 65, "~abc")}
+    assert len(odd) == 7
+    assert all(token[0] == "~" and not set(token) & set(". *>") for token in odd)
+    assert stream.answer_to(stream.usage_subject(SOURCE)) == stream.answer_subject(SOURCE)
