@@ -13,13 +13,14 @@ from starlette.types import ASGIApp
 
 import suanquan
 from ledger.errors import DomainError
-from suanquan.http import decisions, holds, log, problem, questions, routes, status, subsidies
+from suanquan.http import advice, decisions, holds, log, problem, questions, routes, status, subsidies
 from suanquan.http.completeness import post_completeness
 from suanquan.http.corrections import post_corrections
 from suanquan.http.limits import Limits
 from suanquan.http.usage import AgentKeys, post_usage
 from suanquan.portal import page
 from suanquan.service import Service
+from suanquan.use_cases.advice import Desk
 
 _DESCRIPTION = "算力券：签发、计量、记账与核验 / compute vouchers: issue, meter, record, verify"
 
@@ -30,6 +31,7 @@ ROUTERS = (
     *(subsidies.public, subsidies.person),
     *(decisions.public, decisions.officer),
     questions.public,
+    advice.scheduler,
 )
 """Every route of the API but those that take usage."""
 
@@ -47,6 +49,7 @@ def create_app(service: Service) -> ASGIApp:
     app.state.service = service
     service.subsidies.load()
     app.state.agent_keys = AgentKeys(service)
+    app.state.advice = Desk(service)
     app.add_route("/v1/usage", post_usage, methods=["POST"])
     app.add_route("/v1/usage/completeness", post_completeness, methods=["POST"])
     app.state.spending = holds.Spending(service)
