@@ -41,7 +41,7 @@ HTTP_USE_CASES = (
     *("admission", "spending", "split"),
     *("applications", "officers", "procedure", "procedure_money", "register"),
     *("quarantine", "shares"),
-    *("advice", "admission_review"),
+    *("advice", "admission_review", "disputes", "forecast", "alerts"),
 )
 PROBLEMS_RISE_IN = [
     *(ROOT / "suanquan/http").glob("*.py"),
@@ -50,6 +50,7 @@ PROBLEMS_RISE_IN = [
         ROOT / name
         for name in (
             "metering/batch.py",
+            "metering/dispute.py",
             "metering/wire.py",
             "metering/signature.py",
             "metering/rating.py",

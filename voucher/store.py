@@ -276,23 +276,6 @@ async def bound_vouchers(conn: Connection, centre: str, accounts: Iterable[str])
     return found
 
 
-_SPENDABLE = (
-    "SELECT v.jti, v.scheme, v.account, v.asset, v.from_us, v.until_us, v.priority, v.issued_us, "
-    "b.credits_posted - b.debits_posted - b.debits_held FROM binding g JOIN voucher v ON v.holder = g.holder "
-    "JOIN balance b ON b.account = v.account WHERE g.centre = ? AND g.account = ? AND b.restriction = 0"
-)
-
-
-async def spendable_by(conn: Connection, centre: str, account: str) -> tuple[bool, list[tuple[BoundVoucher, int]]]:
-    """Whether an account of a centre belongs to a holder, and its unrestricted vouchers with what they have available.
-
-    One visit to the database: schedulers wait for it.
-    """
-    bound = "SELECT 1 FROM binding WHERE centre = ? AND account = ? LIMIT 1"
-    found, rows = await execute_all(conn, [(bound, (centre, account)), (_SPENDABLE, (centre, account))])
-    return bool(found), [(BoundVoucher(account, *row[:-1]), row[-1]) for row in rows]
-
-
 async def vouchers_of(conn: Connection, accounts: Iterable[int]) -> list[BoundVoucher]:
     """The vouchers behind ledger accounts, whoever they are bound to."""
     voucher = tables.voucher.c

@@ -13,7 +13,7 @@ from starlette.types import ASGIApp
 
 import suanquan
 from ledger.errors import DomainError
-from suanquan.http import advice, decisions, holds, log, problem, questions, routes, status, subsidies
+from suanquan.http import advice, decisions, holds, log, notices, problem, questions, routes, status, subsidies
 from suanquan.http.completeness import post_completeness
 from suanquan.http.corrections import post_corrections
 from suanquan.http.limits import Limits
@@ -32,6 +32,7 @@ ROUTERS = (
     *(decisions.public, decisions.officer),
     questions.public,
     advice.scheduler,
+    notices.officer,
 )
 """Every route of the API but those that take usage."""
 

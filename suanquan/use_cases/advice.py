@@ -15,7 +15,7 @@ from metering.model import Accelerator
 from metering.zones import rfc3339
 from suanquan.errors import ServiceError
 from suanquan.service import Service
-from voucher import store as voucher_store
+from voucher import purse_store
 from voucher.advice import Advice, Job, Need, advise
 from voucher.allocation import Purse, burn_down_order
 from voucher.scheme import Series
@@ -126,7 +126,7 @@ async def read_purses(
     conn: Connection, centre: str, account: str, schemes: Mapping[str, Series]
 ) -> tuple[list[Purse], bool]:
     """What vouchers of an account hold that may be used at a centre, and whether it is bound to a holder."""
-    bound, rows = await voucher_store.spendable_by(conn, centre, account)
+    bound, rows = await purse_store.spendable_by(conn, centre, account)
     purses = []
     for row, available in rows:
         series = schemes.get(row.scheme)
