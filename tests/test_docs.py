@@ -41,7 +41,7 @@ HTTP_USE_CASES = (
     *("admission", "spending", "split"),
     *("applications", "officers", "procedure", "procedure_money", "register"),
     *("quarantine", "shares"),
-    *("advice", "admission_review", "disputes", "forecast", "alerts"),
+    *("advice", "admission_review", "line_disputes", "forecast", "alerts"),
 )
 PROBLEMS_RISE_IN = [
     *(ROOT / "suanquan/http").glob("*.py"),

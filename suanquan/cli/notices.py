@@ -77,7 +77,7 @@ def list_(
     json: JsonOption = False,
 ) -> None:
     """列出争议及其现状。List disputes and how they stand."""
-    from suanquan.use_cases.disputes import list_disputes
+    from suanquan.use_cases.line_disputes import list_disputes
 
     async def use(service: Service) -> dict[str, Any]:
         async with service.database.read() as connection:
@@ -100,7 +100,7 @@ def open_(
     json: JsonOption = False,
 ) -> None:
     """对一条用量提出争议；对账单上随即标明。Dispute a line; the statement marks it from then on."""
-    from suanquan.use_cases.disputes import Line, Person, open_dispute
+    from suanquan.use_cases.line_disputes import Line, Person, open_dispute
 
     centre = source.split(":")[2] if source.count(":") >= 4 else ""
 
@@ -114,7 +114,7 @@ def open_(
 @dispute.command()
 def show(number: DisputeArgument, home: HomeOption = DEFAULT_HOME, json: JsonOption = False) -> None:
     """一件争议的每一步。Every step of a dispute."""
-    from suanquan.use_cases.disputes import show_dispute
+    from suanquan.use_cases.line_disputes import show_dispute
 
     async def use(service: Service) -> dict[str, Any]:
         async with service.database.read() as connection:
@@ -152,7 +152,7 @@ def refuse(
 
 def _step(home: Path, as_json: bool, number: int, act: str, officer: str, reason: str) -> None:
     from metering.dispute import Act
-    from suanquan.use_cases.disputes import Person, take_step
+    from suanquan.use_cases.line_disputes import Person, take_step
 
     async def use(service: Service) -> dict[str, Any]:
         return await take_step(service.journal, number, Act(act), Person(officer, ROLE), reason)

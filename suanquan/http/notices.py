@@ -12,8 +12,8 @@ from metering.dispute import Act
 from suanquan.http.auth import require_identity, require_officer
 from suanquan.http.routes import JTI, Name, Opened, Why
 from suanquan.use_cases.alerts import list_alerts
-from suanquan.use_cases.disputes import Line, Person, list_disputes, open_dispute, show_dispute, take_step
 from suanquan.use_cases.forecast import account_forecast, voucher_forecast
+from suanquan.use_cases.line_disputes import Line, Person, list_disputes, open_dispute, show_dispute, take_step
 
 officer = APIRouter(dependencies=[Depends(require_officer)], tags=["statements"])
 
@@ -63,7 +63,7 @@ async def get_alerts(service: Opened, after: After = 0, limit: Limit = 100, hold
         return await list_alerts(connection, after, limit, holder)
 
 
-@officer.get("/v1/disputes")
+@officer.get("/v1/usage/disputes")
 async def get_disputes(
     service: Opened, centre: Optional = None, account: Optional = None, state: Optional = None, after: After = 0,
     limit: Limit = 100,
@@ -73,33 +73,33 @@ async def get_disputes(
         return await list_disputes(connection, centre=centre, account=account, state=state, after=after, limit=limit)
 
 
-@officer.post("/v1/disputes", status_code=201)
+@officer.post("/v1/usage/disputes", status_code=201)
 async def post_dispute(line: DisputedLine, request: Request, service: Opened) -> dict[str, Any]:
     """Dispute a line of a statement; it is marked from then on."""
     disputed = Line(line.centre, line.account, line.source, line.record)
     return await open_dispute(service.journal, disputed, await _person(request), line.reason)
 
 
-@officer.get("/v1/disputes/{dispute}")
+@officer.get("/v1/usage/disputes/{dispute}")
 async def get_dispute(dispute: Number, service: Opened) -> dict[str, Any]:
     """One dispute with every step."""
     async with service.database.read() as connection:
         return await show_dispute(connection, dispute)
 
 
-@officer.post("/v1/disputes/{dispute}/answer")
+@officer.post("/v1/usage/disputes/{dispute}/answer")
 async def post_answer(dispute: Number, why: Why, request: Request, service: Opened) -> dict[str, Any]:
     """Answer a dispute."""
     return await take_step(service.journal, dispute, Act.ANSWER, await _person(request), why.reason)
 
 
-@officer.post("/v1/disputes/{dispute}/uphold")
+@officer.post("/v1/usage/disputes/{dispute}/uphold")
 async def post_uphold(dispute: Number, why: Why, request: Request, service: Opened) -> dict[str, Any]:
     """Uphold a dispute that was answered; who took part in it may not. The correction is made by itself."""
     return await take_step(service.journal, dispute, Act.UPHOLD, await _person(request), why.reason)
 
 
-@officer.post("/v1/disputes/{dispute}/refuse")
+@officer.post("/v1/usage/disputes/{dispute}/refuse")
 async def post_refuse(dispute: Number, why: Why, request: Request, service: Opened) -> dict[str, Any]:
     """Refuse a dispute that was answered; who took part in it may not."""
     return await take_step(service.journal, dispute, Act.REFUSE, await _person(request), why.reason)

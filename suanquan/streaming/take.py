@@ -12,7 +12,6 @@ import msgspec
 from ledger.errors import DomainError, Kind
 from ledger.transaction import Transaction
 from metering import signature, stream
-from metering import store as metering_store
 from metering.batch import Batch
 from metering.errors import MeteringError
 from metering.stream_store import Taken, load_taken, write_taken
@@ -20,7 +19,7 @@ from suanquan.errors import ServiceError
 from suanquan.http.problem import problem_of
 from suanquan.http.usage import CLOUDEVENTS, NONCE_KEPT_US, AgentKeys
 from suanquan.service import Service
-from suanquan.use_cases.ingest import Answer, Request, answer_of, ingest
+from suanquan.use_cases.ingest import Answer, Request, ingest
 
 OK = 200
 
@@ -58,7 +57,7 @@ async def take(service: Service, keys: AgentKeys, message: Message) -> Told:
     async with service.database.read() as connection:
         earlier = await load_taken(connection, message.stream, message.sequence)
     if earlier is not None:
-        return await _told(service, earlier)
+        return await _told(service, earlier, message)
     try:
         signed, batch = await _read(service, keys, message)
         return await _recorded(service, keys.centre(signed.keyid), signed, batch, message)
@@ -68,27 +67,43 @@ async def take(service: Service, keys: AgentKeys, message: Message) -> Told:
         return await _refused(service, message, error)
 
 
-async def _told(service: Service, taken: Taken) -> Told:
-    """What was told when a message was taken: its key may have been revoked since, its answer stands."""
+async def _told(service: Service, taken: Taken, message: Message) -> Told:
+    """What was told when a message was taken: its key may have been revoked since, its answer stands.
+
+    The batch is asked for again under its key, as a retry is, without another look at the signature.
+    """
     if taken.status != OK:
         return Told(taken.status, taken.answer)
-    async with service.database.read() as connection:
-        source = await metering_store.source_of(connection, taken.source)
-        assert source is not None, "it was written with its batch"
-        stored = await metering_store.load_batch(connection, source.number, taken.key)
-    assert stored is not None, "it was written with its batch"
-    return Told(OK, msgspec.json.encode(answer_of(stored)))
+    batch = await _decode(service, message)
+    rules, issuer, until_us = service.rules, service.issuer, service.now_us + NONCE_KEPT_US
+    centre, digest = taken.source.split(":")[2], sha256(message.body).digest()
+
+    async def work(tx: Transaction) -> Answer:
+        about = Request(centre, taken.stream, f"{taken.sequence}/{tx.now_ns}", until_us, taken.key, digest)
+        return await ingest(tx, about, batch, rules, issuer)
+
+    return Told(OK, msgspec.json.encode(await service.journal.transact(work, keeps_memo=True)))
 
 
-async def _read(service: Service, keys: AgentKeys, message: Message) -> tuple[signature.SignatureInput, Batch]:
-    """Who signed a message, and what it says; the signature must have held when it was handed over."""
-    headers = {name.lower(): value for name, value in message.headers.items()}
-    if headers.get("content-type") != CLOUDEVENTS:
+async def _decode(service: Service, message: Message) -> Batch:
+    """What a message says.
+
+    Raises:
+        DomainError: it is of no kind that is taken, or cannot be read.
+
+    """
+    if _header(message, "content-type") != CLOUDEVENTS:
         raise ServiceError(
             "content-type-unsupported",
             f"Content-Type 应为 {CLOUDEVENTS}",
             f"the content type must be {CLOUDEVENTS}",
         )
+    return await service.decoder.decode(message.body, service.now_us)
+
+
+async def _read(service: Service, keys: AgentKeys, message: Message) -> tuple[signature.SignatureInput, Batch]:
+    """Who signed a message, and what it says; the signature must have held when it was handed over."""
+    headers = {name.lower(): value for name, value in message.headers.items()}
     await keys.refresh(headers.get("signature-input", ""))
     signed = signature.verify(
         "POST",
@@ -98,7 +113,7 @@ async def _read(service: Service, keys: AgentKeys, message: Message) -> tuple[si
         now_s=message.stored_us // 1_000_000,
         key_of=keys.key,
     )
-    batch = await service.decoder.decode(message.body, service.now_us)
+    batch = await _decode(service, message)
     if batch.source.count(":") < 4 or stream.usage_subject(batch.source) != message.subject:
         raise MeteringError(
             "foreign-source",
@@ -112,7 +127,7 @@ async def _read(service: Service, keys: AgentKeys, message: Message) -> tuple[si
 async def _recorded(
     service: Service, centre: str, signed: signature.SignatureInput, batch: Batch, message: Message
 ) -> Told:
-    key = _key(message)
+    key = _header(message, stream.KEY)
     until_us = max(service.now_us, message.stored_us) + NONCE_KEPT_US
     about = Request(centre, signed.keyid, signed.nonce, until_us, key, sha256(message.body).digest())
     rules, issuer = service.rules, service.issuer
@@ -127,14 +142,14 @@ async def _recorded(
         return answer
 
     found = await service.journal.transact(work, keeps_memo=True)
-    return await _told(service, found) if isinstance(found, Taken) else Told(OK, msgspec.json.encode(found))
+    return await _told(service, found, message) if isinstance(found, Taken) else Told(OK, msgspec.json.encode(found))
 
 
 async def _refused(service: Service, message: Message, error: DomainError) -> Told:
     """Remember a refusal: the message is done with, and whoever asks again in a new message is judged anew."""
     problem = problem_of(error, f"{message.sequence}")
     told = Taken(
-        message.stream, message.sequence, "", _key(message)[:255], problem.status_code, bytes(problem.body), service.now_us
+        message.stream, message.sequence, "", _header(message, stream.KEY)[:255], problem.status_code, bytes(problem.body), service.now_us
     )  # fmt: skip
 
     async def work(tx: Transaction) -> Taken:
@@ -144,8 +159,8 @@ async def _refused(service: Service, message: Message, error: DomainError) -> To
         return earlier or told
 
     kept = await service.journal.transact(work)
-    return await _told(service, kept)
+    return await _told(service, kept, message)
 
 
-def _key(message: Message) -> str:
-    return next((value for name, value in message.headers.items() if name.lower() == stream.KEY), "")
+def _header(message: Message, name: str) -> str:
+    return next((value for key, value in message.headers.items() if key.lower() == name), "")

@@ -274,11 +274,6 @@ def _again(earlier: StoredBatch, request: Request) -> Answer:
             "this Idempotency-Key was used for a request with another body",
             kind=Kind.CONFLICT,
         )
-    return answer_of(earlier)
-
-
-def answer_of(earlier: StoredBatch) -> Answer:
-    """The answer that a batch was given."""
     others = msgspec.msgpack.decode(earlier.answer, type=_Stored).others
     held = {result.id for result in others.values() if result.status == "held" and not result.checkpoint}
     ids = (segment.decode(leaf).id for leaf in segment.unpack(earlier.segment))

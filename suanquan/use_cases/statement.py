@@ -17,7 +17,7 @@ from metering.rating import Tariffs, rate_one
 from metering.zones import rfc3339
 from suanquan.catalog import Catalog
 from suanquan.use_cases.completeness import months_of
-from suanquan.use_cases.disputes import marks_of
+from suanquan.use_cases.line_disputes import marks_of
 
 BATCHES_PER_PAGE = 5
 

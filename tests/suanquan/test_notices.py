@@ -131,23 +131,27 @@ def test_a_line_is_disputed_answered_and_decided_by_another(disputed):
     """Each step says who and when, marks the line, stands in the log; money does not move."""
     running, ask, installation = disputed
     before = running.figures()
-    opened = ask("POST", "/v1/disputes", LINE).content
+    opened = ask("POST", "/v1/usage/disputes", LINE).content
     assert (opened["dispute"], opened["state"], len(opened["steps"])) == (1, "open", 1)
     lines = ask("GET", "/v1/statements/sj01/covered").content["lines"]
     assert [line["dispute"] for line in lines] == [{"number": 1, "state": "open"}]
     assert "dispute" not in ask("GET", "/v1/statements/sj01/alone").content["lines"][0]
-    assert_problem(ask("POST", "/v1/disputes", LINE), 409, "dispute-open")
-    assert_problem(ask("POST", "/v1/disputes/1/uphold", {"reason": "x"}), 409, "dispute-state")
-    assert ask("POST", "/v1/disputes/1/answer", {"reason": "日志附后"}).content["state"] == "answered"
-    assert_problem(ask("POST", "/v1/disputes/1/uphold", {"reason": "x"}), 403, "four-eyes")
+    assert_problem(ask("POST", "/v1/usage/disputes", LINE), 409, "dispute-open")
+    assert_problem(ask("POST", "/v1/usage/disputes/1/uphold", {"reason": "x"}), 409, "dispute-state")
+    assert ask("POST", "/v1/usage/disputes/1/answer", {"reason": "日志附后"}).content["state"] == "answered"
+    assert_problem(ask("POST", "/v1/usage/disputes/1/uphold", {"reason": "x"}), 403, "four-eyes")
     home = ("--home", installation.home.path, "--json")
     by = ("--officer", "李四", "--reason", "日志为证")
     done = suanquan("usage", "dispute", "refuse", "1", *by, *home, cwd=installation.home.path)
     assert done.json["state"] == "refused"
-    assert [step["state"] for step in ask("GET", "/v1/disputes/1").content["steps"]] == ["open", "answered", "refused"]
-    assert ask("GET", "/v1/disputes?state=open").content["disputes"] == []
+    assert [step["state"] for step in ask("GET", "/v1/usage/disputes/1").content["steps"]] == [
+        "open",
+        "answered",
+        "refused",
+    ]
+    assert ask("GET", "/v1/usage/disputes?state=open").content["disputes"] == []
     assert ask("GET", "/v1/statements/sj01/covered").content["lines"][0]["dispute"]["state"] == "refused"
-    assert ask("POST", "/v1/disputes", LINE).content["dispute"] == 2, "new evidence may come"
+    assert ask("POST", "/v1/usage/disputes", LINE).content["dispute"] == 2, "new evidence may come"
     after = running.figures()
     assert (after.balances, after.entries) == (before.balances, before.entries + 4)
 
@@ -165,16 +169,16 @@ def test_a_line_is_disputed_answered_and_decided_by_another(disputed):
 )
 def test_only_a_line_of_the_account_is_disputed(disputed, change, status, code):
     """A record that is not there, or another account's, is refused; so is a dispute without a reason."""
-    assert_problem(disputed[1]("POST", "/v1/disputes", LINE | change), status, code)
+    assert_problem(disputed[1]("POST", "/v1/usage/disputes", LINE | change), status, code)
 
 
 def test_what_is_not_there_is_said(disputed):
     """Unknown disputes and vouchers; alerts and forecasts need a token."""
     running, ask, installation = disputed
-    assert_problem(ask("GET", "/v1/disputes/7"), 404, "dispute-unknown")
-    assert_problem(ask("POST", "/v1/disputes/7/answer", {"reason": "x"}), 404, "dispute-unknown")
+    assert_problem(ask("GET", "/v1/usage/disputes/7"), 404, "dispute-unknown")
+    assert_problem(ask("POST", "/v1/usage/disputes/7/answer", {"reason": "x"}), 404, "dispute-unknown")
     assert_problem(ask("GET", "/v1/vouchers/none/forecast"), 404, "voucher-unknown")
-    for path in ("/v1/alerts", "/v1/disputes", "/v1/forecasts/sj01?account=covered"):
+    for path in ("/v1/alerts", "/v1/usage/disputes", "/v1/forecasts/sj01?account=covered"):
         assert ask("GET", path).status == 200
         assert_problem(request(running.url, "GET", path), 401, "token-required")
     home = ("--home", installation.home.path, "--json")
