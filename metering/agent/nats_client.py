@@ -17,10 +17,10 @@ import nats
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
-from nats.errors import AuthorizationError, MaxPayloadError
+from nats.errors import AuthorizationError, MaxPayloadError, NoRespondersError
 from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
-from nats.js.errors import APIError, NotFoundError
+from nats.js.errors import APIError, NoStreamResponseError, NotFoundError
 
 from metering import stream
 from metering.agent.client import (
@@ -90,6 +90,9 @@ class NatsClient:
             return self._runner.run(self._post(batch))
         except MaxPayloadError:
             return Reply(Verdict.TOO_LARGE, "larger than a message of this server may be")
+        except (NoRespondersError, NoStreamResponseError):
+            self.close()
+            return Reply(Verdict.RETRY, "NATS: there is no usage stream yet: the service makes it (setting nats_url)")
         except AuthorizationError as error:
             self.close()
             return Reply(Verdict.BLOCKED, f"NATS: {error}")

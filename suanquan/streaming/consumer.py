@@ -111,7 +111,7 @@ class _Consumer:
         while True:
             try:
                 messages = await fetching.fetch(FETCH, timeout=FETCH_SECONDS)
-            except self._nats.errors.TimeoutError:
+            except TimeoutError:  # nothing came: NATS's own error is one, too
                 if not connection.is_connected:
                     raise
                 continue

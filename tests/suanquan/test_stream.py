@@ -4,6 +4,7 @@ import contextlib
 import random
 import threading
 import time
+from collections import Counter
 from dataclasses import replace
 
 import pytest
@@ -20,15 +21,18 @@ from metering.agent.keys import AgentKey, load_key
 from metering.agent.nats_client import NatsClient
 from metering.agent.spool import Spool
 from metering.agent.view import SpoolView
+from metering.summary import Summary
 from suanquan.home import write_secret
 from suanquan.http.usage import AgentKeys
 from suanquan.settings import Settings
+from suanquan.streaming import consumer
 from suanquan.streaming.consumer import DURABLE, consuming
 from suanquan.streaming.take import Message, take
 from suanquan.use_cases.ingest import RECEIPT_TYPE
 from tests.conftest import ALL
+from tests.metering.sources.test_forms import TRACES, live
 from tests.nats_servers import NatsServers
-from tests.shared_data import ROOT
+from tests.shared_data import ROOT, needs_shared
 from tests.suanquan.harness import (
     A100_HOUR,
     KEYS,
@@ -329,6 +333,46 @@ def test_nothing_is_lost_or_doubled_by_kills(home_on, back_end, servers, tmp_pat
     if back_end.name != "sqlite" and not ALL:
         pytest.skip("kills around a stream on PostgreSQL: with --all")
     killed_at_random(home_on, servers, tmp_path, seed, KILLS, ["agent", "service", 0])
+
+
+@needs_shared
+@pytest.mark.parametrize("trace", [*(TRACES if ALL else [live])], ids=lambda trace: trace.__name__)
+def test_a_trace_through_the_stream_meets_its_truth(installation, servers, tmp_path, seed, trace):
+    """Shuffled, batched at random and sent three times: the books have what the trace says, by account and month."""
+    chance = random.Random(seed)
+    print(f"seed {seed}")
+    records = [record for record in trace() if record.active_ms]
+    expected = Summary("Asia/Shanghai")
+    for one in records:
+        expected.add(one)
+    size = max(20, len(records) // chance.randint(3, 9))
+    with consumed(installation.home, servers) as running:
+        with (
+            spooled(tmp_path / "spool", [], batch_records_max=min(size, 10_000)) as spool,
+            client(servers, installation.home, running.url) as way,
+        ):
+            for time_sent in range(3):
+                chance.shuffle(records)
+                spool.append(records, again=bool(time_sent))
+                assert Sender(spool, way, backoff_first_s=0).send_all(threading.Event(), failures_max=5) is None
+        found = running.figures()
+    truth = expected.as_json()
+    by_account, by_month = Counter(), Counter()
+    for (account, month), row in found.usage.items():
+        by_account[account] += row["gpu_ms"]
+        by_month[f"{month // 100}-{month % 100:02d}"] += row["gpu_ms"]
+    assert (by_account, by_month) == (truth["by_account"], truth["by_month"])
+    assert found.statuses == {"sj01": {"accepted": len(records), "duplicate": 2 * len(records)}}
+    found.assert_conserved()
+
+
+def test_an_idle_stream_is_left_alone(installation, servers, monkeypatch):
+    """Nothing to fetch is no trouble: the connection and the consumer stay as they are."""
+    monkeypatch.setattr(consumer, "FETCH_SECONDS", 1)
+    with consumed(installation.home, servers):
+        before = made(servers).created
+        time.sleep(2.5)
+        assert made(servers).created == before
 
 
 @pytest.mark.skipif(not ALL, reason="three nodes: with --all")
