@@ -341,7 +341,12 @@ def test_a_trace_through_the_stream_meets_its_truth(installation, servers, tmp_p
     """Shuffled, batched at random and sent three times: the books have what the trace says, by account and month."""
     chance = random.Random(seed)
     print(f"seed {seed}")
-    records = [record for record in trace() if record.active_ms]
+    cards = {"unknown": "A100"}  # a log without models: its usage would wait
+    records = [
+        replace(one, accelerators=tuple(replace(p, model=cards.get(p.model, p.model)) for p in one.accelerators))
+        for one in trace()
+        if one.active_ms
+    ]
     expected = Summary("Asia/Shanghai")
     for one in records:
         expected.add(one)
