@@ -8,7 +8,6 @@ from collections import Counter
 from dataclasses import replace
 
 import pytest
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from nats.js.errors import NotFoundError
 
 from ledger.jws import verify as verify_jws
@@ -17,14 +16,12 @@ from metering.agent.client import Verdict
 from metering.agent.config import NatsConfig
 from metering.agent.daemon import Sender
 from metering.agent.events import batch_body, encode_event, number_event
-from metering.agent.keys import AgentKey, load_key
+from metering.agent.keys import AgentKey
 from metering.agent.nats_client import NatsClient
 from metering.agent.spool import Spool
-from metering.agent.view import SpoolView
 from metering.summary import Summary
 from suanquan.home import write_secret
 from suanquan.http.usage import AgentKeys
-from suanquan.settings import Settings
 from suanquan.streaming import consumer
 from suanquan.streaming.consumer import DURABLE, consuming
 from suanquan.streaming.take import Message, take
@@ -37,44 +34,13 @@ from tests.suanquan.harness import (
     A100_HOUR,
     KEYS,
     Agent,
-    ProcessService,
     ThreadedService,
-    figures_of,
-    give,
-    install,
-    spawn,
     usage,
 )
-from voucher.holder import sandbox_uscc
+from tests.suanquan.stocked import stocked
 
 SOURCE = "urn:centre:sj01:agent:test"
-KILLS = 30 if ALL else 3
 MINE = stream.usage_subject(SOURCE)
-
-
-@pytest.fixture
-def servers(tmp_path):
-    (tmp_path / "nats").mkdir()
-    with NatsServers(tmp_path / "nats") as running:
-        yield running
-
-
-@pytest.fixture
-def home_on(back_end, new_database, tmp_path, request):
-    """A home on each database in turn, with a voucher for one of two accounts and the agent's key in a file."""
-    if back_end.name == "sqlite":
-        made = request.getfixturevalue("installation")
-    else:
-        made = install(tmp_path / "on-server", Settings(sandbox=True, database_url=new_database().url))
-    return stocked(made)
-
-
-def stocked(made):
-    with ThreadedService(made.home) as running:
-        running.call(give(running.service, sandbox_uscc(1), "480", accounts=["covered"]))
-    pem = KEYS["sj01"].private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    write_secret(made.home.path / "agent.pem", pem)
-    return made
 
 
 @contextlib.contextmanager
@@ -261,80 +227,6 @@ def spool_batch(folder):
         return spool.next_batch()
 
 
-class Work:
-    """An agent at work through a stream: it reads its source from the start, and tries again until all is delivered."""
-
-    def __init__(self, made, spool, servers, url):
-        self._home, self._spool, self._config, self._url = made.home, spool, NatsConfig(servers.url), url
-
-    def __call__(self, upto):
-        keys = self._home.load_registry().verifying_keys()
-        key = load_key(self._home.path / "agent.pem")
-        with (
-            Spool(self._spool, SOURCE, batch_records_max=10) as spool,
-            NatsClient(
-                self._config, self._url, SOURCE, key, lambda text: verify_jws(text, keys, RECEIPT_TYPE), answer_s=2
-            ) as way,
-        ):
-            sender = Sender(spool, way)
-            for first in range(0, upto, 20):
-                spool.append(map(record, range(first, first + 20)))
-                deliver(sender)
-
-
-def deliver(sender):
-    deadline = time.monotonic() + 100
-    while step := sender.step():
-        assert time.monotonic() < deadline, step
-        if step[0].verdict is not Verdict.DELIVERED:
-            time.sleep(0.01)
-
-
-def killed_at_random(made, servers, tmp_path, seed, kills, ends):
-    """Kill agent, service and servers at random moments; then everything has to have arrived once."""
-    print(f"seed {seed}")
-    chance = random.Random(seed)
-    settings = made.home.settings_file
-    text = settings.read_text("utf-8").replace('nats_url = ""', f'nats_url = "{servers.url}"')
-    settings.write_text(text.replace("nats_replicas = 1", f"nats_replicas = {len(servers.ports)}"), "utf-8")
-    service = ProcessService(made, tmp_path / "service.log")
-    service.start()
-    work = Work(made, tmp_path / "spool.db", servers, service.url)
-    upto = 0
-    for _ in range(kills):
-        upto += 60
-        agent = spawn(work, upto)
-        time.sleep(0.05 + chance.random() / 2)
-        end = chance.choice(ends)
-        if end == "agent":
-            agent.kill()
-        elif end == "service":
-            service.kill()
-            service.start()
-        else:
-            servers.kill(end)
-            servers.start(end)
-        agent.join(100 if end != "agent" else None)
-    last = spawn(work, upto)
-    last.join()
-    assert last.exitcode == 0, (tmp_path / "service.log").read_text()[-3000:]
-    assert service.stop() == 0
-    figures = figures_of(made.home)
-    assert figures.statuses == {"sj01": {"accepted": upto}}
-    assert (figures.records, figures.rated) == (upto, upto * A100_HOUR)
-    figures.assert_conserved()
-    with SpoolView(tmp_path / "spool.db") as view:
-        assert (view.status().unsent, view.status().sent) == (0, upto)
-    assert waiting(servers) == 0
-
-
-def test_nothing_is_lost_or_doubled_by_kills(home_on, back_end, servers, tmp_path, seed):
-    """Agent, service and server are killed at random moments: every record is in the books once, with a receipt."""
-    if back_end.name != "sqlite" and not ALL:
-        pytest.skip("kills around a stream on PostgreSQL: with --all")
-    killed_at_random(home_on, servers, tmp_path, seed, KILLS, ["agent", "service", 0])
-
-
 @needs_shared
 @pytest.mark.parametrize("trace", [*(TRACES if ALL else [live])], ids=lambda trace: trace.__name__)
 def test_a_trace_through_the_stream_meets_its_truth(installation, servers, tmp_path, seed, trace):
@@ -378,15 +270,6 @@ def test_an_idle_stream_is_left_alone(installation, servers, monkeypatch):
         before = made(servers).created
         time.sleep(2.5)
         assert made(servers).created == before
-
-
-@pytest.mark.skipif(not ALL, reason="three nodes: with --all")
-@pytest.mark.timeout(1200)
-def test_nothing_is_lost_or_doubled_by_kills_of_a_cluster(home_on, tmp_path, seed):
-    """The same with three replicated nodes, each of which may die."""
-    (tmp_path / "nats").mkdir()
-    with NatsServers(tmp_path / "nats", nodes=3) as servers:
-        killed_at_random(home_on, servers, tmp_path, seed, KILLS, ["agent", "service", 0, 1, 2])
 
 
 def test_the_shipped_permissions_suffice_and_no_more(installation, tmp_path):
