@@ -18,6 +18,8 @@ from subsidy.facts import Dictionary
 from subsidy.operators import Condition
 from voucher.days import add_months, day_of
 
+SIGNATURES = ("Ed25519", "SM2-SM3")
+"""Algorithms that a scheme may ask of its vouchers; the second is that of the optional SM2 key."""
 ACTIONS = ("train", "tune", "infer")
 CLAIM_MODES = (
     *("issue_then_offset", "issue_then_reimburse", "free_allocation"),
@@ -49,13 +51,17 @@ class SchemeStatus(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What a scheme fixes for issuing in one unit, in units of `asset`; a year is a calendar year in Asia/Shanghai."""
+    """What a scheme fixes for issuing in one unit, in units of `asset`; a year is a calendar year in Asia/Shanghai.
+
+    With `over_issue` more may be issued than the budget holds: what is used of it will be less.
+    """
 
     asset: Asset
     budget_year_units: int
     cap_holder_year_units: int
     min_units: int
     max_units: int
+    over_issue: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +225,7 @@ class Spending:
     """What may be done with a voucher: how long it lives (`months` from issue, or fixed days), and what becomes of it.
 
     `at_expiry` says whether a hold taken before expiry survives to the end of its job or stops; `interrupted` whether the
-    time of a killed or failed job is charged.
+    time of a killed or failed job is charged. `signatures` are the algorithms by which a voucher must be signed to be spent.
     """
 
     months: int | None
@@ -227,6 +233,7 @@ class Spending:
     multi_use: bool | None
     at_expiry: str | None
     interrupted: str | None
+    signatures: tuple[str, ...] = ()
 
     def charges(self, *, interrupted: bool) -> bool | None:
         """Whether the time of a job is paid for; None where no text says what becomes of a killed or failed one."""

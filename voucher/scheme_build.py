@@ -147,7 +147,8 @@ class Version:
                 continue
             least = self.get(f"thresholds.min_voucher_{suffix}") or 1
             most = self.get(f"thresholds.max_voucher_{suffix}") or cap
-            yield Terms(asset, budget * scale, cap * scale, least * scale, most * scale)
+            over = self.get("budget.over_issue") or False
+            yield Terms(asset, budget * scale, cap * scale, least * scale, most * scale, over)
 
 
 def build(identity: Mapping[str, Any], version: Version, facts: Dictionary, digest: str) -> Scheme:
@@ -188,8 +189,12 @@ def build(identity: Mapping[str, Any], version: Version, facts: Dictionary, dige
         tranches=tuple(Tranche(row.values["share"], row.values["after"], row.note) for row in version.rows["tranche"]),
         reclaim=_reclaim(version),
         spending=Spending(
-            months,
-            *(version.get(f"voucher.{key}") for key in ("transferable", "multi_use", "at_expiry", "interrupted_time")),
+            months=months,
+            transferable=version.get("voucher.transferable"),
+            multi_use=version.get("voucher.multi_use"),
+            at_expiry=version.get("voucher.at_expiry"),
+            interrupted=version.get("voucher.interrupted_time"),
+            signatures=tuple(version.get("voucher.signatures") or ()),
         ),
         settlement=_settlement(version),
         target=_target(version),

@@ -46,7 +46,7 @@ def issue(
         return
     if holder is None or amount is None:
         raise typer.BadParameter("须给出 --holder 与 --amount，或 --batch / give --holder and --amount, or --batch")
-    request = IssueRequest(holder, unit, amount, _jwk(holder_key))
+    request = IssueRequest(holder, unit, amount, read_jwk(holder_key))
 
     async def use(service: Service) -> dict[str, Any]:
         return with_tokens(await service.issue(scheme, request, idempotency_key))
@@ -69,7 +69,8 @@ def _issue_batch(scheme: str, file: Path, home: Path, passphrase_file: Path | No
         raise typer.Exit(1)
 
 
-def _jwk(text: str | None) -> dict[str, object] | None:
+def read_jwk(text: str | None) -> dict[str, object] | None:
+    """A JWK from its text or a file."""
     import json
 
     if text is None:
@@ -149,6 +150,30 @@ def verify(
 
 
 @app.command()
+def present(
+    token: Annotated[str, typer.Argument(help="券：JWT、双签 JSON 或 SQ1: 文本 / the voucher's token")],
+    key: Annotated[
+        Path, typer.Option(help="持券人私钥 PEM（0600）/ holder's private key file, as agent keygen makes it")
+    ],
+    nonce: Annotated[str, typer.Option(help="中心取得的 nonce / the nonce that the centre was given")],
+    centre: Annotated[str, typer.Option(help="在哪个中心使用 / centre that will hold it")],
+    amount: Annotated[str, typer.Option(help="冻结数量（十进制）/ decimal amount to be held")],
+    reference: Annotated[str, typer.Option("--ref", help="作业名，或所追加的冻结编号 / job, or the hold to be raised")],
+    url: Annotated[str, typer.Option(help="服务的公开地址 / public address of the service")],
+    unit: Annotated[str, typer.Option(help="CNY 或/or PFLOPS.h")] = "CNY",
+    json: JsonOption = False,
+) -> None:
+    """持券人对一次冻结的证明，两分钟内有效；不联网。The holder's proof for one hold, good for two minutes; no network."""
+    from suanquan.use_cases.present import prove
+
+    proof = prove(token, key, nonce=nonce, centre=centre, amount=amount, unit=unit, reference=reference, url=url)
+    if json:
+        emit(proof, as_json=True)
+    else:
+        typer.echo(proof["proof"])
+
+
+@app.command()
 def qr(
     jti: Annotated[str, typer.Argument(help="券编号 / voucher id")],
     out: Annotated[Path, typer.Option("--out", "-o", help="写入 .svg 或 .png / file to write, .svg or .png")],
@@ -182,7 +207,7 @@ def split(
     from suanquan.use_cases.issue import with_tokens
     from suanquan.use_cases.split import SplitOrder
 
-    order = SplitOrder(jti, amount, _jwk(holder_key) or {}, idempotency_key or secrets.token_hex(16))
+    order = SplitOrder(jti, amount, read_jwk(holder_key) or {}, idempotency_key or secrets.token_hex(16))
 
     async def use(service: Service) -> dict[str, Any]:
         return with_tokens(await service.split(order))
