@@ -182,4 +182,59 @@ register_edition = table(
 )
 """Editions of the registers that usage was rated by, as files; the digest stands in every entry of that usage."""
 
-APPEND_ONLY = ("register_edition", "usage_batch", "usage_id", "batch_account", "declaration", "usage_fact", "verdict")
+# What became of a message of the usage stream: written with what it debits, so that no redelivery debits again.
+stream_message = table(
+    "stream_message",
+    Column("stream", TEXT, primary_key=True),
+    Column("sequence", INT, primary_key=True),
+    Column("source", TEXT, nullable=False),
+    Column("key", TEXT, nullable=False),
+    Column("status", INT, nullable=False),
+    Column("answer", BYTES, nullable=False),
+    Column("recorded_us", INT, nullable=False),
+)
+
+usage_dispute = table(
+    "usage_dispute",
+    Column("dispute", INT, primary_key=True, autoincrement=False),
+    Column("step", INT, primary_key=True, autoincrement=False),
+    Column("state", TEXT, nullable=False),
+    Column("centre", TEXT, nullable=False),
+    Column("account", TEXT, nullable=False),
+    Column("source", TEXT, nullable=False),
+    Column("record", TEXT, nullable=False),
+    Column("who", TEXT, nullable=False),
+    Column("role", TEXT, nullable=False),
+    Column("reason", TEXT, nullable=False),
+    Column("at_us", INT, nullable=False),
+)
+Index("usage_dispute_account", usage_dispute.c.centre, usage_dispute.c.account)
+
+usage_alert = table(
+    "usage_alert",
+    Column("number", INT, primary_key=True, autoincrement=False),
+    Column("kind", TEXT, nullable=False),
+    Column("voucher", TEXT, nullable=False),
+    Column("threshold", INT, nullable=False),
+    Column("scheme", TEXT, nullable=False),
+    Column("holder", TEXT, nullable=False),
+    Column("asset", INT, nullable=False),
+    Column("amount", INT, nullable=False),
+    Column("available", INT, nullable=False),
+    Column("until_us", INT, nullable=False),
+    Column("noticed_us", INT, nullable=False),
+    UniqueConstraint("kind", "voucher", "threshold", name="usage_alert_once"),
+)
+
+APPEND_ONLY = (
+    "register_edition",
+    "usage_batch",
+    "usage_id",
+    "batch_account",
+    "declaration",
+    "usage_fact",
+    "verdict",
+    "stream_message",
+    "usage_dispute",
+    "usage_alert",
+)

@@ -19,6 +19,7 @@ from ledger.standing import Fault
 from ledger.transaction import Transaction
 from metering.store import forget_nonces
 from suanquan.service import Service
+from suanquan.use_cases.alerts import give_alerts
 from suanquan.use_cases.expiry import TOGETHER, any_over, close_expired
 from suanquan.use_cases.issue_approved import take_up
 from suanquan.use_cases.reclaim import reclaim_idle
@@ -71,6 +72,9 @@ async def running_jobs(service: Service) -> AsyncIterator[None]:
         max_instances=1,
     )  # fmt: skip
     scheduler.add_job(
+        noted(alert), "interval", args=[service], seconds=CLOSE_SECONDS, id="alerts", coalesce=True, max_instances=1
+    )
+    scheduler.add_job(
         noted(watch), "interval", args=[service], seconds=EVERY_SECONDS, id="watch", coalesce=True, max_instances=1,
         next_run_time=dt.datetime.now(dt.UTC), misfire_grace_time=None,
     )  # fmt: skip
@@ -113,6 +117,17 @@ async def close_vouchers(service: Service) -> None:
             more = await service.journal.transact(close_expired) == TOGETHER
     except DomainError as error:
         jobs_log.warning("vouchers not closed", code=error.code)
+
+
+async def alert(service: Service) -> None:
+    """Write the alerts on vouchers that have become due."""
+    try:
+        count = await give_alerts(service)
+    except DomainError as error:
+        jobs_log.warning("alerts not written", code=error.code)
+    else:
+        if count:
+            jobs_log.info("alerts", count=count)
 
 
 async def take_back_idle(service: Service) -> None:

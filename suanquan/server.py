@@ -25,6 +25,7 @@ from suanquan.http.limits import CONCURRENCY_MAX, GuardedProtocol
 from suanquan.jobs import running_jobs
 from suanquan.leader import holding, stand_by
 from suanquan.service import Service, open_service
+from suanquan.streaming.consumer import consuming
 
 if sys.platform != "win32":
     import uvloop
@@ -56,7 +57,7 @@ def run(home: Home, passphrase: bytes, *, host: str | None = None, port: int | N
             structlog.get_logger("suanquan").info("listening", url=service.settings.url, home=str(home.path))
             on_signals(lambda number: running.handle_exit(number, None))
             lost = functools.partial(running.handle_exit, signal.SIGTERM, None)
-            async with holding(service.database, held, lost), running_jobs(service):
+            async with holding(service.database, held, lost), running_jobs(service), consuming(service):
                 await running.serve(sockets=[listener])
 
     run_loop(main())

@@ -15,11 +15,14 @@ from suanquan.errors import ServiceError
 _OPTION = r"(host|port|sslmode|sslrootcert|sslcert|sslkey|sslcrl|target_session_attrs)=[^\s&\"\\]+"
 _DATABASE = rf'^$|^postgresql://([^\s:@/?#"\\]+@)?[^\s@/?#"\\]*/[^\s@/?#"\\]+(\?{_OPTION}(&{_OPTION})*)?$'
 
+_NATS = r"^$|^(nats|tls)://[^\s/?#@,\"\\]+(,(nats|tls)://[^\s/?#@,\"\\]+)*$"
+
 
 class Settings(BaseSettings):
     """Settings of one installation.
 
     `public_url` is what agents sign: it holds behind a TLS proxy, too. `database_url` is empty for the database of the home.
+    `nats_url` names servers of JetStream whose usage stream is consumed beside HTTP; empty for none.
     `witnesses` is a trust policy (c2sp.org/tlog-policy) in the home, `checkpoint_ms` how often a grown log is signed.
     """
 
@@ -35,6 +38,13 @@ class Settings(BaseSettings):
     database_password_file: Annotated[str, Field(pattern=r'^[^"\\\n]*$')] = ""
     witnesses: Annotated[str, Field(pattern=r'^[^"\\\n]*$')] = ""
     checkpoint_ms: Annotated[int, Field(ge=50, le=60_000)] = 500
+    alert_used_percent: Annotated[str, Field(pattern=r"^$|^[0-9]{1,3}(,[0-9]{1,3}){0,9}$")] = "80,95,100"
+    alert_expiry_days: Annotated[str, Field(pattern=r"^$|^[0-9]{1,3}(,[0-9]{1,3}){0,9}$")] = "30,7,1"
+    nats_url: Annotated[str, Field(pattern=_NATS)] = ""
+    nats_user: Annotated[str, Field(pattern=r'^[^"\\\s]*$')] = ""
+    nats_password_file: Annotated[str, Field(pattern=r'^[^"\\\n]*$')] = ""
+    nats_ca_file: Annotated[str, Field(pattern=r'^[^"\\\n]*$')] = ""
+    nats_replicas: Annotated[int, Field(ge=1, le=5)] = 1
 
     @property
     def log_origin(self) -> str:
@@ -113,6 +123,12 @@ _WORDS = {
     "database_url": (
         "应形如 postgresql://用户@主机:端口/库名?sslmode=verify-full，不含口令，或留空",
         "must look like postgresql://user@host:port/name?sslmode=verify-full, without a password, or be empty",
+    ),
+    "alert_used_percent": ("应为逗号分开的整数，如 80,95,100", "must be whole numbers with commas, such as 80,95,100"),
+    "alert_expiry_days": ("应为逗号分开的整数，如 30,7,1", "must be whole numbers with commas, such as 30,7,1"),
+    "nats_url": (
+        "应形如 nats://主机:4222 或 tls://…，几台用逗号分开，不含口令，或留空",
+        "must look like nats://host:4222 or tls://…, several with commas, without a password, or be empty",
     ),
 }
 

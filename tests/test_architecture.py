@@ -113,7 +113,8 @@ def import_directions(module: Module) -> Places:
 def sqlalchemy_in_its_rooms(module: Module) -> Places:
     """Rules stay values in, values out; SQL stands where a reader looks for it: tables, stores and the database room."""
     database = module.path.startswith("suanquan/db/")
-    store = PurePosixPath(module.path).name in {"tables.py", "store.py", "log_store.py", "fate_store.py", "sql.py"}
+    name = PurePosixPath(module.path).name
+    store = name in {"tables.py", "store.py", "sql.py"} or name.endswith("_store.py")
     for line, target in imports(module):
         package = target.split(".")[0]
         if (package == "sqlalchemy" and not (database or store)) or (package == "alembic" and not database):

@@ -41,6 +41,7 @@ HTTP_USE_CASES = (
     *("admission", "spending", "split"),
     *("applications", "officers", "procedure", "procedure_money", "register"),
     *("quarantine", "shares"),
+    *("advice", "admission_review", "line_disputes", "forecast", "alerts"),
     *("matter", "procedure_requests", "voucher_matter", "programme_money", "allotment", "issue_approved"),
 )
 PROBLEMS_RISE_IN = [
@@ -50,6 +51,7 @@ PROBLEMS_RISE_IN = [
         ROOT / name
         for name in (
             "metering/batch.py",
+            "metering/dispute.py",
             "metering/wire.py",
             "metering/signature.py",
             "metering/rating.py",

@@ -11,7 +11,7 @@ import ssl
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Self
+from typing import Protocol, Self
 from urllib.parse import urlsplit
 
 import msgspec
@@ -73,6 +73,19 @@ class _Named(msgspec.Struct, frozen=True):
     id: str
 
 
+class Transport(Protocol):
+    """A way to the service: tries a batch once at a time and says what came of it."""
+
+    def post(self, batch: Batch) -> Reply:
+        """Send a batch once; never raises for what network or service do."""
+
+    def use_key(self, key: AgentKey) -> None:
+        """Sign with another key from the next try on."""
+
+    def close(self) -> None:
+        """Close what is open; the next try opens it anew."""
+
+
 class UsageClient:
     """A kept-alive connection to the service for one source and key.
 
@@ -126,17 +139,7 @@ class UsageClient:
         return self._judge(batch, response.status, response.headers, data)
 
     def _send(self, batch: Batch) -> None:
-        headers = sign(
-            self._key.private,
-            self._key.kid,
-            method="POST",
-            target_uri=self._target,
-            content_type=CONTENT_TYPE,
-            body_sha256=hashlib.sha256(batch.body).digest(),
-            idempotency_key=batch.key,
-            created_s=time.time_ns() // 1_000_000_000,
-            nonce=secrets.token_urlsafe(24),
-        )
+        headers = signed_headers(self._key, self._target, batch)
         try:
             self._connection.request("POST", self._path, batch.body, headers)
         except (BrokenPipeError, ConnectionResetError):
@@ -146,34 +149,73 @@ class UsageClient:
 
     def _judge(self, batch: Batch, status: int, headers: http.client.HTTPMessage, data: bytes) -> Reply:
         date_s = _http_date(headers.get("date"))
-        skew_s = None if date_s is None else time.time_ns() // 1_000_000_000 - date_s
-        if status == 200:
-            return self._check(batch, data, skew_s)
-        problem = data[:PROBLEM_CHARACTERS_MAX].decode("utf-8", "replace")
-        return Reply(
-            _verdict(status),
-            f"HTTP {status}: {problem[:500]}",
-            status,
-            problem=problem,
-            retry_after_s=_retry_after(headers.get("retry-after")),
-            clock_skew_s=skew_s,
+        retry_after_s = _retry_after(headers.get("retry-after"))
+        return judge(
+            batch, self._source, self._verify_receipt, Answered(status, data, skew_from(date_s), retry_after_s)
         )
 
-    def _check(self, batch: Batch, data: bytes, skew_s: int | None) -> Reply:
-        """Believe a 200 only if it speaks of every record sent and its receipt covers them."""
-        try:
-            answer = msgspec.json.decode(data, type=_Answer)
-            sent = msgspec.json.decode(batch.body, type=list[_Named])
-            if [result.id for result in answer.results] != [event.id for event in sent]:
-                return Reply(Verdict.RETRY, "the answer's results are not those of the records sent", 200)
-            claims = self._verify_receipt(answer.receipt)
-        except (msgspec.DecodeError, RecursionError, DomainError) as error:
-            return Reply(Verdict.RETRY, f"the answer proves nothing: {error}", 200, clock_skew_s=skew_s)
-        reach = claims.get("up_to_sequence")
-        if claims.get("source") != self._source or not isinstance(reach, int) or reach < batch.last:
-            detail = f"the receipt is for {claims.get('source')} up to {reach}, not {self._source} up to {batch.last}"
-            return Reply(Verdict.RETRY, detail, 200, clock_skew_s=skew_s)
-        return Reply(Verdict.DELIVERED, "OK", 200, results=answer.results, receipt=answer.receipt, clock_skew_s=skew_s)
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What the service said, over whatever transport."""
+
+    status: int
+    data: bytes
+    skew_s: int | None = None
+    retry_after_s: int | None = None
+
+
+def signed_headers(key: AgentKey, target: str, batch: Batch) -> dict[str, str]:
+    """Headers of one try: signed anew, with a nonce of its own."""
+    return sign(
+        key.private,
+        key.kid,
+        method="POST",
+        target_uri=target,
+        content_type=CONTENT_TYPE,
+        body_sha256=hashlib.sha256(batch.body).digest(),
+        idempotency_key=batch.key,
+        created_s=time.time_ns() // 1_000_000_000,
+        nonce=secrets.token_urlsafe(24),
+    )
+
+
+def skew_from(date_s: int | None) -> int | None:
+    """Seconds that this clock is ahead of one that says `date_s`."""
+    return None if date_s is None else time.time_ns() // 1_000_000_000 - date_s
+
+
+def judge(batch: Batch, source: str, verify_receipt: VerifyReceipt, answered: Answered) -> Reply:
+    """What an answer means for the spool."""
+    if answered.status == 200:
+        return _check(batch, source, verify_receipt, answered)
+    problem = answered.data[:PROBLEM_CHARACTERS_MAX].decode("utf-8", "replace")
+    return Reply(
+        _verdict(answered.status),
+        f"HTTP {answered.status}: {problem[:500]}",
+        answered.status,
+        problem=problem,
+        retry_after_s=answered.retry_after_s,
+        clock_skew_s=answered.skew_s,
+    )
+
+
+def _check(batch: Batch, source: str, verify_receipt: VerifyReceipt, answered: Answered) -> Reply:
+    """Believe a 200 only if it speaks of every record sent and its receipt covers them."""
+    skew_s = answered.skew_s
+    try:
+        answer = msgspec.json.decode(answered.data, type=_Answer)
+        sent = msgspec.json.decode(batch.body, type=list[_Named])
+        if [result.id for result in answer.results] != [event.id for event in sent]:
+            return Reply(Verdict.RETRY, "the answer's results are not those of the records sent", 200)
+        claims = verify_receipt(answer.receipt)
+    except (msgspec.DecodeError, RecursionError, DomainError) as error:
+        return Reply(Verdict.RETRY, f"the answer proves nothing: {error}", 200, clock_skew_s=skew_s)
+    reach = claims.get("up_to_sequence")
+    if claims.get("source") != source or not isinstance(reach, int) or reach < batch.last:
+        detail = f"the receipt is for {claims.get('source')} up to {reach}, not {source} up to {batch.last}"
+        return Reply(Verdict.RETRY, detail, 200, clock_skew_s=skew_s)
+    return Reply(Verdict.DELIVERED, "OK", 200, results=answer.results, receipt=answer.receipt, clock_skew_s=skew_s)
 
 
 def usage_uri(base_url: str) -> str:

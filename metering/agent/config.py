@@ -27,10 +27,25 @@ _KEYS: dict[str, tuple[type, str, str]] = {
     "spool_bytes_max": _NUMBER,
     "collect": _TABLE,
     "metrics": _TEXT,
+    "nats": _TABLE,
 }
 _DEFAULTS = {"interval_s": 60, "spool_bytes_max": SPOOL_BYTES_MAX, "collect": {}}
-_OPTIONAL = frozenset({"metrics"})
+_OPTIONAL = frozenset({"metrics", "nats"})
 _LISTEN = re.compile(r"(\[[0-9a-f:]+\]|[A-Za-z0-9.-]+):([0-9]{1,5})")
+
+
+_NATS_KEYS = frozenset({"url", "user", "password_file", "ca_file"})
+_NATS_URL = re.compile(r"(nats|tls)://[^\s/?#@,]+(,(nats|tls)://[^\s/?#@,]+)*")
+
+
+@dataclass(frozen=True, slots=True)
+class NatsConfig:
+    """Where reports are handed to: `url` names one server or several with commas. Paths are absolute."""
+
+    url: str
+    user: str = ""
+    password_file: Path | None = None
+    ca_file: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +64,8 @@ class AgentConfig:
     spool_bytes_max: int
     collect: Mapping[str, Any] | Sequence[Mapping[str, Any]]
     metrics: str = ""
+    nats: NatsConfig | None = None
+    """A stream to report through instead of HTTP."""
 
     @property
     def tables(self) -> list[Mapping[str, Any]]:
@@ -89,7 +106,34 @@ def load_config(path: Path) -> AgentConfig:
         )
     folder = path.parent.absolute()
     values = {**_DEFAULTS, **table}
-    return AgentConfig(**values | {key: folder.joinpath(table[key]) for key in ("key_file", "spool")})
+    values |= {key: folder.joinpath(table[key]) for key in ("key_file", "spool")}
+    return AgentConfig(**values | {"nats": _nats(table["nats"], folder) if "nats" in table else None})
+
+
+def _nats(table: Mapping[str, str], folder: Path) -> NatsConfig:
+    paths = {key: folder.joinpath(table[key]) for key in ("password_file", "ca_file") if key in table}
+    return NatsConfig(table["url"], table.get("user", ""), **paths)
+
+
+def _nats_faults(table: Any) -> list[tuple[str, str, str]]:
+    """What is wrong with the table `[nats]`."""
+    if not isinstance(table, dict):
+        return []
+    faults = [(f"nats.{key}", "未知的键", "unknown key") for key in table if key not in _NATS_KEYS]
+    faults += [
+        (f"nats.{key}", "应为非空字符串", "must be a non-empty string") for key in table if not _is_text(table[key])
+    ]
+    if not faults and not _NATS_URL.fullmatch(table.get("url", "")):
+        return [
+            ("nats.url", "应形如 nats://主机:4222，不含口令", "must look like nats://host:4222, without a password")
+        ]
+    if not faults and ("user" in table) != ("password_file" in table):
+        return [("nats.user", "user 与 password_file 须同时给出", "user and password_file go together")]
+    return faults
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and bool(value)
 
 
 def _findings(path: Path, table: dict[str, Any]) -> list[Finding]:
@@ -106,6 +150,7 @@ def _findings(path: Path, table: dict[str, Any]) -> list[Finding]:
         faults.append(("metrics", "应形如 127.0.0.1:9465", "must look like 127.0.0.1:9465"))
     if isinstance(source, str) and not (source.startswith(prefix) and len(source) > len(prefix)):
         faults.append(("source", f"应以 {prefix} 开头并带名称", f"must be {prefix} and a name"))
+    faults += _nats_faults(table.get("nats"))
     return [Finding("agent-config-key", f"{key} {zh}", f"{key}: {en}", f"{path}: {key}") for key, zh, en in faults]
 
 

@@ -10,10 +10,11 @@ import time
 from collections.abc import Callable, Iterable
 
 from ledger.errors import DomainError
-from metering.agent.client import Reply, UsageClient, Verdict, VerifyReceipt
+from metering.agent.client import Reply, Transport, Verdict, VerifyReceipt
 from metering.agent.config import AgentConfig
 from metering.agent.keys import KeyRing
 from metering.agent.spool import Batch, Spool
+from metering.agent.transport import make_transport
 from metering.errors import MeteringError
 from metering.model import UsageRecord
 
@@ -53,7 +54,7 @@ class Sender:
     def __init__(
         self,
         spool: Spool,
-        client: UsageClient,
+        client: Transport,
         *,
         backoff_first_s: int = BACKOFF_FIRST_S,
         keys: KeyRing | None = None,
@@ -150,7 +151,7 @@ def run(
     keys, clock = KeyRing(config.key_file), clock or Clock()
     with (
         Spool(config.spool, config.source, bytes_max=config.spool_bytes_max) as spool,
-        UsageClient(config.base_url, config.source, keys.current, verify_receipt) as client,
+        make_transport(config, keys.current, verify_receipt) as client,
     ):
         sender = Sender(spool, client, keys=keys, clock=clock)
         collect_at_ns = send_at_ns = clock.now_ns()

@@ -49,13 +49,29 @@ def read_kubernetes(file: UsageFile, options: SourceOptions) -> Iterator[Item]:
     return _Reader(file, options).records()
 
 
+def pod_request(pod: Mapping[str, Any], options: SourceOptions) -> tuple[str, dict[str, int]]:
+    """Account of a pod that wants to start, and what it will hold: thousandths of cards by model; empty: no cards.
+
+    Raises:
+        RowFault: a share of a card whose size the pod does not tell, or a count that is none.
+
+    """
+    reader = _Reader(UsageFile("pod", iter(())), options)
+    metadata, spec = _table(pod, "metadata"), _table(pod, "spec")
+    counts: dict[str, int] = {}
+    for (_, word), count_milli in sorted(_effective(spec, reader.shared_by).items()):
+        model = reader.model_of(metadata, spec, word)
+        counts[model] = counts.get(model, 0) + count_milli
+    return (reader.account_of(metadata) if counts else ""), counts
+
+
 class _Reader:
     def __init__(self, file: UsageFile, options: SourceOptions) -> None:
         self._file = file
         self._options = options
         self._cluster = options.constants.get("cluster", "k8s")
         self._by_container = _choice(options, "basis", ("scheduled", "container")) == "container"
-        self._shared_by = _positive(options, "shared")
+        self.shared_by = _positive(options, "shared")
         self._pods: dict[str, _Pod] = {}
         self._products: dict[str, str] = {}
 
@@ -97,13 +113,13 @@ class _Reader:
         metadata, spec, status = (_table(pod.members, name) for name in ("metadata", "spec", "status"))
         if self._by_container:
             for container in _list(spec, "containers"):
-                held = cards_in(_resources(container), self._shared_by)
+                held = cards_in(_resources(container), self.shared_by)
                 name = str(_member(container, "name"))
                 if held:
                     start_us, end_us = _container_span(status, name)
                     yield self._record(metadata, spec, held, start_us, end_us, f":{name}", status)
             return
-        held = _effective(spec, self._shared_by)
+        held = _effective(spec, self.shared_by)
         if not held:
             raise RowFault("no-gpu")
         start_us = _scheduled_us(status)
@@ -128,12 +144,12 @@ class _Reader:
             raise RowFault("zero-duration")
         counts: dict[str, int] = {}
         for (_, word), count_milli in sorted(held.items()):
-            model = self._model(metadata, spec, word)
+            model = self.model_of(metadata, spec, word)
             counts[model] = counts.get(model, 0) + count_milli
         name = f"{metadata.get('namespace', 'default')}/{metadata.get('name', '')}{suffix}"
         return UsageRecord(
             id=f"{self._cluster}:k8s:{metadata['uid']}{suffix}:{start_us // US}:0",
-            account=self._account(metadata),
+            account=self.account_of(metadata),
             job=name_in(name, "job"),
             attempt=start_us // US,
             start_us=start_us,
@@ -143,12 +159,12 @@ class _Reader:
             state=_ENDED.get(str(status.get("phase")), "DELETED"),
         )
 
-    def _account(self, metadata: Mapping[str, Any]) -> str:
+    def account_of(self, metadata: Mapping[str, Any]) -> str:
         label = self._options.mapping.get("account")
         value = _table(metadata, "labels").get(label, "") if label else metadata.get("namespace", "")
         return name_in(str(self._options.constants.get("account", value)), "account")
 
-    def _model(self, metadata: Mapping[str, Any], spec: Mapping[str, Any], word: str) -> str:
+    def model_of(self, metadata: Mapping[str, Any], spec: Mapping[str, Any], word: str) -> str:
         label = self._options.mapping.get("model")
         if "model" in self._options.constants:
             model = self._options.constants["model"]

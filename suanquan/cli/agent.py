@@ -175,16 +175,16 @@ def _send(config: AgentConfig, records: Iterable[UsageRecord]) -> dict[str, Any]
     import threading
     from collections import Counter
 
-    from metering.agent.client import UsageClient
     from metering.agent.daemon import Sender
     from metering.agent.keys import load_key
     from metering.agent.receipts import receipt_verifier
     from metering.agent.spool import Spool
+    from metering.agent.transport import make_transport
 
     check = receipt_verifier(config.base_url)
     with (
         Spool(config.spool, config.source, bytes_max=config.spool_bytes_max) as spool,
-        UsageClient(config.base_url, config.source, load_key(config.key_file), check) as client,
+        make_transport(config, load_key(config.key_file), check) as client,
     ):
         before = Counter(outcome.status for outcome in spool.outcomes())
         stored = spool.append(records)

@@ -117,3 +117,18 @@ def clauses(
     from suanquan.bench.clauses import measure
 
     emit(measure(evaluations, runs), as_json=json)
+
+
+@app.command()
+def prolog(
+    questions: Annotated[int, typer.Option(help="每轮询问数 / questions a run", min=100, max=1_000_000)] = 4_000,
+    clients: Annotated[int, typer.Option(help="同时的连接 / connections at once", min=1, max=128)] = 4,
+    accounts: Annotated[int, typer.Option(help="账户数 / accounts with a voucher each", min=1, max=1_000)] = 200,
+    scripts: Annotated[int, typer.Option(help="脚本运行次数 / runs of the script", min=1, max=1_000)] = 100,
+    runs: Runs = 3,
+    json: JsonOption = False,
+) -> None:
+    """作业可否启动的答复要多久。How soon a scheduler hears whether a job may start."""
+    from suanquan.bench.prolog import Plan, measure
+
+    emit(measure(Plan(questions, clients, accounts, scripts), runs), as_json=json)

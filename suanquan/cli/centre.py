@@ -82,6 +82,17 @@ def bind(
     emit({"centre": centre, "account": account, "holder": holder}, as_json=json)
 
 
+@app.command()
+def token(centre: Centre, home: HomeOption = DEFAULT_HOME, json: JsonOption = False) -> None:
+    """给调度系统的令牌：只能询问本中心的作业可否启动。A scheduler's token: it may ask for advice on this centre's jobs."""
+    from suanquan.use_cases.setup import register_scheduler
+
+    async def use(service: Service) -> str:
+        return await register_scheduler(service.journal, centre)
+
+    emit({"centre": centre, "token": run_with_service(home, use)}, as_json=json)
+
+
 @app.command("list")
 def list_(home: HomeOption = DEFAULT_HOME, json: JsonOption = False) -> None:
     """列出中心及用量。List centres with their usage."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from suanquan.cli import notices
 from suanquan.cli.options import DEFAULT_HOME, HomeOption, JsonOption, run_with_service
 from suanquan.cli.output import emit
 
@@ -28,6 +29,11 @@ ApprovedOption = Annotated[
 RevisionOption = Annotated[
     int | None, typer.Option("--revision", help="修订号，默认下一个 / by default the next", min=1)
 ]
+
+
+app.add_typer(notices.dispute, name="dispute", help="对账单行的争议 / disputes of statement lines")
+app.command()(notices.alerts)
+app.command()(notices.forecast)
 
 
 @quarantine.command("list")

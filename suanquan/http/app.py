@@ -13,7 +13,20 @@ from starlette.types import ASGIApp
 
 import suanquan
 from ledger.errors import DomainError
-from suanquan.http import applications, decisions, holds, log, problem, questions, quotes, routes, status, subsidies
+from suanquan.http import (
+    advice,
+    applications,
+    decisions,
+    holds,
+    log,
+    notices,
+    problem,
+    questions,
+    quotes,
+    routes,
+    status,
+    subsidies,
+)
 from suanquan.http.completeness import post_completeness
 from suanquan.http.corrections import post_corrections
 from suanquan.http.direct import Direct, Endpoint
@@ -21,6 +34,7 @@ from suanquan.http.limits import Limits
 from suanquan.http.usage import AgentKeys, post_usage
 from suanquan.portal import page
 from suanquan.service import Service
+from suanquan.use_cases.advice import Desk
 
 _DESCRIPTION = "算力券：签发、计量、记账与核验 / compute vouchers: issue, meter, record, verify"
 
@@ -32,6 +46,8 @@ ROUTERS = (
     *(applications.public, applications.person, applications.officer),
     *(decisions.public, decisions.officer),
     questions.public,
+    advice.scheduler,
+    notices.officer,
 )
 """Every route of the API but what centres sign."""
 
@@ -57,6 +73,7 @@ def create_app(service: Service) -> ASGIApp:
     app.state.service = service
     service.subsidies.load()
     app.state.agent_keys = AgentKeys(service)
+    app.state.advice = Desk(service)
     app.state.spending = holds.Spending(service)
     for path, endpoint in SIGNED.items():
         app.add_route(path, endpoint, methods=["POST"])

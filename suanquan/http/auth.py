@@ -13,8 +13,10 @@ COOKIE = "suanquan_token"
 TOKEN_MAX = 128
 
 
-OUTSIDERS = {"applicant", "reviewer"}
-"""Roles of a procedure alone: they see neither vouchers nor accounts."""
+SCHEDULER = "scheduler"
+"""Role of a centre's scheduler, whose label is the centre: it may ask for advice on that centre's accounts, and nothing else."""
+OUTSIDERS = {"applicant", "reviewer", SCHEDULER}
+"""Roles that see neither vouchers nor accounts: those of a procedure, and schedulers."""
 
 
 async def identity(request: Request) -> tuple[str, str] | None:
@@ -83,3 +85,20 @@ async def require_officer(request: Request) -> str:
     if found in OUTSIDERS:
         raise ServiceError("officers-only", "仅限工作人员", "this is for officers alone", kind=Kind.NOT_ALLOWED)
     return found
+
+
+async def require_scheduler(request: Request) -> None:
+    """Let officers ask about any centre, and a centre's scheduler about its own.
+
+    Raises:
+        ServiceError: `token-required`, `token-unknown`, `officers-only`, or `foreign-centre`.
+
+    """
+    found, label = await require_identity(request)
+    if found == SCHEDULER:
+        if request.path_params.get("centre") != label:
+            raise ServiceError(
+                "foreign-centre", "该令牌属于另一中心", "this token is another centre's", kind=Kind.NOT_ALLOWED
+            )
+    elif found in OUTSIDERS:
+        raise ServiceError("officers-only", "仅限工作人员", "this is for officers alone", kind=Kind.NOT_ALLOWED)

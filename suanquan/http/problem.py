@@ -72,14 +72,19 @@ def _id(request: Request) -> str:
 async def on_domain_error(request: Request, error: Exception) -> Response:
     """What the domain refused."""
     assert isinstance(error, DomainError)
+    return problem_of(error, _id(request))
+
+
+def problem_of(error: DomainError, request_id: str) -> Response:
+    """The problem document of an error, for whoever asked under this id."""
     status = 401 if isinstance(error, SignatureError) else _STATUS_OF_CODE.get(error.code, STATUS[error.kind])
     headers = {"Retry-After": "1"} if status == 503 else {}
     if status >= 500 and (cause := cause_of(error)):
-        log.error("unavailable", id=_id(request), code=error.code, cause=cause)
+        log.error("unavailable", id=request_id, code=error.code, cause=cause)
     if status == 401:
         headers["WWW-Authenticate"] = "Signature" if isinstance(error, SignatureError) else "Bearer"
     return problem(
-        status, error.code, error.zh, error.en, findings=error.findings, headers=headers, request_id=_id(request)
+        status, error.code, error.zh, error.en, findings=error.findings, headers=headers, request_id=request_id
     )
 
 

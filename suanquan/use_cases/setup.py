@@ -131,6 +131,24 @@ async def register_agent_key(journal: Journal, centre: str, public: PublicKey) -
     await journal.transact(write)
 
 
+async def register_scheduler(journal: Journal, centre: str) -> str:
+    """Make a token with which a centre's scheduler may ask for advice on its own accounts; it is shown once.
+
+    Raises:
+        ServiceError: `centre-unknown`.
+
+    """
+
+    async def write(tx: Transaction) -> str:
+        if centre not in await metering_store.load_centres(tx.connection):
+            raise _unknown_centre(centre)
+        token = await create_token(tx.connection, "scheduler", centre, tx.now_ns // 1000)
+        await _log(tx, {"type": "scheduler-token", "centre": centre})
+        return token
+
+    return await journal.transact(write)
+
+
 async def bind_account(journal: Journal, centre: str, account: str, holder: str) -> None:
     """Say whose vouchers pay for an account of a centre's scheduler.
 

@@ -12,10 +12,12 @@ from metering import store as metering_store
 from metering.completeness import Completeness, Declaration, State, completeness_finding
 from metering.fate_store import State as FateState
 from metering.model import UsageRecord
+from metering.notice_store import urns_of
 from metering.rating import Tariffs, rate_one
 from metering.zones import rfc3339
 from suanquan.catalog import Catalog
 from suanquan.use_cases.completeness import months_of
+from suanquan.use_cases.line_disputes import marks_of
 
 BATCHES_PER_PAGE = 5
 
@@ -30,8 +32,10 @@ async def statement(conn: Connection, catalog: Catalog, centre: str, account: st
     tariffs = catalog.tariffs(centre)
     states = await fates.account_states(conn, centre, account)
     months = {month: found for (month, name), found in (await months_of(conn, centre)).items() if name == account}
+    marks = await marks_of(conn, centre, account)
+    urns = await urns_of(conn, (number for number, _ in segments)) if marks else {}
     lines = [
-        _line(record, number, tariffs)
+        _line(record, number, tariffs) | _mark(marks.get((urns.get(number, ""), record.id)))
         for number, data in segments
         for record in map(segment.decode, segment.unpack(data))
         if record.account == account
@@ -57,6 +61,11 @@ async def statement(conn: Connection, catalog: Catalog, centre: str, account: st
         "lines": lines,
         "next": segments[-1][0] if len(segments) == BATCHES_PER_PAGE else None,
     }
+
+
+def _mark(dispute: dict[str, Any] | None) -> dict[str, Any]:
+    """What a line says of its dispute, if it ever had one."""
+    return {} if dispute is None else {"dispute": dispute}
 
 
 def _completeness(month: int, account: str, found: tuple[Declaration, Completeness] | None) -> dict[str, Any]:

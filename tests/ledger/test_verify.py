@@ -115,6 +115,9 @@ UNCOVERED = {
     "reclaim": "when idle vouchers were looked at and what came of it; notices and entries are in the log, and sums of vouchers are compared",
     "outflow": "what left a voucher other than by use; the entries are in the log, and sums of vouchers are compared",
     "spend_request": "what a centre was answered, for its retries; what it did is in the log",
+    "stream_message": "which message of a stream brought what; the batch it brought is compared",
+    "usage_dispute": REGISTER,
+    "usage_alert": "what somebody was told of balances, which are compared themselves",
     "api_token": "access, not accounts",
 }
 """What it does not, and why."""
