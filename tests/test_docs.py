@@ -41,6 +41,7 @@ HTTP_USE_CASES = (
     *("admission", "spending", "split"),
     *("applications", "officers", "procedure", "procedure_money", "register"),
     *("quarantine", "shares"),
+    *("centres", "centre_admission", "notes"),
 )
 PROBLEMS_RISE_IN = [
     *(ROOT / "suanquan/http").glob("*.py"),
@@ -49,6 +50,7 @@ PROBLEMS_RISE_IN = [
         ROOT / name
         for name in (
             "metering/batch.py",
+            "metering/centre.py",
             "metering/wire.py",
             "metering/signature.py",
             "metering/rating.py",

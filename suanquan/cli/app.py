@@ -11,6 +11,7 @@ from suanquan.cli.agent import app as agent_app
 from suanquan.cli.bench import app as bench_app
 from suanquan.cli.books import app as books_app
 from suanquan.cli.centre import app as centre_app
+from suanquan.cli.centre_register import app as centre_register
 from suanquan.cli.custody import app as custody_app
 from suanquan.cli.keys import app as keys_app
 from suanquan.cli.ledger import app as ledger_app
@@ -36,6 +37,7 @@ app = typer.Typer(
 app.add_typer(scheme_app, name="scheme", help="方案 / schemes")
 app.add_typer(voucher_app, name="voucher", help="算力券 / vouchers")
 app.add_typer(keys_app, name="keys", help="签发密钥 / issuer keys")
+centre_app.add_typer(centre_register)
 app.add_typer(centre_app, name="centre", help="算力中心 / computing centres")
 app.add_typer(agent_app, name="agent", help="中心侧代理 / the centre's agent")
 ledger_app.add_typer(books_app)
