@@ -41,7 +41,7 @@ HTTP_USE_CASES = (
     *("admission", "spending", "split"),
     *("applications", "officers", "procedure", "procedure_money", "register"),
     *("quarantine", "shares"),
-    *("centres", "centre_admission", "notes"),
+    *("centres", "centre_admission", "notes", "findings", "parties"),
 )
 PROBLEMS_RISE_IN = [
     *(ROOT / "suanquan/http").glob("*.py"),
@@ -57,6 +57,7 @@ PROBLEMS_RISE_IN = [
             "ledger/journal.py",
         )
     ),
+    *(ROOT / name for name in ("suanquan/checks.py", "voucher/findings.py")),
     *(ROOT / name for name in ("subsidy/ruling.py", "suanquan/letters/glyphs.py", "suanquan/letters/render.py")),
     *(
         ROOT / name

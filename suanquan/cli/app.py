@@ -13,6 +13,7 @@ from suanquan.cli.books import app as books_app
 from suanquan.cli.centre import app as centre_app
 from suanquan.cli.centre_register import app as centre_register
 from suanquan.cli.custody import app as custody_app
+from suanquan.cli.findings import app as findings_app
 from suanquan.cli.keys import app as keys_app
 from suanquan.cli.ledger import app as ledger_app
 from suanquan.cli.ledger import db_app
@@ -46,6 +47,7 @@ db_app.command()(accept_rollback)
 keys_app.command("log")(log_keys)
 db_app.add_typer(custody_app)
 app.add_typer(usage_app, name="usage", help="用量：待核、更正、导出 / usage: waiting, corrections, exports")
+app.add_typer(findings_app, name="findings", help="核查提示与复核 / findings and their review")
 app.add_typer(ledger_app, name="ledger", help="账本 / the ledger")
 app.add_typer(db_app, name="db", help="数据库 / the database")
 app.add_typer(subsidy_app, name="subsidy", help="补贴条款 / subsidy clauses")

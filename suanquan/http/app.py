@@ -13,7 +13,7 @@ from starlette.types import ASGIApp
 
 import suanquan
 from ledger.errors import DomainError
-from suanquan.http import centres, decisions, holds, log, problem, questions, routes, status, subsidies
+from suanquan.http import centres, decisions, findings, holds, log, problem, questions, routes, status, subsidies
 from suanquan.http.completeness import post_completeness
 from suanquan.http.corrections import post_corrections
 from suanquan.http.limits import Limits
@@ -30,6 +30,7 @@ ROUTERS = (
     *(subsidies.public, subsidies.person),
     *(decisions.public, decisions.officer),
     centres.officer,
+    findings.officer,
     questions.public,
 )
 """Every route of the API but those that take usage."""
