@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from ledger.sql import Conflict, Connection, execute_all, insert_rows, select_in
 from metering import tables
-from metering.telemetry import Hour
+from metering.telemetry import DeviceRun, Hour, PoolHour
 
 
 class Span(NamedTuple):
@@ -29,31 +28,6 @@ class Segment(NamedTuple):
     centre: str
     records: int
     segment: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class PoolHour:
-    """What one agent saw of the cards of a model in an hour, as canonical names and exact sums have it."""
-
-    model: str
-    hour_us: int
-    busy_ms: int
-    seen_ms: int
-    energy_mj: int
-
-
-@dataclass(frozen=True, slots=True)
-class DeviceRun:
-    """A device under one holder from one sample to another without a break."""
-
-    device: str
-    start_us: int
-    account: str
-    job: str
-    end_us: int
-    model: str
-    busy_ms: int
-    seen_ms: int
 
 
 _SEGMENT = (

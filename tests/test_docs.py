@@ -277,7 +277,7 @@ def test_every_route_is_documented():
     """The table of routes has exactly the routes of the service."""
     served = {f"{method} {route.path}" for router in ROUTERS for route in router.routes for method in route.methods}
     documented = {name for row in rows(API) for name in quoted(row[0]) if re.match(r"(GET|POST) /", name)}
-    by_agents = ("/v1/usage", "/v1/usage/completeness", "/v1/usage/corrections", *holds.ROUTES)
+    by_agents = ("/v1/usage", "/v1/usage/completeness", "/v1/usage/corrections", "/v1/usage/telemetry", *holds.ROUTES)
     assert documented == served | {f"POST {path}" for path in by_agents}
 
 

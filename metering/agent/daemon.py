@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from ledger.errors import DomainError
 from metering.agent.client import Reply, UsageClient, Verdict, VerifyReceipt
 from metering.agent.config import AgentConfig
-from metering.agent.keys import KeyRing
+from metering.agent.keys import AgentKey, KeyRing
 from metering.agent.spool import Batch, Spool
 from metering.errors import MeteringError
 from metering.model import UsageRecord
@@ -138,10 +138,12 @@ def run(
     verify_receipt: VerifyReceipt,
     stop: threading.Event,
     clock: Clock | None = None,
+    watch: Callable[[AgentKey], None] | None = None,
 ) -> None:
     """Work until `stop` is set; collect at every interval, also while the service cannot be reached.
 
-    A `collect` that has a method `done` is told when all that it yielded lies in the spool.
+    A `collect` that has a method `done` is told when all that it yielded lies in the spool. `watch` is called with the key
+    in use whenever nothing is left to send: what it does (telemetry) waits behind usage.
 
     Raises:
         MeteringError: key, spool or configuration cannot be used. Later troubles are logged and tried again.
@@ -160,6 +162,8 @@ def run(
                 _collect(spool, collect)
             if clock.now_ns() >= send_at_ns:
                 delay_s = _send(sender)
+                if delay_s is None and watch is not None:
+                    watch(keys.current)
                 send_at_ns = collect_at_ns if delay_s is None else clock.now_ns() + delay_s * _NS
             wait_ns = min(collect_at_ns, send_at_ns) - clock.now_ns()
             clock.wait(stop, max(0, -(-wait_ns // _NS)))

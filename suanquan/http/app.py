@@ -17,6 +17,7 @@ from suanquan.http import centres, decisions, findings, holds, log, problem, que
 from suanquan.http.completeness import post_completeness
 from suanquan.http.corrections import post_corrections
 from suanquan.http.limits import Limits
+from suanquan.http.telemetry import post_telemetry
 from suanquan.http.usage import AgentKeys, post_usage
 from suanquan.portal import page
 from suanquan.service import Service
@@ -51,6 +52,7 @@ def create_app(service: Service) -> ASGIApp:
     app.state.agent_keys = AgentKeys(service)
     app.add_route("/v1/usage", post_usage, methods=["POST"])
     app.add_route("/v1/usage/completeness", post_completeness, methods=["POST"])
+    app.add_route("/v1/usage/telemetry", post_telemetry, methods=["POST"])
     app.state.spending = holds.Spending(service)
     for path, endpoint in holds.ROUTES.items():
         app.add_route(path, endpoint, methods=["POST"])

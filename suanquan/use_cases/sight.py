@@ -17,8 +17,8 @@ from metering.model import UsageRecord
 from metering.overlap import Hold, fingerprint, overlaps
 from metering.reconcile import Thresholds as Allowed
 from metering.reconcile import allocated_ms, reconcile
-from metering.sight_store import DeviceRun, Segment, Span
-from metering.telemetry import HOUR_US, Hour
+from metering.sight_store import Segment, Span
+from metering.telemetry import HOUR_US, DeviceRun, Hour
 from metering.zones import SHANGHAI, shanghai_day_us
 from suanquan.catalog import Catalog
 from voucher import hold_store
@@ -243,10 +243,10 @@ async def _of_monitors(
 ) -> list[Suspicion]:
     """What monitors contradict: hours of pools once reports are due, devices with two holders, devices held and idle."""
     runs = await sight_store.load_runs(conn, *window)
-    holds = [Hold(run.device, run.account, run.job, run.start_us, run.end_us) for run in runs if run.account]
+    holds = [Hold(run.device, run.account, run.job, run.start_us, run.end_us) for run in runs if run.account or run.job]
     found = list(shared_devices(window.centre, overlaps(holds)))
     whole = await sight_store.load_runs(conn, window.centre, *_months(window)) if runs else []
-    found += hoarding(window.centre, map(_run, (run for run in whole if run.account)), month_of, limits)
+    found += hoarding(window.centre, map(_run, (run for run in whole if run.account or run.job)), month_of, limits)
     until_us = min(window.until_us, settled_us)
     seen = (
         await sight_store.load_hours(conn, window.centre, window.from_us, until_us) if until_us > window.from_us else {}

@@ -21,8 +21,8 @@ from metering import fate_store, sight_store
 from metering.capacity import Card
 from metering.completeness import Declaration
 from metering.prices import Price, PriceList
-from metering.sight_store import DeviceRun, PoolHour
 from metering.store import declare
+from metering.telemetry import DeviceRun, PoolHour
 from metering.zones import shanghai_day_us
 from suanquan.service import open_service
 from suanquan.use_cases import centres, parties, setup
