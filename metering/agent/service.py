@@ -37,7 +37,7 @@ def serve(path: Path) -> None:
         if config.listen is not None:
             stack.enter_context(HealthServer(config.listen, config.spool, config.spool_bytes_max))
         observer = Observer(config, path.parent)
-        run(config, collection, receipt_verifier(config.base_url), stop, watch=observer.work)
+        run(config, collection, receipt_verifier(config.base_url), stop, watch=observer)
 
 
 def status_of(path: Path) -> dict[str, Any]:

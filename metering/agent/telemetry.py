@@ -20,8 +20,9 @@ import io
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from importlib.metadata import EntryPoint
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Protocol
 from urllib.parse import urlencode, urlsplit
 
 import msgspec
@@ -159,8 +160,8 @@ class Monitor:
         if table.get("source", "prometheus") != "prometheus" or not isinstance(table.get("url"), str):
             raise MeteringError(
                 "telemetry-config",
-                '[telemetry] 需要 source = "prometheus" 与 url',
-                '[telemetry] needs source = "prometheus" and a url',
+                '[telemetry] 需要 source = "prometheus" 与 url，或 source = "nvml"',
+                '[telemetry] needs source = "prometheus" and a url, or source = "nvml"',
             )
         self._url = table["url"].rstrip("/")
         self._query = str(table.get("query", QUERY))
@@ -220,6 +221,15 @@ def _now_s() -> int:
     return time.time_ns() // 1_000_000_000
 
 
+class Hours(Protocol):
+    """What is asked for hours that are over."""
+
+    step_s: int
+
+    def hours(self, now_s: int) -> Iterator[tuple[int, Observation]]:
+        """Hours that are over and were not told, by their epoch seconds; one is done with when the next is asked for."""
+
+
 class Observer:
     """The daemon's telemetry: read what is over, keep it, send what waits. Trouble is logged and tried again."""
 
@@ -228,24 +238,47 @@ class Observer:
         self._now_s = now_s
         cursors = Cursors(config.spool.with_name(f"{config.spool.name}.telemetry-cursors"))
         tables = [config.telemetry] if isinstance(config.telemetry, Mapping) else list(config.telemetry)
-        self._monitors = [Monitor(table, folder, cursors, now_s()) for table in tables if table]
+        self._monitors = [_monitor(table, config, folder, (cursors, now_s())) for table in tables if table]
         self.outbox = Outbox(config.spool.with_name(f"{config.spool.name}.telemetry"))
 
-    def work(self, key: AgentKey) -> None:
-        """One round."""
-        if not self._monitors:
+    def look(self) -> None:
+        """Read what monitors have, at every interval of the agent, also while the service is away."""
+        if self._monitors and len(self.outbox.waiting) >= FILES_MAX:
+            _log.error("telemetry waits in %d files; monitors are not asked", FILES_MAX)
             return
         for at, monitor in enumerate(self._monitors):
             try:
-                if len(self.outbox.waiting) >= FILES_MAX:
-                    _log.error("telemetry waits in %d files; monitors are not asked", FILES_MAX)
-                    break
                 for at_s, found in monitor.hours(self._now_s()):
-                    for reason, count in found.skipped.items():
-                        _log.warning("telemetry: %d samples skipped: %s", count, reason)
-                    if found.hours or found.runs:
-                        bodies = reports_of(found, self._config.source, monitor.step_s)
-                        self.outbox.put(f"{at_s:012d}-{at}", bodies)
+                    self._keep(f"{at_s:012d}-{at}", found, monitor.step_s)
             except (DomainError, OSError) as fault:
                 _log.error("telemetry was not read: %s", fault)
-        self.outbox.send(self._config.base_url, key)
+
+    def _keep(self, name: str, found: Observation, step_s: int) -> None:
+        for reason, count in found.skipped.items():
+            _log.warning("telemetry: %d samples skipped: %s", count, reason)
+        if found.hours or found.runs:
+            self.outbox.put(name, reports_of(found, self._config.source, step_s))
+
+    def send(self, key: AgentKey) -> None:
+        """Send what waits, once no usage does."""
+        if self._monitors:
+            self.outbox.send(self._config.base_url, key)
+
+
+def _monitor(table: Mapping[str, Any], config: AgentConfig, folder: Path, start: tuple[Cursors, int]) -> Hours:
+    """What a table of `[telemetry]` asks for.
+
+    Raises:
+        MeteringError: `telemetry-config`, `library-missing`.
+
+    """
+    if table.get("source") != "nvml":
+        return Monitor(table, folder, *start)
+    try:
+        make = EntryPoint("nvml", "metering.agent.nvml_cards:make_monitor", "suanquan.monitors").load()
+    except ImportError as fault:
+        raise MeteringError(
+            "library-missing", f"nvml 需要 nvidia-ml-py：{fault}", f"nvml needs nvidia-ml-py: {fault}"
+        ) from fault
+    made: Hours = make(table, config)
+    return made

@@ -185,6 +185,27 @@ def admit(
     emit(run_with_service(home, use), as_json=json)
 
 
+@app.command("pools")
+def pools_(
+    centre: Centre,
+    on: Annotated[str, typer.Option("--on", help="自哪一天（上海）/ from which day")],
+    days: Annotated[int, typer.Option(help="几天 / so many days", min=1, max=31)] = 1,
+    home: HomeOption = DEFAULT_HOME,
+    json: JsonOption = False,
+) -> None:
+    """每小时每型号：上报占用、监控所见的忙碌与电量。Allocated, busy and energy, by model and hour."""
+    from suanquan.use_cases.sight import DAY_US, Window, pools
+
+    begin = _day_us(on, "--on")
+    window = Window(centre, begin, begin + days * DAY_US)
+
+    async def use(service: Service) -> list[dict[str, Any]]:
+        async with service.database.read() as conn:
+            return await pools(conn, service.catalog, window)
+
+    emit(run_with_service(home, use), as_json=json)
+
+
 def _said(officer: str, since: str, evidence: Path | None, reason: str = "") -> Said:
     from hashlib import sha256
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, timedelta
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 
@@ -18,6 +18,7 @@ from suanquan.http.routes import Opened
 from suanquan.use_cases import centres
 from suanquan.use_cases.centre_admission import admit, centre_object
 from suanquan.use_cases.centres import Said
+from suanquan.use_cases.sight import Window, pools
 
 officer = APIRouter(dependencies=[Depends(require_officer)], tags=["centres"])
 
@@ -96,6 +97,16 @@ async def get_centre(centre: Centre, service: Opened, on: date | None = None) ->
     at_us = service.now_us if on is None else shanghai_day_us(on)
     async with service.database.read() as conn:
         return await centre_object(conn, service.catalog, service.subsidies, centre, at_us)
+
+
+@officer.get("/v1/centres/{centre}/pools")
+async def get_pools(
+    centre: Centre, service: Opened, on: date, days: Annotated[int, Query(ge=1, le=31)] = 1
+) -> list[dict[str, Any]]:
+    """GPU time allocated, busy and seen, and energy, by model and hour, from the start of a day in Shanghai."""
+    window = Window(centre, shanghai_day_us(on), shanghai_day_us(on + timedelta(days=days)))
+    async with service.database.read() as conn:
+        return await pools(conn, service.catalog, window)
 
 
 @officer.post("/v1/centres/{centre}/inventory")

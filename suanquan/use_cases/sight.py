@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ledger.errors import Finding
 from ledger.sql import Connection
@@ -19,9 +19,9 @@ from metering.reconcile import Thresholds as Allowed
 from metering.reconcile import allocated_ms, reconcile
 from metering.sight_store import Segment, Span
 from metering.telemetry import HOUR_US, DeviceRun, Hour
-from metering.zones import SHANGHAI, shanghai_day_us
+from metering.zones import SHANGHAI, rfc3339, shanghai_day_us
 from suanquan.catalog import Catalog
-from voucher import hold_store
+from voucher import finding_store, hold_store
 from voucher.finding import Suspicion, Thresholds
 from voucher.finding_store import RunRow
 from voucher.findings_sight import Run, contradictions, hoarding, look_alike, over_capacity, shared_devices
@@ -34,6 +34,10 @@ DAY_US = 86_400_000_000
 SHANGHAI_US = 8 * HOUR_US
 WORKLOAD = "workload"
 """Extension attribute of a usage event: what the job ran (image and command), as a digest that the centre makes."""
+
+
+States = dict[tuple[int, str], bytes]
+"""What counts of records of which more is known than a report: canonical bytes (none: voided) by source and id."""
 
 
 class Window(NamedTuple):
@@ -157,8 +161,11 @@ async def look_at_use(
     holds = await hold_store.references(conn)
     found: list[Suspicion] = []
     seen = Use()
+    states: dict[str, States] = {}
     for window in plan.windows:
-        use = await _use_of(conn, catalog, window, list(plan.spans.values()))
+        if window.centre not in states:
+            states = {window.centre: await _states(conn, window.centre)}
+        use = await _use_of(conn, catalog, window, list(plan.spans.values()), states[window.centre])
         found += _of_records(window, use, (steps.get(window.centre), declared.get(window.centre, {})), limits)
         found += await _of_monitors(conn, window, use, plan.settled_us, limits)
         for one in use.records:
@@ -169,11 +176,35 @@ async def look_at_use(
     return found, seen
 
 
-async def _use_of(conn: Connection, catalog: Catalog, window: Window, new: Sequence[Span]) -> Use:
+async def _states(conn: Connection, centre: str) -> States:
+    return {(source, name): record for source, name, record in await sight_store.centre_states(conn, centre)}
+
+
+async def pools(conn: Connection, catalog: Catalog, window: Window) -> list[dict[str, Any]]:
+    """Hours of pools: GPU time allocated as reported, busy and seen by monitors, and energy, by model and hour."""
+    spans = await _new_spans(conn, (await finding_store.last_run(conn)).last_batch)
+    use = await _use_of(conn, catalog, window, list(spans.values()), await _states(conn, window.centre))
+    held = allocated_ms(use.records)
+    seen = await sight_store.load_hours(conn, *window)
+    inside = (pool for pool in held.keys() | seen.keys() if window.from_us <= pool[1] < window.until_us)
+    return [
+        {
+            "hour": rfc3339(hour_us),
+            "model": model,
+            "allocated_ms": str(held.get((model, hour_us), 0)),
+            "busy_ms": str(hour.busy_ms) if hour else None,
+            "seen_ms": str(hour.seen_ms) if hour else None,
+            "energy_mj": str(hour.energy_mj) if hour else None,
+        }
+        for hour_us, model in sorted((hour_us, model) for model, hour_us in inside)
+        for hour in [seen.get((model, hour_us))]
+    ]
+
+
+async def _use_of(conn: Connection, catalog: Catalog, window: Window, new: Sequence[Span], states: States) -> Use:
     """Records that count and meet the window: reports as they stand, corrected ones as corrected, checkpoints."""
     batches = [span.batch for span in await _meeting(conn, window, new)]
     waiting = await sight_store.waiting_ids(conn, batches)
-    states = {(source, name): record for source, name, record in await sight_store.centre_states(conn, window.centre)}
     urns = {one.number: one.urn for one in await metering_store.load_sources(conn)}
     use = Use()
     for at in range(0, len(batches), BATCHES_AT_ONCE):

@@ -37,6 +37,7 @@ from suanquan.use_cases.findings import (
     to_json,
 )
 from suanquan.use_cases.gather import _papers
+from suanquan.use_cases.sight import Window, pools
 from suanquan.use_cases.verify_ledger import verify_ledger
 from tests.suanquan.harness import HOUR_MS, NOON_US, PASSPHRASE, ThreadedService, give, request, usage
 from tests.suanquan.sight import BACK_ENDS, Here, opened
@@ -255,6 +256,18 @@ def test_open_findings_are_counted_by_check(here):
     counted = here.read(finding_store.count_open)
     for check in CHECKS:
         assert counted.get(check, 0) == len(queue(here, check=check, state="open"))
+
+
+def test_hours_of_pools_lie_side_by_side(here):
+    """What was reported as held, in whole milliseconds, beside what the monitor saw; hours that nobody saw say so."""
+    window = Window("sj01", NOON_US, NOON_US + 4 * HOUR_US)
+    hours = here.read(lambda conn: pools(conn, here.service.catalog, window))
+    assert [(one["model"], one["allocated_ms"], one["busy_ms"]) for one in hours] == [
+        ("A100", str(3 * HOUR_MS), "0"),
+        ("A100", str(3 * HOUR_MS), None),
+        ("A100", str(3 * HOUR_MS), None),
+        ("A100", str(3 * HOUR_MS), "1800000"),
+    ]
 
 
 def test_a_party_can_be_forgotten(here):

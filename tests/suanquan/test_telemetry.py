@@ -155,10 +155,13 @@ grace_s = 0
     config.write_text(text.format(url="http://127.0.0.1:9"))
     key = Agent(service.url).key
     away = Observer(load_config(config), tmp_path, lambda: now_s)
-    away.work(key)
+    away.look()
+    away.send(key)
     assert len(away.outbox.waiting) == 4
     config.write_text(text.format(url=service.url))
-    Observer(load_config(config), tmp_path, lambda: now_s).work(key)
+    back = Observer(load_config(config), tmp_path, lambda: now_s)
+    back.look()
+    back.send(key)
     assert not away.outbox.waiting
     assert [at - first_s for at in sorted(set(Prometheus.asked))] == [n * 3600 - 60 for n in range(4)]
     assert len(Prometheus.asked) == 4
