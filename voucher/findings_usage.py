@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import groupby, pairwise
+from itertools import combinations, groupby, pairwise
 
+from metering.capacity import Card
 from voucher.finding import Evidence, Suspicion, Thresholds
 
 
@@ -169,6 +170,29 @@ def inflated_capacity(
                 ),
                 f"{item.tflops} {item.sparse}",
             )
+
+
+def counted_twice(inventories: Mapping[str, Iterable[Card]]) -> Iterator[Suspicion]:
+    """A10: one serial number in the inventories of two centres at the same time counts in both capacities."""
+    places: dict[str, list[tuple[str, Card]]] = defaultdict(list)
+    for centre, cards in sorted(inventories.items()):
+        for card in cards:
+            places[card.serial].append((centre, card))
+    shared: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for serial, entries in places.items():
+        for (first, one), (second, other) in combinations(entries, 2):
+            if first != second and one.from_us < other.to_us and other.from_us < one.to_us:
+                shared[first, second].add(serial)
+    for (first, second), serials in sorted(shared.items()):
+        yield Suspicion(
+            "A10",
+            first,
+            f"{len(serials)} 张卡的序列号同时在 {second} 的清单中",
+            f"{len(serials)} serial number(s) are in the inventory of {second} at the same time",
+            "到场清点 / count the cards on the spot",
+            tuple(Evidence("serial", second, serial) for serial in sorted(serials)),
+            f"shared {second}",
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from ledger.sql import Connection
 from metering import centre_store, sight_store
 from metering import fate_store as fates
 from metering import store as metering_store
-from metering.centre import DECLARED, OPERATOR, CentreRecord
+from metering.centre import DECLARED, OPERATOR, CentreRecord, load_inventory
 from metering.prices import MS_PER_HOUR
 from metering.zones import shanghai_day_us
 from suanquan.catalog import Catalog
@@ -41,7 +41,16 @@ from voucher.findings_parties import (
     related_parties,
     split_firms,
 )
-from voucher.findings_usage import Declared, Job, Period, Plant, incomplete_reports, inflated_capacity, sham_use
+from voucher.findings_usage import (
+    Declared,
+    Job,
+    Period,
+    Plant,
+    counted_twice,
+    incomplete_reports,
+    inflated_capacity,
+    sham_use,
+)
 
 FEN = 10 ** (CNY.scale - 2)
 DECLARE_DAYS = 15
@@ -254,6 +263,8 @@ async def of_centres(home: Home, people: People) -> list[Suspicion]:
     }
     listed = [one for one in declared if one.centre in counted or one.sparse]
     found = list(inflated_capacity(listed, counted, gflops, home.limits))
+    inventories = {centre: await centre_store.newest_inventory(home.conn, centre) for centre in steps}
+    found += counted_twice({centre: load_inventory(one.body) for centre, one in inventories.items() if one})
     found += await _months(home, people, (steps, declared_cards))
     found += incomplete_reports(await _periods(home))
     return found

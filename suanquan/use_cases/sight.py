@@ -28,7 +28,7 @@ from voucher.findings_sight import Run, contradictions, hoarding, look_alike, ov
 from voucher.findings_usage import Job, sham_use
 
 BATCHES_AT_ONCE = 200
-RECORDS_AT_ONCE = 300_000
+RECORDS_AT_ONCE = 200_000
 """Records of one window; a window of more is halved, down to a day."""
 DAY_US = 86_400_000_000
 SHANGHAI_US = 8 * HOUR_US

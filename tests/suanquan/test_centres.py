@@ -21,7 +21,7 @@ from suanquan.use_cases.desk import decide_waiting
 from suanquan.use_cases.overview import overview
 from suanquan.use_cases.quarantine import Decision, list_waiting, parse_place
 from suanquan.use_cases.verify_ledger import verify_ledger
-from tests.suanquan.harness import HOUR_MS, NOON_US, request, usage
+from tests.suanquan.harness import HOUR_MS, NOON_US, Agent, request, usage
 from tests.suanquan.sight import BACK_ENDS, opened
 
 SHA = "ab" * 32
@@ -160,6 +160,9 @@ def test_officers_register_over_http(service, installation):
     assert call("POST", "/resume", '{"from": "2026-02-02", "reason": "修毕"}')["suspended"] is None
     assert call("POST", "/admission", '{"from": "2026-02-01"}')["status"] == "not_eligible"
     assert call("GET", "?on=2026-02-01")["suspended"] == "检修"
+    call("POST", "/suspend", '{"from": "2025-03-01", "reason": "停电"}')
+    agent = Agent(service.url, centre="sj02")
+    assert [one.get("code") for one in agent.report(agent.event(1)).content["results"]] == ["centre-suspended"]
     twice = '{"from": "2026-01-01", "cards": [{"serial": "S", "model": "A100"}, {"serial": "S", "model": "A100"}]}'
     assert call("POST", "/inventory", twice, 422)["code"] == "inventory-invalid"
     assert call("POST", "/suspend", '{"reason": "x"}', 422)["code"] == "request-invalid"

@@ -5,6 +5,7 @@ from datetime import date
 
 import pytest
 
+from metering.capacity import Card
 from tests.shared_data import ROOT
 from voucher.errors import VoucherError
 from voucher.finding import Evidence, load_thresholds
@@ -36,6 +37,7 @@ from voucher.findings_usage import (
     Job,
     Period,
     Plant,
+    counted_twice,
     incomplete_reports,
     inflated_capacity,
     sham_use,
@@ -232,6 +234,15 @@ def test_a10_capacity_is_recomputed_from_the_cards():
     assert facts(
         only(inflated_capacity([Declared("sj01", 98_950, True)], {"sj01": {"H100-SXM": 100}}, dense, LIMITS))
     ) == {("sparse", "true")}
+
+
+def test_a10_one_card_counts_at_one_centre():
+    """A serial number at two centres at a time is found; moved from one to the other it is not."""
+    here = [Card("S1", "A100", 0, 100), Card("S2", "A100", 0, 100), Card("S3", "A100", 0, 50)]
+    there = [Card("S1", "A100", 99, 200), Card("S2", "A100", 100, 200), Card("S3", "A100", 10, 20)]
+    found = only(counted_twice({"sj01": here, "sj02": there, "sj03": []}))
+    assert (found.check, found.subject, [item.record for item in found.evidence]) == ("A10", "sj01", ["S1", "S3"])
+    assert not list(counted_twice({"sj01": here, "sj02": there[1:2]}))
 
 
 @pytest.mark.parametrize(
