@@ -116,6 +116,19 @@ outflow = table(
 """What left a voucher without paying for anything: expired unused, or split into a voucher of its own."""
 Index("outflow_jti", outflow.c.jti)
 
+reclaim = table(
+    "reclaim",
+    Column("jti", TEXT, primary_key=True),
+    Column("cycle", INT, primary_key=True),
+    Column("stage", TEXT, primary_key=True),
+    Column("units", INT, nullable=False),
+    Column("day", TEXT, nullable=False),
+    Column("effective_on", TEXT, nullable=False),
+    Column("event_id", BYTES),
+    clustered=True,
+)
+"""What lay idle, by voucher and cycle: `looked` at (units 0), `notice` of what will be taken, `taken` or `spared`. Days are Shanghai's."""
+
 # Findings: what a check pointed out, the evidence of each run that saw something new, and what reviewers decided.
 finding = table(
     "finding",
@@ -195,6 +208,6 @@ tip = table(
 )
 
 APPEND_ONLY = (
-    *("voucher", "released", "status_place", "revoked", "spend_request", "hold_part", "outflow"),
+    *("voucher", "released", "status_place", "revoked", "spend_request", "hold_part", "outflow", "reclaim"),
     *("finding", "finding_evidence", "finding_review", "finding_run", "sanction", "tip"),
 )

@@ -22,6 +22,7 @@ from suanquan.cli.log import app as log_app
 from suanquan.cli.options import DEFAULT_HOME, HomeOption, JsonOption, PassphraseOption
 from suanquan.cli.output import emit, emit_summary, note
 from suanquan.cli.procedure import application_app, officer_app, round_app
+from suanquan.cli.programme import app as programme_app
 from suanquan.cli.scheme import app as scheme_app
 from suanquan.cli.subsidy import app as subsidy_app
 from suanquan.cli.usage import app as usage_app
@@ -54,6 +55,7 @@ app.add_typer(subsidy_app, name="subsidy", help="补贴条款 / subsidy clauses"
 app.add_typer(round_app, name="round", help="申报轮次 / rounds of applications")
 app.add_typer(application_app, name="application", help="申报与办理 / applications and their steps")
 app.add_typer(officer_app, name="officer", help="办理人 / who acts in procedures")
+app.add_typer(programme_app, name="programme", help="方案的预算与额度 / budgets and allotments of schemes")
 app.add_typer(bench_app, name="bench", help="性能测量 / measurements")
 
 

@@ -121,18 +121,19 @@ async def of_parties(home: Home, people: People, use: Use) -> list[Suspicion]:
         for centre in [account.partition("/")[0]]
         if (operator := people.operators.get(centre))
     }
-    found = list(
-        related_parties(
-            sorted((holder, operator) for holder, operator, _ in deals if holder != operator),
-            people.relations,
-            home.limits,
-        )
+    applications = await _applications(home)
+    contracts = sorted(
+        {(one.case.applicant, str(one.case.contract["provider"])) for one in applications if one.case.contract}
     )
+    pairs = sorted({(holder, operator) for holder, operator, _ in deals if holder != operator} | set(contracts))
+    found = list(related_parties(pairs, people.relations, home.limits))
     found += proxy_clusters(people.parties, home.limits)
     found += await _split(home, people)
     found += borrowed_vouchers(use.vouchers, people.holders, people.accounts)
     plants = sorted((holder, centre, "") for holder, _, centre in deals)
-    found += own_use(plants, people.operators, people.relations, home.limits)
+    plants += [(applicant, provider, "") for applicant, provider in contracts if applicant == provider]
+    owners = people.operators | {provider: provider for _, provider in contracts}
+    found += own_use(plants, owners, people.relations, home.limits)
     now = home.now_us
     banned = {
         one.party: one.decision
@@ -140,7 +141,7 @@ async def of_parties(home: Home, people: People, use: Use) -> list[Suspicion]:
         if one.from_us <= now < one.until_us
     }
     known = {*people.holders.values(), *people.accounts.values(), *people.operators.values()}
-    known |= {one.case.applicant for one in await _applications(home)}
+    known |= {one.case.applicant for one in applications}
     found += banned_again(sorted(known), banned, people.relations, home.limits)
     return found
 
@@ -211,16 +212,15 @@ async def _applications(home: Home) -> list[Application]:
 
 
 def _papers(applications: Iterable[Application]) -> list[Paper]:
-    """Cost documents that applications of different applicants name; the register keeps one applicant from naming one twice."""
+    """Contracts and cost documents that different applicants name; the register keeps one applicant from naming one twice."""
     users: dict[tuple[str, str], dict[str, Application]] = defaultdict(dict)
     for one in applications:
         for cost in one.case.costs:
-            users[cost["issuer"], cost["document"]][one.case.applicant] = one
+            users["document", f"{cost['issuer']} {cost['document']}"][one.case.applicant] = one
+        if contract := one.case.contract:
+            users["contract", f"{contract['provider']} {contract['number']}"][one.case.applicant] = one
     return [
-        Paper(one.id, one.clause, "document", f"{issuer} {document}")
-        for (issuer, document), by in users.items()
-        if len(by) > 1
-        for one in by.values()
+        Paper(one.id, one.clause, kind, key) for (kind, key), by in users.items() if len(by) > 1 for one in by.values()
     ]
 
 

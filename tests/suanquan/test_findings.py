@@ -300,14 +300,18 @@ def test_a_bad_list_of_parties_says_where(text, where):
 def test_a5_one_document_in_applications_of_two_applicants():
     """The register keeps one applicant from naming a document twice; two applicants with one document are found."""
 
-    def application(name, applicant, document):
-        case = SimpleNamespace(applicant=applicant, costs=[{"issuer": "甲", "document": document, "yuan": "1"}])
+    def application(name, applicant, document, *, contracted=False):
+        costs = [{"issuer": "甲", "document": document, "yuan": "1"}]
+        contract = {"provider": "乙", "number": document} if contracted else {}
+        case = SimpleNamespace(applicant=applicant, costs=costs, contract=contract)
         return SimpleNamespace(id=name, clause="c", case=case)
 
     apart = [application("1", "a", "N1"), application("2", "a", "N1"), application("3", "b", "N2")]
     assert not list(used_twice(_papers(apart)))
     [found] = used_twice(_papers([*apart, application("4", "b", "N1")]))
     assert (found.check, found.subject) == ("A5", "甲 N1")
+    both = [application(name, name, "N9", contracted=True) for name in ("x", "y")]
+    assert {one.subject for one in used_twice(_papers(both))} == {"甲 N9", "乙 N9"}
 
 
 def test_a_sound_home_has_no_findings(template, tmp_path):
