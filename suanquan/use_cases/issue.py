@@ -184,6 +184,13 @@ async def record(
 
     """
     scheme, now_us = order.scheme, tx.now_ns // 1000
+    if "SM2-SM3" in scheme.spending.signatures and keys.second_key() is None:
+        raise VoucherError(
+            "key-none-active",
+            "该方案要求 SM2 签名，而没有在用的 SM2 密钥；请先 keys rotate --sm2",
+            "the scheme requires a signature by SM2 and no such key is active; run keys rotate --sm2",
+            kind=Kind.UNAVAILABLE,
+        )
     jti = make_jti(now_us, tx.entropy(10)) if ready is None else next(ready.jtis)
     place = ready.places.get(jti) if ready else await take_status_place(tx, address, jti) if address else None
     year = source.year if source else policy_year(now_us)
@@ -310,7 +317,8 @@ def voucher_object(stored: StoredVoucher) -> dict[str, Any]:
     """
     asset = ASSETS_BY_NUMBER[stored.asset]
     available = stored.credits_posted - stored.debits_posted - stored.debits_held
-    unpaid = stored.returned + stored.expired + stored.split
+    corrected = stored.credits_posted - stored.units  # what corrections of usage gave back
+    unpaid = stored.returned + stored.expired + stored.split + corrected
     return {
         "jti": stored.jti,
         "scheme": stored.scheme,

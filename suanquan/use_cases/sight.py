@@ -169,7 +169,7 @@ async def look_at_use(
         found += _of_records(window, use, (steps.get(window.centre), declared.get(window.centre, {})), limits)
         found += await _of_monitors(conn, window, use, plan.settled_us, limits)
         for one in use.records:
-            if hold := holds.get((window.centre, one.job)):
+            if (hold := holds.get((window.centre, one.job))) and one.voucher != hold:  # else the hold pays for it, once
                 seen.held.append((hold, f"{window.centre}/{one.account}", one.id))
             if one.voucher:
                 seen.vouchers.append((one.voucher, f"{window.centre}/{one.account}", one.id))

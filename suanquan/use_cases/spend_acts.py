@@ -20,6 +20,7 @@ class Spendable(NamedTuple):
     until_us: int
     runs_on: bool
     multi_use: bool
+    signatures: tuple[str, ...] = ()
 
 
 class Counter(NamedTuple):

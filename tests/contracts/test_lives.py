@@ -14,9 +14,9 @@ from suanquan.use_cases.books import Order as ByOfficer
 from suanquan.use_cases.expiry import close_expired
 from suanquan.use_cases.issue import Order, issue, voucher_object
 from suanquan.use_cases.spend_acts import Capture, Hold, Release
-from suanquan.use_cases.spending import Till
 from suanquan.use_cases.split import SplitOrder, split
 from suanquan.use_cases.standing import change_standing
+from suanquan.use_cases.till import Till
 from tests.conftest import ALL
 from tests.contracts.test_caps import Folded
 from tests.contracts.test_holds import ISSUER, asked, give, shown, state
