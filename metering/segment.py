@@ -39,6 +39,8 @@ class Cards(Protocol):
 _HEAD = struct.Struct(">4sBBqqQqQ7H")
 _PART = struct.Struct(">QH")
 _LENGTH_BYTES = 4
+_START = 6
+"""Where the start of a record stands in its bytes; its end follows."""
 
 
 def encode(
@@ -149,6 +151,26 @@ def _decode(data: bytes) -> UsageRecord:
     )  # fmt: skip
 
 
+def extensions_of(data: bytes) -> str:
+    """The extensions of canonical bytes: compact JSON, empty when there are none."""
+    *before, length = _HEAD.unpack_from(data)[-7:]
+    at = _HEAD.size + sum(before)
+    return data[at : at + length].decode()
+
+
+def times_of(segment: bytes) -> list[tuple[int, int]]:
+    """Start and end of each record of a segment, in order, without decoding the records."""
+    lengths = _lengths(segment)
+    if not lengths:
+        return []
+    begins = np.cumsum(np.array([_LENGTH_BYTES * (1 + len(lengths)), *lengths[:-1]], np.int64))
+    data = np.frombuffer(segment, np.uint8)
+    starts, ends = (
+        data[begins[:, None] + np.arange(at, at + 8)].copy().view(">i8")[:, 0].tolist() for at in (_START, _START + 8)
+    )
+    return list(zip(starts, ends, strict=True))
+
+
 def pack(leaves: Sequence[bytes]) -> bytes:
     """A segment: how many leaves, the length of each, then the leaves; numbers are 32-bit."""
     lengths = array("I", map(len, leaves))
@@ -160,6 +182,15 @@ def pack(leaves: Sequence[bytes]) -> bytes:
 
 def unpack(segment: bytes) -> Iterator[bytes]:
     """Leaves of a segment, in order; MeteringError when it is cut."""
+    lengths = _lengths(segment)
+    at = _LENGTH_BYTES * (1 + len(lengths))
+    for length in lengths:
+        yield segment[at : at + length]
+        at += length
+
+
+def _lengths(segment: bytes) -> array[int]:
+    """Lengths of the leaves of a segment; MeteringError when it is cut."""
     count = int.from_bytes(segment[:_LENGTH_BYTES])
     at = _LENGTH_BYTES * (1 + count)
     lengths = array("I")
@@ -169,6 +200,4 @@ def unpack(segment: bytes) -> Iterator[bytes]:
         lengths.byteswap()
     if len(lengths) != count or at + sum(lengths) != len(segment):
         raise MeteringError("segment-cut", "用量段被截断", "a usage segment is cut short", kind=Kind.PROOF)
-    for length in lengths:
-        yield segment[at : at + length]
-        at += length
+    return lengths

@@ -226,6 +226,69 @@ usage_alert = table(
     UniqueConstraint("kind", "voucher", "threshold", name="usage_alert_once"),
 )
 
+# What is registered of a centre, each from a day on: cards, energy by month, statements, admission, suspension.
+centre_fact = table(
+    "centre_fact",
+    Column("number", INT, primary_key=True, autoincrement=False),
+    Column("centre", TEXT, nullable=False),
+    Column("kind", TEXT, nullable=False),
+    Column("period", TEXT, nullable=False),
+    Column("from_us", INT, nullable=False),
+    Column("body", BYTES, nullable=False),
+    Column("evidence", TEXT, nullable=False),
+    Column("officer", TEXT, nullable=False),
+    Column("recorded_us", INT, nullable=False),
+)
+Index("centre_fact_centre", centre_fact.c.centre, centre_fact.c.number)
+# Cards that a centre has from an instant on, by canonical model: recomputed from its newest inventory.
+capacity_step = table(
+    "capacity_step",
+    Column("centre", TEXT, primary_key=True),
+    Column("model", TEXT, primary_key=True),
+    Column("from_us", INT, primary_key=True),
+    Column("count_milli", INT, nullable=False),
+    clustered=True,
+)
+# What monitors saw, as agents report it: evidence, never what is billed. A later report of an hour replaces the earlier.
+telemetry_hour = table(
+    "telemetry_hour",
+    Column("centre", TEXT, primary_key=True),
+    Column("agent", TEXT, primary_key=True),
+    Column("model", TEXT, primary_key=True),
+    Column("hour_us", INT, primary_key=True),
+    Column("busy_ms", INT, nullable=False),
+    Column("seen_ms", INT, nullable=False),
+    Column("energy_mj", INT, nullable=False),
+    Column("received_us", INT, nullable=False),
+    clustered=True,
+)
+# A device under one holder, without a break: who held it, and how busy it was.
+device_run = table(
+    "device_run",
+    Column("centre", TEXT, primary_key=True),
+    Column("agent", TEXT, primary_key=True),
+    Column("device", TEXT, primary_key=True),
+    Column("start_us", INT, primary_key=True),
+    Column("account", TEXT, primary_key=True),
+    Column("job", TEXT, primary_key=True),
+    Column("end_us", INT, nullable=False),
+    Column("model", TEXT, nullable=False),
+    Column("busy_ms", INT, nullable=False),
+    Column("seen_ms", INT, nullable=False),
+    Column("received_us", INT, nullable=False),
+    clustered=True,
+)
+Index("device_run_time", device_run.c.centre, device_run.c.start_us)
+# The time that a batch's records span, noted when the checks first look at it.
+batch_span = table(
+    "batch_span",
+    Column("batch", INT, primary_key=True, autoincrement=False),
+    Column("centre", TEXT, nullable=False),
+    Column("first_us", INT, nullable=False),
+    Column("last_us", INT, nullable=False),
+)
+Index("batch_span_time", batch_span.c.centre, batch_span.c.last_us)
+
 APPEND_ONLY = (
     "register_edition",
     "usage_batch",
@@ -237,4 +300,5 @@ APPEND_ONLY = (
     "stream_message",
     "usage_dispute",
     "usage_alert",
+    "centre_fact",
 )

@@ -40,6 +40,31 @@ class Telemetry:
     device_busy_ms: Counter[str] = field(default_factory=Counter)
 
 
+@dataclass(frozen=True, slots=True)
+class PoolHour:
+    """What one agent saw of the cards of a model in an hour, as canonical names and exact sums have it."""
+
+    model: str
+    hour_us: int
+    busy_ms: int
+    seen_ms: int
+    energy_mj: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceRun:
+    """A device under one holder from one sample to another without a break."""
+
+    device: str
+    start_us: int
+    account: str
+    job: str
+    end_us: int
+    model: str
+    busy_ms: int
+    seen_ms: int
+
+
 def add_up(samples: Iterable[Sample], step_s: int) -> Telemetry:
     """Sum samples, in the order of time for each card; `step_s` is how long one speaks for.
 

@@ -18,6 +18,7 @@ from ledger.errors import DomainError, Kind
 from ledger.standing import Fault
 from ledger.transaction import Transaction
 from metering.store import forget_nonces
+from suanquan.checks import run_checks
 from suanquan.service import Service
 from suanquan.use_cases.alerts import give_alerts
 from suanquan.use_cases.expiry import TOGETHER, any_over, close_expired
@@ -27,6 +28,7 @@ from suanquan.use_cases.witnessing import Witnessing
 
 EVERY_SECONDS = 30
 CLOSE_SECONDS = 300
+FINDINGS_SECONDS = 3600
 RECLAIM_SECONDS = 3600
 RECOMPUTE_HOUR_UTC = 19
 """03:00 in Shanghai."""
@@ -81,6 +83,10 @@ async def running_jobs(service: Service) -> AsyncIterator[None]:
     scheduler.add_job(
         recompute, "cron", args=[service], hour=RECOMPUTE_HOUR_UTC, id="recompute", coalesce=True, max_instances=1,
         misfire_grace_time=None,
+    )  # fmt: skip
+    scheduler.add_job(
+        look_for_findings, "interval", args=[service], seconds=FINDINGS_SECONDS, id="findings", coalesce=True,
+        max_instances=1, misfire_grace_time=None,
     )  # fmt: skip
     every = {"coalesce": True, "max_instances": 1, "seconds": service.settings.checkpoint_ms / 1000}
     scheduler.add_job(noted(sign_log), "interval", args=[service], id="sign-log", **every)
@@ -162,6 +168,17 @@ async def watch(service: Service) -> None:
             _tell(await service.watch.look(connection))
     except DomainError as error:
         jobs_log.warning("ledger not watched", code=error.code)
+
+
+async def look_for_findings(service: Service) -> None:
+    """Run the checks in a process of its own and keep what they point out; nothing else follows from it here."""
+    try:
+        told = await run_checks(service)
+    except DomainError as error:
+        jobs_log.error("checks not run", code=error.code, cause=error.en)
+    else:
+        if told["raised"]:
+            jobs_log.warning("findings raised", **told)
 
 
 async def recompute(service: Service) -> None:

@@ -10,11 +10,13 @@ from prometheus_client.registry import Collector
 
 from ledger.amount import CNY
 from suanquan.use_cases.overview import CentreSum, Overview, SchemeSum
+from suanquan.use_cases.sight_figures import SightFigures
 from suanquan.use_cases.subsidies import RuleFigures
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 NO_RULES = RuleFigures()
+NO_SIGHT = SightFigures()
 
 
 class _Snapshot(Collector):
@@ -25,10 +27,17 @@ class _Snapshot(Collector):
         return self._families
 
 
-def render(figures: Overview, verdicts: Mapping[str, bool], now_us: int, rules: RuleFigures = NO_RULES) -> bytes:
+def render(
+    figures: Overview,
+    verdicts: Mapping[str, bool],
+    now_us: int,
+    rules: RuleFigures = NO_RULES,
+    sight: SightFigures = NO_SIGHT,
+) -> bytes:
     """The `/metrics` page in Prometheus text format; `verdicts` says of each invariant whether it holds."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Snapshot([*_families(figures, now_us), _invariants(verdicts), *_rule_families(rules)]))
+    families = [*_families(figures, now_us), _invariants(verdicts), *_rule_families(rules), *_sight_families(sight)]
+    registry.register(_Snapshot(families))
     return generate_latest(registry)
 
 
@@ -85,6 +94,28 @@ def _rule_families(rules: RuleFigures) -> Iterator[Metric]:
     for (clause, year), units in rules.committed.items():
         committed.add_metric([clause, str(year)], yuan(units))
     return iter((expiry, open_, evaluations, committed))
+
+
+def _sight_families(sight: SightFigures) -> Iterator[Metric]:
+    pue = GaugeMetricFamily("centre_pue", "PUE over the last registered months, twelve at most.", labels=["centre"])
+    green = GaugeMetricFamily(
+        "centre_green_power_ratio", "Green part of the electricity of those months.", labels=["centre"]
+    )
+    admitted = GaugeMetricFamily(
+        "centre_admission_ok", "Whether the centre meets a criterion of the policy.", labels=["centre", "criterion"]
+    )
+    suspended = GaugeMetricFamily("centre_suspended", "Whether the centre is suspended now.", labels=["centre"])
+    open_ = GaugeMetricFamily("suanquan_findings_open", "Findings that wait for a reviewer.", labels=["check"])
+    for family, values in ((pue, sight.pue), (green, sight.green)):
+        for centre, ratio in values.items():
+            family.add_metric([centre], float(ratio))
+    for (centre, criterion), meets in sight.admission.items():
+        admitted.add_metric([centre, criterion], meets)
+    for centre, is_suspended in sight.suspended.items():
+        suspended.add_metric([centre], is_suspended)
+    for check, count in sight.findings.items():
+        open_.add_metric([check], count)
+    return iter((pue, green, admitted, suspended, open_))
 
 
 def _voucher_families(schemes: list[SchemeSum]) -> Iterator[Metric]:

@@ -42,6 +42,7 @@ HTTP_USE_CASES = (
     *("applications", "officers", "procedure", "procedure_money", "register"),
     *("quarantine", "shares"),
     *("advice", "admission_review", "line_disputes", "forecast", "alerts"),
+    *("centres", "centre_admission", "notes", "findings", "parties"),
     *("matter", "procedure_requests", "voucher_matter", "programme_money", "allotment", "issue_approved"),
 )
 PROBLEMS_RISE_IN = [
@@ -52,12 +53,14 @@ PROBLEMS_RISE_IN = [
         for name in (
             "metering/batch.py",
             "metering/dispute.py",
+            "metering/centre.py",
             "metering/wire.py",
             "metering/signature.py",
             "metering/rating.py",
             "ledger/journal.py",
         )
     ),
+    *(ROOT / name for name in ("suanquan/checks.py", "voucher/findings.py")),
     *(ROOT / name for name in ("subsidy/ruling.py", "suanquan/letters/glyphs.py", "suanquan/letters/render.py")),
     *(
         ROOT / name
@@ -278,7 +281,7 @@ def test_every_route_is_documented():
     """The table of routes has exactly the routes of the service."""
     served = {f"{method} {route.path}" for router in ROUTERS for route in router.routes for method in route.methods}
     documented = {name for row in rows(API) for name in quoted(row[0]) if re.match(r"(GET|POST) /", name)}
-    by_agents = ("/v1/usage", "/v1/usage/completeness", "/v1/usage/corrections", *holds.ROUTES)
+    by_agents = ("/v1/usage", "/v1/usage/completeness", "/v1/usage/corrections", "/v1/usage/telemetry", *holds.ROUTES)
     assert documented == served | {f"POST {path}" for path in by_agents}
 
 

@@ -23,7 +23,10 @@ class Evidence(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Suspicion:
-    """One finding. `subject` is whom it concerns, `check` the pattern, `question` what the reviewer should find out."""
+    """One finding. `subject` is whom it concerns, `check` the pattern, `question` what the reviewer should find out.
+
+    `key` tells two findings of one check about one subject apart, and stays the same when more evidence comes.
+    """
 
     check: str
     subject: str
@@ -31,6 +34,7 @@ class Suspicion:
     en: str
     question: str
     evidence: tuple[Evidence, ...]
+    key: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,11 @@ class Thresholds:
     same_job_repeats: int
     flat_jobs: int
     capacity_difference_percent: int
+    settle_hours: int
+    idle_permille: int
+    unreported_permille: int
+    idle_watts: int
+    hoard_card_hours: int
 
 
 def load_thresholds(data: bytes, file: str) -> Thresholds:

@@ -1,20 +1,23 @@
-"""The abuse checks A1 to A15 and the queue that a reviewer works through. Nothing here blocks: a finding is a question.
+"""The abuse checks A1 to A15, the second sight S1 to S5, and what a review may decide. Nothing blocks: a finding is a question.
 
 Every check is a pure function of what is known; the same facts give the same findings, with the same ids.
 """
 
 from __future__ import annotations
 
+import enum
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
 from ledger.errors import Kind
-from voucher import findings_money, findings_parties, findings_usage
+from voucher import findings_money, findings_parties, findings_sight, findings_usage
 from voucher.errors import VoucherError
-from voucher.finding import Suspicion
+from voucher.finding import Evidence, Suspicion
+
+EVIDENCE_MAX = 200
+"""Items of evidence of one finding; more say nothing new."""
 
 
 class Check(NamedTuple):
@@ -110,65 +113,71 @@ CHECKS = MappingProxyType(
                 "财政资金管理规定 rules on public funds",
                 findings_parties.banned_again,
             ),
+            Check(
+                "S1", "超出登记的卡数", "beyond the capacity", "按卡清点 cards counted", findings_sight.over_capacity
+            ),
+            Check("S2", "一卡两用", "one device, two holders", "监控 monitors", findings_sight.shared_devices),
+            Check("S3", "相同的作业", "jobs that look like one", "上报 reports", findings_sight.look_alike),
+            Check("S4", "上报与监控不符", "reports against monitors", "监控 monitors", findings_sight.contradictions),
+            Check("S5", "占而不用", "held and left idle", "监控 monitors", findings_sight.hoarding),
         )
     }
 )
 
 
-class Verdict(NamedTuple):
-    """What a reviewer decided about a finding: `unfounded`, `explained` or `confirmed`, by whom and why."""
+class State(enum.Enum):
+    """Where a finding stands in the queue."""
 
-    outcome: str
+    OPEN = "open"
+    EXPLAINED = "explained"
+    UPHELD = "upheld"
+    DISMISSED = "dismissed"
+
+
+class Verdict(NamedTuple):
+    """What a reviewer decided about a finding, by whom and why; back to `open` is a decision, too."""
+
+    state: State
     reviewer: str
     reason: str
 
 
-OUTCOMES = ("unfounded", "explained", "confirmed")
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One finding in the queue. `id` stands for its content, so that the same finding again is the same entry."""
-
-    id: str
-    suspicion: Suspicion
-    verdict: Verdict | None = None
-
-
 def finding_id(suspicion: Suspicion) -> str:
-    """Id of a finding by what it says: check, subject and evidence, in any order."""
-    parts = [suspicion.check, suspicion.subject, *sorted("\x1f".join(item) for item in suspicion.evidence)]
-    return hashlib.sha256("\x1e".join(parts).encode()).hexdigest()[:32]
+    """Id of a finding: its check, its subject and what tells it from others; without that, what its evidence is about."""
+    marks = [suspicion.key] if suspicion.key else sorted(f"{item.name}\x1f{item.record}" for item in suspicion.evidence)
+    return hashlib.sha256("\x1e".join([suspicion.check, suspicion.subject, *marks]).encode()).hexdigest()[:32]
 
 
-def enqueue(queue: Iterable[Entry], found: Iterable[Suspicion]) -> tuple[Entry, ...]:
-    """The queue with new findings behind the old ones; what was there, decided or not, stays as it is."""
-    entries = {entry.id: entry for entry in queue}
-    for suspicion in found:
-        name = finding_id(suspicion)
-        entries.setdefault(name, Entry(name, suspicion))
-    return tuple(entries.values())
+def merged(before: Sequence[Evidence], found: Sequence[Evidence], most: int = EVIDENCE_MAX) -> tuple[Evidence, ...]:
+    """What is known with what was found now: of one thing the newer value; beyond `most` nothing more is kept."""
+    known = {(item.name, item.record): item for item in before}
+    for item in found:
+        if (item.name, item.record) in known or len(known) < most:
+            known[item.name, item.record] = item
+    return tuple(known.values())
 
 
-def judge(entry: Entry, verdict: Verdict) -> Entry:
-    """The entry with a verdict. It changes nothing else: what follows from it is decided elsewhere, by people.
+def check_verdict(state: State, evidence: Iterable[Evidence], subject: str, verdict: Verdict) -> None:
+    """Refuse a verdict that says nothing, one after another verdict, and one by whom the finding is about.
+
+    An open finding gets a verdict; a decided one is opened again first. It changes nothing else: what follows from it is
+    decided elsewhere, by people.
 
     Raises:
-        VoucherError: `finding-decided`; `verdict-invalid`, an unknown outcome, no reviewer or no reason.
+        VoucherError: `verdict-invalid`, `finding-decided`, `reviewer-involved`.
 
     """
-    if entry.verdict is not None:
+    if not verdict.reviewer.strip() or not verdict.reason.strip():
+        raise VoucherError("verdict-invalid", "须写明复核人和理由", "name a reviewer and a reason")
+    if (state is State.OPEN) is (verdict.state is State.OPEN):
+        zh, en = ("尚未作结论", "it is open") if state is State.OPEN else ("已作结论", "it has been decided")
         raise VoucherError(
-            "finding-decided",
-            f"{entry.verdict.reviewer} 已作结论",
-            f"{entry.verdict.reviewer} has decided it",
-            kind=Kind.CONFLICT,
+            "finding-decided", f"{zh}：{state.value}", f"{en}: {state.value}; open it again first", kind=Kind.CONFLICT
         )
-    if verdict.outcome not in OUTCOMES or not verdict.reviewer.strip() or not verdict.reason.strip():
-        words = ", ".join(OUTCOMES)
+    if verdict.reviewer in {subject, *(item.value for item in evidence)}:
         raise VoucherError(
-            "verdict-invalid",
-            f"须写明结论（{words}）、复核人和理由",
-            f"name an outcome ({words}), a reviewer and a reason",
+            "reviewer-involved",
+            f"{verdict.reviewer} 与此有关，须由他人复核",
+            f"it is about {verdict.reviewer}; somebody else must review it",
+            kind=Kind.NOT_ALLOWED,
         )
-    return Entry(entry.id, entry.suspicion, verdict)

@@ -49,6 +49,7 @@ def paybacks(bills: Iterable[Paid], tips: Iterable[tuple[str, str]], limits: Thr
                 f"the bill {bill.id} looks as if the own share was paid back",
                 "自付的转账凭证与价格 / the transfer of the own share, and the price",
                 tuple(evidence),
+                bill.id,
             )
 
 
@@ -77,6 +78,7 @@ def used_twice(papers: Iterable[Paper]) -> Iterator[Suspicion]:
                 f"one {kind} is in {len(claims)} claims of {len(schemes)} scheme(s)",
                 "是否重复申领；叠加规则允许否 / whether it is a double claim, and what the stacking rule says",
                 tuple(Evidence(kind, key, f"{scheme} {claim}") for claim, scheme in sorted(claims.items())),
+                kind,
             )
 
 
@@ -97,6 +99,7 @@ def both_sides(claims: Iterable[tuple[str, str, str]]) -> Iterator[Suspicion]:
             f"{len(records)} usage record(s) are claimed by both sides: {', '.join(both)}",
             "只能由一方申领 / only one side may claim",
             tuple(Evidence("usage_record", record, ", ".join(both)) for record in sorted(records)),
+            ", ".join(both),
         )
 
 
@@ -127,6 +130,7 @@ def price_rises(
                         Evidence("price", str(price), f"{day}"),
                         Evidence("median_before", str(median), f"{first} – {scheme_from}"),
                     ),
+                    f"{model} {day} {scheme_from}",
                 )
 
 
@@ -174,4 +178,5 @@ def misplaced_items(lines: Iterable[Line]) -> Iterator[Suspicion]:
                 f"{line.text!r} is claimed as compute and does not look like it alone",
                 "按费用类别拆分发票 / split the invoice by kind",
                 tuple(evidence),
+                line.text,
             )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from voucher.finding import Evidence, Suspicion, Thresholds
@@ -76,6 +76,7 @@ def related_parties(deals: Iterable[tuple[str, str]], relations: Relations, limi
                 f"is tied to its provider {provider} in {len(ties)} step(s)",
                 "核对股权、任职与承诺书 / check shares, offices and the pledge",
                 ties,
+                provider,
             )
 
 
@@ -95,13 +96,14 @@ def proxy_clusters(applications: Iterable[Party], limits: Thresholds) -> Iterato
                 f"{len(applicants)} applicants share one {kind}",
                 "是否有人组织代为申请 / whether somebody applies for others",
                 tuple(Evidence(kind, value, applicant) for applicant in sorted(applicants)),
+                kind,
             )
 
 
 def split_firms(
-    claimed: Mapping[str, int], cap_fen: int, relations: Relations, limits: Thresholds
+    claimed: Mapping[str, int], cap_fen: int, relations: Relations, limits: Thresholds, period: str = ""
 ) -> Iterator[Suspicion]:
-    """A6: related firms that each stay under a cap exceed it together."""
+    """A6: related firms that each stay under a cap exceed it together; `period` is the scheme and year of the cap."""
     seen: set[str] = set()
     for firm in sorted(claimed):
         group = [member for member in relations.group(firm, limits.relation_depth) if member in claimed]
@@ -116,6 +118,7 @@ def split_firms(
             f"{len(group)} related firms claim {total} fen together, over the cap of one, {cap_fen}",
             "是否为多领而拆分 / whether a firm was split to multiply caps",
             tuple(Evidence("claimed_fen", str(claimed[member]), member) for member in group),
+            period,
         )
 
 
@@ -137,6 +140,7 @@ def borrowed_vouchers(
             f"a voucher of {holders[voucher]} paid for the account {account} of {owner or 'nobody known'}",
             "是否转让、出借 / whether it was sold or lent",
             tuple(Evidence("usage_record", record, account) for record in records),
+            account,
         )
 
 
@@ -158,6 +162,7 @@ def own_use(
                 f"looks like a plant of its own: {centre}",
                 "中心产权与合同性质 / who owns the centre, and what the contract is",
                 tuple(evidence),
+                centre,
             )
 
 
@@ -172,9 +177,16 @@ class Act:
 
 
 def insider_acts(
-    acts: Iterable[Act], applicants: Mapping[str, str], relations: Relations, limits: Thresholds
+    acts: Iterable[Act],
+    applicants: Mapping[str, str],
+    relations: Relations,
+    limits: Thresholds,
+    apart: Collection[frozenset[str]] | None = None,
 ) -> Iterator[Suspicion]:
-    """A14: one person on both sides of a decision, a reviewer tied to the applicant, a step that the log does not have."""
+    """A14: one person on both sides of a decision, a reviewer tied to the applicant, a step that the log does not have.
+
+    `apart` are pairs of steps that two people take; without them any two steps are.
+    """
     by_case: dict[str, list[Act]] = defaultdict(list)
     for act in acts:
         by_case[act.case].append(act)
@@ -185,21 +197,21 @@ def insider_acts(
             people[act.person].append(act)
         for person, own in sorted(people.items()):
             kinds = dict.fromkeys(act.step for act in own)
-            if len(kinds) > 1:
+            if len(kinds) > 1 and (apart is None or any(pair <= kinds.keys() for pair in apart)):
                 evidence = tuple(Evidence(act.step, person, act.logged_at or case) for act in own)
                 zh, en = (
                     f"{person} 办理了 {len(kinds)} 个应分开的环节",
                     f"{person} took {len(kinds)} steps that two people take",
                 )
-                yield Suspicion("A14", case, zh, en, question, evidence)
+                yield Suspicion("A14", case, zh, en, question, evidence, f"steps {person}")
             ties = relations.path(person, applicants.get(case, ""), limits.relation_depth) if case in applicants else ()
             if ties:
                 zh, en = f"{person} 与申请单位有关联", f"{person} is tied to the applicant"
-                yield Suspicion("A14", case, zh, en, question, ties)
+                yield Suspicion("A14", case, zh, en, question, ties, f"tie {person}")
         unlogged = tuple(Evidence(act.step, act.person, act.case) for act in steps if not act.logged_at)
         if unlogged:
             zh, en = f"{len(unlogged)} 个环节不在账本日志中", f"{len(unlogged)} step(s) are not in the log"
-            yield Suspicion("A14", case, zh, en, question, unlogged)
+            yield Suspicion("A14", case, zh, en, question, unlogged, "unlogged")
 
 
 def banned_again(
@@ -216,6 +228,5 @@ def banned_again(
                     f"{name} 在惩戒期内",
                     f"{'it' if applicant == firm else f'{firm}, to which it is tied,'} is banned",
                 )
-                yield Suspicion(
-                    "A15", applicant, zh, en, "是否改名重来 / whether it came back under another name", evidence
-                )
+                question = "是否改名重来 / whether it came back under another name"
+                yield Suspicion("A15", applicant, zh, en, question, evidence, firm)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import groupby, pairwise
+from itertools import combinations, groupby, pairwise
 
+from metering.capacity import Card
 from voucher.finding import Evidence, Suspicion, Thresholds
 
 
@@ -62,7 +63,8 @@ def _beyond_capacity(plant: Plant, used_ms: int) -> Iterator[Suspicion]:
             Evidence("possible_gpu_ms", str(possible_ms), plant.centre),
         )
         zh, en = "用量超过全部卡的可用时间", "more use than all cards have time for"
-        yield Suspicion("A3", plant.centre, zh, en, "核对卡数与上报 / check the cards and the reports", evidence)
+        question = "核对卡数与上报 / check the cards and the reports"
+        yield Suspicion("A3", plant.centre, zh, en, question, evidence, f"capacity {plant.period}")
 
 
 def _electricity(plant: Plant, limits: Thresholds) -> Iterator[Suspicion]:
@@ -74,7 +76,8 @@ def _electricity(plant: Plant, limits: Thresholds) -> Iterator[Suspicion]:
             Evidence("kwh_rated", str(plant.kwh_rated), plant.period),
         )
         zh, en = "用电与用量不相称", "electricity does not fit the use"
-        yield Suspicion("A3", plant.centre, zh, en, "用电明细与抽查 / the meter, and a visit", evidence)
+        question = "用电明细与抽查 / the meter, and a visit"
+        yield Suspicion("A3", plant.centre, zh, en, question, evidence, f"electricity {plant.period}")
 
 
 def _overlaps(centre: str, jobs: list[Job]) -> Iterator[Suspicion]:
@@ -89,7 +92,8 @@ def _overlaps(centre: str, jobs: list[Job]) -> Iterator[Suspicion]:
             if last is not None and job.start_us < last.end_us:
                 evidence = (Evidence("job", last.id, card), Evidence("job", job.id, card))
                 zh, en = f"卡 {card} 同时在两个作业中", f"the card {card} is in two jobs at once"
-                yield Suspicion("A3", centre, zh, en, "调度记录 / the scheduler's records", evidence)
+                key = f"card {card} {last.id} {job.id}"
+                yield Suspicion("A3", centre, zh, en, "调度记录 / the scheduler's records", evidence, key)
             if last is None or job.end_us > last.end_us:
                 last = job
 
@@ -104,7 +108,8 @@ def _repeats(jobs: list[Job], limits: Thresholds) -> Iterator[Suspicion]:
                 if (job.account, job.fingerprint) == (account, fingerprint)
             )
             zh, en = f"同一作业运行 {times} 次", f"one job ran {times} times"
-            yield Suspicion("A3", account, zh, en, "是否为刷券而跑 / whether it runs only to spend", records)
+            question = "是否为刷券而跑 / whether it runs only to spend"
+            yield Suspicion("A3", account, zh, en, question, records, f"repeated {fingerprint}")
 
 
 def _flat_lines(jobs: list[Job], limits: Thresholds) -> Iterator[Suspicion]:
@@ -118,7 +123,8 @@ def _flat_lines(jobs: list[Job], limits: Thresholds) -> Iterator[Suspicion]:
                 Evidence("gpu_ms", str(gpu_ms), account),
             )
             zh, en = f"连续 {len(alike)} 个作业用量完全相同", f"{len(alike)} jobs in a row of exactly equal use"
-            yield Suspicion("A3", account, zh, en, "是否虚构 / whether they are invented", evidence)
+            question = "是否虚构 / whether they are invented"
+            yield Suspicion("A3", account, zh, en, question, evidence, f"flat {gpu_ms}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,31 +168,59 @@ def inflated_capacity(
                     *evidence,
                     *(Evidence("model_unknown", model, item.centre) for model in sorted(cards.keys() - known.keys())),
                 ),
+                f"{item.tflops} {item.sparse}",
             )
+
+
+def counted_twice(inventories: Mapping[str, Iterable[Card]]) -> Iterator[Suspicion]:
+    """A10: one serial number in the inventories of two centres at the same time counts in both capacities."""
+    places: dict[str, list[tuple[str, Card]]] = defaultdict(list)
+    for centre, cards in sorted(inventories.items()):
+        for card in cards:
+            places[card.serial].append((centre, card))
+    shared: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for serial, entries in places.items():
+        for (first, one), (second, other) in combinations(entries, 2):
+            if first != second and one.from_us < other.to_us and other.from_us < one.to_us:
+                shared[first, second].add(serial)
+    for (first, second), serials in sorted(shared.items()):
+        yield Suspicion(
+            "A10",
+            first,
+            f"{len(serials)} 张卡的序列号同时在 {second} 的清单中",
+            f"{len(serials)} serial number(s) are in the inventory of {second} at the same time",
+            "到场清点 / count the cards on the spot",
+            tuple(Evidence("serial", second, serial) for serial in sorted(serials)),
+            f"shared {second}",
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Period:
-    """What a centre declared for a period and what arrived: jobs, card-milliseconds, and the sequence numbers seen."""
+    """What a centre declared for a period and what arrived: segments, card-milliseconds, and the sequence numbers seen.
+
+    `numbers_missing` is how many numbers below the highest never came, where it is not known which.
+    """
 
     centre: str
     period: str
-    jobs_declared: int | None
-    jobs_arrived: int
+    segments_declared: int | None
+    segments_arrived: int
     gpu_ms_declared: int | None
     gpu_ms_arrived: int
-    sequences: tuple[int, ...]
+    sequences: tuple[int, ...] = ()
+    numbers_missing: int = 0
 
 
 def incomplete_reports(periods: Iterable[Period]) -> Iterator[Suspicion]:
     """A13: no declaration, other sums than declared, or a gap in the sequence numbers."""
     for item in periods:
         evidence = []
-        if item.jobs_declared is None or item.gpu_ms_declared is None:
+        if item.segments_declared is None or item.gpu_ms_declared is None:
             evidence.append(Evidence("declaration_missing", "true", item.period))
         else:
             sums = (
-                ("jobs", item.jobs_declared, item.jobs_arrived),
+                ("segments", item.segments_declared, item.segments_arrived),
                 ("gpu_ms", item.gpu_ms_declared, item.gpu_ms_arrived),
             )
             evidence += [
@@ -194,6 +228,8 @@ def incomplete_reports(periods: Iterable[Period]) -> Iterator[Suspicion]:
                 for name, said, came in sums
                 if said != came
             ]
+        if item.numbers_missing:
+            evidence.append(Evidence("sequence_numbers_missing", str(item.numbers_missing), item.period))
         seen = sorted(set(item.sequences))
         evidence += [
             Evidence("sequence_gap", f"{low + 1} – {high - 1}", item.period)
@@ -208,4 +244,5 @@ def incomplete_reports(periods: Iterable[Period]) -> Iterator[Suspicion]:
                 f"the reports of {item.period} are incomplete or do not agree",
                 "请中心补报或更正 / have the centre supply or correct",
                 tuple(evidence),
+                item.period,
             )

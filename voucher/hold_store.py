@@ -130,3 +130,9 @@ async def scheme_digest(conn: Connection, jti: str) -> tuple[str, int]:
     """Digest of the scheme's version that a voucher was issued under, and its year."""
     [[(digest, year)]] = await execute_all(conn, [("SELECT scheme_digest, year FROM voucher WHERE jti = ?", (jti,))])
     return str(digest), int(year)
+
+
+async def references(conn: Connection) -> dict[tuple[str, str], str]:
+    """Holds by centre and by the job that they were taken for."""
+    [rows] = await execute_all(conn, [("SELECT centre, reference, hold FROM hold_part ORDER BY seq DESC", ())])
+    return {(centre, reference): hold for centre, reference, hold in rows}

@@ -130,4 +130,85 @@ reclaim = table(
 )
 """What lay idle, by voucher and cycle: `looked` at (units 0), `notice` of what will be taken, `taken` or `spared`. Days are Shanghai's."""
 
-APPEND_ONLY = ("voucher", "released", "status_place", "revoked", "spend_request", "hold_part", "outflow", "reclaim")
+# Findings: what a check pointed out, the evidence of each run that saw something new, and what reviewers decided.
+finding = table(
+    "finding",
+    Column("id", TEXT, primary_key=True),
+    Column("pattern", TEXT, nullable=False),
+    Column("subject", TEXT, nullable=False),
+    Column("zh", TEXT, nullable=False),
+    Column("en", TEXT, nullable=False),
+    Column("question", TEXT, nullable=False),
+    Column("found_us", INT, nullable=False),
+)
+Index("finding_found", finding.c.found_us, finding.c.id)
+
+finding_evidence = table(
+    "finding_evidence",
+    Column("finding", TEXT, primary_key=True),
+    Column("number", INT, primary_key=True),
+    Column("body", BYTES, nullable=False),
+    Column("seen_us", INT, nullable=False),
+    clustered=True,
+)
+
+finding_review = table(
+    "finding_review",
+    Column("finding", TEXT, primary_key=True),
+    Column("number", INT, primary_key=True),
+    Column("state", TEXT, nullable=False),
+    Column("officer", TEXT, nullable=False),
+    Column("reason", TEXT, nullable=False),
+    Column("evidence", INT, nullable=False),
+    Column("at_us", INT, nullable=False),
+    clustered=True,
+)
+"""`evidence` is the number of the newest evidence that the reviewer had before him."""
+
+finding_run = table(
+    "finding_run",
+    Column("number", INT, primary_key=True, autoincrement=False),
+    Column("at_us", INT, nullable=False),
+    Column("last_batch", INT, nullable=False),
+    Column("judged_us", INT, nullable=False),
+    Column("raised", INT, nullable=False),
+    Column("renewed", INT, nullable=False),
+)
+"""What a run of the checks had looked at: batches up to `last_batch`, hours of telemetry before `judged_us`."""
+
+party_trait = table(
+    "party_trait",
+    Column("party", TEXT, primary_key=True),
+    Column("kind", TEXT, primary_key=True),
+    Column("blinded", TEXT, primary_key=True),
+    Column("shown", TEXT, nullable=False),
+    Column("origin", TEXT, nullable=False),
+    Column("recorded_us", INT, nullable=False),
+    clustered=True,
+)
+"""What ties parties together; values stand there blinded by the ledger's key, and masked for a reviewer."""
+
+sanction = table(
+    "sanction",
+    Column("number", INT, primary_key=True, autoincrement=False),
+    Column("party", TEXT, nullable=False),
+    Column("decision", TEXT, nullable=False),
+    Column("from_us", INT, nullable=False),
+    Column("until_us", INT, nullable=False),
+    Column("officer", TEXT, nullable=False),
+    Column("recorded_us", INT, nullable=False),
+)
+
+tip = table(
+    "tip",
+    Column("number", INT, primary_key=True, autoincrement=False),
+    Column("provider", TEXT, nullable=False),
+    Column("message", TEXT, nullable=False),
+    Column("officer", TEXT, nullable=False),
+    Column("recorded_us", INT, nullable=False),
+)
+
+APPEND_ONLY = (
+    *("voucher", "released", "status_place", "revoked", "spend_request", "hold_part", "outflow", "reclaim"),
+    *("finding", "finding_evidence", "finding_review", "finding_run", "sanction", "tip"),
+)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +28,9 @@ _KEYS: dict[str, tuple[type, str, str]] = {
     "collect": _TABLE,
     "metrics": _TEXT,
     "nats": _TABLE,
+    "telemetry": _TABLE,
 }
-_DEFAULTS = {"interval_s": 60, "spool_bytes_max": SPOOL_BYTES_MAX, "collect": {}}
+_DEFAULTS = {"interval_s": 60, "spool_bytes_max": SPOOL_BYTES_MAX, "collect": {}, "telemetry": {}}
 _OPTIONAL = frozenset({"metrics", "nats"})
 _LISTEN = re.compile(r"(\[[0-9a-f:]+\]|[A-Za-z0-9.-]+):([0-9]{1,5})")
 
@@ -53,6 +54,7 @@ class AgentConfig:
     """What an agent needs to know. Paths are absolute; `collect` is handed to the sources as it stands.
 
     `collect` is one table, or several. `metrics` is where the agent's own metrics are served (`127.0.0.1:9465`), if anywhere.
+    `telemetry` names monitors whose hours are told as evidence, as one table or several.
     """
 
     base_url: str
@@ -66,6 +68,7 @@ class AgentConfig:
     metrics: str = ""
     nats: NatsConfig | None = None
     """A stream to report through instead of HTTP."""
+    telemetry: Mapping[str, Any] | Sequence[Mapping[str, Any]] = field(default_factory=dict)
 
     @property
     def tables(self) -> list[Mapping[str, Any]]:
@@ -159,7 +162,7 @@ def _key_fault(key: str, value: Any) -> tuple[str, str] | None:
     kind, zh, en = _KEYS[key]
     if value is None:
         return None if key in _OPTIONAL else ("缺少此键", "key is missing")
-    if key == "collect" and type(value) is list and all(type(one) is dict for one in value):
+    if key in {"collect", "telemetry"} and type(value) is list and all(type(one) is dict for one in value):
         return None
     wrong = type(value) is not kind or (kind is not dict and not value) or (isinstance(value, int) and value < 0)
     return (f"应为{zh}", f"must be {en}") if wrong else None

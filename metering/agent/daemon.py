@@ -8,11 +8,12 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterable
+from typing import Protocol
 
 from ledger.errors import DomainError
 from metering.agent.client import Reply, Transport, Verdict, VerifyReceipt
 from metering.agent.config import AgentConfig
-from metering.agent.keys import KeyRing
+from metering.agent.keys import AgentKey, KeyRing
 from metering.agent.spool import Batch, Spool
 from metering.agent.transport import make_transport
 from metering.errors import MeteringError
@@ -34,6 +35,16 @@ UNAUTHORISED = 401
 
 _NS = 1_000_000_000
 _log = logging.getLogger("suanquan.agent")
+
+
+class Watch(Protocol):
+    """What is told beside usage: telemetry."""
+
+    def look(self) -> None:
+        """Read and keep what there is."""
+
+    def send(self, key: AgentKey) -> None:
+        """Send what waits."""
 
 
 class Clock:
@@ -139,10 +150,12 @@ def run(
     verify_receipt: VerifyReceipt,
     stop: threading.Event,
     clock: Clock | None = None,
+    watch: Watch | None = None,
 ) -> None:
     """Work until `stop` is set; collect at every interval, also while the service cannot be reached.
 
-    A `collect` that has a method `done` is told when all that it yielded lies in the spool.
+    A `collect` that has a method `done` is told when all that it yielded lies in the spool. `watch` looks at every
+    interval, too, and sends when no usage is left to send.
 
     Raises:
         MeteringError: key, spool or configuration cannot be used. Later troubles are logged and tried again.
@@ -159,8 +172,12 @@ def run(
             if clock.now_ns() >= collect_at_ns:
                 collect_at_ns = clock.now_ns() + config.interval_s * _NS
                 _collect(spool, collect)
+                if watch is not None:
+                    watch.look()
             if clock.now_ns() >= send_at_ns:
                 delay_s = _send(sender)
+                if delay_s is None and watch is not None:
+                    watch.send(keys.current)
                 send_at_ns = collect_at_ns if delay_s is None else clock.now_ns() + delay_s * _NS
             wait_ns = min(collect_at_ns, send_at_ns) - clock.now_ns()
             clock.wait(stop, max(0, -(-wait_ns // _NS)))

@@ -36,18 +36,7 @@ def declare(base_url: str, key: AgentKey, declared: Sequence[Declaration]) -> li
     ]
     body = msgspec.json.encode({"month": f"{month // 100}-{month % 100:02d}", "accounts": accounts})
     target = f"{usage_uri(base_url)}/completeness"
-    headers = sign(
-        key.private,
-        key.kid,
-        method="POST",
-        target_uri=target,
-        content_type=CONTENT_TYPE,
-        body_sha256=hashlib.sha256(body).digest(),
-        idempotency_key=secrets.token_hex(16),
-        created_s=time.time_ns() // 1_000_000_000,
-        nonce=secrets.token_urlsafe(24),
-    )
-    status, answer = _post(target, body, headers)
+    status, answer = post(target, key, body, CONTENT_TYPE)
     if status != http.client.OK:
         words = answer[:500].decode("utf-8", "replace")
         raise MeteringError(
@@ -57,7 +46,24 @@ def declare(base_url: str, key: AgentKey, declared: Sequence[Declaration]) -> li
     return found
 
 
-def _post(target: str, body: bytes, headers: dict[str, str]) -> tuple[int, bytes]:
+def post(target: str, key: AgentKey, body: bytes, content_type: str) -> tuple[int, bytes]:
+    """Sign and send a body once; status and body of the answer.
+
+    Raises:
+        MeteringError: `unreachable`.
+
+    """
+    headers = sign(
+        key.private,
+        key.kid,
+        method="POST",
+        target_uri=target,
+        content_type=content_type,
+        body_sha256=hashlib.sha256(body).digest(),
+        idempotency_key=secrets.token_hex(16),
+        created_s=time.time_ns() // 1_000_000_000,
+        nonce=secrets.token_urlsafe(24),
+    )
     parts = urlsplit(target)
     assert parts.hostname, "usage_uri has checked it"
     connection = (

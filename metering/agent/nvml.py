@@ -61,7 +61,7 @@ class Reading:
         labels = {"UUID": self.uuid, "modelName": self.model, "namespace": account if held else ""}
         if self.instance:
             labels |= {"GPU_I_ID": self.instance, "GPU_I_PROFILE": self.profile}
-        inside = ",".join(f'{name}="{_escaped(value)}"' for name, value in labels.items())
+        inside = ",".join(f'{name}="{escaped(value)}"' for name, value in labels.items())
         return f"suanquan_card_processes{{{inside}}} {self.processes} {at_ms}\n"
 
 
@@ -84,7 +84,7 @@ def read_cards(library: Library) -> list[Reading]:
 
 
 def _card(library: Library, handle: Any) -> Iterator[Reading]:
-    uuid, model = (_text(ask(handle)) for ask in (library.nvmlDeviceGetUUID, library.nvmlDeviceGetName))
+    uuid, model = (text_of(ask(handle)) for ask in (library.nvmlDeviceGetUUID, library.nvmlDeviceGetName))
     instances = list(_instances(library, handle, uuid, model))
     if instances:
         yield from instances
@@ -152,9 +152,11 @@ class NvmlCollector:
         return self._folder / f"nvml-{hour:08d}.prom"
 
 
-def _text(value: str | bytes) -> str:
+def text_of(value: str | bytes) -> str:
+    """A text as the library gives it, in either of its ages."""
     return value.decode() if isinstance(value, bytes) else value
 
 
-def _escaped(value: str) -> str:
+def escaped(value: str) -> str:
+    """A label's value as an exposition writes it."""
     return value.replace("\\", "\\\\").replace('"', '\\"')

@@ -16,6 +16,7 @@ from metering.agent.daemon import run
 from metering.agent.health import HealthServer
 from metering.agent.keys import create_key, next_path
 from metering.agent.receipts import receipt_verifier
+from metering.agent.telemetry import Observer
 from metering.agent.view import SpoolView
 
 
@@ -35,7 +36,8 @@ def serve(path: Path) -> None:
     with contextlib.ExitStack() as stack:
         if config.listen is not None:
             stack.enter_context(HealthServer(config.listen, config.spool, config.spool_bytes_max))
-        run(config, collection, receipt_verifier(config.base_url), stop)
+        observer = Observer(config, path.parent)
+        run(config, collection, receipt_verifier(config.base_url), stop, watch=observer)
 
 
 def status_of(path: Path) -> dict[str, Any]:

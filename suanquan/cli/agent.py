@@ -171,6 +171,30 @@ def declare(
         raise typer.Exit(1)
 
 
+@app.command()
+def telemetry(
+    config: ConfigOption,
+    path: Annotated[Path, typer.Argument(help="监控样本文件，带时间戳 / samples of a monitor, with timestamps")],
+    step: Annotated[str, typer.Option(help="样本间隔，如 60s / time between samples")],
+    account: Annotated[str, typer.Option(help="指明占用者的标签 / label that says who holds a card")] = "",
+    json: JsonOption = False,
+) -> None:
+    """把监控样本作为佐证上报，不计费。Report what a monitor saw, as evidence; nothing is billed by it."""
+    from metering.agent.config import load_config
+    from metering.agent.keys import load_key
+    from metering.agent.telemetry import read_samples, reports_of, send_report
+    from metering.sources.options import parse_step_s
+
+    step_s = parse_step_s(step)
+    settings = load_config(config)
+    with path.open("rb") as stream:
+        found = read_samples(path.name, stream, step_s, account)
+    key = load_key(settings.key_file)
+    for body in reports_of(found, settings.source, step_s):
+        send_report(settings.base_url, key, body)
+    emit({"hours": len(found.hours), "runs": len(found.runs), "skipped": found.skipped}, as_json=json)
+
+
 def _send(config: AgentConfig, records: Iterable[UsageRecord]) -> dict[str, Any]:
     import threading
     from collections import Counter

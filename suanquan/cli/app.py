@@ -11,7 +11,9 @@ from suanquan.cli.agent import app as agent_app
 from suanquan.cli.bench import app as bench_app
 from suanquan.cli.books import app as books_app
 from suanquan.cli.centre import app as centre_app
+from suanquan.cli.centre_register import app as centre_register
 from suanquan.cli.custody import app as custody_app
+from suanquan.cli.findings import app as findings_app
 from suanquan.cli.keys import app as keys_app
 from suanquan.cli.ledger import app as ledger_app
 from suanquan.cli.ledger import db_app
@@ -37,6 +39,7 @@ app = typer.Typer(
 app.add_typer(scheme_app, name="scheme", help="方案 / schemes")
 app.add_typer(voucher_app, name="voucher", help="算力券 / vouchers")
 app.add_typer(keys_app, name="keys", help="签发密钥 / issuer keys")
+centre_app.add_typer(centre_register)
 app.add_typer(centre_app, name="centre", help="算力中心 / computing centres")
 app.add_typer(agent_app, name="agent", help="中心侧代理 / the centre's agent")
 ledger_app.add_typer(books_app)
@@ -45,6 +48,7 @@ db_app.command()(accept_rollback)
 keys_app.command("log")(log_keys)
 db_app.add_typer(custody_app)
 app.add_typer(usage_app, name="usage", help="用量：待核、更正、导出 / usage: waiting, corrections, exports")
+app.add_typer(findings_app, name="findings", help="核查提示与复核 / findings and their review")
 app.add_typer(ledger_app, name="ledger", help="账本 / the ledger")
 app.add_typer(db_app, name="db", help="数据库 / the database")
 app.add_typer(subsidy_app, name="subsidy", help="补贴条款 / subsidy clauses")

@@ -16,7 +16,9 @@ from ledger.errors import DomainError
 from suanquan.http import (
     advice,
     applications,
+    centres,
     decisions,
+    findings,
     holds,
     log,
     notices,
@@ -31,6 +33,7 @@ from suanquan.http.completeness import post_completeness
 from suanquan.http.corrections import post_corrections
 from suanquan.http.direct import Direct, Endpoint
 from suanquan.http.limits import Limits
+from suanquan.http.telemetry import post_telemetry
 from suanquan.http.usage import AgentKeys, post_usage
 from suanquan.portal import page
 from suanquan.service import Service
@@ -45,6 +48,8 @@ ROUTERS = (
     *(subsidies.public, subsidies.person),
     *(applications.public, applications.person, applications.officer),
     *(decisions.public, decisions.officer),
+    centres.officer,
+    findings.officer,
     questions.public,
     advice.scheduler,
     notices.officer,
@@ -54,6 +59,7 @@ ROUTERS = (
 SIGNED: dict[str, Endpoint] = {
     "/v1/usage": post_usage,
     "/v1/usage/completeness": post_completeness,
+    "/v1/usage/telemetry": post_telemetry,
     "/v1/usage/corrections": post_corrections,
     **holds.ROUTES,
 }

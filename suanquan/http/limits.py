@@ -7,6 +7,7 @@ A request counts as under way once its body is here: stalled ones cost what they
 from __future__ import annotations
 
 import asyncio
+import re
 import secrets
 import time
 from collections.abc import Callable
@@ -33,6 +34,8 @@ CONCURRENCY_MAX = 256
 BODIES_BYTES_MAX = 16 * BODY_BYTES_MAX
 """Bodies held in memory at once, complete or not; an agent beyond that is told to come back."""
 USAGE_PATH = "/v1/usage"
+LARGE = re.compile(r"/v1/usage(/telemetry)?|/v1/centres/[a-z0-9-]{1,32}/inventory")
+"""Paths that take bodies of many lines: usage, hours of monitors, cards."""
 
 log = structlog.get_logger("suanquan.http")
 
@@ -77,7 +80,7 @@ class Limits:
             )
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        limit = BODY_BYTES_MAX if scope["path"] == USAGE_PATH else OTHER_BODY_BYTES_MAX
+        limit = BODY_BYTES_MAX if LARGE.fullmatch(scope["path"]) else OTHER_BODY_BYTES_MAX
         parts: list[bytes] = []
         try:
             try:

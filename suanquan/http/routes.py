@@ -23,6 +23,7 @@ from suanquan.use_cases.catalogue import find_scheme, quote, scheme_object, sche
 from suanquan.use_cases.desk import decide_waiting
 from suanquan.use_cases.overview import overview
 from suanquan.use_cases.quarantine import Decision, list_waiting, parse_place
+from suanquan.use_cases.sight_figures import sight_figures
 from suanquan.use_cases.split import SplitOrder
 from suanquan.use_cases.statement import statement
 from suanquan.use_cases.subsidies import day_of
@@ -105,8 +106,9 @@ async def get_metrics(service: Opened) -> Response:
     async with service.database.read() as connection:
         figures = await overview(connection, service.catalog)
         committed = await load_committed(connection, service.proceedings.office)
+        sight = await sight_figures(connection, service.catalog, service.subsidies, service.now_us)
     rules = replace(service.subsidies.figures(day_of(service.now_us)), committed=committed)
-    page = metrics.render(figures, service.watch.verdicts, service.now_us, rules)
+    page = metrics.render(figures, service.watch.verdicts, service.now_us, rules, sight)
     return Response(page, media_type=metrics.CONTENT_TYPE)
 
 

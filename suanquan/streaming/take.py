@@ -13,6 +13,8 @@ from ledger.errors import DomainError, Kind
 from ledger.transaction import Transaction
 from metering import signature, stream
 from metering.batch import Batch
+from metering.columns import COLUMNS
+from metering.compact import Compact
 from metering.errors import MeteringError
 from metering.stream_store import Taken, load_taken, write_taken
 from suanquan.errors import ServiceError
@@ -85,23 +87,26 @@ async def _told(service: Service, taken: Taken, message: Message) -> Told:
     return Told(OK, msgspec.json.encode(await service.journal.transact(work, keeps_memo=True)))
 
 
-async def _decode(service: Service, message: Message) -> Batch:
+async def _decode(service: Service, message: Message) -> Batch | Compact:
     """What a message says.
 
     Raises:
         DomainError: it is of no kind that is taken, or cannot be read.
 
     """
-    if _header(message, "content-type") != CLOUDEVENTS:
+    kind = _header(message, "content-type")
+    if kind not in {CLOUDEVENTS, COLUMNS}:
         raise ServiceError(
             "content-type-unsupported",
-            f"Content-Type 应为 {CLOUDEVENTS}",
-            f"the content type must be {CLOUDEVENTS}",
+            f"Content-Type 应为 {CLOUDEVENTS} 或 {COLUMNS}",
+            f"the content type must be {CLOUDEVENTS} or {COLUMNS}",
         )
-    return await service.decoder.decode(message.body, service.now_us)
+    return await service.decoder.decode(message.body, service.now_us, columns=kind == COLUMNS)
 
 
-async def _read(service: Service, keys: AgentKeys, message: Message) -> tuple[signature.SignatureInput, Batch]:
+async def _read(
+    service: Service, keys: AgentKeys, message: Message
+) -> tuple[signature.SignatureInput, Batch | Compact]:
     """Who signed a message, and what it says; the signature must have held when it was handed over."""
     headers = {name.lower(): value for name, value in message.headers.items()}
     await keys.refresh(headers.get("signature-input", ""))

@@ -8,10 +8,11 @@ from itertools import chain
 from operator import sub
 
 from ledger.transaction import Transaction
+from metering import centre_store, segment
 from metering import fate_store as fates
-from metering import segment
 from metering import store as metering_store
 from metering.batch import Batch
+from metering.centre import CentreRecord
 from metering.checkpoints import highest
 from metering.compact import Compact
 from metering.fate_store import State
@@ -51,19 +52,35 @@ async def waiting_of(tx: Transaction, centre: str, batch: Batch, tariffs: Tariff
     latest = tx.now_ns // 1000 + SKEW_HELD_US
     if max(batch.end_us) > latest:
         found.update((at, Cause.SKEW.value) for at, end in enumerate(batch.end_us) if end > latest)
+    if stops := await suspensions(tx, centre):
+        both = enumerate(zip(batch.start_us, batch.end_us, strict=True))
+        found.update((at, Cause.SUSPENDED.value) for at, (start, end) in both if _meets(stops, start, end))
     return found
 
 
 async def nothing_waits(tx: Transaction, centre: str, batch: Compact, tariffs: Tariffs) -> bool:
     """Whether `waiting_of` would find nothing in a batch of closed records; False also where that takes a closer look."""
     span, end = int((batch.end_us - batch.start_us).max()), int(batch.end_us.max())
-    if span > DURATION_US_MAX or end > tx.now_ns // 1000 + SKEW_HELD_US:
+    if span > DURATION_US_MAX or end > tx.now_ns // 1000 + SKEW_HELD_US or await suspensions(tx, centre):
         return False
     capacity = await _capacity(tx, centre)
     if not capacity:
         return True
     found = [(tariffs(word, int(batch.start_us.min())), count) for word, count in batch.cards]
     return all(tariff is not None and count <= capacity.get(tariff.model, count) for tariff, count in found)
+
+
+async def suspensions(tx: Transaction, centre: str) -> list[tuple[int, int, str]]:
+    """When a centre is suspended, read once and kept until anything but usage is recorded."""
+    memo: dict[str, list[tuple[int, int, str]]] = tx.memo.setdefault("suspensions", {})
+    if centre not in memo:
+        memo[centre] = CentreRecord(await centre_store.load_suspensions(tx.connection, centre)).suspensions()
+    return memo[centre]
+
+
+def _meets(spans: Sequence[tuple[int, int, str]], start_us: int, end_us: int) -> bool:
+    """Whether usage reaches into a suspension: that which ended before or began after it is accepted at any time."""
+    return any(start_us < until and max(end_us, start_us + 1) > since for since, until, _ in spans)
 
 
 async def _capacity(tx: Transaction, centre: str) -> Mapping[str, int]:
@@ -103,7 +120,11 @@ async def set_apart(tx: Transaction, source: Source, batch: Batch, new: Sequence
         ids = [record.id for _, _, record in running]
         await metering_store.index_ranges(tx.connection, source.number, min(ids), max(ids))
         reported |= (await metering_store.known_ids(tx.connection, source.number, ids)).keys()
-        _checkpoints(found, running, states, reported, terms)
+        spans = await suspensions(tx, source.centre)
+        stopped = {position for position, _, record in running if _meets(spans, record.start_us, record.end_us)}
+        _checkpoints(found, [one for one in running if one[0] not in stopped], states, reported, terms)
+        held = {at: (record.id, "held", Cause.SUSPENDED.value) for at, _, record in running if at in stopped}
+        found.checkpoints.update(held)
     return found
 
 

@@ -10,6 +10,7 @@ from ledger.amount import ASSETS_BY_NUMBER, Asset
 from ledger.changes import LogHead
 from ledger.log_store import SignedHead
 from ledger.sql import Connection
+from metering import centre_store
 from metering import fate_store as fates
 from metering import store as metering_store
 from suanquan.catalog import Catalog
@@ -87,7 +88,8 @@ async def overview(conn: Connection, catalog: Catalog) -> Overview:
         for row in await voucher_store.scheme_totals(conn)
     ]  # fmt: skip
     centres = [
-        await _centre(conn, catalog, centre, name) for centre, name in (await metering_store.load_centres(conn)).items()
+        await _centre(conn, catalog, centre, name, head.last_ns // US_PER_MS)
+        for centre, name in (await metering_store.load_centres(conn)).items()
     ]
     redeemed = await voucher_store.load_redeemed(conn)
     return Overview(
@@ -101,9 +103,17 @@ async def overview(conn: Connection, catalog: Catalog) -> Overview:
     )
 
 
-async def _centre(conn: Connection, catalog: Catalog, centre: str, name: str) -> CentreSum:
+async def _capacity(conn: Connection, centre: str, at_us: int) -> dict[str, int]:
+    """Thousandths of cards by model: of the inventory where there is one, else as declared."""
+    steps = (await centre_store.load_steps(conn)).get(centre)
+    if steps is None:
+        return (await metering_store.load_capacity(conn)).get(centre, {})
+    return {model: centre_store.count_at(some, at_us) for model, some in steps.items()}
+
+
+async def _centre(conn: Connection, catalog: Catalog, centre: str, name: str, at_us: int) -> CentreSum:
     rows = await metering_store.usage_by(conn, "model", centre=centre)
-    capacity = (await metering_store.load_capacity(conn)).get(centre, {})
+    capacity = await _capacity(conn, centre, at_us)
     sources = [
         source for source in await metering_store.load_sources(conn) if source.centre == centre and source.last_us
     ]

@@ -83,6 +83,8 @@ COVERED = {
 RECEIPT = "the signed receipt that the centre keeps states it"
 SUMS = "a sum for pages, recomputed from batches when rated again"
 REGISTER = "a register: each change stands in the log as a note, the present state is not folded from them"
+MONITOR = "what monitors saw: evidence for a second look, never what is billed"
+QUESTIONS = "questions to reviewers and their answers; each run and each answer stands in the log as a note"
 TOKENS = "its signature proves it: the log commits to the digests of what was signed"
 SIGNED = "its text is compared, its signature is for those who have the log's key"
 UNCOVERED = {
@@ -101,6 +103,13 @@ UNCOVERED = {
     "register_edition": "files of the registers; their digest stands in every entry that was rated by them",
     "verdict": "which decision closed a record that waited; the decision is a fact, the money is in the log",
     "centre": REGISTER,
+    "centre_fact": REGISTER,
+    "capacity_step": "recomputed from the newest inventory when one is registered",
+    **dict.fromkeys(("telemetry_hour", "device_run"), MONITOR),
+    "batch_span": "the time that a batch spans, read from the batch",
+    **dict.fromkeys(("finding", "finding_evidence", "finding_review", "finding_run"), QUESTIONS),
+    **dict.fromkeys(("sanction", "tip"), REGISTER),
+    "party_trait": "what ties parties together, blinded; it may be deleted",
     "capacity": REGISTER,
     "agent_key": REGISTER,
     "binding": REGISTER,

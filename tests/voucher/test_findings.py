@@ -5,10 +5,11 @@ from datetime import date
 
 import pytest
 
+from metering.capacity import Card
 from tests.shared_data import ROOT
 from voucher.errors import VoucherError
-from voucher.finding import load_thresholds
-from voucher.findings import CHECKS, Verdict, enqueue, finding_id, judge
+from voucher.finding import Evidence, load_thresholds
+from voucher.findings import CHECKS, State, Verdict, check_verdict, finding_id, merged
 from voucher.findings_money import (
     Line,
     Paid,
@@ -36,6 +37,7 @@ from voucher.findings_usage import (
     Job,
     Period,
     Plant,
+    counted_twice,
     incomplete_reports,
     inflated_capacity,
     sham_use,
@@ -234,6 +236,15 @@ def test_a10_capacity_is_recomputed_from_the_cards():
     ) == {("sparse", "true")}
 
 
+def test_a10_one_card_counts_at_one_centre():
+    """A serial number at two centres at a time is found; moved from one to the other it is not."""
+    here = [Card("S1", "A100", 0, 100), Card("S2", "A100", 0, 100), Card("S3", "A100", 0, 50)]
+    there = [Card("S1", "A100", 99, 200), Card("S2", "A100", 100, 200), Card("S3", "A100", 10, 20)]
+    found = only(counted_twice({"sj01": here, "sj02": there, "sj03": []}))
+    assert (found.check, found.subject, [item.record for item in found.evidence]) == ("A10", "sj01", ["S1", "S3"])
+    assert not list(counted_twice({"sj01": here, "sj02": there[1:2]}))
+
+
 @pytest.mark.parametrize(
     ("deal", "evidence"),
     [
@@ -266,8 +277,9 @@ def test_a12_storage_is_not_compute():
 @pytest.mark.parametrize(
     ("change", "evidence"),
     [
-        ({"jobs_declared": None}, {("declaration_missing", "true")}),
-        ({"jobs_arrived": 9}, {("jobs_declared_and_arrived", "10 / 9")}),
+        ({"segments_declared": None}, {("declaration_missing", "true")}),
+        ({"segments_arrived": 9}, {("segments_declared_and_arrived", "10 / 9")}),
+        ({"numbers_missing": 3}, {("sequence_numbers_missing", "3")}),
         ({"gpu_ms_arrived": 6}, {("gpu_ms_declared_and_arrived", "5 / 6")}),
         ({"sequences": (1, 2, 5, 5, 9)}, {("sequence_gap", "3 – 4"), ("sequence_gap", "6 – 8")}),
     ],
@@ -303,37 +315,62 @@ def test_a15_a_banned_firm_comes_back_under_another_name():
     assert all(("sanction", "2025-3 号处罚决定") in facts(item) for item in found)
 
 
+def test_a14_steps_that_one_person_may_take_are_no_finding():
+    """Only pairs that two people take count, where it is known which they are."""
+    acts = [Act("c1", "prepare", "Wu", "17"), Act("c1", "forward", "Wu", "18")]
+    assert not list(insider_acts(acts, {}, PEOPLE, LIMITS, {frozenset({"prepare", "approve"})}))
+    acts.append(Act("c1", "approve", "Wu", "19"))
+    assert only(insider_acts(acts, {}, PEOPLE, LIMITS, {frozenset({"prepare", "approve"})})).key == "steps Wu"
+
+
 def test_every_pattern_has_a_check():
-    """Fifteen names, each with words in both languages, where it was seen, and what looks for it."""
-    assert list(CHECKS) == [f"A{number}" for number in range(1, 16)]
+    """Fifteen patterns of abuse and the second sight, each with words in both languages, and what looks for it."""
+    assert list(CHECKS) == [f"A{number}" for number in range(1, 16)] + [f"S{number}" for number in range(1, 6)]
     assert all(check.zh and check.en and check.seen and callable(check.look) for check in CHECKS.values())
-    assert len({check.look for check in CHECKS.values()}) == 15
+    assert len({check.look for check in CHECKS.values()}) == len(CHECKS)
 
 
-def test_a_finding_found_again_is_the_same_entry():
-    """The queue keeps its order and its verdicts, whatever order the evidence came in."""
-    first, second = (
+def test_a_finding_found_again_is_the_same_finding():
+    """More evidence, other numbers, another order: what it is about stays; another paper is another finding."""
+    first, other = (
         only(used_twice([Paper("c1", "x", "invoice", key), Paper("c2", "y", "invoice", key)])) for key in "ab"
     )
-    queue = enqueue(enqueue((), [first]), [second, first])
-    assert [entry.suspicion for entry in queue] == [first, second]
-    decided = judge(queue[0], Verdict("explained", "Zhou", "两份合同编号相同"))
-    again = enqueue((decided, queue[1]), [replace(first, evidence=first.evidence[::-1])])
-    assert again == (decided, queue[1])
-    assert finding_id(first) == queue[0].id != finding_id(second)
+    more = only(used_twice([Paper(f"c{number}", "x", "invoice", "a") for number in range(5)]))
+    assert finding_id(first) == finding_id(more) != finding_id(other)
+    nameless = replace(first, key="")
+    assert finding_id(nameless) == finding_id(replace(nameless, evidence=first.evidence[::-1])) != finding_id(first)
 
 
-def test_a_verdict_is_given_once_with_a_name_and_a_reason():
-    """It says what a person found; nothing is blocked or paid by it."""
-    (entry,) = enqueue((), used_twice([Paper("c1", "x", "invoice", "k"), Paper("c2", "x", "invoice", "k")]))
-    for verdict in (Verdict("guilty", "Zhou", "x"), Verdict("confirmed", " ", "x"), Verdict("confirmed", "Zhou", "")):
-        with pytest.raises(VoucherError) as caught:
-            judge(entry, verdict)
-        assert caught.value.code == "verdict-invalid"
-    decided = judge(entry, Verdict("confirmed", "Zhou", "同一发票"))
-    with pytest.raises(VoucherError) as caught:
-        judge(decided, Verdict("unfounded", "Wu", "x"))
-    assert caught.value.code == "finding-decided"
+def test_evidence_grows_and_is_bounded():
+    """Of one thing the newer value; beyond the most that are kept nothing new is taken, and what is known still changes."""
+    before = (Evidence("a", "1", "x"), Evidence("b", "1", "x"))
+    assert merged(before, before) == before
+    assert merged(before, [Evidence("a", "2", "x"), Evidence("c", "1", "x")], most=2) == (
+        Evidence("a", "2", "x"),
+        Evidence("b", "1", "x"),
+    )
+    assert len(merged(before, [Evidence("c", "1", "x")])) == 3
+
+
+def test_a_verdict_has_a_name_and_a_reason_and_is_given_once():
+    """An open finding is decided, a decided one opened again; nobody decides about himself; nothing is blocked by it."""
+    evidence = [Evidence("approve", "Wu", "17")]
+
+    def code(state, verdict):
+        try:
+            check_verdict(state, evidence, "firm", verdict)
+        except VoucherError as error:
+            return error.code
+        return ""
+
+    assert code(State.OPEN, Verdict(State.UPHELD, " ", "x")) == "verdict-invalid"
+    assert code(State.OPEN, Verdict(State.UPHELD, "Zhou", "")) == "verdict-invalid"
+    assert code(State.OPEN, Verdict(State.OPEN, "Zhou", "x")) == "finding-decided"
+    assert code(State.UPHELD, Verdict(State.DISMISSED, "Zhou", "x")) == "finding-decided"
+    assert code(State.OPEN, Verdict(State.DISMISSED, "Wu", "x")) == "reviewer-involved"
+    assert code(State.OPEN, Verdict(State.EXPLAINED, "firm", "x")) == "reviewer-involved"
+    assert code(State.OPEN, Verdict(State.EXPLAINED, "Zhou", "x")) == ""
+    assert code(State.EXPLAINED, Verdict(State.OPEN, "Zhou", "x")) == ""
 
 
 @pytest.mark.parametrize("data", [b"", b"x = ", b"[thresholds]\ncluster_applicants = 3", b"thresholds = 1"])
