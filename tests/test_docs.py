@@ -41,6 +41,8 @@ HTTP_USE_CASES = (
     *("admission", "spending", "split"),
     *("applications", "officers", "procedure", "procedure_money", "register"),
     *("quarantine", "shares"),
+    *("settlements", "settlement_facts", "settlement_reading", "payees", "evidence"),
+    *("claims", "claim_sources", "claim_reading", "disputes", "job_receipts", "job_parts"),
 )
 PROBLEMS_RISE_IN = [
     *(ROOT / "suanquan/http").glob("*.py"),
@@ -66,6 +68,7 @@ PROBLEMS_RISE_IN = [
             "ledger/amount.py",
         )
     ),
+    *(ROOT / "voucher/settlement").glob("*.py"),
     *(
         ROOT / "subsidy" / name
         for name in ("materials.py", "procedure_guards.py", "procedure_inputs.py", "steps.py", "procedure_reader.py")

@@ -13,7 +13,7 @@ from starlette.types import ASGIApp
 
 import suanquan
 from ledger.errors import DomainError
-from suanquan.http import decisions, holds, log, problem, questions, routes, status, subsidies
+from suanquan.http import claims, decisions, holds, log, problem, questions, routes, settlements, status, subsidies
 from suanquan.http.completeness import post_completeness
 from suanquan.http.corrections import post_corrections
 from suanquan.http.limits import Limits
@@ -29,6 +29,8 @@ ROUTERS = (
     *(status.public, status.officer),
     *(subsidies.public, subsidies.person),
     *(decisions.public, decisions.officer),
+    *(settlements.reader, settlements.person),
+    *(claims.reader, claims.person),
     questions.public,
 )
 """Every route of the API but those that take usage."""

@@ -33,6 +33,8 @@ CONCURRENCY_MAX = 256
 BODIES_BYTES_MAX = 16 * BODY_BYTES_MAX
 """Bodies held in memory at once, complete or not; an agent beyond that is told to come back."""
 USAGE_PATH = "/v1/usage"
+_LARGE_END = "/evidence"
+"""How addresses end that take papers, up to the size of a batch."""
 
 log = structlog.get_logger("suanquan.http")
 
@@ -77,7 +79,8 @@ class Limits:
             )
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        limit = BODY_BYTES_MAX if scope["path"] == USAGE_PATH else OTHER_BODY_BYTES_MAX
+        is_large = scope["path"] == USAGE_PATH or scope["path"].endswith(_LARGE_END)
+        limit = BODY_BYTES_MAX if is_large else OTHER_BODY_BYTES_MAX
         parts: list[bytes] = []
         try:
             try:

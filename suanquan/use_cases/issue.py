@@ -249,7 +249,7 @@ def voucher_object(stored: StoredVoucher) -> dict[str, Any]:
     vouchers of their own.
     """
     asset = ASSETS_BY_NUMBER[stored.asset]
-    available = stored.credits_posted - stored.debits_posted - stored.debits_held
+    balance = stored.credits_posted - stored.debits_posted
     unpaid = stored.returned + stored.expired + stored.split
     return {
         "jti": stored.jti,
@@ -257,9 +257,9 @@ def voucher_object(stored: StoredVoucher) -> dict[str, Any]:
         "holder": stored.holder,
         "unit": asset.code,
         "issued": format_units(stored.units, asset),
-        "available": format_units(available, asset),
+        "available": format_units(balance - stored.debits_held, asset),
         "held": format_units(stored.debits_held, asset),
-        "redeemed": format_units(stored.debits_posted - unpaid, asset),
+        "redeemed": format_units(stored.units - balance - unpaid, asset),
         "returned": format_units(stored.returned, asset),
         "expired": format_units(stored.expired, asset),
         "split": format_units(stored.split, asset),
