@@ -46,7 +46,11 @@ async def due_claims(conn: Connection, scheme: str, payee: str, until_us: int, l
     found = [one for one in await load_claims(conn, scheme, payee) if one.is_live and one.at_us < until_us]
     events = {one.id: bytes.fromhex(one.claimed) for one in found}
     entries = await ledger_store.load_entries(conn, events.values())
-    lines = [Line(entries[events[one.id]].seq, one.jti, one.id, one.units, "claim") for one in found]
+    lines = [
+        Line(entries[events[one.id]].seq, one.jti, one.id, one.units, "claim")
+        for one in found
+        if events[one.id] in entries
+    ]
     taken = await store.batches_of_lines(conn, {line.seq for line in lines})
     return sorted(line for line in lines if not set(live).intersection(taken.get(line.place, ())))
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from ledger import store as ledger_store
 from ledger.amount import CNY, format_units, parse_units
 from ledger.errors import Finding, Kind
 from ledger.journal import Journal
@@ -33,7 +32,7 @@ from suanquan.use_cases.claim_sources import (
 )
 from suanquan.use_cases.evidence import invoice_events, keep
 from suanquan.use_cases.register import release_support
-from suanquan.use_cases.settlement_facts import By, Wish, posting
+from suanquan.use_cases.settlement_facts import By, Wish, claimed_seq, posting
 from suanquan.use_cases.settlement_moves import BENEFICIARY, OFFICE, PROVIDER, life_of, move, source_bucket
 from suanquan.use_cases.settlement_reading import load_batches
 from suanquan.use_cases.settlements import paying_scheme, require_reason
@@ -218,11 +217,9 @@ async def _end(tx: Transaction, wish: Wish, found: Claim, reason: str) -> None:
         raise VoucherError(
             "claim-in-batch", f"申请已列入批次 {batch}", f"the claim is in the batch {batch}", kind=Kind.CONFLICT
         )
-    original = bytes.fromhex(found.claimed)
-    entries = await ledger_store.load_entries(tx.connection, [original])
     made = posting(tx, found.id, wish.kind, ())
     act = LedgerAct(made.event_id, made.digest, made.salt, f"{wish.kind} {found.id}: {reason}")
-    events = [reverse(act, entries[original].seq), *await release_support(tx, found.id)]
+    events = [reverse(act, await claimed_seq(tx, found.claimed)), *await release_support(tx, found.id)]
     await wish.record({"reason": reason}, events)
 
 

@@ -18,6 +18,7 @@ from metering.batch import Batch
 from metering.rating import Rated
 from voucher import store as voucher_store
 from voucher.allocation import Charge, Cover, Purse, allocate
+from voucher.lifecycle import STEPS, Action
 from voucher.scheme import Series
 from voucher.store import BoundVoucher
 
@@ -152,6 +153,8 @@ async def purses_of(
         available = 0 if balances[row.account].restriction else balances[row.account].available
         if scheme is None or available <= 0 or (scheme.centres is not None and centre not in scheme.centres):
             continue
+        if Action.CAPTURE not in STEPS.get(scheme.claim_mode, {}):
+            continue  # it is redeemed by a claim, not by use
         if row.account not in shared:  # two accounts of one holder draw on the same purse
             shared[row.account] = Purse(
                 row.jti, row.scheme, row.account, ASSETS_BY_NUMBER[row.asset], available, row.from_us, row.until_us,

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import cbor2
 
+from ledger import store as ledger_store
 from ledger.entry import EntryKind, Event, Leg
 from ledger.errors import Kind
 from ledger.transaction import Transaction
@@ -119,3 +120,19 @@ def posting(tx: Transaction, subject: str, what: str, legs: tuple[Leg, ...]) -> 
     return Event(
         EntryKind.POST, identity, tx.keyed(payload + repr(legs).encode()), legs, salt=tx.entropy(32), payload=payload
     )
+
+
+async def claimed_seq(tx: Transaction, event_id: str) -> int:
+    """Number of the entry by which something was claimed, once it is committed.
+
+    Raises:
+        VoucherError: `claim-under-way`: it is recorded at this very moment, and cannot be taken back before.
+
+    """
+    identity = bytes.fromhex(event_id)
+    entries = await ledger_store.load_entries(tx.connection, [identity])
+    if identity not in entries:
+        raise VoucherError(
+            "claim-under-way", "该申请正在入账，请稍后再试", "it is being recorded; try again", kind=Kind.UNAVAILABLE
+        )
+    return entries[identity].seq

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from ledger import store as ledger_store
 from ledger.amount import CNY, parse_units
 from ledger.entry import Event, Leg
 from ledger.errors import Kind
@@ -23,7 +22,7 @@ from suanquan.use_cases.claim_reading import due_claims
 from suanquan.use_cases.disputes import Disputes, load_disputes
 from suanquan.use_cases.postings import receivable
 from suanquan.use_cases.register import release_support
-from suanquan.use_cases.settlement_facts import By, Wish, posting
+from suanquan.use_cases.settlement_facts import By, Wish, claimed_seq, posting
 from suanquan.use_cases.settlement_lines import Due, due_lines
 from suanquan.use_cases.settlement_moves import FINANCE, OFFICE, PROVIDER, life_of, move, source_bucket
 from suanquan.use_cases.settlement_reading import load_batch, load_batches, load_payee
@@ -322,11 +321,9 @@ async def _unclaim(tx: Transaction, found: Batch, reason: str) -> list[Event]:
     ways = _ways(found.scheme, found.mode, found.payee)
     life = await life_of(tx, ways, found.mode, 0)
     legs = await move(tx, ways, life, Action.RETURN, found.units, OFFICE)
-    original = bytes.fromhex(found.claimed)
-    entries = await ledger_store.load_entries(tx.connection, [original])
     made = posting(tx, found.id, "return", legs)
     act = LedgerAct(made.event_id, made.digest, made.salt, f"return {found.id}: {reason}")
-    return [reverse(act, entries[original].seq, legs)]
+    return [reverse(act, await claimed_seq(tx, found.claimed), legs)]
 
 
 async def unsettled(tx: Transaction, scheme: str, payee: str) -> int:

@@ -74,10 +74,12 @@ class Bench:
     async def prepare(self, payee="centre:sj01", period=Q2, by=FANG, scheme=None):
         return await self.settlements.prepare(by, scheme or self.scheme.id, payee, period)
 
-    async def complete(self, batch, invoice="1000"):
+    async def complete(self, batch, invoice="1000", number=""):
         """Every paper that the sandbox asks for."""
         papers = [
-            Paper("invoice", "i.pdf", "0" * 64, None, (f"N{batch}", sandbox_uscc(7), int(float(invoice) * YUAN))),
+            Paper(
+                "invoice", "i.pdf", "0" * 64, None, (number or f"N{batch}", sandbox_uscc(7), int(float(invoice) * YUAN))
+            ),
             Paper("payment_proof", "p.pdf", "1" * 64, None, None),
         ]
         for paper in papers:
