@@ -51,17 +51,21 @@ class Disputes:
                     kept[seq, jti] = kept.get((seq, jti), 0) + units
         return kept
 
-    def released(self, scheme: str, centre: str, batches: Sequence[Batch]) -> list[Line]:
-        """What live batches of a centre left out because of disputes that were resolved since."""
-        lines, again = [], [one.about for one in self.all if one.resolved is None]
+    def left_out(self, scheme: str, centre: str, batches: Sequence[Batch]) -> list[Line]:
+        """What live batches of a centre left out because it was in dispute when they were prepared, whatever became of it."""
+        lines = []
         for one in self.all:
             for name, seq, jti, units in one.parts:
                 covering = next((batch for batch in batches if batch.upto >= seq), None)
-                if name != scheme or one.centre != centre or covering is None or one.about in again:
-                    continue
-                if _left_out(one, covering):
+                if name == scheme and one.centre == centre and covering is not None and _open_at(one, covering):
                     lines.append(Line(seq, jti, one.id, units, "released"))
         return lines
+
+    def released(self, scheme: str, centre: str, batches: Sequence[Batch]) -> list[Line]:
+        """What was left out and may be settled now: its dispute was resolved, and nobody disputes the job again."""
+        again = [one.about for one in self.all if one.resolved is None]
+        free = {one.id for one in self.all if one.resolved is not None and one.about not in again}
+        return [line for line in self.left_out(scheme, centre, batches) if line.part in free]
 
     def open_in(self, batch: Batch, lines: Sequence[Line]) -> list[str]:
         """Open disputes about lines of a batch that were made after it was prepared."""
@@ -75,9 +79,9 @@ class Disputes:
         ]
 
 
-def _left_out(one: Dispute, batch: Batch) -> bool:
-    """Open when the batch was prepared, and resolved now."""
-    return one.resolved is not None and one.number < batch.number < one.resolved
+def _open_at(one: Dispute, batch: Batch) -> bool:
+    """Whether a dispute was open when a batch was prepared."""
+    return one.number < batch.number and (one.resolved is None or one.resolved > batch.number)
 
 
 async def load_disputes(conn: Connection) -> Disputes:

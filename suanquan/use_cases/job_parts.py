@@ -106,8 +106,10 @@ async def capture_job(tx: Transaction, event_id: str) -> Job:
         "reference": held.reference,
         "captured_at": rfc3339(entry.recorded_ns // 1000),
     }
-    parts = tuple(await _parts(tx, entry.seq, taken))
-    return Job(held.centre, "", about, sum(part.units for part in parts), parts)
+    parts = await _parts(tx, entry.seq, taken)
+    if not parts:  # taken back as a whole: its holder may read the receipt all the same
+        parts = [Part(await voucher_store.scheme_of(tx.connection, held.jti), entry.seq, held.jti, 0)]
+    return Job(held.centre, "", about, sum(part.units for part in parts), tuple(parts))
 
 
 async def jobs_of_entry(tx: Transaction, rules: Rules, centre: str, row: EntryRow) -> list[tuple[Job, int]]:

@@ -118,7 +118,7 @@ class Receipts:
                 "holder": by.person,
                 "reason": require_reason(reason),
                 "signature": signature,
-                "parts": [list(part) for part in job.parts],
+                "parts": [list(part) for part in job.parts if part.units],
             }
             name = f"D{len(disputes) + 1:05d}"
             await wish.record(content, (), name)

@@ -299,10 +299,7 @@ async def _due(tx: Transaction, scheme: Scheme, payee: str, span: Period, earlie
         )
     disputes = await load_disputes(tx.connection)
     due = await due_lines(tx.connection, centre, scheme.id, after, span.until_us, disputes.kept_back(scheme.id))
-    released = disputes.released(scheme.id, centre, earlier)
-    taken = await store.batches_of_lines(tx.connection, {line.seq for line in released})
-    live = {batch.id for batch in earlier}
-    free = [line for line in released if not live.intersection(taken.get(line.place, ()))]
+    free = await _not_in(tx, disputes.released(scheme.id, centre, earlier), earlier)
     return due._replace(lines=sorted([*due.lines, *free]), invoiced=due.invoiced + sum(line.units for line in free))
 
 
@@ -334,7 +331,16 @@ async def unsettled(tx: Transaction, scheme: str, payee: str) -> int:
     batches = [batch for batch in await load_batches(tx.connection, scheme, payee) if batch.is_live]
     after = max((batch.upto for batch in batches), default=-1)
     due = await due_lines(tx.connection, centre, scheme, after, tx.now_ns // 1000 + 1, {})
-    return sum(line.units for line in due.lines) + (batches[-1].carried if batches else 0)
+    kept = (await load_disputes(tx.connection)).left_out(scheme, centre, batches)
+    waiting = [*due.lines, *await _not_in(tx, kept, batches)]
+    return sum(line.units for line in waiting) + (batches[-1].carried if batches else 0)
+
+
+async def _not_in(tx: Transaction, lines: list[Line], batches: list[Batch]) -> list[Line]:
+    """Lines that none of these batches has."""
+    taken = await store.batches_of_lines(tx.connection, {line.seq for line in lines})
+    live = {batch.id for batch in batches}
+    return [line for line in lines if not live.intersection(taken.get(line.place, ()))]
 
 
 async def _step(
