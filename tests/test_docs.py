@@ -43,6 +43,7 @@ HTTP_USE_CASES = (
     *("quarantine", "shares"),
     *("settlements", "settlement_facts", "settlement_reading", "payees", "evidence"),
     *("claims", "claim_sources", "claim_reading", "disputes", "job_receipts", "job_parts"),
+    *("matter", "procedure_requests", "voucher_matter", "programme_money", "allotment", "issue_approved"),
 )
 PROBLEMS_RISE_IN = [
     *(ROOT / "suanquan/http").glob("*.py"),
@@ -63,6 +64,7 @@ PROBLEMS_RISE_IN = [
         for name in (
             "suanquan/db/database.py",
             "voucher/issuance.py",
+            "voucher/application.py",
             "voucher/holder.py",
             "voucher/qr.py",
             "ledger/amount.py",

@@ -21,6 +21,7 @@ from suanquan.cli.log import app as log_app
 from suanquan.cli.options import DEFAULT_HOME, HomeOption, JsonOption, PassphraseOption
 from suanquan.cli.output import emit, emit_summary, note
 from suanquan.cli.procedure import application_app, officer_app, round_app
+from suanquan.cli.programme import app as programme_app
 from suanquan.cli.scheme import app as scheme_app
 from suanquan.cli.settlement import payee_app, settlement_app
 from suanquan.cli.subsidy import app as subsidy_app
@@ -56,6 +57,7 @@ app.add_typer(claim_app, name="claim", help="兑付申请与目标责任书 / re
 app.add_typer(receipt_app, name="receipt", help="作业收据与争议 / receipts of jobs, and disputes")
 app.add_typer(settlement_app, name="settlement", help="结算批次 / settlement batches")
 app.add_typer(payee_app, name="payee", help="收款方 / payees")
+app.add_typer(programme_app, name="programme", help="方案的预算与额度 / budgets and allotments of schemes")
 app.add_typer(bench_app, name="bench", help="性能测量 / measurements")
 
 

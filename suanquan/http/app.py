@@ -13,7 +13,19 @@ from starlette.types import ASGIApp
 
 import suanquan
 from ledger.errors import DomainError
-from suanquan.http import claims, decisions, holds, log, problem, questions, routes, settlements, status, subsidies
+from suanquan.http import (
+    applications,
+    claims,
+    decisions,
+    holds,
+    log,
+    problem,
+    questions,
+    routes,
+    settlements,
+    status,
+    subsidies,
+)
 from suanquan.http.completeness import post_completeness
 from suanquan.http.corrections import post_corrections
 from suanquan.http.limits import Limits
@@ -28,6 +40,7 @@ ROUTERS = (
     *(log.public, log.officer),
     *(status.public, status.officer),
     *(subsidies.public, subsidies.person),
+    *(applications.public, applications.person, applications.officer),
     *(decisions.public, decisions.officer),
     *(settlements.reader, settlements.person),
     *(claims.reader, claims.person),

@@ -16,7 +16,6 @@ from suanquan.service import Service
 from suanquan.use_cases import applications as reading
 from suanquan.use_cases import procedure_views as views
 from suanquan.use_cases.officers import actor_of
-from subsidy.procedure import Role
 
 public = APIRouter(tags=["subsidies"])
 person = APIRouter(dependencies=[Depends(require_identity)], tags=["subsidies"])
@@ -32,7 +31,8 @@ _BODY = {"requestBody": {"required": True, "content": {"application/json": {"sch
 async def get_procedures(service: Opened) -> list[dict[str, Any]]:
     """Procedures as they are on file: materials, states and steps, each with its clause."""
     office = service.proceedings.office
-    return [views.procedure_object(office, procedure) for procedure in office.procedures.values()]
+    found = [procedure for procedure in office.procedures.values() if not procedure.for_schemes]
+    return [views.procedure_object(office, procedure) for procedure in found]
 
 
 @public.get("/v1/subsidies/rounds")
@@ -40,7 +40,8 @@ async def get_rounds(service: Opened) -> list[dict[str, Any]]:
     """Calls for applications, oldest first."""
     office = service.proceedings.office
     async with service.database.read() as conn:
-        return [views.round_object(office, found) for found in await reading.load_rounds(conn, office)]
+        rounds = [found for found in await reading.load_rounds(conn, office) if not found.procedure.for_schemes]
+    return [views.round_object(office, found) for found in rounds]
 
 
 @public.get("/v1/subsidies/notices")
@@ -77,7 +78,7 @@ async def post_application(
 ) -> dict[str, Any]:
     """Submit an application; the same content again is the same application."""
     application = await service.proceedings.submit(actor_of(*caller), body, idempotency_key)
-    return await _shown(service, application)
+    return await shown(service, application)
 
 
 @person.get("/v1/subsidies/applications")
@@ -88,13 +89,13 @@ async def get_applications(
     office = service.proceedings.office
     async with service.database.read() as conn:
         found = await reading.load_applications(conn, office, round_)
-    return [views.application_line(office, one) for one in found if _may_see(caller, one)]
+    return [views.application_line(office, one) for one in found if views.may_see(caller, one)]
 
 
 @person.get("/v1/subsidies/applications/{application}")
 async def get_application(application: Id, service: Opened, caller: Identity) -> dict[str, Any]:
     """Where an application stands, what the rules say of it, what is lacking, what may follow and what was done."""
-    return await _shown(service, application, caller)
+    return await shown(service, application, caller)
 
 
 @person.post("/v1/subsidies/applications/{application}/steps/{step}", openapi_extra=_BODY)
@@ -104,14 +105,20 @@ async def post_step(
 ) -> dict[str, Any]:  # fmt: skip
     """Take a step; the body holds what it takes."""
     await service.proceedings.take(actor_of(*caller), application, step, body, idempotency_key)
-    return await _shown(service, application)
+    return await shown(service, application)
 
 
-async def _shown(service: Service, application: str, caller: tuple[str, str] | None = None) -> dict[str, Any]:
+async def shown(service: Service, application: str, caller: tuple[str, str] | None = None) -> dict[str, Any]:
+    """An application in full, for whoever may see it.
+
+    Raises:
+        ServiceError: `not-your-application`.
+
+    """
     proceedings = service.proceedings
     async with service.database.read() as conn:
         found = await reading.load_application(conn, proceedings.office, application)
-        if caller is not None and not _may_see(caller, found):
+        if caller is not None and not views.may_see(caller, found):
             raise ServiceError(
                 "not-your-application",
                 "只能查看本单位的申报",
@@ -119,8 +126,3 @@ async def _shown(service: Service, application: str, caller: tuple[str, str] | N
                 kind=Kind.NOT_ALLOWED,
             )
         return views.application_object(proceedings.office, found, await proceedings.setting(conn, found))
-
-
-def _may_see(caller: tuple[str, str], found: reading.Application) -> bool:
-    role, name = caller
-    return role != Role.APPLICANT.value or name == found.case.applicant

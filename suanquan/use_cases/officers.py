@@ -17,7 +17,7 @@ from suanquan.clock import ClockNs
 from suanquan.db import tokens
 from suanquan.errors import ServiceError
 from subsidy.errors import SubsidyError
-from subsidy.procedure import Role
+from subsidy.procedure import PERSONS, Role
 from subsidy.steps import Actor
 from voucher.errors import VoucherError
 from voucher.holder import check_uscc
@@ -32,8 +32,8 @@ async def add_officer(journal: Journal, clock_ns: ClockNs, person: str, role: st
         DomainError: `role-unknown`, `person-malformed`, or a code that is not valid.
 
     """
-    if role not in {one.value for one in Role}:
-        listed = ", ".join(one.value for one in Role)
+    if role not in {one.value for one in PERSONS}:
+        listed = ", ".join(one.value for one in PERSONS)
         raise ServiceError(
             "role-unknown", f"角色应为其中之一：{listed}", f"a role is one of: {listed}, not {role[:40]!r}"
         )
@@ -88,7 +88,7 @@ async def actor_for(conn: Connection, person: str, wanted: Collection[Role] = ()
 
     """
     held = await tokens.roles_of(conn, person)
-    roles = [role for role in Role if role.value in held]
+    roles = [role for role in PERSONS if role.value in held]
     if not roles:
         try:
             check_uscc(person)
@@ -106,7 +106,7 @@ def actor_of(role: str, person: str) -> Actor:
         SubsidyError: `role-not-allowed` for tokens that stand for nobody in particular.
 
     """
-    if role not in {one.value for one in Role}:
+    if role not in {one.value for one in PERSONS}:
         raise SubsidyError(
             "role-not-allowed",
             f"令牌“{role}”不代表办理人；请由 suanquan officer add 登记",
