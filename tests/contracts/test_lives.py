@@ -6,13 +6,12 @@ and what comes back after it.
 
 import asyncio
 import json
-from collections import Counter, defaultdict
+from collections import Counter
 from random import Random
 
 import pytest
 
 from ledger.amount import CNY
-from ledger.entry import EntryKind
 from metering.zones import rfc3339
 from suanquan.clock import shanghai_day
 from suanquan.use_cases.admission import spendable
@@ -24,17 +23,15 @@ from suanquan.use_cases.expiry import close_expired
 from suanquan.use_cases.issue import Order, issue, voucher_object
 from suanquan.use_cases.job_receipts import About
 from suanquan.use_cases.settlement_facts import By
-from suanquan.use_cases.settlement_lines import due_lines
 from suanquan.use_cases.settlement_reading import load_batches
-from suanquan.use_cases.settlements import unsettled
 from suanquan.use_cases.setup import bind_account, register_centre
 from suanquan.use_cases.spend_acts import Capture, Hold, Release
 from suanquan.use_cases.spending import Till
 from suanquan.use_cases.split import SplitOrder, split
 from suanquan.use_cases.standing import change_standing
 from tests.conftest import ALL
+from tests.contracts.conserved import CENTRES, check_every_prefix, check_settled, check_voucher
 from tests.contracts.settling import FANG, QIAN, SUN, ZHAO, Bench, scheme_like
-from tests.contracts.test_caps import Folded
 from tests.contracts.test_claims import FACTS
 from tests.contracts.test_holds import ISSUER, asked, give, shown, state
 from tests.ledger.desk import Desk, audit, codes, gathered, new_ledger
@@ -42,7 +39,6 @@ from tests.ledger.full_ledger import CATALOG, KEYS, NOW_S, RULES, body, send
 from tests.voucher.samples import HOLDER_KEY, PRIVATE
 from voucher.holder import sandbox_uscc
 from voucher.issuance import IssueRequest
-from voucher.settlement import store as settlement_store
 from voucher.settlement.batch import State
 from voucher.store import list_vouchers
 
@@ -52,7 +48,6 @@ BY = ByOfficer("李四", "沪发改〔2026〕9号")
 DAY_NS = 86_400 * 10**9
 JWK = dict(HOLDER_KEY.jwk())
 REIMBURSE = scheme_like(id="cn-sh-reimburse", claim_mode="issue_then_reimburse")
-CENTRES = ("sj01", "sj02")
 PAYEES = (*(f"centre:{centre}" for centre in CENTRES), *(f"uscc:{sandbox_uscc(number)}" for number in (1, 2, 3)))
 SOURCE = "urn:centre:sj01:agent:a"
 MAY_BE_REFUSED = {
@@ -331,88 +326,3 @@ async def test_nothing_is_lost_or_made_in_any_prefix(desk, seed, number):
     await check_settled(life, used)
     report = await audit(desk.path)
     assert report["ok"], report
-
-
-def check_voucher(found, used):
-    """Its parts make the whole, and what it redeemed is what the log says that use and claims took, less what came back."""
-    parts = ("available", "held", "redeemed", "returned", "expired", "split")
-    units = {name: int(found[name].replace(".", "")) for name in (*parts, "issued")}
-    assert all(units[name] >= 0 for name in parts), found
-    assert sum(units[name] for name in parts) == units["issued"], found
-    assert units["redeemed"] == used.get(f"voucher/{found['jti']}", 0), found
-
-
-async def check_settled(life, used):
-    """Each centre: the lines of its batches and what is still due are what vouchers paid there, to the unit."""
-    async with life.desk.database.read() as conn:
-        batches = {
-            one: [batch for batch in await load_batches(conn, SCHEME.id, f"centre:{one}") if batch.is_live]
-            for one in CENTRES
-        }
-        lines = {one.id: await settlement_store.lines_of(conn, one.id) for some in batches.values() for one in some}
-    for centre, found in batches.items():
-        due = await life.desk.journal.transact(lambda tx, centre=centre: unsettled(tx, SCHEME.id, f"centre:{centre}"))
-        refunded = sum(line.units for one in found for line in lines[one.id] if line.kind == "refunded")
-        paid = sum(one.units for one in found)
-        assert paid + due - refunded - await refunds_due(life, found) == used.get(f"centre/{centre}/receivable", 0), (
-            centre
-        )
-        assert sum(line.units for one in found for line in lines[one.id]) == paid + (found[-1].carried if found else 0)
-
-
-async def refunds_due(life, batches):
-    """Refunds behind the last batch: they are due as well, and were not used."""
-    after, centre = (
-        max((one.upto for one in batches), default=-1),
-        batches[0].payee.partition(":")[2] if batches else "sj01",
-    )
-    async with life.desk.database.read() as conn:
-        due = await due_lines(conn, centre, SCHEME.id, after, life.desk.now_ns // 1000 + 1, {})
-    return sum(line.units for line in due.lines if line.kind == "refunded")
-
-
-def check_every_prefix(place):
-    """After each entry: no voucher and no stage of a claim below zero, each voucher has what came in less what went out, and
-    what a programme gave out is what its vouchers have, what broke, what centres are due beyond what users owe them, and what
-    was claimed, is payable, was paid or was recovered. The answer: what use took of each voucher, and at each centre."""
-    came, went, used = defaultdict(int), defaultdict(int), defaultdict(int)
-    seen = set()
-    for entry, accounts in Folded(place):
-        seen.add(EntryKind(entry.kind))
-        names = {account.public_id: name for name, account in accounts.items()}
-        touched = {names[leg.public_id] for leg in entry.legs if leg.layer == 0}
-        spent_at = [name for name in touched if name.endswith("/receivable") or name.startswith("settlement/")]
-        for leg in entry.legs:
-            name = names[leg.public_id]
-            if leg.layer or not name.startswith("voucher/"):
-                continue
-            (went, came)[leg.side][name] += leg.amount
-            units = leg.amount if leg.side == 0 else -leg.amount
-            for whom in (name, *spent_at) if spent_at else ():
-                used[whom] += units
-            assert accounts[name].balance == came[name] - went[name], (entry, name)
-            assert accounts[name].available >= 0, (entry, name)
-            assert accounts[name].debits_held >= 0, (entry, name)
-            assert used[name] >= 0, (entry, name)
-        total = Counter()
-        for name, account in accounts.items():
-            total[_room(name)] += account.balance
-            assert account.balance >= 0 or not name.startswith("settlement/"), (entry, name)
-        given = -total["treasury"] - total["self-pay"]
-        assert given == sum(units for room, units in total.items() if room not in {"treasury", "self-pay", "caps"}), (
-            entry
-        )
-    assert {EntryKind.HOLD, EntryKind.POST} <= seen
-    return used
-
-
-def _room(name):
-    """What an account is to its programme."""
-    if name.startswith("self-pay/"):
-        return "self-pay"
-    if name.startswith(("budget/", "cap/")):
-        return "caps"
-    for part in ("treasury", "budget", "breakage"):
-        if name.startswith("scheme/") and f"/{part}/" in name:
-            return part
-    return name.partition("/")[0]
