@@ -98,6 +98,17 @@ def cap(accounts: Accounts, path: Sequence[str], asset: Asset = CNY) -> int:
     return accounts[open_name(path, asset)].balance + accounts[used_name(path, asset)].balance
 
 
+def change_of_cap(granted: int, open_units: int, asked: int, ceiling: int) -> int:
+    """Units by which a leaf's cap is to change so that `asked` may be spent, if its `ceiling` lets it.
+
+    Leaves are granted what is asked of them and no more: whole caps of many thousand holders would add up to more than the
+    one account that grants them can count (9,200 caps of 10^9 yuan are 2^63 millionths). A ceiling that came down takes
+    back what is beyond it.
+    """
+    room = ceiling - granted
+    return room if room <= 0 else min(room, max(0, asked - open_units))
+
+
 def budget_faults(accounts: Iterable[Account]) -> list[Finding]:
     """Where a tree of budgets does not add up, given every account under `budget/`.
 

@@ -36,13 +36,7 @@ class PublicKey:
     raw: bytes
 
     def __post_init__(self) -> None:
-        x, y = _decode_point(self.raw)
-        if _has_small_order(x, y):
-            raise LedgerError(
-                "key-weak",
-                "公钥是小阶点，任何消息的签名都会通过；请另行生成密钥",
-                "the public key is a point of small order, under which any message verifies; generate another key",
-            )
+        _check_point(self.raw)
 
     @classmethod
     def of(cls, private: Ed25519PrivateKey) -> PublicKey:
@@ -77,8 +71,7 @@ class PublicKey:
     @property
     def thumbprint(self) -> bytes:
         """SHA-256 thumbprint of the JWK (RFC 7638), 32 bytes."""
-        canonical = f'{{"crv":"Ed25519","kty":"OKP","x":"{base64url.encode(self.raw)}"}}'
-        return hashlib.sha256(canonical.encode("ascii")).digest()
+        return _thumbprint(self.raw)
 
     @property
     def kid(self) -> str:
@@ -98,6 +91,12 @@ class PublicKey:
         return True
 
 
+@functools.lru_cache(maxsize=4096)
+def _thumbprint(raw: bytes) -> bytes:
+    canonical = f'{{"crv":"Ed25519","kty":"OKP","x":"{base64url.encode(raw)}"}}'
+    return hashlib.sha256(canonical.encode("ascii")).digest()
+
+
 def _may_verify(jwk: Mapping[str, object]) -> bool:
     operations = jwk.get("key_ops", ["verify"])
     return (
@@ -113,6 +112,15 @@ def _malformed(zh: str, en: str) -> LedgerError:
 
 
 @functools.lru_cache(maxsize=4096)  # holders come again; a square root takes half as long as a signature
+def _check_point(raw: bytes) -> None:
+    if _has_small_order(*_decode_point(raw)):
+        raise LedgerError(
+            "key-weak",
+            "公钥是小阶点，任何消息的签名都会通过；请另行生成密钥",
+            "the public key is a point of small order, under which any message verifies; generate another key",
+        )
+
+
 def _decode_point(raw: bytes) -> tuple[int, int]:
     """Affine (x, y) of an encoded point, refusing every spelling but the canonical one."""
     if len(raw) != 32:

@@ -66,3 +66,17 @@ def _rebuilt(
 
 class LedgerError(DomainError):
     """A ledger call that cannot be done."""
+
+
+def storage_unavailable(fault: BaseException) -> BaseException:
+    """What a caller is told of a fault of the database: the fault is its cause."""
+    if isinstance(fault, LedgerError):
+        return fault
+    error = LedgerError(
+        "storage-unavailable",
+        "数据库暂不可用，本次请求未写入任何内容",
+        "the database is unavailable; nothing of this request was written",
+        kind=Kind.UNAVAILABLE,
+    )
+    error.__cause__ = fault
+    return error

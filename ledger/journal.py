@@ -17,10 +17,11 @@ from ledger import sql, store
 from ledger.changes import Changes, LogHead, changes_of
 from ledger.edge import Edge
 from ledger.entry import Entry, EntryKind, Event
-from ledger.errors import Kind, LedgerError
+from ledger.errors import Kind, LedgerError, storage_unavailable
 from ledger.fresh import FreshIds
+from ledger.outcome import Outcome, RefusedError
 from ledger.state import HoldStatus
-from ledger.transaction import Chain, Outcome, RefusedError, Transaction, Writer
+from ledger.transaction import Chain, Transaction, Writer
 from ledger.tree import hash_leaf
 
 QUEUE_MAX = 4096
@@ -56,7 +57,7 @@ class Database(Protocol):
 class _Job:
     """Queued work: chains of events, looked up together with those of other jobs, or what a caller wants to do himself.
 
-    Work that writes rows of its own gets a savepoint, so that it can be taken back alone.
+    Work that writes rows of its own gets a savepoint, so that it can be taken back alone; work that flies writes none itself.
     """
 
     work: Work[Any] | None
@@ -65,6 +66,7 @@ class _Job:
     all_or_nothing: bool = True
     own_sql: bool = False
     keeps_memo: bool = True
+    flies: bool = False
 
     def record(self, tx: Transaction) -> list[Outcome]:
         return tx.record(self.chains, all_or_nothing=self.all_or_nothing, for_good=True)
@@ -81,6 +83,7 @@ class _Flight:
     changes: Changes
     known: dict[bytes, Entry]
     failed: store.Failures
+    noted: dict[Any, Any]
     task: asyncio.Task[bool] | None = None
 
 
@@ -120,10 +123,13 @@ class Journal(Writer):
             await asyncio.gather(self._task, return_exceptions=True)
             await self._land()
 
-    async def transact(self, work: Work[T], *, own_sql: bool = True, keeps_memo: bool = False) -> T:
+    async def transact(
+        self, work: Work[T], *, own_sql: bool = True, keeps_memo: bool = False, flies: bool = False
+    ) -> T:
         """Run `work` in the writer's next transaction and return its result once that is durable.
 
-        Work that `keeps_memo` promises to change nothing that `Transaction.memo` remembers.
+        Work that `keeps_memo` promises to change nothing that `Transaction.memo` remembers. Work that `flies` reads alone, and
+        gives its rows to `Transaction.write`: it may be done while the group before is on its way, and be done again.
 
         Raises:
             LedgerError: kind UNAVAILABLE when too much is queued, the writer has stopped or the database failed; nothing
@@ -131,7 +137,7 @@ class Journal(Writer):
 
         """
         done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._enqueue(_Job(work, done, own_sql=own_sql, keeps_memo=keeps_memo))
+        self._enqueue(_Job(work, done, own_sql=own_sql and not flies, keeps_memo=keeps_memo, flies=flies))
         return await done
 
     async def submit(self, *events: Event) -> list[Entry]:
@@ -205,20 +211,23 @@ class Journal(Writer):
             not self._stale
             and len(self.state.accounts) <= ACCOUNTS_CACHED_MAX
             and now < self._next_due_ns
-            and all(job.work is None for job in group)
+            and all(job.work is None or job.flies for job in group)
             and not any(event[0] == _ERASE for job in group for chain in job.chains for event in chain)
         )
 
     async def _apply(self, group: list[_Job], now: int) -> _Flight:
         """Look up and apply a group while the one before may still be on its way: what that one recorded is known."""
+        before: dict[Any, Any] = {}
         if self._flight is not None:
             self.known, self.failed_before = dict(self._flight.known), dict(self._flight.failed)
+            before = self._flight.noted
+            self.noted = dict(before)
         async with self._database.peek() as connection:
             await self._look_up(connection, group)
-        tx = Transaction(self, None, now)
-        answers: _Answers = [(job, job.record(tx), None) for job in group]
+            answers: _Answers = [(job, *(await self._perform(job, connection, now))) for job in group]
         known = {entry[2]: entry for entry, _ in self.recorded}
-        flight = _Flight(answers, self._changes(), known, self.failed)
+        noted = {key: value for key, value in self.noted.items() if before.get(key) is not value}
+        flight = _Flight(answers, self._changes(), known, self.failed, noted)
         self.drop_unwritten()
         return flight
 
@@ -268,7 +277,7 @@ class Journal(Writer):
         except Exception as fault:  # noqa: BLE001 -- whatever the database said, callers must hear and caches must go
             self._stale = True
             self.drop_unwritten()
-            answers = [(job, None, _unavailable(fault)) for job in group]
+            answers = [(job, None, storage_unavailable(fault)) for job in group]
         _answer(answers)
 
     async def _check_fences(self, connection: sql.Connection) -> None:
@@ -292,6 +301,7 @@ class Journal(Writer):
         if job.work is None:
             return job.record(tx), None
         mark, recorded, failed = len(self.state.undo), len(self.recorded), len(self.failed)
+        rows, noted = len(self.rows), dict(self.noted) if job.flies else {}
         try:
             async with sql.savepoint(connection) if job.own_sql else contextlib.nullcontext():
                 result = await job.work(tx)
@@ -299,6 +309,8 @@ class Journal(Writer):
             if sql.is_storage_fault(error):
                 raise
             self.take_back(mark, recorded, failed)
+            del self.rows[rows:]
+            self.noted = noted
             if isinstance(error, RefusedError):
                 self.burn(error.event, error.refusal)
             return None, error
@@ -350,6 +362,7 @@ class Journal(Writer):
             state.closed_seq, self.pseudonym_key,
         )  # fmt: skip
         changes = changes_of(recorded, self.failed_rows(), state, full, head)
+        changes.rows.extend(self.rows)
         expiries = (state.holds[seq].expires_ns for seq in changes.holds if state.holds[seq].status is HoldStatus.OPEN)
         self._next_due_ns = min([self._next_due_ns, *(at for at in expiries if at is not None)])
         return changes
@@ -384,16 +397,3 @@ def _chains(job: _Job | None) -> int:
 def _expiry(seq: int) -> Event:
     digest = sha256(b"expire\x00" + seq.to_bytes(8)).digest()
     return Event(EntryKind.EXPIRE, digest[:16], digest, ref_seq=seq)
-
-
-def _unavailable(fault: BaseException) -> BaseException:
-    if isinstance(fault, LedgerError):
-        return fault
-    error = LedgerError(
-        "storage-unavailable",
-        "数据库暂不可用，本次请求未写入任何内容",
-        "the database is unavailable; nothing of this request was written",
-        kind=Kind.UNAVAILABLE,
-    )
-    error.__cause__ = fault
-    return error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from ledger import store
 from ledger.amount import FIRST_NUMBER, INT64_MAX, Asset, asset_scale
@@ -25,8 +25,9 @@ from ledger.entry import (
 )
 from ledger.errors import Kind, LedgerError
 from ledger.fresh import FreshIds, newest_of
+from ledger.outcome import Outcome, RefusedError
 from ledger.refusal import Refusal
-from ledger.sql import Connection
+from ledger.sql import Connection, Rows
 from ledger.state import Account, Hold, State
 
 _new = tuple.__new__
@@ -34,63 +35,6 @@ _new = tuple.__new__
 Chain = Sequence[Event]
 """Events that are recorded together or not at all."""
 WantedAccount = tuple[str, Asset, int | None] | tuple[str, Asset, Limits]
-
-_REFUSALS = {
-    Refusal.INSUFFICIENT: (Kind.INSUFFICIENT, "余额不足", "insufficient balance"),
-    Refusal.OVER_CEILING: (Kind.INSUFFICIENT, "超出上限", "beyond the ceiling of an account"),
-    Refusal.HOLD_UNKNOWN: (Kind.NOT_FOUND, "没有这笔冻结", "no such hold"),
-    Refusal.HOLD_CLOSED: (Kind.CONFLICT, "冻结已结束", "the hold is closed"),
-    Refusal.HOLD_EXPIRED: (Kind.CONFLICT, "冻结已到期", "the hold has expired"),
-    Refusal.HOLD_EXCEEDED: (Kind.INSUFFICIENT, "超出冻结余额", "more than the hold has left"),
-    Refusal.ORIGINAL_UNKNOWN: (Kind.NOT_FOUND, "没有这笔可冲正的分录", "no such entry to take back or erase"),
-    Refusal.REVERSAL_EXCEEDED: (Kind.CONFLICT, "超出原分录尚未冲正的部分", "more than is left of the original"),
-    Refusal.PERIOD_CLOSED: (Kind.CONFLICT, "会计期间已结账", "the period is closed"),
-    Refusal.PERIOD_NOT_OVER: (Kind.CONFLICT, "期间尚未结束，不能结账", "the period is not over"),
-    Refusal.ACCOUNT_CLOSED: (Kind.CONFLICT, "账户已销户", "the account is closed"),
-    Refusal.ACCOUNT_LEGAL_HOLD: (Kind.NOT_ALLOWED, "账户被司法冻结", "the account is under a legal hold"),
-    Refusal.ACCOUNT_FROZEN: (Kind.NOT_ALLOWED, "账户已冻结", "the account is frozen"),
-    Refusal.ACCOUNT_NOT_EMPTY: (Kind.CONFLICT, "账户仍有余额或冻结，不能销户", "the account is not empty"),
-    Refusal.ACCOUNT_UNKNOWN: (Kind.NOT_FOUND, "没有这个账户", "no such account"),
-}
-
-
-class RefusedError(LedgerError):
-    """The state machine refused an event; its id is burnt unless the event itself was at fault."""
-
-    def __init__(self, event: Event, refusal: Refusal) -> None:
-        kind, zh, en = _REFUSALS.get(
-            refusal, (Kind.INVALID, f"账务请求无效（{refusal.value}）", f"refused: {refusal.value}")
-        )
-        super().__init__(refusal.value, zh, en, kind=kind)
-        self.event = event
-        self.refusal = refusal
-
-
-class Outcome(NamedTuple):
-    """What became of one chain.
-
-    `code` is `created`; `exists` (all of it recorded before: `entries` are the original ones); or why nothing of it was
-    recorded: `event-conflict` (the id was used for another request), `event-failed` (the id was refused before and stays
-    refused, `detail` says why), a refusal (see `Refusal`), or `chain-undone` (it was fine, but all-or-nothing failed
-    elsewhere). `at` is the event at fault in the chain.
-    """
-
-    code: str
-    entries: tuple[Entry, ...] = ()
-    at: int = 0
-    detail: str = ""
-    error: LedgerError | None = None
-
-    def entries_or_raise(self) -> list[Entry]:
-        """The entries of a recorded chain.
-
-        Raises:
-            LedgerError: why it was not recorded.
-
-        """
-        if self.error is not None:
-            raise self.error
-        return list(self.entries)
 
 
 class Writer:
@@ -108,6 +52,8 @@ class Writer:
         self.known: dict[bytes, Entry] = {}
         self.failed: store.Failures = {}
         self.failed_before: store.Failures = {}
+        self.rows: list[Rows] = []
+        self.noted: dict[Any, Any] = {}
 
     async def load(self, connection: Connection, events: Sequence[Event], *, fresh: bool = False) -> None:
         """Make known what events name: whether their ids were used, their accounts, holds and originals."""
@@ -116,17 +62,21 @@ class Writer:
         state = self.state
         accounts = state.accounts
         missing = {leg[0] for event in events for leg in event[3] if leg[0] not in accounts and _storable(leg[0])}
-        seqs = {event[5] for event in events if event[5] != NO_SEQ and _storable(event[5])} - state.holds.keys()
+        # `in`, for a difference with the keys would walk every open hold and account there is
+        holds_known, originals_known = state.holds, state.originals
+        seqs = {seq for event in events if (seq := event[5]) != NO_SEQ and _storable(seq) and seq not in holds_known}
         if seqs:
             holds = await store.load_holds(connection, seqs)
             state.holds.update({hold.seq: hold for hold in holds})
             missing.update(number for hold in holds for line in hold.lines for number in (line.debit, line.credit))
             reversals = {event.ref_seq for event in events if event.kind == EntryKind.REVERSE} & seqs
-            originals = await store.load_originals(connection, reversals - state.originals.keys())
+            originals = await store.load_originals(connection, {seq for seq in reversals if seq not in originals_known})
             state.originals.update(originals)
             missing.update(number for original in originals.values() for number, _ in original.moved)
         if missing:
-            for account in await store.load_accounts(connection, missing - accounts.keys()):
+            for account in await store.load_accounts(
+                connection, [number for number in missing if number not in accounts]
+            ):
                 state.add(account)
 
     async def _load_used(self, connection: Connection, ids: Sequence[bytes]) -> None:
@@ -171,6 +121,7 @@ class Writer:
     def drop_unwritten(self) -> None:
         """Forget what was recorded: it is written, or never will be."""
         self.recorded, self.known, self.failed, self.failed_before = [], {}, {}, {}
+        self.rows, self.noted = [], {}
 
 
 class Transaction:
@@ -205,6 +156,15 @@ class Transaction:
     def memo(self) -> dict[str, Any]:
         """What work has read and may use again, until other work or another process writes."""
         return self._writer.memo
+
+    @property
+    def noted(self) -> dict[Any, Any]:
+        """What work has said of rows that it gave to `write` and that may not be on disk yet: a look into tables misses them."""
+        return self._writer.noted
+
+    def write(self, rows: Iterable[Rows]) -> None:
+        """Write rows of the work's own with the entries, at the end of the transaction."""
+        self._writer.rows.extend(rows)
 
     @property
     def genesis(self) -> bytes:

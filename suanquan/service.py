@@ -13,7 +13,8 @@ from ledger import store as ledger_store
 from ledger.entry import Entry, EntryKind, Event
 from ledger.errors import DomainError, Kind
 from ledger.journal import Journal, T, Work
-from ledger.transaction import Chain, Outcome, Transaction
+from ledger.outcome import Outcome
+from ledger.transaction import Chain, Transaction
 from suanquan.catalog import Catalog, load_catalog
 from suanquan.clock import ClockNs, clock_of
 from suanquan.db.database import Database
@@ -54,10 +55,12 @@ class GuardedJournal(Journal):
             await self.guard()
             self.guard = None
 
-    async def transact(self, work: Work[T], *, own_sql: bool = True, keeps_memo: bool = False) -> T:
+    async def transact(
+        self, work: Work[T], *, own_sql: bool = True, keeps_memo: bool = False, flies: bool = False
+    ) -> T:
         """See `Journal.transact`."""
         await self._pass()
-        return await super().transact(work, own_sql=own_sql, keeps_memo=keeps_memo)
+        return await super().transact(work, own_sql=own_sql, keeps_memo=keeps_memo, flies=flies)
 
     async def submit(self, *events: Event) -> list[Entry]:
         """See `Journal.submit`."""

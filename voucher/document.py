@@ -238,12 +238,22 @@ def verify_voucher(
 
     """
     kids, voucher = read_signed(text, keys)
+    check_revoked(voucher, kids, revoked)
+    check_context(voucher, issuer=issuer, audience=audience, now_s=now_s, centre=centre)
+    return voucher
+
+
+def check_revoked(voucher: Voucher, kids: Collection[str], revoked: Mapping[str, int]) -> None:
+    """Refuse a voucher that a key signed (`kids`) at or after the second from which that key is revoked.
+
+    Raises:
+        VoucherError: `voucher-key-revoked`.
+
+    """
     if any(kid in revoked and voucher.issued_at_s >= revoked[kid] for kid in kids):
         raise _refused(
             "voucher-key-revoked", "签发密钥在签发前已吊销", "the signing key was revoked before it was issued"
         )
-    check_context(voucher, issuer=issuer, audience=audience, now_s=now_s, centre=centre)
-    return voucher
 
 
 def check_context(

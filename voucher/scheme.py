@@ -18,6 +18,8 @@ from subsidy.facts import Dictionary
 from subsidy.operators import Condition
 from voucher.days import add_months, day_of
 
+SIGNATURES = ("Ed25519", "SM2-SM3")
+"""Algorithms that a scheme may ask of its vouchers; the second is that of the optional SM2 key."""
 ACTIONS = ("train", "tune", "infer")
 CLAIM_MODES = (
     *("issue_then_offset", "issue_then_reimburse", "free_allocation"),
@@ -223,7 +225,7 @@ class Spending:
     """What may be done with a voucher: how long it lives (`months` from issue, or fixed days), and what becomes of it.
 
     `at_expiry` says whether a hold taken before expiry survives to the end of its job or stops; `interrupted` whether the
-    time of a killed or failed job is charged.
+    time of a killed or failed job is charged. `signatures` are the algorithms by which a voucher must be signed to be spent.
     """
 
     months: int | None
@@ -231,6 +233,7 @@ class Spending:
     multi_use: bool | None
     at_expiry: str | None
     interrupted: str | None
+    signatures: tuple[str, ...] = ()
 
     def charges(self, *, interrupted: bool) -> bool | None:
         """Whether the time of a job is paid for; None where no text says what becomes of a killed or failed one."""

@@ -20,7 +20,7 @@ from voucher.fields import (
     one_of,
     unless,
 )
-from voucher.scheme import ACTIONS, CLAIM_MODES, COST_KINDS, ID, SchemeStatus
+from voucher.scheme import ACTIONS, CLAIM_MODES, COST_KINDS, ID, SIGNATURES, SchemeStatus
 
 UNSET = "unset"
 """Stands where no text fixes a value; only a draft may say so, and `unknown` must name the parameter."""
@@ -89,6 +89,7 @@ SECTIONS: Mapping[str, Mapping[str, Field]] = {
         "at_expiry": one_of("run_to_end", "stop"),
         "interrupted_time": one_of("charged", "not_charged"),
         "priority": integer(0, 999),
+        "signatures": list_of(one_of(*SIGNATURES)),
         "centres": unless("*", list_of(_NAME)),
         "actions": list_of(one_of(*ACTIONS)),
         "accelerators": unless("*", list_of(_MODEL)),

@@ -219,7 +219,7 @@ async def scheme_totals(conn: Connection) -> list[dict[str, Any]]:
             func.count().label("vouchers"),
             func.count(table.holder.distinct()).label("holders"),
             func.sum(table.units - func.coalesce(_FLOW.c.split, 0)).label("issued"),
-            func.sum(table.units - balance.c.credits_posted + balance.c.debits_posted - _UNPAID).label("redeemed"),
+            func.sum(balance.c.debits_posted - (balance.c.credits_posted - table.units) - _UNPAID).label("redeemed"),
             func.sum(balance.c.debits_held).label("held"),
         )
         .join_from(tables.voucher, balance, balance.c.account == table.account)

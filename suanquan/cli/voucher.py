@@ -150,6 +150,30 @@ def verify(
 
 
 @app.command()
+def present(
+    token: Annotated[str, typer.Argument(help="券：JWT、双签 JSON 或 SQ1: 文本 / the voucher's token")],
+    key: Annotated[
+        Path, typer.Option(help="持券人私钥 PEM（0600）/ holder's private key file, as agent keygen makes it")
+    ],
+    nonce: Annotated[str, typer.Option(help="中心取得的 nonce / the nonce that the centre was given")],
+    centre: Annotated[str, typer.Option(help="在哪个中心使用 / centre that will hold it")],
+    amount: Annotated[str, typer.Option(help="冻结数量（十进制）/ decimal amount to be held")],
+    reference: Annotated[str, typer.Option("--ref", help="作业名，或所追加的冻结编号 / job, or the hold to be raised")],
+    url: Annotated[str, typer.Option(help="服务的公开地址 / public address of the service")],
+    unit: Annotated[str, typer.Option(help="CNY 或/or PFLOPS.h")] = "CNY",
+    json: JsonOption = False,
+) -> None:
+    """持券人对一次冻结的证明，两分钟内有效；不联网。The holder's proof for one hold, good for two minutes; no network."""
+    from suanquan.use_cases.present import prove
+
+    proof = prove(token, key, nonce=nonce, centre=centre, amount=amount, unit=unit, reference=reference, url=url)
+    if json:
+        emit(proof, as_json=True)
+    else:
+        typer.echo(proof["proof"])
+
+
+@app.command()
 def qr(
     jti: Annotated[str, typer.Argument(help="券编号 / voucher id")],
     out: Annotated[Path, typer.Option("--out", "-o", help="写入 .svg 或 .png / file to write, .svg or .png")],

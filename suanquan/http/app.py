@@ -28,6 +28,7 @@ from suanquan.http import (
 )
 from suanquan.http.completeness import post_completeness
 from suanquan.http.corrections import post_corrections
+from suanquan.http.direct import Direct, Endpoint
 from suanquan.http.limits import Limits
 from suanquan.http.usage import AgentKeys, post_usage
 from suanquan.portal import page
@@ -46,7 +47,15 @@ ROUTERS = (
     *(claims.reader, claims.person),
     questions.public,
 )
-"""Every route of the API but those that take usage."""
+"""Every route of the API but what centres sign."""
+
+SIGNED: dict[str, Endpoint] = {
+    "/v1/usage": post_usage,
+    "/v1/usage/completeness": post_completeness,
+    "/v1/usage/corrections": post_corrections,
+    **holds.ROUTES,
+}
+"""What the agents of centres post under their signature."""
 
 
 def create_app(service: Service) -> ASGIApp:
@@ -62,12 +71,9 @@ def create_app(service: Service) -> ASGIApp:
     app.state.service = service
     service.subsidies.load()
     app.state.agent_keys = AgentKeys(service)
-    app.add_route("/v1/usage", post_usage, methods=["POST"])
-    app.add_route("/v1/usage/completeness", post_completeness, methods=["POST"])
     app.state.spending = holds.Spending(service)
-    for path, endpoint in holds.ROUTES.items():
+    for path, endpoint in SIGNED.items():
         app.add_route(path, endpoint, methods=["POST"])
-    app.add_route("/v1/usage/corrections", post_corrections, methods=["POST"])
     for router in ROUTERS:
         app.include_router(router)
     app.include_router(page.router, include_in_schema=False)
@@ -81,4 +87,4 @@ def create_app(service: Service) -> ASGIApp:
     app.add_exception_handler(HTTPException, problem.on_http_error)
     app.add_exception_handler(RequestValidationError, problem.on_invalid_request)
     app.add_exception_handler(Exception, problem.on_crash)
-    return Limits(app, problem.refuse)
+    return Limits(Direct(app, app, SIGNED), problem.refuse)

@@ -14,15 +14,14 @@ from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
 
 from ledger.errors import DomainError, Kind
-from metering import signature
 from suanquan.errors import ServiceError
 from suanquan.http.strict_json import json_object
-from suanquan.http.usage import NONCE_KEPT_US, AgentKeys
+from suanquan.http.usage import NONCE_KEPT_US, AgentKeys, signed_by
 from suanquan.service import Service
 from suanquan.use_cases.admission import Gate, Presented
 from suanquan.use_cases.ingest import Request
 from suanquan.use_cases.spend_acts import Act, Capture, Faulty, Release
-from suanquan.use_cases.spending import Till
+from suanquan.use_cases.till import Till
 from voucher import presentation
 from voucher.presentation import Nonces
 from voucher.spending import LIFE_S, LIFE_S_MAX, LIFE_S_MIN
@@ -121,7 +120,7 @@ async def verified_hold(request: HttpRequest, hold: str | None) -> tuple[Request
     spending = _spending(request)
     signed = await _signed(request)
     shown = _shown(await json_object(request))
-    about = presentation.Request("POST", service.settings.url + request.url.path, signed.centre)
+    about = presentation.Request("POST", service.settings.url + request.scope["path"], signed.centre)
     nonces, now_s = await spending.nonces(), service.now_us // 1_000_000
     try:
         act: Act = await spending.gate.admit(shown, service.keys, nonces, about, now_s=now_s, hold=hold)
@@ -149,16 +148,8 @@ async def _signed(request: HttpRequest) -> Request:
     service: Service = request.app.state.service
     keys: AgentKeys = request.app.state.agent_keys
     body = await request.body()
-    digest = sha256(request.url.path.encode() + b"\0" + body).digest()
-    await keys.refresh(request.headers.get("signature-input", ""))
-    signed = signature.verify(
-        "POST",
-        service.settings.url + request.url.path,
-        [(name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers.raw],
-        sha256(body).digest(),
-        now_s=service.now_us // 1_000_000,
-        key_of=keys.key,
-    )
+    digest = sha256(request.scope["path"].encode() + b"\0" + body).digest()
+    signed = await signed_by(request, sha256(body).digest())
     return Request(
         keys.centre(signed.keyid), signed.keyid, signed.nonce, service.now_us + NONCE_KEPT_US,
         request.headers["idempotency-key"], digest,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from hashlib import sha256
 
@@ -24,6 +25,9 @@ NONCE_KEPT_US = 600_000_000
 """Twice the longest life of a signature."""
 
 
+_KEYID = re.compile('keyid="([^"]*)"')
+
+
 class AgentKeys:
     """Registered keys of centre agents, read again every few seconds."""
 
@@ -38,7 +42,8 @@ class AgentKeys:
         Strangers cannot make us read for every request: between two readings lies `KEYS_PAUSE_NS`.
         """
         now = time.monotonic_ns()
-        known = any(f'keyid="{kid}"' in header for kid in self._keys)
+        named = _KEYID.search(header)
+        known = named is not None and named[1] in self._keys
         if now - self._read_at < (KEYS_NS if known else KEYS_PAUSE_NS):
             return
         async with self._service.database.read() as connection:
@@ -56,6 +61,12 @@ class AgentKeys:
         return self._keys[kid][1]
 
 
+def target_uri(request: HttpRequest, base: str) -> str:
+    """The address that a request must have been signed for: ours, with the path and query that were asked."""
+    query = request.scope["query_string"]
+    return base + str(request.scope["path"]) + ("?" + query.decode("latin-1") if query else "")
+
+
 async def signed_by(request: HttpRequest, digest: bytes) -> signature.SignatureInput:
     """Who signed a request with a body of this digest.
 
@@ -67,8 +78,8 @@ async def signed_by(request: HttpRequest, digest: bytes) -> signature.SignatureI
     keys: AgentKeys = request.app.state.agent_keys
     await keys.refresh(request.headers.get("signature-input", ""))
     return signature.verify(
-        "POST",
-        service.settings.url + request.url.path,
+        request.method,
+        target_uri(request, service.settings.url),
         [(name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers.raw],
         digest,
         now_s=service.now_us // 1_000_000,

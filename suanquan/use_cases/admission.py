@@ -8,10 +8,10 @@ from typing import NamedTuple
 from ledger.amount import ASSETS_BY_NUMBER
 from ledger.errors import Kind
 from suanquan.db.database import Database
-from suanquan.use_cases.presented import not_logged, read_presented
+from suanquan.use_cases.presented import require_issued
 from suanquan.use_cases.spend_acts import Counter, Hold, Spendable
 from voucher import delegation
-from voucher.document import Voucher, signed_bytes, verify_voucher
+from voucher.document import Voucher, check_context, check_revoked, read_signed
 from voucher.errors import VoucherError
 from voucher.keys import KeyRegistry
 from voucher.lifecycle import STEPS, Action
@@ -19,8 +19,8 @@ from voucher.presentation import Nonces, Request, check
 from voucher.scheme import Series
 from voucher.store import StoredVoucher
 
-KNOWN_MAX = 50_000
-"""Vouchers remembered: their issue was found in the log, which never changes."""
+KNOWN_MAX = 20_000
+"""Tokens remembered, the oldest forgotten first: about 40 MB."""
 
 
 class Presented(NamedTuple):
@@ -32,18 +32,33 @@ class Presented(NamedTuple):
     delegations: tuple[str, ...] = ()
 
 
+class _Signed(NamedTuple):
+    """Whose signatures a token has, and what it says."""
+
+    kids: tuple[str, ...]
+    voucher: Voucher
+
+
 class _Known(NamedTuple):
+    """A token whose signatures hold and whose issue is in the log: neither can change, standing and time can."""
+
+    voucher: Voucher
+    kids: tuple[str, ...]
     spendable: Spendable
-    signed: tuple[bytes, bytes]
 
 
 class Gate:
-    """Verifies what is presented; what the log says of a voucher's issue is looked up once."""
+    """Verifies what is presented. What can never change of a token is found out once, by its exact text; the rest each time.
+
+    The keys that a token was verified with may be replaced, so what is known goes with the registry that said so.
+    """
 
     def __init__(self, database: Database, series: Mapping[str, Series]) -> None:
         self._database = database
         self._series = series
         self._known: dict[str, _Known] = {}
+        self._registry: KeyRegistry | None = None
+        self._revoked: Mapping[str, int] = {}
 
     async def admit(
         self,
@@ -61,29 +76,44 @@ class Gate:
             VoucherError: of kind PROOF: the voucher or its proof is not good here and now, or the log has no issue of it.
 
         """
-        voucher = verify_voucher(
-            shown.voucher, keys.all_keys(), revoked=keys.revocations(), issuer=keys.issuer, audience=None,
-            now_s=now_s, centre=request.centre,
-        )  # fmt: skip
+        if keys is not self._registry:
+            self._registry, self._revoked, self._known = keys, keys.revocations(), {}
+        known = self._known.get(shown.voucher)
+        kids, voucher = read_signed(shown.voucher, keys.all_keys()) if known is None else (known.kids, known.voucher)
+        check_revoked(voucher, kids, self._revoked)
+        check_context(voucher, issuer=keys.issuer, audience=None, now_s=now_s, centre=request.centre)
         holder_jkt = voucher.holder_jkt
         counters: tuple[Counter, ...] = ()
         if shown.delegations:
             holder_jkt, counters = _delegated(shown, voucher, request.centre, now_s)
         proved = check(shown.proof, shown.voucher, holder_jkt, request, nonces, now_s=now_s)
-        known = self._known.get(voucher.jti)
         if known is None:
-            known = await self._learn(keys, shown.voucher, voucher.jti, now_s)
-        if signed_bytes(shown.voucher) not in known.signed:
-            raise not_logged()
+            known = await self._learn(keys, shown.voucher, _Signed(kids, voucher))
+        _require_signatures(known, keys)
         return Hold(known.spendable, proved, shown.proof, shown.life_s, hold, counters)
 
-    async def _learn(self, keys: KeyRegistry, text: str, jti: str, now_s: int) -> _Known:
+    async def _learn(self, keys: KeyRegistry, text: str, signed: _Signed) -> _Known:
         async with self._database.read() as connection:
-            stored, _ = await read_presented(connection, keys, text, now_s=now_s)
-        if len(self._known) >= KNOWN_MAX:
-            self._known.clear()
-        known = self._known[jti] = _Known(spendable(stored, self._series), (stored.jwt_input, stored.cwt_input))
+            stored = await require_issued(connection, signed.voucher, text)
+        known = _Known(signed.voucher, signed.kids, spendable(stored, self._series))
+        if keys is self._registry:  # it may have been replaced while we read
+            if len(self._known) >= KNOWN_MAX:
+                del self._known[next(iter(self._known))]
+            self._known[text] = known
         return known
+
+
+def _require_signatures(known: _Known, keys: KeyRegistry) -> None:
+    """What a scheme asks of its vouchers: whoever strips a signature has no voucher of that scheme left (T21)."""
+    if known.spendable.signatures:
+        signed_by = {key.algorithm for kid, key in keys.all_keys().items() if kid in known.kids}
+        if missing := [name for name in known.spendable.signatures if name not in signed_by]:
+            raise VoucherError(
+                "voucher-signature-missing",
+                f"该方案要求券有 {missing[0]} 签名，请出示双签形式",
+                f"the scheme requires a signature by {missing[0]}: present the form with two signatures",
+                kind=Kind.PROOF,
+            )
 
 
 def _delegated(shown: Presented, voucher: Voucher, centre: str, now_s: int) -> tuple[str, tuple[Counter, ...]]:
@@ -113,4 +143,5 @@ def spendable(stored: StoredVoucher, series: Mapping[str, Series]) -> Spendable:
         runs_on=spending is not None and spending.at_expiry == "run_to_end",
         multi_use=spending is None or spending.multi_use is not False,
         is_held=scheme is None or Action.HOLD in STEPS.get(scheme.claim_mode, {}),
+        signatures=spending.signatures if spending else (),
     )

@@ -18,6 +18,7 @@ from metering.model import UsageRecord
 from metering.quarantine import DAY_US, SKEW_HELD_US, Cause
 from metering.rating import Tariffs
 from metering.store import Source
+from suanquan.use_cases.hold_usage import names_hold
 from suanquan.use_cases.settle import Change, Counted, unpriced
 from suanquan.use_cases.shares import Terms
 
@@ -77,6 +78,7 @@ def _over(batch: Batch, capacity: Mapping[str, int], tariffs: Tariffs) -> Iterat
 async def set_apart(tx: Transaction, source: Source, batch: Batch, new: Sequence[int], terms: Terms) -> Apart:
     """Find what a batch changes of records that are known already, and its checkpoints."""
     found = Apart()
+    _of_holds(found, batch, new, terms)
     if not batch.running and not await fates.has_states(tx.connection, source.number):
         return found
     running = [(position, leaf, segment.decode(leaf)) for position, leaf in batch.running]
@@ -92,12 +94,25 @@ async def set_apart(tx: Transaction, source: Source, batch: Batch, new: Sequence
     return found
 
 
+def _of_holds(found: Apart, batch: Batch, new: Sequence[int], terms: Terms) -> None:
+    """Records that name a hold are settled one by one: the hold pays, or was paid by hand (see `hold_usage`)."""
+    if not any(batch.voucher):
+        return
+    for index in new:
+        if names_hold(batch.voucher[index]):
+            record = segment.decode(batch.leaf[index])
+            if not unpriced([record], terms):  # else it waits like any record whose card is unknown
+                found.indices.add(index)
+                found.changes.append(Change(record.id, "report", batch.leaf[index], Counted(), record))
+
+
 def _reports(found: Apart, batch: Batch, new: Sequence[int], states: Mapping[str, State], terms: Terms) -> None:
     """A report of an attempt with checkpoints settles it; one that was corrected before it came is kept and counts nothing."""
     for index in new:
         state = states.get(batch.id[index])
         if state is None:
             continue
+        found.changes = [change for change in found.changes if change.id != state.id]
         found.indices.add(index)
         if state.revision:
             continue

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from ledger.amount import Asset
-from ledger.budget import Accounts, cap, grant_legs, open_name, openings, spend_legs, used_name
+from ledger.budget import Accounts, cap, change_of_cap, grant_legs, open_name, openings, spend_legs, used_name
 from ledger.entry import Leg, credit, debit
 from ledger.transaction import Transaction
 from voucher import store
@@ -72,21 +72,30 @@ def _used(path: tuple[str, str, str], asset: Asset) -> list[str]:
 
 
 async def open_caps(
-    tx: Transaction, path: tuple[str, str, str], terms: Terms, issued_units: int = 0, units: int = 0
+    tx: Transaction,
+    path: tuple[str, str, str],
+    terms: Terms,
+    issued_units: int,
+    asked: int,
+    *,
+    is_reserved: bool = False,
 ) -> Caps:
     """The caps of programme, year and holder, opened where they are not, and what makes them follow the scheme.
 
-    `issued_units` is what the holder was given this year: a ledger may have issued it before it knew of caps. `units` are about
-    to be given: where the scheme over-issues, the programme's cap makes room for them.
+    A holder's cap is granted as it is `asked` for, up to what the scheme says; where the scheme over-issues, the programme's
+    makes room for it, unless it `is_reserved` there. `issued_units` is what the holder was given this year: a ledger may have
+    issued it before it knew of caps.
     """
     asset = terms.asset
     known = await tx.accounts([used_name(path, asset)])
     accounts = await tx.open(openings(path, asset))
-    holder = terms.cap_holder_year_units - cap(accounts, path, asset)
-    grants = (*_programme_grants(accounts, path, terms, units), (path, holder))
-    legs = [leg for node, more in grants if more for leg in grant_legs(accounts, node, more, asset)]
-    if issued_units and not known:
-        legs += spend_legs(accounts, path, issued_units, asset)
+    before = issued_units if issued_units and not known else 0
+    left = accounts[open_name(path, asset)].balance
+    holder = change_of_cap(cap(accounts, path, asset), left, asked + before, terms.cap_holder_year_units)
+    grants = (*_programme_grants(accounts, path, terms, 0 if is_reserved else asked), (path, holder))
+    legs = [leg for node, units in grants if units for leg in grant_legs(accounts, node, units, asset)]
+    if before:
+        legs += spend_legs(accounts, path, before, asset)
     return Caps(path, asset, accounts, tuple(legs))
 
 
@@ -122,7 +131,7 @@ async def hand_over(
     The first are those that make the caps follow the scheme, as an entry before.
     """
     asset = terms.asset
-    caps = await open_caps(tx, path, terms)
+    caps = await open_caps(tx, path, terms, 0, units, is_reserved=True)
     leaf = await tx.accounts([open_name(reserved, asset), used_name(reserved, asset)])
     moved = (*_at_leaf(leaf, reserved, -units, asset), *_at_leaf(caps.accounts, path, units, asset))
     return caps.changes, moved

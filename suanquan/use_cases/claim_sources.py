@@ -170,7 +170,7 @@ async def from_budget(tx: Transaction, scheme: Scheme, holder: str, units: int) 
     committed = used.balance if used else 0
     if budget.over_issue:
         year_units = max(year_units, committed + units)
-    caps = await open_caps(tx, path, Terms(CNY, year_units, year_units, 1, year_units), 0)
+    caps = await open_caps(tx, path, Terms(CNY, year_units, year_units, 1, year_units), 0, units)
     names = (f"scheme/{scheme.id}/treasury/{CNY.code}", claims_budget(scheme.id, year))
     accounts = await tx.open([(names[0], CNY, None), (names[1], CNY, 0)])
     legs, short = caps.changes, year_units - committed - accounts[names[1]].available

@@ -184,6 +184,13 @@ async def record(
 
     """
     scheme, now_us = order.scheme, tx.now_ns // 1000
+    if "SM2-SM3" in scheme.spending.signatures and keys.second_key() is None:
+        raise VoucherError(
+            "key-none-active",
+            "该方案要求 SM2 签名，而没有在用的 SM2 密钥；请先 keys rotate --sm2",
+            "the scheme requires a signature by SM2 and no such key is active; run keys rotate --sm2",
+            kind=Kind.UNAVAILABLE,
+        )
     jti = make_jti(now_us, tx.entropy(10)) if ready is None else next(ready.jtis)
     place = ready.places.get(jti) if ready else await take_status_place(tx, address, jti) if address else None
     year = source.year if source else policy_year(now_us)
@@ -309,17 +316,18 @@ def voucher_object(stored: StoredVoucher) -> dict[str, Any]:
     vouchers of their own.
     """
     asset = ASSETS_BY_NUMBER[stored.asset]
-    balance = stored.credits_posted - stored.debits_posted
-    unpaid = stored.returned + stored.expired + stored.split
+    available = stored.credits_posted - stored.debits_posted - stored.debits_held
+    corrected = stored.credits_posted - stored.units  # what corrections of usage gave back
+    unpaid = stored.returned + stored.expired + stored.split + corrected
     return {
         "jti": stored.jti,
         "scheme": stored.scheme,
         "holder": stored.holder,
         "unit": asset.code,
         "issued": format_units(stored.units, asset),
-        "available": format_units(balance - stored.debits_held, asset),
+        "available": format_units(available, asset),
         "held": format_units(stored.debits_held, asset),
-        "redeemed": format_units(stored.units - balance - unpaid, asset),
+        "redeemed": format_units(stored.debits_posted - unpaid, asset),
         "returned": format_units(stored.returned, asset),
         "expired": format_units(stored.expired, asset),
         "split": format_units(stored.split, asset),

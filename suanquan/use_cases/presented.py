@@ -15,48 +15,41 @@ from ledger.entry import EntryKind
 from ledger.errors import Kind
 from ledger.sql import Connection
 from voucher import store
-from voucher.document import Voucher, signed_bytes, verify_voucher
+from voucher.document import Voucher, signed_bytes
 from voucher.errors import VoucherError
-from voucher.keys import KeyRegistry
 from voucher.store import StoredVoucher
 
 
-async def read_presented(
-    conn: Connection, keys: KeyRegistry, text: str, *, now_s: int, centre: str | None = None
-) -> tuple[StoredVoucher, Voucher]:
-    """The voucher of a token (JWT, with two signatures or one, or `SQ1:` text) that was issued here, in time, and logged.
+async def require_issued(conn: Connection, voucher: Voucher, text: str) -> StoredVoucher:
+    """What is stored of a verified token (JWT, with two signatures or one, or `SQ1:` text) that was issued here, and logged.
 
     Raises:
-        VoucherError: of kind PROOF: what `verify_voucher` refuses; `voucher-not-logged`; `voucher-revoked`.
+        VoucherError: of kind PROOF: `voucher-not-logged`, `voucher-revoked`.
 
     """
-    voucher = verify_voucher(
-        text, keys.all_keys(), revoked=keys.revocations(), issuer=keys.issuer, audience=None, now_s=now_s, centre=centre
-    )
     stored = await store.load_voucher(conn, voucher.jti)
     if stored is None or signed_bytes(text) not in (stored.jwt_input, stored.cwt_input):
-        raise not_logged()
+        raise _not_logged()
     await _require_entry(conn, stored)
     if await store.is_revoked(conn, voucher.jti):
         raise VoucherError("voucher-revoked", "该券已撤销", "the voucher is revoked", kind=Kind.PROOF)
-    return stored, voucher
+    return stored
 
 
 async def _require_entry(conn: Connection, stored: StoredVoucher) -> None:
     """The issue entry is in the log, and commits to this voucher as far as its content was not erased since."""
     entry = (await ledger_store.load_entries(conn, [stored.event_id])).get(stored.event_id)
     if entry is None or entry.kind != EntryKind.POST:
-        raise not_logged()
+        raise _not_logged()
     row = await ledger_store.load_entry(conn, entry.seq)
     if row is not None and row.body is not None:
         told = cbor2.loads(row.body)
         issued = {"type": "issue", "jti": stored.jti, "jwt": sha256(stored.jwt_input).digest()}
         if not isinstance(told, dict) or {name: told.get(name) for name in issued} != issued:
-            raise not_logged()
+            raise _not_logged()
 
 
-def not_logged() -> VoucherError:
-    """What is told of a voucher whose issue is not in the log."""
+def _not_logged() -> VoucherError:
     return VoucherError(
         "voucher-not-logged",
         "账本中没有这张券的签发记录",

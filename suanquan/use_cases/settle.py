@@ -27,12 +27,15 @@ from metering.fate_store import Fact, State
 from metering.model import UsageRecord
 from metering.rating import Line, LineKey, Rated, rate
 from metering.store import Source, StoredBatch
+from suanquan.use_cases.hold_usage import Backing, backings_of, give_back, hold_again, keep_part, open_purse
 from suanquan.use_cases.postings import entries_of, open_accounts, purses_of, scheme_in_kind
 from suanquan.use_cases.shares import Terms, parts_of, price_changed, unpaid_ids
 from voucher import store as voucher_store
 from voucher.allocation import Charge, Cover, draw_one
 
 GROWING = ("checkpoint", "report")
+_New = Sequence[tuple[int, "Change", UsageRecord]]
+"""Places of changes, changes, and the records that count after them."""
 
 
 class Said(NamedTuple):
@@ -223,7 +226,7 @@ async def _take_back(writer: _Writer, terms: Terms, changes: Sequence[Change], w
         if before.batch is not None:
             parts = await parts_of(writer.tx, before.batch, before.record, terms)
         events += [writer.dressed(orders.reverse(writer.act(change), seq, legs), change) for seq, legs in parts]
-        due += worth.yuan[at]
+        due += worth.yuan[at] if parts else 0  # what a hold paid by hand posted nothing
     entries = await writer.tx.append(events)
     redeemed, moved = await _redeemed(writer.tx, entries, Side.CREDIT)
     if moved != due:
@@ -238,12 +241,18 @@ async def _post(
     new = [(at, change, change.after) for at, change in enumerate(changes) if change.after is not None]
     purses = await purses_of(writer.tx, terms.centre, {record.account for _, _, record in new}, terms.schemes)
     covers: list[tuple[Change, str, Cover]] = []
+    backings = await _open_backings(writer, terms, new)
     for at, change, record in new:
         yuan, compute = after.yuan[at], after.compute[at]
         if change.grows:
             yuan, compute, change.posted = yuan - before.yuan[at], compute - before.compute[at], change.before.own
-        charge = Charge(record.start_us, yuan, compute, after.models[at], record.voucher)
-        covers.append((change, record.account, draw_one(charge, purses[record.account])))
+        backing, named, purse = backings.get(record.voucher or ""), record.voucher, purses[record.account]
+        if backing is not None:
+            if backing.by_hand:
+                continue
+            named, purse = backing.jti, [backing.purse] if backing.purse else purse
+        charge = Charge(record.start_us, yuan, compute, after.models[at], named)
+        covers.append((change, record.account, draw_one(charge, purse)))
     accounts = await open_accounts(writer.tx, terms.centre, [(account, cover) for _, account, cover in covers])
     owners, events = [], []
     for change, account, cover in covers:
@@ -254,8 +263,32 @@ async def _post(
     entries = await writer.tx.append(events)
     for change, entry in zip(owners, entries, strict=True):
         change.posted += (entry.seq,)
+    await _hold_again(writer, backings, new)
     redeemed, _ = await _redeemed(writer.tx, entries, Side.DEBIT)
     return redeemed
+
+
+async def _open_backings(writer: _Writer, terms: Terms, new: _New) -> dict[str, Backing]:
+    """Holds that records name, given back so that their vouchers can be posted on in this very transaction."""
+    backings = await backings_of(writer.tx, terms.centre, (record.voucher for _, _, record in new))
+    for _, change, record in new:
+        backing = backings.get(record.voucher or "")
+        if backing is None or not backing.open or backing.purse is not None:
+            continue
+        events = [writer.dressed(give_back(writer.act(change), one), change) for one in backing.open]
+        await open_purse(writer.tx, backing, terms.schemes)
+        await writer.tx.append(events)
+    return backings
+
+
+async def _hold_again(writer: _Writer, backings: Mapping[str, Backing], new: _New) -> None:
+    """While a job runs, what its hold has left is held again; a last record gives it back."""
+    last = {record.voucher: (change, record) for _, change, record in new}
+    for name, backing in backings.items():
+        change, record = last[name]
+        if backing.purse is not None and backing.purse.available and not record.final:
+            (entry,) = await writer.tx.append([writer.dressed(hold_again(writer.act(change), backing), change)])
+            await keep_part(writer.tx, backing, entry.seq, backing.purse.available)
 
 
 async def _redeemed(tx: Transaction, entries: Iterable[Entry], side: Side) -> tuple[Counter[str], int]:

@@ -21,6 +21,7 @@ class Spendable(NamedTuple):
     runs_on: bool
     multi_use: bool
     is_held: bool = True
+    signatures: tuple[str, ...] = ()
 
 
 class Counter(NamedTuple):

@@ -1,56 +1,35 @@
-"""Holds, captures and releases that centres ask for: all that wait together share one transaction, each with its own answer.
-
-What a holder signed is verified before; here the ledger decides. A suspended or revoked voucher has a frozen account, so
-the entry itself is refused. A request is answered once: its answer is kept with it, and the same request gets the same one.
-"""
+"""What holds, captures and releases do to the ledger, within a round of the till (see `till`)."""
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, NamedTuple
 
 import cbor2
-import msgspec
 
 from ledger import jws
 from ledger.amount import ASSETS_BY_NUMBER, CNY, Asset, format_units, parse_units
 from ledger.entry import Entry, EntryKind, Event, Leg, credit, debit
-from ledger.errors import DomainError, Kind
-from ledger.journal import Journal
-from ledger.refusal import Refusal
-from ledger.sql import insert_tables
+from ledger.errors import Kind
 from ledger.state import HoldStatus
-from ledger.transaction import RefusedError, Transaction
-from metering.signature import SignatureError
-from metering.store import nonce_rows
+from ledger.transaction import Transaction
 from metering.zones import rfc3339
 from suanquan.use_cases.ingest import Issuer, Request
 from suanquan.use_cases.postings import compute_received, receivable
-from suanquan.use_cases.spend_acts import Act, Capture, Faulty, Hold, Release
-from voucher import hold_store, store
+from suanquan.use_cases.spend_acts import Capture, Hold, Release
+from voucher import store
 from voucher.errors import VoucherError
 from voucher.hold_store import Part, Seen
 from voucher.spending import HOLD_TYPE, Open, Taken, expiry_us, require_open, spread
 
-TOGETHER_MAX = 256
-"""Requests of one transaction."""
 PROOFS = "pop"
 """Key id under which nonces and proofs of holders are remembered, beside the nonces of agents."""
 
 
-@dataclass(slots=True, eq=False)
-class _Job:
-    request: Request
-    act: Act
-    done: asyncio.Future[bytes]
-
-
 @dataclass(slots=True)
-class _Round:
+class Turn:
     """One transaction's worth of requests: what was there before, and what is to be written."""
 
     tx: Transaction
@@ -74,138 +53,16 @@ class _Round:
         return True
 
 
-class Till:
-    """Where centres spend: one at work at a time, and whoever asks meanwhile is served together next."""
-
-    def __init__(self, journal: Journal, issuer: Callable[[], Issuer]) -> None:
-        self._journal = journal
-        self._issuer = issuer
-        self._waiting: list[_Job] = []
-        self._task: asyncio.Task[None] | None = None
-
-    async def ask(self, request: Request, act: Act) -> bytes:
-        """The answer (JSON) to a request whose signature was verified, once it is durable.
-
-        Raises:
-            DomainError: `nonce-replayed`, `idempotency-key-reused`, `pop-replayed`, `hold-unknown`, `hold-exceeded`,
-                `voucher-suspended`, `voucher-revoked`, `insufficient`, and what else the ledger refuses.
-
-        """
-        job = _Job(request, act, asyncio.get_running_loop().create_future())
-        self._waiting.append(job)
-        if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._serve(), name="till")
-        return await job.done
-
-    async def _serve(self) -> None:
-        while self._waiting:
-            jobs, self._waiting = self._waiting[:TOGETHER_MAX], self._waiting[TOGETHER_MAX:]
-            try:
-                issuer = self._issuer()
-                answers = await self._journal.transact(lambda tx: _round(tx, jobs, issuer), keeps_memo=True)  # noqa: B023
-            except Exception as error:  # noqa: BLE001 -- everybody in the round must hear
-                answers = [error] * len(jobs)
-            for job, answer in zip(jobs, answers, strict=True):
-                if job.done.done():
-                    continue
-                if isinstance(answer, bytes):
-                    job.done.set_result(answer)
-                else:
-                    job.done.set_exception(answer)
-
-
-async def _round(tx: Transaction, jobs: list[_Job], issuer: Issuer) -> list[bytes | Exception]:
-    nonces = [nonce for job in jobs for nonce in _nonces(job)]
-    keys = [(job.request.centre, job.request.key) for job in jobs]
-    holds = [job.act.hold for job in jobs if not isinstance(job.act, Faulty) and job.act.hold]
-    turn = _Round(tx, await hold_store.look_up(tx.connection, nonces, keys, holds))
-    answers = [await _answer(turn, job, issuer) for job in jobs]
-    paid = [(scheme, centre, units) for (scheme, centre), units in turn.paid.items()]
-    await insert_tables(
-        tx.connection,
-        [
-            nonce_rows(turn.nonces),
-            hold_store.request_rows(turn.requests),
-            hold_store.part_rows(turn.parts),
-            hold_store.redeemed_rows(paid),
-        ],
-    )
-    return answers
-
-
-def _nonces(job: _Job) -> list[tuple[str, str]]:
-    own = [(job.request.kid, job.request.nonce)]
-    if isinstance(job.act, Hold):
-        own += [(PROOFS, job.act.shown.nonce), (PROOFS, job.act.shown.replay_key.hex())]
-    return own
-
-
-async def _answer(turn: _Round, job: _Job, issuer: Issuer) -> bytes | Exception:
-    request, place = job.request, (job.request.centre, job.request.key)
-    if not turn.use(request.kid, request.nonce, request.nonce_until_us):
-        return SignatureError("nonce-replayed", "该签名请求已被使用", "this signed request was used before")
-    if place in turn.seen.requests:
-        return _again(turn.seen.requests[place], request)
-    try:
-        told = msgspec.json.encode(await _do(turn, request, job.act, issuer))
-    except RefusedError as error:
-        refused = await _told(turn, job.act, error)
-        told = _REFUSED + msgspec.json.encode([refused.code, refused.zh, refused.en, refused.kind.value])
-    except DomainError as error:
-        return error
-    turn.seen.requests[place] = request.body_digest, told
-    turn.requests.append((*place, request.body_digest, turn.now_us, told))
-    return _open(told)
-
-
-_REFUSED = b"!"
-
-
-def _open(told: bytes) -> bytes | DomainError:
-    """An answer as kept: what was done, or what the ledger refused it for, which stays so."""
-    if not told.startswith(_REFUSED):
-        return told
-    code, zh, en, kind = msgspec.json.decode(told[1:])
-    return VoucherError(code, zh, en, kind=Kind(kind))
-
-
-def _again(earlier: tuple[bytes, bytes], request: Request) -> bytes | DomainError:
-    digest, told = earlier
-    if digest != request.body_digest:
-        return VoucherError(
-            "idempotency-key-reused",
-            "该 Idempotency-Key 已用于内容不同的请求",
-            "this Idempotency-Key was used for a different request",
-            kind=Kind.CONFLICT,
-        )
-    return _open(told)
-
-
-async def _told(turn: _Round, act: Act, error: RefusedError) -> DomainError:
-    """A refusal in the words of vouchers."""
-    if error.refusal is Refusal.ACCOUNT_FROZEN and isinstance(act, Hold):
-        if await store.is_revoked(turn.tx.connection, act.voucher.jti):
-            return VoucherError("voucher-revoked", "该券已撤销", "the voucher is revoked", kind=Kind.PROOF)
-        return VoucherError("voucher-suspended", "该券已中止", "the voucher is suspended", kind=Kind.NOT_ALLOWED)
-    return error
-
-
-async def _do(turn: _Round, request: Request, act: Act, issuer: Issuer) -> dict[str, Any]:
-    match act:
-        case Hold():
-            return await _hold(turn, request, act, issuer)
-        case Capture():
-            return await _capture(turn, request, act)
-        case Release():
-            return await _release(turn, request, act)
-        case Faulty():
-            raise act.error
-
-
 # --- hold -------------------------------------------------------------------------------------------------------------
 
 
-async def _hold(turn: _Round, request: Request, act: Hold, issuer: Issuer) -> dict[str, Any]:
+async def reserve(turn: Turn, request: Request, act: Hold, issuer: Issuer) -> dict[str, Any]:
+    """Hold what was signed for, or raise a hold; the answer to it.
+
+    Raises:
+        DomainError: what time, unit, proof or the ledger refuse.
+
+    """
     voucher, shown, tx = act.voucher, act.shown, turn.tx
     _check_terms(turn, act)
     forget_us = shown.forget_at_s * 1_000_000
@@ -247,7 +104,7 @@ async def _hold(turn: _Round, request: Request, act: Hold, issuer: Issuer) -> di
     }
 
 
-def _check_terms(turn: _Round, act: Hold) -> None:
+def _check_terms(turn: Turn, act: Hold) -> None:
     """What only time and unit decide; the ledger sees to balance and standing."""
     voucher = act.voucher
     if not voucher.is_held:
@@ -262,7 +119,7 @@ def _check_terms(turn: _Round, act: Hold) -> None:
         raise VoucherError("amount-not-positive", "数量须大于零", "the amount must be more than zero")
 
 
-def _check_raise(turn: _Round, request: Request, act: Hold) -> None:
+def _check_raise(turn: Turn, request: Request, act: Hold) -> None:
     """A hold is raised by its own centre, from its own voucher, and its holder signed for this hold."""
     parts = _own_parts(turn, request, act.hold or "")
     if parts[0].jti != act.voucher.jti or act.shown.reference != act.hold:
@@ -317,7 +174,7 @@ def _actor(request: Request) -> bytes:
 # --- capture and release ----------------------------------------------------------------------------------------------
 
 
-def _own_parts(turn: _Round, request: Request, hold: str) -> list[Part]:
+def _own_parts(turn: Turn, request: Request, hold: str) -> list[Part]:
     parts = turn.seen.parts.get(hold, [])
     if not parts or parts[0].centre != request.centre:  # another centre's hold is nobody's
         raise VoucherError("hold-unknown", "没有这笔冻结", "no such hold", kind=Kind.NOT_FOUND)
@@ -333,7 +190,7 @@ class _State(NamedTuple):
     drawn: dict[int, list[int]]
 
 
-async def _state(turn: _Round, request: Request, hold: str) -> _State:
+async def _state(turn: Turn, request: Request, hold: str) -> _State:
     parts = _own_parts(turn, request, hold)
     holds = await turn.tx.holds([part.seq for part in parts])
     lines = [(seq, held.lines[0]) for seq, held in holds.items() if held.status is HoldStatus.OPEN]
@@ -344,8 +201,19 @@ async def _state(turn: _Round, request: Request, hold: str) -> _State:
     return _State(parts[0].jti, ASSETS_BY_NUMBER[known.asset], opened, drawn)
 
 
-async def _capture(turn: _Round, request: Request, act: Capture) -> dict[str, Any]:
+async def capture(turn: Turn, request: Request, act: Capture) -> dict[str, Any]:
+    """Debit a part of a hold; the answer to it.
+
+    Raises:
+        DomainError: `hold-unknown`, `hold-closed`, `hold-exceeded`, or what the ledger refuses.
+
+    """
     found = await _state(turn, request, act.hold)
+    if any(not part.proof for part in turn.seen.parts[act.hold]):
+        raise VoucherError(
+            "hold-metered", "这笔冻结由计量结算，不再手工请款", "metering settles this hold; it is not captured by hand",
+            kind=Kind.CONFLICT,
+        )  # fmt: skip
     units = parse_units(act.amount, found.asset)
     if units <= 0:
         raise VoucherError("amount-not-positive", "数量须大于零", "the amount must be more than zero")
@@ -358,7 +226,13 @@ async def _capture(turn: _Round, request: Request, act: Capture) -> dict[str, An
     return _moved(act.hold, found, {"captured": units, "remaining": left}, entries)
 
 
-async def _release(turn: _Round, request: Request, act: Release) -> dict[str, Any]:
+async def release(turn: Turn, request: Request, act: Release) -> dict[str, Any]:
+    """Give back what a hold has left; the answer to it.
+
+    Raises:
+        DomainError: `hold-unknown`, `hold-closed`, or what the ledger refuses.
+
+    """
     found = await _state(turn, request, act.hold)
     opened = require_open(found.parts)
     taken = [Taken(part.seq, 0, final=True) for part in opened]

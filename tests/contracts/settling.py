@@ -14,7 +14,7 @@ from suanquan.use_cases.payees import confirm_payee, hold_payee, set_payee
 from suanquan.use_cases.settlement_facts import By
 from suanquan.use_cases.settlements import Settlements
 from suanquan.use_cases.spend_acts import Capture, Hold
-from suanquan.use_cases.spending import Till
+from suanquan.use_cases.till import Till
 from tests.contracts.test_holds import ISSUER, asked, shown
 from tests.ledger.full_ledger import CATALOG, KEYS, NOW_S, RULES
 from tests.voucher.samples import HOLDER_KEY, PRIVATE

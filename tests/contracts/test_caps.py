@@ -7,9 +7,9 @@ from random import Random
 
 import pytest
 
-from ledger.amount import CNY
+from ledger.amount import CNY, INT64_MAX
 from ledger.apply import apply
-from ledger.budget import budget_faults, cap, open_name, used_name
+from ledger.budget import budget_faults, cap, change_of_cap, open_name, used_name
 from ledger.entry import EntryKind, credit, debit
 from ledger.refusal import Refusal
 from ledger.state import Original, State
@@ -57,11 +57,11 @@ async def accounts_of(desk, path):
 
 
 async def test_a_voucher_takes_of_every_cap(desk):
-    """Programme, year and holder: each has what the scheme says, and uses what was issued; a reversal gives it back."""
+    """Programme and year have what the scheme says, a holder what he was given; each uses what was issued; a reversal gives it back."""
     scheme = scheme_of(100, 60)
     issued = [await ask(desk, key, holder, 30, scheme) for key, holder in (("a", HOLDERS[0]), ("b", HOLDERS[1]))]
     path = (SCHEME, "2026", HOLDERS[0])
-    for depth, capped, used in ((1, 100, 60), (2, 100, 60), (3, 60, 30)):
+    for depth, capped, used in ((1, 100, 60), (2, 100, 60), (3, 30, 30)):
         accounts = await accounts_of(desk, path[:depth])
         assert cap(accounts, path[:depth]) == capped * YUAN
         assert accounts[used_name(path[:depth])].balance == used * YUAN
@@ -73,7 +73,8 @@ async def test_a_voucher_takes_of_every_cap(desk):
 
 async def test_the_ledger_itself_refuses_what_exceeds_a_cap(desk):
     """Whoever posts past the rules of issuing, even at the same moment, cannot use more than a cap has."""
-    await ask(desk, "a", HOLDERS[0], 30, scheme_of(100, 60))
+    voucher = await ask(desk, "a", HOLDERS[0], 30, scheme_of(100, 60))
+    await reverse_event(desk.journal, BY, voucher.event_id.hex())
     path = (SCHEME, "2026", HOLDERS[0])
     found = await accounts_of(desk, path)
     legs = [
@@ -96,11 +97,51 @@ async def test_caps_follow_the_scheme(desk):
     await ask(desk, "c", HOLDERS[0], 50, scheme_of(200, 150))
     await ask(desk, "d", HOLDERS[0], 10, scheme_of(120, 115))
     accounts = await accounts_of(desk, path)
-    assert [cap(accounts, path[:depth]) // YUAN for depth in (1, 2, 3)] == [120, 120, 115]
+    assert [cap(accounts, path[:depth]) // YUAN for depth in (1, 2, 3)] == [120, 120, 110]
     assert codes(await gathered(ask(desk, "e", HOLDERS[0], 1, scheme_of(60, 60)))) == ["issue-refused"]
     await ask(desk, "f", HOLDERS[1], 10, scheme_of(120, 115))
     report = await audit(desk.path)
     assert report["ok"], report
+
+
+async def test_what_was_given_back_is_given_again_before_more_is_granted(desk):
+    """A holder's cap grows by what is asked beyond what he has open, and never over the scheme's."""
+    scheme, path = scheme_of(200, 60), (SCHEME, "2026", HOLDERS[0])
+    first = await ask(desk, "a", HOLDERS[0], 30, scheme)
+    await reverse_event(desk.journal, BY, first.event_id.hex(), "20")
+    for key, yuan, granted in (("b", 15, 30), ("c", 25, 50)):
+        await ask(desk, key, HOLDERS[0], yuan, scheme)
+        assert cap(await accounts_of(desk, path), path) == granted * YUAN
+    assert (await accounts_of(desk, path))[open_name(path)].balance == 0
+
+
+def test_a_hundred_thousand_holders_fit_into_one_account():
+    """Each asks for 3,000 yuan under a cap of 10^9: what is granted stays far below what 64 bits count; whole caps would not."""
+    holders, ceiling, asked = 100_000, 10**9 * YUAN, 3_000 * YUAN
+    assert holders * ceiling > INT64_MAX
+    total = 0
+    for _ in range(holders):
+        granted = change_of_cap(0, 0, asked, ceiling)
+        assert change_of_cap(granted, 0, asked, granted) == 0, "a cap that is used up grants nothing"
+        total += granted
+    assert total == holders * asked < INT64_MAX // 10_000
+
+
+@pytest.mark.parametrize(
+    ("granted", "left", "asked", "ceiling", "change"),
+    [
+        (0, 0, 5, 9, 5),
+        (5, 0, 5, 9, 4),
+        (9, 0, 1, 9, 0),
+        (5, 3, 5, 9, 2),
+        (5, 5, 5, 9, 0),
+        (9, 4, 1, 6, -3),
+        (9, 0, 5, 8, -1),
+    ],
+)
+def test_a_cap_changes_by_what_is_missing(granted, left, asked, ceiling, change):
+    """Never beyond the ceiling, never more than is asked; above the ceiling it comes down, and the ledger refuses what is used."""
+    assert change_of_cap(granted, left, asked, ceiling) == change
 
 
 async def test_pages_of_vouchers_hold_every_voucher_once(desk):

@@ -26,9 +26,9 @@ from suanquan.use_cases.settlement_facts import By
 from suanquan.use_cases.settlement_reading import load_batches
 from suanquan.use_cases.setup import bind_account, register_centre
 from suanquan.use_cases.spend_acts import Capture, Hold, Release
-from suanquan.use_cases.spending import Till
 from suanquan.use_cases.split import SplitOrder, split
 from suanquan.use_cases.standing import change_standing
+from suanquan.use_cases.till import Till
 from tests.conftest import ALL
 from tests.contracts.conserved import CENTRES, check_every_prefix, check_settled, check_voucher
 from tests.contracts.settling import FANG, QIAN, SUN, ZHAO, Bench, scheme_like

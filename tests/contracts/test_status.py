@@ -17,13 +17,13 @@ from ledger.errors import DomainError
 from suanquan.use_cases import books, status_lists
 from suanquan.use_cases.ingest import Issuer
 from suanquan.use_cases.issue import Order, issue, voucher_object
-from suanquan.use_cases.presented import read_presented
+from suanquan.use_cases.presented import require_issued
 from suanquan.use_cases.standing import change_standing
 from suanquan.use_cases.status_lists import StatusCache
 from tests.ledger.desk import Desk, audit, make_ledger
 from tests.voucher.samples import ISSUER, KEY, NOW_S, PRIVATE, SANDBOX
 from voucher import cwt, store
-from voucher.document import cwt_input, jwt_input, read_voucher
+from voucher.document import cwt_input, jwt_input, read_voucher, verify_voucher
 from voucher.holder import sandbox_uscc
 from voucher.issuance import IssueRequest
 from voucher.keys import KeyRegistry
@@ -72,8 +72,17 @@ async def statuses(desk, *, at_s=NOW_S):
 
 
 async def present(desk, text, registry=REGISTRY, **context):
+    voucher = verify_voucher(
+        text,
+        registry.all_keys(),
+        revoked=registry.revocations(),
+        issuer=registry.issuer,
+        audience=None,
+        now_s=NOW_S,
+        **context,
+    )
     async with desk.database.read() as connection:
-        return await read_presented(connection, registry, text, now_s=NOW_S, **context)
+        return await require_issued(connection, voucher, text), voucher
 
 
 async def refused(act):

@@ -29,7 +29,7 @@ from suanquan.use_cases.settlement_facts import By
 from suanquan.use_cases.settlements import Settlements
 from suanquan.use_cases.setup import bind_account, register_centre
 from suanquan.use_cases.spend_acts import Capture, Hold
-from suanquan.use_cases.spending import Till
+from suanquan.use_cases.till import Till
 from tests.back_ends import rows
 from tests.ledger.desk import Desk, codes, gathered, make_ledger
 from tests.ledger.notation import event
