@@ -43,6 +43,8 @@ HTTP_USE_CASES = (
     *("quarantine", "shares"),
     *("advice", "admission_review", "line_disputes", "forecast", "alerts"),
     *("centres", "centre_admission", "notes", "findings", "parties"),
+    *("settlements", "settlement_facts", "settlement_reading", "payees", "evidence"),
+    *("claims", "claim_sources", "claim_reading", "disputes", "job_receipts", "job_parts"),
     *("matter", "procedure_requests", "voucher_matter", "programme_money", "allotment", "issue_approved"),
 )
 PROBLEMS_RISE_IN = [
@@ -73,6 +75,7 @@ PROBLEMS_RISE_IN = [
             "ledger/amount.py",
         )
     ),
+    *(ROOT / "voucher/settlement").glob("*.py"),
     *(
         ROOT / "subsidy" / name
         for name in ("materials.py", "procedure_guards.py", "procedure_inputs.py", "steps.py", "procedure_reader.py")

@@ -33,7 +33,11 @@ class Bucket(enum.Enum):
 
 
 class Action(enum.Enum):
-    """What can be done. `assess` is a claim that government makes from data it has (免申即享)."""
+    """What can be done.
+
+    `assess` is a claim that government makes from data it has (免申即享); a `refund` makes good what corrections took off after
+    payment, a `claw_back` takes back what should not have been paid.
+    """
 
     GRANT = "grant"
     HOLD = "hold"
@@ -47,6 +51,7 @@ class Action(enum.Enum):
     APPROVE = "approve"
     PAY = "pay"
     CLAW_BACK = "claw_back"
+    REFUND = "refund"
     EXPIRE = "expire"
     RECLAIM = "reclaim"
     REVOKE = "revoke"
@@ -102,6 +107,9 @@ _PAID: Steps = {
 }
 
 
+_PAID_FOR_USE: Steps = {**_PAID, Action.REFUND: Step(_B.PAID, _B.REDEEMED, "finance")}
+
+
 def _claimed(by: str, out_of: Bucket, action: Action = Action.CLAIM) -> Steps:
     """A claim on a bucket; what is returned or refused goes back where it came from."""
     return {
@@ -113,7 +121,7 @@ def _claimed(by: str, out_of: Bucket, action: Action = Action.CLAIM) -> Steps:
 
 STEPS: Mapping[str, Steps] = MappingProxyType(
     {
-        "issue_then_offset": {**_GRANTED, **_USED, **_claimed("provider", _B.REDEEMED), **_PAID},
+        "issue_then_offset": {**_GRANTED, **_USED, **_claimed("provider", _B.REDEEMED), **_PAID_FOR_USE},
         "issue_then_reimburse": {**_GRANTED, **_claimed("beneficiary", _B.AVAILABLE), **_PAID},
         "post_use_direct": {**_claimed("beneficiary", _B.BUDGET), **_PAID},
         "auto_enjoy": {**_claimed("office", _B.BUDGET, Action.ASSESS), **_PAID},
@@ -124,6 +132,9 @@ STEPS: Mapping[str, Steps] = MappingProxyType(
 """What each claim mode can do. A new mode is a row here, with its test; nothing else knows them."""
 
 _NEEDS_OPEN = frozenset({Action.HOLD, Action.RECLAIM, Action.EXPIRE, Action.REVOKE})
+
+
+_USED_UP = (Bucket.REDEEMED, Bucket.CLAIMED, Bucket.PAYABLE, Bucket.PAID)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +154,11 @@ class Life:
     def of(self, bucket: Bucket) -> int:
         """Units in a bucket; the budget's are negative: what was taken out of it."""
         return self.units.get(bucket, 0)
+
+    @property
+    def ever_redeemed(self) -> int:
+        """Units that use took and no correction gave back, wherever the claim for them has come to."""
+        return sum(self.of(bucket) for bucket in _USED_UP)
 
     @property
     def given(self) -> int:
@@ -165,16 +181,7 @@ def act(life: Life, action: Action, units: int, *, actor: str) -> tuple[Life, Mo
         )
     _check_actor(life, step, actor)
     _check_phase(life, action)
-    if units <= 0:
-        raise _refused("amount-not-positive", "数量须大于零", "units must be more than zero", Kind.INVALID)
-    if step.source is not Bucket.BUDGET and life.of(step.source) < units:
-        left = life.of(step.source)
-        raise _refused(
-            "not-enough",
-            f"{step.source.value} 只有 {left}，不足 {units}",
-            f"{step.source.value} holds {left}, not {units}",
-            Kind.INSUFFICIENT,
-        )
+    _check_units(life, action, step, units)
     _check_use(life, action)
     target = _target(life, action, step)
     moved = dict(life.units)
@@ -215,9 +222,12 @@ def expire(life: Life) -> tuple[Life, tuple[Movement, ...]]:
 
 
 def conserved(life: Life) -> bool:
-    """Whether all buckets sum to zero and only the budget is below it: true after every step."""
-    others = [units for bucket, units in life.units.items() if bucket is not Bucket.BUDGET]
-    return sum(life.units.values()) == 0 and all(units >= 0 for units in others)
+    """Whether all buckets sum to zero and none but the budget is below it: true after every step.
+
+    What was corrected after it was claimed leaves less than nothing redeemed: that is owed back, and never more than was used.
+    """
+    others = [units for bucket, units in life.units.items() if bucket not in {Bucket.BUDGET, Bucket.REDEEMED}]
+    return sum(life.units.values()) == 0 and all(units >= 0 for units in others) and life.ever_redeemed >= 0
 
 
 def _check_actor(life: Life, step: Step, actor: str) -> None:
@@ -247,6 +257,26 @@ def _check_phase(life: Life, action: Action) -> None:
         raise _refused("phase-forbids", "已结束，不能再给", "it is over; nothing more is granted")
     if action is Action.CAPTURE and life.phase is Phase.EXPIRED and not life.run_to_end:
         raise _refused("phase-forbids", "到期即止，不能再请款", "it stopped at expiry; nothing more is captured")
+
+
+def _check_units(life: Life, action: Action, step: Step, units: int) -> None:
+    """No more than there is. A correction takes off what was ever redeemed: after payment the provider owes it."""
+    if units <= 0:
+        raise _refused("amount-not-positive", "数量须大于零", "units must be more than zero", Kind.INVALID)
+    if step.source is Bucket.BUDGET:
+        return
+    left = life.of(step.source)
+    if action is Action.CORRECT:
+        left = life.ever_redeemed
+    elif action is Action.CLAW_BACK:  # what corrections took off is refunded, not taken back a second time
+        left = min(left, life.ever_redeemed)
+    if left < units:
+        raise _refused(
+            "not-enough",
+            f"{step.source.value} 只有 {left}，不足 {units}",
+            f"{step.source.value} holds {left}, not {units}",
+            Kind.INSUFFICIENT,
+        )
 
 
 def _check_use(life: Life, action: Action) -> None:

@@ -12,6 +12,7 @@ from suanquan.cli.bench import app as bench_app
 from suanquan.cli.books import app as books_app
 from suanquan.cli.centre import app as centre_app
 from suanquan.cli.centre_register import app as centre_register
+from suanquan.cli.claim import claim_app, receipt_app
 from suanquan.cli.custody import app as custody_app
 from suanquan.cli.findings import app as findings_app
 from suanquan.cli.keys import app as keys_app
@@ -24,6 +25,7 @@ from suanquan.cli.output import emit, emit_summary, note
 from suanquan.cli.procedure import application_app, officer_app, round_app
 from suanquan.cli.programme import app as programme_app
 from suanquan.cli.scheme import app as scheme_app
+from suanquan.cli.settlement import payee_app, settlement_app
 from suanquan.cli.subsidy import app as subsidy_app
 from suanquan.cli.usage import app as usage_app
 from suanquan.cli.voucher import app as voucher_app
@@ -55,6 +57,10 @@ app.add_typer(subsidy_app, name="subsidy", help="补贴条款 / subsidy clauses"
 app.add_typer(round_app, name="round", help="申报轮次 / rounds of applications")
 app.add_typer(application_app, name="application", help="申报与办理 / applications and their steps")
 app.add_typer(officer_app, name="officer", help="办理人 / who acts in procedures")
+app.add_typer(claim_app, name="claim", help="兑付申请与目标责任书 / redemption claims and target agreements")
+app.add_typer(receipt_app, name="receipt", help="作业收据与争议 / receipts of jobs, and disputes")
+app.add_typer(settlement_app, name="settlement", help="结算批次 / settlement batches")
+app.add_typer(payee_app, name="payee", help="收款方 / payees")
 app.add_typer(programme_app, name="programme", help="方案的预算与额度 / budgets and allotments of schemes")
 app.add_typer(bench_app, name="bench", help="性能测量 / measurements")
 

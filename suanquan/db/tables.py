@@ -9,6 +9,7 @@ from ledger.tables import BYTES, INT, TEXT, table
 from metering import tables as metering_tables
 from subsidy import tables as subsidy_tables
 from voucher import tables as voucher_tables
+from voucher.settlement import tables as settlement_tables
 
 api_token = table(
     "api_token",
@@ -32,4 +33,5 @@ APPEND_ONLY = (
     *metering_tables.APPEND_ONLY,
     *subsidy_tables.APPEND_ONLY,
     *voucher_tables.APPEND_ONLY,
+    *settlement_tables.APPEND_ONLY,
 )

@@ -130,7 +130,7 @@ async def _read(
 
 
 async def _recorded(
-    service: Service, centre: str, signed: signature.SignatureInput, batch: Batch, message: Message
+    service: Service, centre: str, signed: signature.SignatureInput, batch: Batch | Compact, message: Message
 ) -> Told:
     key = _header(message, stream.KEY)
     until_us = max(service.now_us, message.stored_us) + NONCE_KEPT_US

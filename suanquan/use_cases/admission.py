@@ -14,6 +14,7 @@ from voucher import delegation
 from voucher.document import Voucher, check_context, check_revoked, read_signed
 from voucher.errors import VoucherError
 from voucher.keys import KeyRegistry
+from voucher.lifecycle import STEPS, Action
 from voucher.presentation import Nonces, Request, check
 from voucher.scheme import Series
 from voucher.store import StoredVoucher
@@ -141,5 +142,6 @@ def spendable(stored: StoredVoucher, series: Mapping[str, Series]) -> Spendable:
         stored.until_us,
         runs_on=spending is not None and spending.at_expiry == "run_to_end",
         multi_use=spending is None or spending.multi_use is not False,
+        is_held=scheme is None or Action.HOLD in STEPS.get(scheme.claim_mode, {}),
         signatures=spending.signatures if spending else (),
     )

@@ -20,6 +20,7 @@ from suanquan.use_cases.reopen import reopen
 from voucher import hold_store
 from voucher import store as voucher_store
 from voucher.allocation import Charge, Cover, Purse, allocate
+from voucher.lifecycle import STEPS, Action
 from voucher.scheme import Scheme, Series
 from voucher.store import BoundVoucher
 
@@ -146,7 +147,9 @@ async def _bound(
         for row in await voucher_store.bound_vouchers(tx.connection, centre, missing):
             series = schemes.get(row.scheme)
             scheme = (series.at(row.issued_us) or series.latest) if series else None
-            if scheme is not None and (scheme.centres is None or centre in scheme.centres):
+            if scheme is None or (scheme.centres is not None and centre not in scheme.centres):
+                continue
+            if Action.CAPTURE in STEPS.get(scheme.claim_mode, {}):  # another is redeemed by a claim, not by use
                 memo[row.bound_account].append((row, scheme))
     return [pair for account in accounts for pair in memo[account]]
 

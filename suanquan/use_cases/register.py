@@ -115,6 +115,34 @@ async def claim_all(tx: Transaction, claimant: Claimant, wanted: Sequence[Commit
     return await _write(tx, rows)
 
 
+async def claim_costs(tx: Transaction, subject: str, costs: Sequence[Mapping[str, Any]]) -> list[Event]:
+    """Claim documents (issuer and number) for one subject beside what it has; the event is for the caller to append.
+
+    Raises:
+        SubsidyError: `supported-already`: another subject, or this one before, has used one of them.
+
+    """
+    wanted = [
+        Commitment(
+            register.ClaimKind.COST,
+            register.commit(tx.keyed, register.ClaimKind.COST, cost["issuer"], cost["document"]),
+            f"/costs/{at}",
+        )
+        for at, cost in enumerate(costs)
+    ]
+    holding = register.live(await store.claims_on(tx.connection, {one.digest for one in wanted}))
+    if found := [holding[one.digest] for one in wanted if one.digest in holding] or register.repeated(wanted):
+        by = getattr(found[0], "subject", subject)
+        raise SubsidyError(
+            "supported-already",
+            f"发票已由 {by} 使用，一张发票只能用一次",
+            f"the invoice was used by {by}; an invoice is good for one use",
+            kind=Kind.CONFLICT,
+        )
+    clause = register.clause_commitment(tx.keyed, subject, "", "")
+    return await _write(tx, [Claim(0, one.digest, one.kind.value, subject, clause, 0) for one in wanted])
+
+
 async def release_support(tx: Transaction, subject: str) -> list[Event]:
     """Give back everything that a subject claims; the event that says so is for the caller to append."""
     own = register.live(await store.claims_of(tx.connection, subject))

@@ -10,7 +10,7 @@ from voucher.presentation import Presentation
 
 
 class Spendable(NamedTuple):
-    """What never changes of a voucher that was issued here and logged."""
+    """What never changes of a voucher that was issued here and logged; `is_held` where its claim mode knows holds."""
 
     jti: str
     scheme: str
@@ -20,6 +20,7 @@ class Spendable(NamedTuple):
     until_us: int
     runs_on: bool
     multi_use: bool
+    is_held: bool = True
     signatures: tuple[str, ...] = ()
 
 

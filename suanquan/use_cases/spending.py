@@ -107,6 +107,8 @@ async def reserve(turn: Turn, request: Request, act: Hold, issuer: Issuer) -> di
 def _check_terms(turn: Turn, act: Hold) -> None:
     """What only time and unit decide; the ledger sees to balance and standing."""
     voucher = act.voucher
+    if not voucher.is_held:
+        raise VoucherError("action-not-in-mode", "该券凭发票兑付，不能冻结", "redeemed by a claim, not held")
     if not voucher.from_us <= turn.now_us < voucher.until_us:
         raise VoucherError("voucher-expired", "不在该券的有效期内", "the voucher is not valid now", kind=Kind.PROOF)
     if act.shown.asset != voucher.asset:

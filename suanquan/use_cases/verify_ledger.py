@@ -24,6 +24,7 @@ from suanquan.db import audit
 from suanquan.use_cases import verify_projections as projections
 from suanquan.use_cases.verify_decisions import DecisionsTold, verify_decisions
 from suanquan.use_cases.verify_procedure import ProcedureTold, verify_procedure
+from suanquan.use_cases.verify_settlement import SettlementTold, verify_settlement
 from suanquan.use_cases.verify_usage import UsageTold, note_usage, verify_usage
 from suanquan.use_cases.watch import view_of_projections
 
@@ -54,6 +55,7 @@ class _Pass:
     decisions: DecisionsTold = field(default_factory=DecisionsTold)
     usage: UsageTold = field(default_factory=lambda: UsageTold({}, {}))
     procedure: ProcedureTold = field(default_factory=ProcedureTold)
+    settlement: SettlementTold = field(default_factory=SettlementTold)
     unnamed: set[int] = field(default_factory=set)
     payloads: int = 0
     checkpoints: int = 0
@@ -78,6 +80,7 @@ class _Pass:
             or await projections.check_dated(conn, self.indexes)
             or await projections.check_registers(conn, replay, self.erased, self.payloads)
             or await verify_procedure(conn, self.procedure)
+            or await verify_settlement(conn, self.settlement, named=not self.unnamed)
             or next(filter(None, judge(await view_of_projections(conn)).values()), None)
             or await self._check_budgets()
         )
@@ -155,6 +158,7 @@ class _Pass:
         if row.seq in self.erased:
             self.decisions.silent.add(row.event_id)
             self.procedure.erased.add(row.event_id)
+            self.settlement.erased.add(row.event_id)
             return None if row.body is None else _KEPT.at(where)
         if committed != (ZERO32 if row.body is None else commitment(row.salt, row.body)):
             return _PAYLOAD.at(where)
@@ -163,6 +167,7 @@ class _Pass:
             note_usage(row.body, row.leaf[52:84], self.usage)
             self.decisions.note(row.body, row.event_id)
             self.procedure.note(row.body, row.event_id)
+            self.settlement.note(row.body, row.event_id)
         return None
 
     def _origin(self, row: EntryRow, leaf: bytes) -> Fault | None:

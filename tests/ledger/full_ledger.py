@@ -5,6 +5,7 @@ import json
 from hashlib import sha256
 from pathlib import Path
 
+from ledger.amount import CNY
 from ledger.checkpoint import Checkpoint
 from ledger.entry import EntryKind
 from ledger.store import load_entries
@@ -14,14 +15,21 @@ from suanquan.catalog import load_catalog
 from suanquan.db.place import Place
 from suanquan.home import Home
 from suanquan.office import load_office
+from suanquan.use_cases.admission import spendable
 from suanquan.use_cases.decisions import decide
 from suanquan.use_cases.desk import Amendment, amend, decide_waiting
+from suanquan.use_cases.evidence import Paper, add_paper, certify
 from suanquan.use_cases.ingest import Issuer, Request, Rules, ingest
 from suanquan.use_cases.issue import Order, issue
+from suanquan.use_cases.payees import confirm_payee, set_payee
 from suanquan.use_cases.procedure import Proceedings
 from suanquan.use_cases.quarantine import Decision
 from suanquan.use_cases.quarantine import Place as Waiting
+from suanquan.use_cases.settlement_facts import By
+from suanquan.use_cases.settlements import Settlements
 from suanquan.use_cases.setup import bind_account, register_centre
+from suanquan.use_cases.spend_acts import Capture, Hold
+from suanquan.use_cases.till import Till
 from tests.back_ends import rows
 from tests.ledger.desk import Desk, codes, gathered, make_ledger
 from tests.ledger.notation import event
@@ -39,10 +47,11 @@ from tests.subsidy.procedure_samples import (
     application,
     materials,
 )
-from tests.voucher.samples import ISSUER, KEY, PRIVATE
+from tests.voucher.samples import HOLDER_KEY, ISSUER, KEY, PRIVATE
 from voucher.holder import sandbox_uscc
 from voucher.issuance import IssueRequest
 from voucher.keys import KeyRegistry
+from voucher.presentation import Presentation
 
 CATALOG = load_catalog(ROOT / "config")
 RULES = Rules(CATALOG.tariffs, CATALOG.series, CATALOG.digest)
@@ -138,8 +147,9 @@ async def revise(desk: Desk, name: str) -> None:
 async def fill(path: Place) -> None:
     """Centres, bindings, vouchers of both units, usage of two centres, entries of every kind, a full tile, a checkpoint."""
     desk = Desk(path)
-    desk.now_ns = NOW_S * 10**9
     async with desk:
+        await settle_a_quarter(desk)
+        desk.now_ns = NOW_S * 10**9
         for centre in ("sj01", "sj02"):
             await register_centre(desk.journal, CATALOG, centre, "松江", {"H800": 64})
             await bind_account(desk.journal, centre, "lab-0", sandbox_uscc(1))
@@ -175,6 +185,39 @@ async def fill(path: Place) -> None:
         entries = await desk.journal.transact(lambda tx: load_entries(tx.connection, [erased.event_id]))
         await desk.play(f"erase {entries[erased.event_id].seq}", book)
     sign(path)
+
+
+async def settle_a_quarter(desk: Desk) -> None:
+    """A voucher that was redeemed in the first quarter; in the second a batch was paid and one returned, with their papers."""
+    desk.now_ns = (NOW_S - 100 * 86_400) * 10**9
+    scheme = CATALOG.schemes["cn-sh-songjiang-sandbox"]
+    order = Order(IssueRequest(sandbox_uscc(1), "CNY", "9"), scheme, "early")
+    voucher = await issue(desk.journal, order, KEYS, PRIVATE.sign)
+    known, till = spendable(voucher, CATALOG.series), Till(desk.journal, lambda: Issuer(ISSUER, KEY.kid, PRIVATE.sign))
+    shown = Presentation("p", HOLDER_KEY, "sj01", CNY, 5 * 10**6, "job:1", "nonce", NOW_S)
+    asked = [Request("sj01", "kid", f"early {at}", 2**60, f"early {at}", bytes([at]) * 32) for at in range(2)]
+    hold = json.loads(await till.ask(asked[0], Hold(known, shown, "proof", 3600)))["hold"]
+    await till.ask(asked[1], Capture(hold, "5", final=True))
+    desk.now_ns = (NOW_S - 10 * 86_400) * 10**9
+    office, other, bank = By("甲", "department"), By("乙", "department"), By("丙", "finance")
+    details = {"name": "松江", "uscc": sandbox_uscc(9), "account": "1" * 9, "bank": "工行", "bank_code": "1" * 12}
+    await set_payee(desk.journal, bank, "centre:sj01", details)
+    await confirm_payee(desk.journal, other, "centre:sj01")
+    settlements = Settlements(desk.journal, CATALOG.series)
+    for last in (False, True):
+        batch = (await settlements.prepare(office, scheme.id, "centre:sj01", "2026Q1")).id
+        body = f"票 {batch}".encode()
+        invoice = (batch, sandbox_uscc(7), 10**9)
+        for kind, said in (("invoice", invoice), ("payment_proof", None)):
+            await add_paper(desk.journal, office, batch, Paper(kind, "p", sha256(body).hexdigest(), body, said))
+        await certify(desk.journal, RULES, office, batch)
+        if last:
+            await settlements.approve(other, batch)
+            await settlements.pay(bank, batch, "2026-05-20", "R")
+            await settlements.demand(office, batch, "3", "复核", corrections=False)
+            await settlements.recover(bank, batch, "2", "R")
+        else:
+            await settlements.return_(office, batch, "重列")
 
 
 async def hold_a_round(desk: Desk) -> None:

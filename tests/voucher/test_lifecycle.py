@@ -124,14 +124,17 @@ def test_holds_captures_and_releases_are_entries_of_their_kind():
     ("mode", "lacks"),
     [
         ("issue_then_offset", {A.ASSESS}),
-        ("issue_then_reimburse", {A.ASSESS, A.HOLD, A.CAPTURE, A.RELEASE, A.CORRECT}),
+        ("issue_then_reimburse", {A.REFUND, A.ASSESS, A.HOLD, A.CAPTURE, A.RELEASE, A.CORRECT}),
         (
             "post_use_direct",
-            {A.ASSESS, A.GRANT, A.HOLD, A.CAPTURE, A.RELEASE, A.CORRECT, A.EXPIRE, A.RECLAIM, A.REVOKE},
+            {A.REFUND, A.ASSESS, A.GRANT, A.HOLD, A.CAPTURE, A.RELEASE, A.CORRECT, A.EXPIRE, A.RECLAIM, A.REVOKE},
         ),
-        ("auto_enjoy", {A.CLAIM, A.GRANT, A.HOLD, A.CAPTURE, A.RELEASE, A.CORRECT, A.EXPIRE, A.RECLAIM, A.REVOKE}),
-        ("target_responsibility", {A.ASSESS, A.HOLD, A.CAPTURE, A.RELEASE, A.CORRECT}),
-        ("free_allocation", {A.CLAIM, A.ASSESS, A.RETURN, A.REFUSE, A.APPROVE, A.PAY, A.CLAW_BACK}),
+        (
+            "auto_enjoy",
+            {A.REFUND, A.CLAIM, A.GRANT, A.HOLD, A.CAPTURE, A.RELEASE, A.CORRECT, A.EXPIRE, A.RECLAIM, A.REVOKE},
+        ),
+        ("target_responsibility", {A.REFUND, A.ASSESS, A.HOLD, A.CAPTURE, A.RELEASE, A.CORRECT}),
+        ("free_allocation", {A.REFUND, A.CLAIM, A.ASSESS, A.RETURN, A.REFUSE, A.APPROVE, A.PAY, A.CLAW_BACK}),
     ],
 )
 def test_a_mode_has_its_steps_and_no_others(mode, lacks):
@@ -174,6 +177,23 @@ def test_what_was_held_before_a_suspension_goes_its_way():
     assert suspended.of(B.PAID) == 50
     resumed, _ = act(turn(suspended, Phase.OPEN), A.HOLD, 50, actor="provider")
     assert resumed.of(B.HELD) == 50
+
+
+def test_what_is_corrected_after_payment_is_owed_back():
+    """100 paid, 30 corrected: the provider owes 30, which it refunds once; what is clawed back is never more than was left."""
+    steps = [
+        ("office", A.GRANT, 100),
+        ("provider", A.HOLD, 100),
+        ("provider", A.CAPTURE, 100),
+        ("provider", A.CLAIM, 100),
+    ]
+    paid = after("issue_then_offset", *steps, ("office", A.APPROVE, 100), ("finance", A.PAY, 100))
+    owing, _ = act(paid, A.CORRECT, 30, actor="provider")
+    assert (owing.of(B.REDEEMED), owing.of(B.AVAILABLE), conserved(owing)) == (-30, 30, True)
+    assert code_of(owing, A.CORRECT, 71, "provider") == "not-enough"
+    assert code_of(owing, A.CLAW_BACK, 71, "finance") == "not-enough"
+    refunded, _ = act(owing, A.REFUND, 30, actor="finance")
+    assert (refunded.of(B.REDEEMED), refunded.of(B.PAID), conserved(refunded)) == (0, 70, True)
 
 
 def test_expiry_lets_a_job_run_to_its_end_or_stops_it():
