@@ -8,6 +8,8 @@ from hashlib import sha256
 from sqlalchemy import insert, select, update
 
 from ledger.sql import Connection
+from suanquan.access.policy import BENEFICIARY, Role
+from suanquan.access.principal import Principal
 from suanquan.db.tables import api_token
 
 PREFIX = "sqt_"
@@ -21,19 +23,19 @@ async def create_token(conn: Connection, role: str, label: str, now_us: int) -> 
     return token
 
 
-async def role_of(conn: Connection, token: str) -> str | None:
-    """Role of a token in force. A look-up by digest takes the same time whether the token is close to a real one or not."""
-    found = await identity_of(conn, token)
-    return None if found is None else found[0]
+async def principal_of(conn: Connection, token: str) -> Principal | None:
+    """Who a token in force stands for; an applicant is its own tenant.
 
-
-async def identity_of(conn: Connection, token: str) -> tuple[str, str] | None:
-    """Role and label of a token in force: in a procedure, the role in which somebody acts and who it is."""
+    A look-up by digest takes the same time whether the token is close to a real one or not.
+    """
     digest = sha256(token.encode()).digest()
     columns = api_token.c.role, api_token.c.label
     query = select(*columns).where(api_token.c.digest == digest, api_token.c.revoked_us.is_(None))
     row = (await conn.execute(query)).one_or_none()
-    return None if row is None else (row.role, row.label)
+    role = None if row is None else Role.parse(row.role)
+    if row is None or role is None:
+        return None
+    return Principal(row.label, role, row.label if role in BENEFICIARY else "")
 
 
 async def roles_of(conn: Connection, label: str) -> set[str]:

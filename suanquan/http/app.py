@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib import resources
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
@@ -14,6 +14,7 @@ from starlette.types import ASGIApp
 import suanquan
 from ledger.errors import DomainError
 from suanquan.http import decisions, holds, log, problem, questions, routes, status, subsidies
+from suanquan.http.auth import close_unentered, enter, refuse_unentered
 from suanquan.http.completeness import post_completeness
 from suanquan.http.corrections import post_corrections
 from suanquan.http.limits import Limits
@@ -41,6 +42,7 @@ def create_app(service: Service) -> ASGIApp:
         version=suanquan.__version__,
         description=_DESCRIPTION,
         docs_url=None,
+        dependencies=[Depends(refuse_unentered)],
         redoc_url=None,
         responses={"4XX": {"description": "RFC 9457 problem", "content": {problem.TYPE: {}}}},
     )
@@ -56,11 +58,13 @@ def create_app(service: Service) -> ASGIApp:
     for router in ROUTERS:
         app.include_router(router)
     app.include_router(page.router, include_in_schema=False)
+    enter(app, "/openapi.json", "service.look")
     app.state.routes = [
         *(route for route in app.routes if isinstance(route, Route)),
         *(route for router in ROUTERS for route in router.routes),
         *page.router.routes,
     ]
+    close_unentered(app.state.routes)
     app.mount("/static", StaticFiles(directory=str(resources.files("suanquan.portal") / "static")))
     app.add_exception_handler(DomainError, problem.on_domain_error)
     app.add_exception_handler(HTTPException, problem.on_http_error)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import datetime as dt
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Header, Query
+from fastapi import APIRouter, Header, Query
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from suanquan.errors import ServiceError
-from suanquan.http.auth import require_officer
+from suanquan.http.auth import may
 from suanquan.http.routes import Opened
 from suanquan.use_cases import decisions as deciding
 from suanquan.use_cases.check_decision import LETTER_TEXT_MAX, Trusted, confirm, verify_statement
@@ -19,7 +19,7 @@ from subsidy import store
 from subsidy.ruling import TEXT_MAX, YUAN, Ruling, Verdict, fen_of
 
 public = APIRouter(tags=["decisions"])
-officer = APIRouter(dependencies=[Depends(require_officer)], tags=["decisions"])
+officer = APIRouter(tags=["decisions"])
 
 DecisionId = Annotated[str, Field(pattern="^SQD-[0-9]{8}-[0-9A-HJKMNP-TV-Z]{12}$")]
 Name = Annotated[str, Field(min_length=1, max_length=deciding.NAME_MAX)]
@@ -52,7 +52,7 @@ class DecisionOrder(BaseModel):
         return deciding.Order(application, ruling, self.officer, key, self.corrects)
 
 
-@public.get("/v1/decisions/{decision_id}")
+@public.get("/v1/decisions/{decision_id}", dependencies=[may("decision.confirm")])
 async def get_decision(
     decision_id: DecisionId,
     service: Opened,
@@ -77,7 +77,7 @@ async def get_decision(
     return found | {"letter": None if token is None else "genuine"}
 
 
-@officer.post("/v1/decisions", status_code=201)
+@officer.post("/v1/decisions", status_code=201, dependencies=[may("decision.make")])
 async def post_decision(
     order: DecisionOrder,
     service: Opened,
@@ -91,7 +91,7 @@ async def post_decision(
         return await deciding.public_object(connection, made)
 
 
-@officer.get("/v1/decisions")
+@officer.get("/v1/decisions", dependencies=[may("decision.list")])
 async def get_decisions(
     service: Opened,
     applicant: Annotated[str, Query(max_length=18)] = "",
@@ -107,14 +107,14 @@ async def get_decisions(
     }
 
 
-@officer.get("/v1/decisions/{decision_id}/file")
+@officer.get("/v1/decisions/{decision_id}/file", dependencies=[may("decision.read")])
 async def get_decision_file(decision_id: DecisionId, service: Opened) -> dict[str, Any]:
     """The decision file: record, facts, signed statement and documents, to be replayed offline."""
     async with service.database.read() as connection:
         return await deciding.decision_file(connection, await deciding.load(connection, decision_id))
 
 
-@officer.get("/v1/decisions/{decision_id}/letter", response_class=Response)
+@officer.get("/v1/decisions/{decision_id}/letter", response_class=Response, dependencies=[may("decision.read")])
 async def get_decision_letter(decision_id: DecisionId, service: Opened) -> Response:
     """The decision letter, as PDF."""
     async with service.database.read() as connection:

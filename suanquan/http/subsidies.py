@@ -8,34 +8,33 @@ from fastapi import APIRouter, Depends, Header, Query
 from pydantic import Field
 
 from ledger.errors import Kind
+from suanquan.access.principal import Principal
 from suanquan.errors import ServiceError
-from suanquan.http.auth import require_identity
+from suanquan.http.auth import Caller, may
 from suanquan.http.routes import Opened
 from suanquan.http.strict_json import json_object
 from suanquan.service import Service
 from suanquan.use_cases import applications as reading
 from suanquan.use_cases import procedure_views as views
 from suanquan.use_cases.officers import actor_of
-from subsidy.procedure import Role
 
 public = APIRouter(tags=["subsidies"])
-person = APIRouter(dependencies=[Depends(require_identity)], tags=["subsidies"])
+person = APIRouter(tags=["subsidies"])
 
-Identity = Annotated[tuple[str, str], Depends(require_identity)]
 Body = Annotated[dict[str, Any], Depends(json_object)]
 Key = Annotated[str | None, Header(alias="Idempotency-Key", min_length=1, max_length=255)]
 Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{1,64}$")]
 _BODY = {"requestBody": {"required": True, "content": {"application/json": {"schema": {"type": "object"}}}}}
 
 
-@public.get("/v1/subsidies/procedures")
+@public.get("/v1/subsidies/procedures", dependencies=[may("procedure.read")])
 async def get_procedures(service: Opened) -> list[dict[str, Any]]:
     """Procedures as they are on file: materials, states and steps, each with its clause."""
     office = service.proceedings.office
     return [views.procedure_object(office, procedure) for procedure in office.procedures.values()]
 
 
-@public.get("/v1/subsidies/rounds")
+@public.get("/v1/subsidies/rounds", dependencies=[may("procedure.read")])
 async def get_rounds(service: Opened) -> list[dict[str, Any]]:
     """Calls for applications, oldest first."""
     office = service.proceedings.office
@@ -43,7 +42,7 @@ async def get_rounds(service: Opened) -> list[dict[str, Any]]:
         return [views.round_object(office, found) for found in await reading.load_rounds(conn, office)]
 
 
-@public.get("/v1/subsidies/notices")
+@public.get("/v1/subsidies/notices", dependencies=[may("notice.read")])
 async def get_notices(service: Opened) -> list[dict[str, Any]]:
     """What is in public notice today."""
     proceedings = service.proceedings
@@ -51,38 +50,41 @@ async def get_notices(service: Opened) -> list[dict[str, Any]]:
         return await views.public_notices(conn, proceedings.office, proceedings.today)
 
 
-@person.post("/v1/subsidies/rounds", status_code=201, openapi_extra=_BODY)
-async def post_round(service: Opened, body: Body, caller: Identity, idempotency_key: Key = None) -> dict[str, Any]:
+@person.post("/v1/subsidies/rounds", status_code=201, openapi_extra=_BODY, dependencies=[may("round.call")])
+async def post_round(service: Opened, body: Body, caller: Caller, idempotency_key: Key = None) -> dict[str, Any]:
     """Call for applications: `procedure`, `title`, `budgets` (clause: yuan), `opens`, `closes` and, for a further round, `decision`."""
     proceedings = service.proceedings
-    round_ = await proceedings.call(actor_of(*caller), body, idempotency_key)
+    round_ = await proceedings.call(actor_of(caller), body, idempotency_key)
     async with service.database.read() as conn:
         return views.round_object(proceedings.office, await reading.load_round(conn, proceedings.office, round_))
 
 
-@person.post("/v1/subsidies/rounds/{round_}/budgets", openapi_extra=_BODY)
+@person.post("/v1/subsidies/rounds/{round_}/budgets", openapi_extra=_BODY, dependencies=[may("round.call")])
 async def post_budgets(
-    round_: Id, service: Opened, body: Body, caller: Identity, idempotency_key: Key = None
+    round_: Id, service: Opened, body: Body, caller: Caller, idempotency_key: Key = None
 ) -> dict[str, Any]:
     """Add to the budgets of a round: `budgets` (clause: yuan) and `basis`."""
     proceedings = service.proceedings
-    await proceedings.fund(actor_of(*caller), round_, body, idempotency_key)
+    await proceedings.fund(actor_of(caller), round_, body, idempotency_key)
     async with service.database.read() as conn:
         return views.round_object(proceedings.office, await reading.load_round(conn, proceedings.office, round_))
 
 
-@person.post("/v1/subsidies/applications", status_code=201, openapi_extra=_BODY)
-async def post_application(
-    service: Opened, body: Body, caller: Identity, idempotency_key: Key = None
-) -> dict[str, Any]:
+@person.post(
+    "/v1/subsidies/applications",
+    status_code=201,
+    openapi_extra=_BODY,
+    dependencies=[may("application.act", scoped=True)],
+)
+async def post_application(service: Opened, body: Body, caller: Caller, idempotency_key: Key = None) -> dict[str, Any]:
     """Submit an application; the same content again is the same application."""
-    application = await service.proceedings.submit(actor_of(*caller), body, idempotency_key)
+    application = await service.proceedings.submit(actor_of(caller), body, idempotency_key)
     return await _shown(service, application)
 
 
-@person.get("/v1/subsidies/applications")
+@person.get("/v1/subsidies/applications", dependencies=[may("application.read", scoped=True)])
 async def get_applications(
-    service: Opened, caller: Identity, round_: Annotated[str, Query(alias="round", max_length=64)]
+    service: Opened, caller: Caller, round_: Annotated[str, Query(alias="round", max_length=64)]
 ) -> list[dict[str, Any]]:
     """Applications of a round; an applicant sees its own."""
     office = service.proceedings.office
@@ -91,23 +93,27 @@ async def get_applications(
     return [views.application_line(office, one) for one in found if _may_see(caller, one)]
 
 
-@person.get("/v1/subsidies/applications/{application}")
-async def get_application(application: Id, service: Opened, caller: Identity) -> dict[str, Any]:
+@person.get("/v1/subsidies/applications/{application}", dependencies=[may("application.read", scoped=True)])
+async def get_application(application: Id, service: Opened, caller: Caller) -> dict[str, Any]:
     """Where an application stands, what the rules say of it, what is lacking, what may follow and what was done."""
     return await _shown(service, application, caller)
 
 
-@person.post("/v1/subsidies/applications/{application}/steps/{step}", openapi_extra=_BODY)
+@person.post(
+    "/v1/subsidies/applications/{application}/steps/{step}",
+    openapi_extra=_BODY,
+    dependencies=[may("application.act", scoped=True)],
+)
 async def post_step(
-    application: Id, step: Annotated[str, Field(pattern=r"^[a-z_]{1,60}$")], service: Opened, body: Body, caller: Identity,
+    application: Id, step: Annotated[str, Field(pattern=r"^[a-z_]{1,60}$")], service: Opened, body: Body, caller: Caller,
     idempotency_key: Key = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Take a step; the body holds what it takes."""
-    await service.proceedings.take(actor_of(*caller), application, step, body, idempotency_key)
+    await service.proceedings.take(actor_of(caller), application, step, body, idempotency_key)
     return await _shown(service, application)
 
 
-async def _shown(service: Service, application: str, caller: tuple[str, str] | None = None) -> dict[str, Any]:
+async def _shown(service: Service, application: str, caller: Principal | None = None) -> dict[str, Any]:
     proceedings = service.proceedings
     async with service.database.read() as conn:
         found = await reading.load_application(conn, proceedings.office, application)
@@ -121,6 +127,5 @@ async def _shown(service: Service, application: str, caller: tuple[str, str] | N
         return views.application_object(proceedings.office, found, await proceedings.setting(conn, found))
 
 
-def _may_see(caller: tuple[str, str], found: reading.Application) -> bool:
-    role, name = caller
-    return role != Role.APPLICANT.value or name == found.case.applicant
+def _may_see(caller: Principal, found: reading.Application) -> bool:
+    return caller.may("application.read", holder=found.case.applicant)

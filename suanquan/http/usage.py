@@ -13,6 +13,7 @@ from ledger.ed25519 import PublicKey
 from metering import signature
 from metering.store import load_agent_keys
 from suanquan.errors import ServiceError
+from suanquan.http.auth import by_agents
 from suanquan.service import Service
 from suanquan.use_cases.ingest import Request, ingest
 
@@ -76,6 +77,7 @@ async def signed_by(request: HttpRequest, digest: bytes) -> signature.SignatureI
     )
 
 
+@by_agents("usage.report")
 async def post_usage(request: HttpRequest) -> Response:
     """Accept one signed batch; the answer is a promise, given after the durable commit."""
     service: Service = request.app.state.service

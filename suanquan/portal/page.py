@@ -17,9 +17,10 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from ledger.amount import ASSETS_BY_NUMBER
 from ledger.errors import DomainError, Kind
+from suanquan.access.policy import Reach
 from suanquan.catalog import Catalog
-from suanquan.db.tokens import role_of
-from suanquan.http.auth import COOKIE, OUTSIDERS, role
+from suanquan.db.tokens import principal_of
+from suanquan.http.auth import COOKIE, may, principal
 from suanquan.portal import figures
 from suanquan.portal.text import TEXTS
 from suanquan.service import Service
@@ -70,25 +71,25 @@ _pages.filters.update(
 )
 
 
-@router.get("/")
+@router.get("/", dependencies=[may("figures.read")])
 async def get_home(request: Request) -> Response:
     """Public figures; with a token, single vouchers, too."""
     return await _or_failure(request, _home(request))
 
 
-@router.get("/notices")
+@router.get("/notices", dependencies=[may("notice.read")])
 async def get_notices(request: Request) -> Response:
     """Calls for applications, what is in public notice today, and the process with its clauses."""
     return await _or_failure(request, _notices(request))
 
 
-@router.post("/login")
+@router.post("/login", dependencies=[may("service.look")])
 async def post_login(request: Request) -> Response:
     """Keep a token in a cookie that no script reads and no other site sends."""
     return await _or_failure(request, _login(request))
 
 
-@router.post("/logout")
+@router.post("/logout", dependencies=[may("service.look")])
 async def post_logout(request: Request) -> Response:
     """Forget the token."""
     if not _from_here(request):
@@ -98,7 +99,7 @@ async def post_logout(request: Request) -> Response:
     return response
 
 
-@router.get("/docs")
+@router.get("/docs", dependencies=[may("service.look")])
 async def get_docs(request: Request) -> Response:
     """Describe the API by the vendored page."""
     return _render(request, "docs.html", headers={"Content-Security-Policy": DOCS_POLICY})
@@ -134,11 +135,12 @@ async def _or_failure(request: Request, answer: Awaitable[Response]) -> Response
 async def _home(request: Request, problem: str = "", status: int = 200) -> Response:
     service = _service(request)
     with _reading():
-        found = await role(request)
+        who = await principal(request)
+        found = who.reach("voucher.list") is Reach.EVERYTHING
         async with service.database.read() as connection:
             read = await overview(connection, service.catalog)
             vouchers = await voucher_store.newest_vouchers(connection, VOUCHERS_MAX) if found else []
-    revoked = found is None and COOKIE in request.cookies and not problem
+    revoked = who.is_public and COOKIE in request.cookies and not problem
     response = _render(
         request,
         "page.html",
@@ -177,8 +179,8 @@ async def _login(request: Request) -> Response:
     token = str((await request.form(max_files=0, max_fields=8)).get("token", "")).strip()
     with _reading():
         async with service.database.read() as connection:
-            known = await role_of(connection, token)
-    if known is None or known in OUTSIDERS:
+            known = await principal_of(connection, token)
+    if known is None or known.reach("voucher.list") is not Reach.EVERYTHING:
         return await _home(request, "token_unknown" if token else "token_missing", 401)
     response = RedirectResponse(f"/{_query(request)}#list", 303)
     secure = service.settings.url.startswith("https:")

@@ -13,6 +13,8 @@ from ledger.journal import Journal
 from ledger.sql import Connection
 from ledger.transaction import Transaction
 from metering.zones import rfc3339
+from suanquan.access.policy import BENEFICIARY
+from suanquan.access.principal import Principal
 from suanquan.clock import ClockNs
 from suanquan.db import tokens
 from suanquan.errors import ServiceError
@@ -99,21 +101,23 @@ async def actor_for(conn: Connection, person: str, wanted: Collection[Role] = ()
     return Actor(person, (fitting or roles)[0])
 
 
-def actor_of(role: str, person: str) -> Actor:
-    """Who a token stands for in a procedure.
+def actor_of(who: Principal) -> Actor:
+    """Who somebody is in a procedure: the beneficiary itself is the applicant, whoever of it acts.
 
     Raises:
-        SubsidyError: `role-not-allowed` for tokens that stand for nobody in particular.
+        SubsidyError: `role-not-allowed` for roles that stand for nobody in particular.
 
     """
-    if role not in {one.value for one in Role}:
+    if who.role in BENEFICIARY:
+        return Actor(who.tenant, Role.APPLICANT)
+    if who.role.value not in {one.value for one in Role}:
         raise SubsidyError(
             "role-not-allowed",
-            f"令牌“{role}”不代表办理人；请由 suanquan officer add 登记",
-            f"a token of {role!r} stands for nobody in a procedure; register persons with suanquan officer add",
+            f"“{who.role.value}”不代表办理人；请由 suanquan officer add 登记",
+            f"{who.role.value!r} stands for nobody in a procedure; register persons with suanquan officer add",
             kind=Kind.NOT_ALLOWED,
         )
-    return Actor(person, Role(role))
+    return Actor(who.name, Role(who.role.value))
 
 
 def _unknown(person: str) -> ServiceError:

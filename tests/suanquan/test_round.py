@@ -288,7 +288,7 @@ def test_who_may_do_and_see_what(bureau):
     assert bureau.http("GET", f"/v1/subsidies/applications?round={round_}", OTHER).content == []
     assert len(bureau.http("GET", f"/v1/subsidies/applications?round={round_}", APPLICANT).content) == 1
     for person in (APPLICANT, "专家组"):
-        assert_problem(bureau.http("GET", "/v1/vouchers", person), 403, "officers-only")
+        assert_problem(bureau.http("GET", "/v1/vouchers", person), 403, "not-permitted")
     page = bureau.http("GET", "/", Cookie=f"{COOKIE}={bureau.tokens[APPLICANT]}")
     assert page.status == 200
     assert bureau.ok("officer", "revoke", OTHER) == {"person": OTHER, "revoked": 1}
