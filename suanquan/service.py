@@ -25,6 +25,7 @@ from suanquan.home import Home, another_issuer
 from suanquan.key_ring import KeyRing
 from suanquan.office import load_office
 from suanquan.settings import Settings, load_settings
+from suanquan.use_cases.access import Access
 from suanquan.use_cases.catalogue import find_scheme, version_at
 from suanquan.use_cases.decision_office import DecisionDesk, open_desk
 from suanquan.use_cases.ingest import Issuer, Rules
@@ -82,6 +83,7 @@ class Service:
     clock_ns: ClockNs
     subsidies: Subsidies
     decisions: DecisionDesk
+    access: Access
     decoder: BatchDecoder = field(default_factory=BatchDecoder)
     watch: Watch = field(default_factory=Watch)
     statuses: StatusCache = field(default_factory=StatusCache)
@@ -191,7 +193,8 @@ async def open_service(
     journal = GuardedJournal(database, clock, secrets.token_bytes)
     catalog, ring = load_catalog(home.config), KeyRing(home, passphrase)
     rules, desk = Subsidies(home.config), open_desk(home, settings, passphrase)
-    service = Service(home, settings, catalog, ring, database, journal, log, clock, rules, desk)
+    access = Access(database, home, settings, clock)
+    service = Service(home, settings, catalog, ring, database, journal, log, clock, rules, desk, access)
     journal.guard = service.check_history
     try:
         async with journal.running():

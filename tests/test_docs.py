@@ -41,6 +41,7 @@ HTTP_USE_CASES = (
     *("admission", "spending", "split"),
     *("applications", "officers", "procedure", "procedure_money", "register"),
     *("quarantine", "shares"),
+    *("access", "accounts", "passkeys", "sign_in"),
 )
 PROBLEMS_RISE_IN = [
     *(ROOT / "suanquan/http").glob("*.py"),
@@ -66,6 +67,8 @@ PROBLEMS_RISE_IN = [
             "ledger/amount.py",
         )
     ),
+    *(ROOT / "suanquan/access" / f"{name}.py" for name in ("passwords", "policy", "seal")),
+    ROOT / "suanquan/optional.py",
     *(
         ROOT / "subsidy" / name
         for name in ("materials.py", "procedure_guards.py", "procedure_inputs.py", "steps.py", "procedure_reader.py")

@@ -106,6 +106,16 @@ POLICY: Mapping[str, Right] = MappingProxyType(
         "procedure.read": _right(EVERYBODY),
         "notice.read": _right(EVERYBODY),
         "decision.confirm": _right(EVERYBODY),
+        "session.begin": _right(EVERYBODY),
+        # one's own account, and those of others
+        "account.self": _right(PEOPLE),
+        "account.make": _right({Role.ADMINISTRATOR}, {Role.BENEFICIARY_ADMIN, Role.CENTRE_OPERATOR}),
+        "account.list": _right({Role.ADMINISTRATOR, Role.AUDITOR}, {Role.BENEFICIARY_ADMIN, Role.CENTRE_OPERATOR}),
+        "account.end": _right({Role.ADMINISTRATOR}, {Role.BENEFICIARY_ADMIN, Role.CENTRE_OPERATOR}),
+        "recovery.open": _right({*STAFF, Role.DEPARTMENT, Role.FINANCE}),
+        "recovery.approve": _right({*STAFF, Role.DEPARTMENT, Role.FINANCE}),
+        # who did and saw what
+        "audit.read": _right({Role.ADMINISTRATOR, Role.AUDITOR}),
         # a centre's agents, by their signatures
         "usage.report": _right(own=[Role.CENTRE_AGENT]),
         "usage.declare": _right(own=[Role.CENTRE_AGENT]),
@@ -143,6 +153,7 @@ APART: Mapping[str, frozenset[str]] = MappingProxyType(
     {
         "rules.adopt": frozenset({"rules.propose"}),
         "usage.approve": frozenset({"usage.amend"}),
+        "recovery.open": frozenset({"recovery.subject"}),
         "recovery.approve": frozenset({"recovery.open", "recovery.subject"}),
     }
 )

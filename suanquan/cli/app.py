@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from suanquan.cli.account import app as account_app
 from suanquan.cli.agent import app as agent_app
 from suanquan.cli.bench import app as bench_app
 from suanquan.cli.books import app as books_app
@@ -50,6 +51,7 @@ app.add_typer(subsidy_app, name="subsidy", help="补贴条款 / subsidy clauses"
 app.add_typer(round_app, name="round", help="申报轮次 / rounds of applications")
 app.add_typer(application_app, name="application", help="申报与办理 / applications and their steps")
 app.add_typer(officer_app, name="officer", help="办理人 / who acts in procedures")
+app.add_typer(account_app, name="account", help="账号与角色 / accounts and their roles")
 app.add_typer(bench_app, name="bench", help="性能测量 / measurements")
 
 
@@ -73,9 +75,12 @@ def init(
     json: JsonOption = False,
 ) -> None:
     """新建数据目录、密钥、数据库与管理令牌。Make a home with keys, database and an administrator's token."""
+    import asyncio
+
     from suanquan.home import Home, read_passphrase
     from suanquan.settings import new_settings
-    from suanquan.use_cases.setup import initialise
+    from suanquan.use_cases.first_account import secret_of_home
+    from suanquan.use_cases.setup import FIRST, initialise
 
     settings = new_settings(
         issuer=issuer,
@@ -84,8 +89,11 @@ def init(
         database_password_file=str(database_password_file.absolute()) if database_password_file else "",
     )
     token = initialise(Home(home), settings, read_passphrase(passphrase_file))
-    emit({"home": str(home), "token": token}, as_json=json)
-    note("令牌只显示这一次，请妥善保存。The token is shown only this once; keep it.")
+    secret = asyncio.run(secret_of_home(Home(home)))
+    emit({"home": str(home), "token": token, "account": FIRST, "secret": secret}, as_json=json)
+    note(
+        "令牌和一次性密码只显示这一次，请妥善保存。The token and the one-time secret are shown only this once; keep them."
+    )
 
 
 @app.command()

@@ -1,12 +1,13 @@
 """Who asks, and whether the table of rights lets them: each route names its action with `may`, on the line above it.
 
-People show a token (`Authorization: Bearer`, or in a cookie of the page); agents of centres sign (see `usage`).
+People have a session in a cookie or show a token (`Authorization: Bearer`); agents of centres sign (see `usage`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 from fastapi import Depends, FastAPI
 from fastapi.params import Depends as Dependency
@@ -21,8 +22,11 @@ from suanquan.access.principal import PUBLIC, Principal
 from suanquan.db.tokens import principal_of
 from suanquan.errors import ServiceError
 from suanquan.service import Service
+from suanquan.use_cases.sign_in import session
 
 COOKIE = "suanquan_token"
+SESSION, SECURE_SESSION = "suanquan_session", "__Host-suanquan_session"
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 TOKEN_MAX = 128
 _ACTION = "__suanquan_action__"
 
@@ -30,7 +34,23 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 async def principal(request: Request) -> Principal:
-    """Who asks; the public, where nothing is shown.
+    """Who asks, and may be answered; the public, where nothing is shown.
+
+    Raises:
+        ServiceError: `token-unknown` for an Authorization header that opens nothing; `cross-site` for a change that a browser
+            was made to send: cookies go along with any request.
+
+    """
+    known = await identify(request)
+    by_cookie = not known.is_public and "authorization" not in request.headers
+    if by_cookie and request.method not in SAFE_METHODS and not is_from_here(request):
+        zh, en = "请求不是从本站页面发出的", "the request did not come from a page of this site"
+        raise ServiceError("cross-site", zh, en, kind=Kind.NOT_ALLOWED)
+    return known
+
+
+async def identify(request: Request) -> Principal:
+    """Who asks, whatever made the browser ask: enough to show a page, not to change anything.
 
     Raises:
         ServiceError: `token-unknown` for an Authorization header that opens nothing.
@@ -45,21 +65,54 @@ async def principal(request: Request) -> Principal:
 async def _identify(request: Request) -> Principal:
     header = request.headers.get("authorization")
     scheme, _, token = (header or "").partition(" ")
+    service: Service = request.app.state.service
     if header is None:
-        token = request.cookies.get(COOKIE, "")
-    found = await _lookup(request.app.state.service, token) if header is None or scheme.lower() == "bearer" else None
-    if header is not None and found is None:
+        return await _of_cookie(request, service)
+    found = await _lookup(service, token) if scheme.lower() == "bearer" else None
+    if found is None:
         raise ServiceError(
             "token-unknown", "令牌无效、到期或已吊销", "the token is unknown, expired or revoked", kind=Kind.NOT_ALLOWED
         )
+    return found
+
+
+async def _of_cookie(request: Request, service: Service) -> Principal:
+    """Who a browser is logged in as: by its session, else by the token that it was given."""
+    secret = request.cookies.get(SECURE_SESSION) or request.cookies.get(SESSION, "")
+    found = await session(service.access, secret) if secret else None
+    found = found or await _lookup(service, request.cookies.get(COOKIE, ""))
     return found or PUBLIC
+
+
+def is_from_here(request: Request) -> bool:
+    """Whether a page of ours sent a request: what the browser says of itself, else the origin it names."""
+    site = request.headers.get("sec-fetch-site")
+    if site is not None:
+        return site == "same-origin"
+    service: Service = request.app.state.service
+    origin = request.headers.get("origin", "").partition("://")[2]
+    return bool(origin) and origin in {request.headers.get("host"), urlsplit(service.settings.url).netloc}
+
+
+def session_cookie(response: Response, url: str, secret: str) -> None:
+    """Give a browser its session: no script reads it, no other site sends it, and over TLS no other host of the domain sets it."""
+    secure = url.startswith("https:")
+    name = SECURE_SESSION if secure else SESSION
+    response.set_cookie(name, secret, path="/", secure=secure, httponly=True, samesite="strict")
+
+
+def end_cookie(response: Response) -> None:
+    """Have a browser forget its session and its token."""
+    for name in (SESSION, COOKIE):
+        response.delete_cookie(name, path="/")
+    response.delete_cookie(SECURE_SESSION, path="/", secure=True)
 
 
 async def _lookup(service: Service, token: str) -> Principal | None:
     if not token or len(token) > TOKEN_MAX:
         return None
     async with service.database.read() as connection:
-        return await principal_of(connection, token)
+        return await principal_of(connection, token, service.now_us)
 
 
 def may(action: str, *, scoped: bool = False) -> Any:

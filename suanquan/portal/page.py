@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Awaitable, Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import structlog
 from fastapi import APIRouter
@@ -20,7 +19,7 @@ from ledger.errors import DomainError, Kind
 from suanquan.access.policy import Reach
 from suanquan.catalog import Catalog
 from suanquan.db.tokens import principal_of
-from suanquan.http.auth import COOKIE, may, principal
+from suanquan.http.auth import COOKIE, identify, is_from_here, may
 from suanquan.portal import figures
 from suanquan.portal.text import TEXTS
 from suanquan.service import Service
@@ -92,7 +91,7 @@ async def post_login(request: Request) -> Response:
 @router.post("/logout", dependencies=[may("service.look")])
 async def post_logout(request: Request) -> Response:
     """Forget the token."""
-    if not _from_here(request):
+    if not is_from_here(request):
         return await _or_failure(request, _home(request, "foreign", 403))
     response = RedirectResponse(f"/{_query(request)}", 303)
     response.delete_cookie(COOKIE, path="/")
@@ -135,7 +134,7 @@ async def _or_failure(request: Request, answer: Awaitable[Response]) -> Response
 async def _home(request: Request, problem: str = "", status: int = 200) -> Response:
     service = _service(request)
     with _reading():
-        who = await principal(request)
+        who = await identify(request)
         found = who.reach("voucher.list") is Reach.EVERYTHING
         async with service.database.read() as connection:
             read = await overview(connection, service.catalog)
@@ -173,28 +172,19 @@ async def _notices(request: Request) -> Response:
 
 
 async def _login(request: Request) -> Response:
-    if not _from_here(request):
+    if not is_from_here(request):
         return await _home(request, "foreign", 403)
     service = _service(request)
     token = str((await request.form(max_files=0, max_fields=8)).get("token", "")).strip()
     with _reading():
         async with service.database.read() as connection:
-            known = await principal_of(connection, token)
+            known = await principal_of(connection, token, service.now_us)
     if known is None or known.reach("voucher.list") is not Reach.EVERYTHING:
         return await _home(request, "token_unknown" if token else "token_missing", 401)
     response = RedirectResponse(f"/{_query(request)}#list", 303)
     secure = service.settings.url.startswith("https:")
     response.set_cookie(COOKIE, token, path="/", secure=secure, httponly=True, samesite="strict")
     return response
-
-
-def _from_here(request: Request) -> bool:
-    """Whether a form was sent by a page of ours: what the browser says of itself, else the origin it names."""
-    site = request.headers.get("sec-fetch-site")
-    if site is not None:
-        return site == "same-origin"
-    origin = request.headers.get("origin", "").partition("://")[2]
-    return bool(origin) and origin in {request.headers.get("host"), urlsplit(_service(request).settings.url).netloc}
 
 
 def _shown(read: Overview, catalog: Catalog, now_us: int) -> dict[str, Any]:
