@@ -14,8 +14,11 @@ from ledger.entry import Entry, EntryKind, Event
 from ledger.errors import DomainError, Kind
 from ledger.journal import Journal, T, Work
 from ledger.transaction import Chain, Outcome, Transaction
+from suanquan.access.acting import acting
+from suanquan.access.trail import Act
 from suanquan.catalog import Catalog, load_catalog
 from suanquan.clock import ClockNs, clock_of
+from suanquan.db import trail
 from suanquan.db.database import Database
 from suanquan.db.place import Place
 from suanquan.db.schema import require_head, upgrade
@@ -54,19 +57,35 @@ class GuardedJournal(Journal):
             self.guard = None
 
     async def transact(self, work: Work[T], *, own_sql: bool = True, keeps_memo: bool = False) -> T:
-        """See `Journal.transact`."""
+        """See `Journal.transact`; what somebody does gets its row of the audit log in the same transaction."""
         await self._pass()
-        return await super().transact(work, own_sql=own_sql, keeps_memo=keeps_memo)
+        act = acting.get()
+        if act is None:
+            return await super().transact(work, own_sql=own_sql, keeps_memo=keeps_memo)
+        return await super().transact(_audited(work, act), keeps_memo=keeps_memo)
 
     async def submit(self, *events: Event) -> list[Entry]:
         """See `Journal.submit`."""
+        if acting.get() is not None:
+            return await self.transact(lambda tx: tx.append(events))
         await self._pass()
         return await super().submit(*events)
 
     async def bulk(self, chains: Sequence[Chain], *, all_or_nothing: bool = False) -> list[Outcome]:
         """See `Journal.bulk`."""
+        if acting.get() is not None:
+            return await self.transact(lambda tx: tx.bulk(chains, all_or_nothing=all_or_nothing))
         await self._pass()
         return await super().bulk(chains, all_or_nothing=all_or_nothing)
+
+
+def _audited(work: Work[T], act: Act) -> Work[T]:
+    async def run(tx: Transaction) -> T:
+        result = await work(tx)
+        await trail.append(tx.connection, act, tx.now_ns // 1000)
+        return result
+
+    return run
 
 
 @dataclass(slots=True)
@@ -156,6 +175,16 @@ class Service:
         return await split(
             self.journal, order, self.keys, self.issuer.sign, signers=self.ring.signer, address=self.settings.url
         )
+
+    async def audit(self, act: Act) -> None:
+        """Record what somebody is about to be shown: without its row, nothing is shown.
+
+        Raises:
+            ServiceError: `audit-unavailable` or `storage-unavailable`.
+
+        """
+        async with self.database.write() as conn:
+            await trail.append(conn, act, self.now_us)
 
     def issue_many(
         self, scheme_id: str, requests: Iterable[tuple[IssueRequest, str]]

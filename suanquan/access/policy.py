@@ -116,6 +116,7 @@ POLICY: Mapping[str, Right] = MappingProxyType(
         "recovery.approve": _right({*STAFF, Role.DEPARTMENT, Role.FINANCE}),
         # who did and saw what
         "audit.read": _right({Role.ADMINISTRATOR, Role.AUDITOR}),
+        "audit.erase": _right({Role.AUDITOR}),
         # a centre's agents, by their signatures
         "usage.report": _right(own=[Role.CENTRE_AGENT]),
         "usage.declare": _right(own=[Role.CENTRE_AGENT]),

@@ -9,6 +9,7 @@ import typer
 
 from suanquan.cli.account import app as account_app
 from suanquan.cli.agent import app as agent_app
+from suanquan.cli.audit import app as audit_app
 from suanquan.cli.bench import app as bench_app
 from suanquan.cli.books import app as books_app
 from suanquan.cli.centre import app as centre_app
@@ -51,6 +52,7 @@ app.add_typer(subsidy_app, name="subsidy", help="补贴条款 / subsidy clauses"
 app.add_typer(round_app, name="round", help="申报轮次 / rounds of applications")
 app.add_typer(application_app, name="application", help="申报与办理 / applications and their steps")
 app.add_typer(officer_app, name="officer", help="办理人 / who acts in procedures")
+app.add_typer(audit_app, name="audit", help="审计日志 / who did and saw what")
 app.add_typer(account_app, name="account", help="账号与角色 / accounts and their roles")
 app.add_typer(bench_app, name="bench", help="性能测量 / measurements")
 

@@ -7,11 +7,14 @@ from collections.abc import AsyncIterator
 from typing import NamedTuple
 
 from sqlalchemy import Select, delete, insert, select, update
+from sqlalchemy.exc import DBAPIError
 
-from ledger.sql import Connection
+from ledger.errors import Kind
+from ledger.sql import Connection, is_storage_fault
 from ledger.tree import Frontier
 from suanquan.access.trail import ERASE, SALT_BYTES, Act, Checked, Row, check, commitment_of, pseudonym
 from suanquan.db.tables import audit_detail, audit_erased, audit_row, audit_state
+from suanquan.errors import ServiceError
 
 _PAGE = 2_000
 
@@ -34,7 +37,32 @@ async def _load_state(conn: Connection) -> tuple[Frontier, bytes] | None:
 
 
 async def append(conn: Connection, act: Act, at_us: int) -> int:
-    """Record an act; the number of its row. The connection holds the database's one writing transaction."""
+    """Record an act; the number of its row. The connection holds the database's one writing transaction.
+
+    Raises:
+        ServiceError: `audit-unavailable`: it cannot be recorded, so that what it tells of must not happen.
+
+    """
+    try:
+        return await _append(conn, act, at_us)
+    except DBAPIError as fault:
+        if is_storage_fault(fault):
+            raise
+        raise _unavailable() from fault
+    except ValueError as fault:  # the stored head is no head
+        raise _unavailable() from fault
+
+
+def _unavailable() -> ServiceError:
+    return ServiceError(
+        "audit-unavailable",
+        "无法写入审计日志，请求未执行；请运行 suanquan audit verify",
+        "the audit log cannot be written, so nothing was done; run suanquan audit verify",
+        kind=Kind.UNAVAILABLE,
+    )
+
+
+async def _append(conn: Connection, act: Act, at_us: int) -> int:
     found = await _load_state(conn)
     if found is None:
         found = Frontier(), secrets.token_bytes(32)
@@ -102,7 +130,11 @@ async def verify(conn: Connection, at: int | None = None) -> Checked:
     for seq, by in gone.items():
         if not (0 <= seq < by < len(rows)) or rows[by].action != ERASE:
             fault = fault or f"nobody erased row {seq}"
-    if (found.size, found.root) != await head(conn):
+    try:
+        stored = await head(conn)
+    except ValueError:  # its parts do not belong together
+        stored = -1, b""
+    if (found.size, found.root) != stored:
         fault = fault or "the head is not that of the rows"
     return found if fault == found.fault else Checked(found.size, found.root, fault, found.earlier)
 

@@ -13,7 +13,7 @@ from starlette.types import ASGIApp
 
 import suanquan
 from ledger.errors import DomainError
-from suanquan.http import accounts, decisions, holds, log, problem, questions, routes, status, subsidies
+from suanquan.http import accounts, audit, decisions, holds, log, problem, questions, routes, status, subsidies
 from suanquan.http.auth import close_unentered, enter, refuse_unentered
 from suanquan.http.completeness import post_completeness
 from suanquan.http.corrections import post_corrections
@@ -32,6 +32,7 @@ ROUTERS = (
     *(decisions.public, decisions.officer),
     questions.public,
     accounts.router,
+    audit.router,
 )
 """Every route of the API but those that take usage."""
 

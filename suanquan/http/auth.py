@@ -17,6 +17,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route, request_response
 
 from ledger.errors import Kind
+from suanquan.access.acting import act_of, acting
 from suanquan.access.policy import POLICY, Reach, Role, reach
 from suanquan.access.principal import PUBLIC, Principal
 from suanquan.db.tokens import principal_of
@@ -28,6 +29,7 @@ COOKIE = "suanquan_token"
 SESSION, SECURE_SESSION = "suanquan_session", "__Host-suanquan_session"
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 TOKEN_MAX = 128
+OWN_ACCOUNT = "account.self"
 _ACTION = "__suanquan_action__"
 
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -157,7 +159,25 @@ async def permit(request: Request, action: str, *, scoped: bool = False) -> Prin
     found = await principal(request)
     if found.reach(action) is not Reach.EVERYTHING and not (scoped and found.reach(action) is Reach.OWN):
         raise _token_required() if found.is_public else not_permitted(found, action)
+    await _leave_trace(request, found, action)
     return found
+
+
+async def _leave_trace(request: Request, who: Principal, action: str) -> None:
+    """Record what an official is about to read; have the journal record what anybody is about to change."""
+    service: Service = request.app.state.service
+    query = f"?{request.url.query}" if request.url.query else ""
+    number = str(request.scope.get("suanquan.request_id", ""))
+    act = act_of(who, action, f"{request.method} {request.url.path}{query}", request=number)
+    if who.role.is_official and action != OWN_ACCOUNT and (request.method in SAFE_METHODS or reads(action)):
+        await service.audit(act)
+    if not reads(action):
+        acting.set(act)
+
+
+def reads(action: str) -> bool:
+    """Whether an action changes nothing."""
+    return action.endswith((".read", ".list"))
 
 
 def _token_required() -> ServiceError:

@@ -19,7 +19,7 @@ from ledger.errors import DomainError, Kind
 from suanquan.access.policy import Reach
 from suanquan.catalog import Catalog
 from suanquan.db.tokens import principal_of
-from suanquan.http.auth import COOKIE, identify, is_from_here, may
+from suanquan.http.auth import COOKIE, identify, is_from_here, may, permit
 from suanquan.portal import figures
 from suanquan.portal.text import TEXTS
 from suanquan.service import Service
@@ -136,6 +136,8 @@ async def _home(request: Request, problem: str = "", status: int = 200) -> Respo
     with _reading():
         who = await identify(request)
         found = who.reach("voucher.list") is Reach.EVERYTHING
+        if found:
+            await permit(request, "voucher.list")
         async with service.database.read() as connection:
             read = await overview(connection, service.catalog)
             vouchers = await voucher_store.newest_vouchers(connection, VOUCHERS_MAX) if found else []
