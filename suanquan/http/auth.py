@@ -17,8 +17,9 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route, request_response
 
 from ledger.errors import Kind
+from ledger.scope import EVERYTHING, NOTHING, Scope
 from suanquan.access.acting import act_of, acting
-from suanquan.access.policy import POLICY, Reach, Role, reach
+from suanquan.access.policy import BENEFICIARY, CENTRE, POLICY, Reach, Role, reach
 from suanquan.access.principal import PUBLIC, Principal
 from suanquan.db.tokens import principal_of
 from suanquan.errors import ServiceError
@@ -240,5 +241,20 @@ async def refuse_unentered(request: Request) -> None:
         raise not_permitted(PUBLIC, "-")
 
 
+def scope_of(who: Principal) -> Scope:
+    """What queries may give somebody: everything to the authority, their own to centres and companies, to the public nothing."""
+    if who.role in CENTRE:
+        return Scope(everything=False, centre=who.tenant)
+    if who.role in BENEFICIARY:
+        return Scope(everything=False, holder=who.tenant)
+    return NOTHING if who.is_public else EVERYTHING
+
+
+async def _scope(request: Request) -> Scope:
+    return scope_of(await principal(request))
+
+
+Scoped = Annotated[Scope, Depends(_scope)]
+"""Whose rows the caller may be given."""
 Caller = Annotated[Principal, Depends(principal)]
 """Who asks, of a route that `may` let through."""

@@ -12,7 +12,7 @@ from starlette.requests import Request
 
 from ledger.errors import Finding
 from suanquan.errors import ServiceError
-from suanquan.http.auth import may, permit
+from suanquan.http.auth import may, not_permitted, permit, scope_of
 from suanquan.http.routes import service_of
 from suanquan.service import Service
 from suanquan.use_cases.subsidies import Subsidies, day_of, refused
@@ -82,7 +82,9 @@ async def post_evaluations(inquiry: Case, request: Request, service: Opened) -> 
     facts, day = service.subsidies.facts(inquiry.facts), _day(service, inquiry.on)
     answer: dict[str, Any] = {"on": day.isoformat()}
     if inquiry.holder is not None:
-        await permit(request, "cost.read")
+        who = await permit(request, "cost.read", scoped=True)
+        if not scope_of(who).holds(holder=inquiry.holder):
+            raise not_permitted(who, "cost.read")
         async with service.database.read() as connection:
             facts, answer["voucher_paid_yuan"] = await with_voucher_cost(connection, facts, inquiry.holder)
     return answer | {"answers": service.subsidies.answer(clauses, facts, day)}

@@ -15,7 +15,7 @@ from metering.quarantine import Verdict
 from suanquan import metrics
 from suanquan.decision_keys import published
 from suanquan.errors import ServiceError
-from suanquan.http.auth import Caller, may
+from suanquan.http.auth import Caller, Scoped, may
 from suanquan.service import Service
 from suanquan.use_cases import issue as issuing
 from suanquan.use_cases.applications import load_committed
@@ -169,60 +169,66 @@ async def post_split(
     return issuing.with_tokens(await service.split(order))
 
 
-@officer.get("/v1/vouchers", tags=["vouchers"], dependencies=[may("voucher.list")])
+@officer.get("/v1/vouchers", tags=["vouchers"], dependencies=[may("voucher.list", scoped=True)])
 async def get_vouchers(
+    scope: Scoped,
     service: Opened,
     after: Annotated[str, Query(max_length=64)] = "",
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> dict[str, Any]:
     """Vouchers in order of issue; `next` continues."""
     async with service.database.read() as connection:
-        found = await voucher_store.list_vouchers(connection, after=after, limit=limit)
+        found = await voucher_store.list_vouchers(connection, scope, after=after, limit=limit)
     return {
         "vouchers": [issuing.voucher_object(stored) for stored in found],
         "next": found[-1].jti if len(found) == limit else None,
     }
 
 
-@officer.get("/v1/vouchers/{jti}", tags=["vouchers"], dependencies=[may("voucher.read")])
-async def get_voucher(jti: JTI, service: Opened) -> dict[str, Any]:
+@officer.get("/v1/vouchers/{jti}", tags=["vouchers"], dependencies=[may("voucher.read", scoped=True)])
+async def get_voucher(jti: JTI, scope: Scoped, service: Opened) -> dict[str, Any]:
     """One voucher with its tokens."""
     async with service.database.read() as connection:
-        return issuing.with_tokens(await issuing.load(connection, jti))
+        return issuing.with_tokens(await issuing.load(connection, jti, scope))
 
 
-@officer.get("/v1/vouchers/{jti}/state", tags=["vouchers"], dependencies=[may("voucher.read")])
-async def get_voucher_state(jti: JTI, service: Opened) -> dict[str, Any]:
+@officer.get("/v1/vouchers/{jti}/state", tags=["vouchers"], dependencies=[may("voucher.read", scoped=True)])
+async def get_voucher_state(jti: JTI, scope: Scoped, service: Opened) -> dict[str, Any]:
     """What a voucher still holds."""
     async with service.database.read() as connection:
-        return issuing.voucher_object(await issuing.load(connection, jti))
+        return issuing.voucher_object(await issuing.load(connection, jti, scope))
 
 
-@officer.get("/v1/centres", tags=["centres"], dependencies=[may("centre.list")])
-async def get_centres(service: Opened) -> list[dict[str, Any]]:
+@officer.get("/v1/centres", tags=["centres"], dependencies=[may("centre.list", scoped=True)])
+async def get_centres(scope: Scoped, service: Opened) -> list[dict[str, Any]]:
     """Centres with what they reported."""
     async with service.database.read() as connection:
         figures = await overview(connection, service.catalog)
     return [
         {"id": centre.centre, "name": centre.name, "gpu_ms": centre.gpu_ms, "statuses": centre.statuses}
         for centre in figures.centres
+        if scope.holds(centre=centre.centre)
     ]
 
 
-@officer.get("/v1/statements/{centre}/{account}", tags=["statements"], dependencies=[may("statement.read")])
+@officer.get(
+    "/v1/statements/{centre}/{account}", tags=["statements"], dependencies=[may("statement.read", scoped=True)]
+)
 async def get_statement(
     centre: Name,
     account: Name,
+    scope: Scoped,
     service: Opened,
     before: Annotated[int, Query(ge=0, le=2**62)] = 2**62,
 ) -> dict[str, Any]:
     """Usage of one account line by line, newest batches first; `next` continues."""
     async with service.database.read() as connection:
-        return await statement(connection, service.catalog, centre, account, before)
+        return await statement(connection, service.catalog, scope, centre, account, before)
 
 
-@officer.get("/v1/quarantine", tags=["centres"], dependencies=[may("quarantine.list")])
+@officer.get("/v1/quarantine", tags=["centres"], dependencies=[may("quarantine.list", scoped=True)])
 async def get_quarantine(
+    scope: Scoped,
     service: Opened,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     centre: Annotated[str | None, Query(max_length=32)] = None,
@@ -230,7 +236,7 @@ async def get_quarantine(
 ) -> list[dict[str, Any]]:
     """Records that wait for a person: held, in conflict or refused; with `decided` those with a verdict too."""
     async with service.database.read() as connection:
-        return await list_waiting(connection, centre=centre, limit=limit, every=decided)
+        return await list_waiting(connection, scope, centre=centre, limit=limit, every=decided)
 
 
 @officer.post("/v1/quarantine/{place}/release", tags=["centres"], dependencies=[may("quarantine.decide")])

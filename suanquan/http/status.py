@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from suanquan.errors import ServiceError
-from suanquan.http.auth import may
+from suanquan.http.auth import Scoped, may
 from suanquan.http.routes import JTI, Opened
 from suanquan.use_cases import issue as issuing
 from suanquan.use_cases.books import Order
@@ -74,11 +74,13 @@ def _form(accept: str) -> str:
     raise ServiceError("not-acceptable", f"只提供 {JWT} 与 {CWT_TYPE}", f"there are {JWT} and {CWT_TYPE} alone")
 
 
-@officer.get("/v1/vouchers/{jti}/qr", response_class=Response, dependencies=[may("voucher.read")])
-async def get_qr(jti: JTI, service: Opened, form: Annotated[Literal["svg", "png"], Query()] = "svg") -> Response:
+@officer.get("/v1/vouchers/{jti}/qr", response_class=Response, dependencies=[may("voucher.read", scoped=True)])
+async def get_qr(
+    jti: JTI, scope: Scoped, service: Opened, form: Annotated[Literal["svg", "png"], Query()] = "svg"
+) -> Response:
     """The QR code of a released voucher, as SVG or PNG."""
     async with service.database.read() as connection:
-        stored = await issuing.load(connection, jti)
+        stored = await issuing.load(connection, jti, scope)
     media_type = {"svg": "image/svg+xml", "png": "image/png"}[form]
     return Response(qr.render(issuing.released(stored).cwt, form), media_type=media_type)
 

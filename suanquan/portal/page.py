@@ -16,6 +16,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from ledger.amount import ASSETS_BY_NUMBER
 from ledger.errors import DomainError, Kind
+from ledger.scope import EVERYTHING
 from suanquan.access.policy import Reach
 from suanquan.catalog import Catalog
 from suanquan.db.tokens import principal_of
@@ -140,7 +141,7 @@ async def _home(request: Request, problem: str = "", status: int = 200) -> Respo
             await permit(request, "voucher.list")
         async with service.database.read() as connection:
             read = await overview(connection, service.catalog)
-            vouchers = await voucher_store.newest_vouchers(connection, VOUCHERS_MAX) if found else []
+            vouchers = await voucher_store.newest_vouchers(connection, EVERYTHING, VOUCHERS_MAX) if found else []
     revoked = who.is_public and COOKIE in request.cookies and not problem
     response = _render(
         request,

@@ -13,6 +13,7 @@ import cbor2
 from ledger import store as ledger_store
 from ledger.entry import EntryKind
 from ledger.errors import Kind
+from ledger.scope import EVERYTHING
 from ledger.sql import Connection
 from voucher import store
 from voucher.document import Voucher, signed_bytes, verify_voucher
@@ -33,7 +34,7 @@ async def read_presented(
     voucher = verify_voucher(
         text, keys.all_keys(), revoked=keys.revocations(), issuer=keys.issuer, audience=None, now_s=now_s, centre=centre
     )
-    stored = await store.load_voucher(conn, voucher.jti)
+    stored = await store.load_voucher(conn, voucher.jti, EVERYTHING)
     if stored is None or signed_bytes(text) not in (stored.jwt_input, stored.cwt_input):
         raise not_logged()
     await _require_entry(conn, stored)

@@ -18,6 +18,7 @@ import cbor2
 from ledger.entry import EntryKind, Event
 from ledger.errors import Kind
 from ledger.journal import Journal
+from ledger.scope import EVERYTHING
 from ledger.sql import Connection
 from ledger.transaction import Transaction
 from suanquan.clock import ClockNs, shanghai_day
@@ -204,7 +205,7 @@ class Proceedings:
 
         async def work(tx: Transaction) -> str:
             wish = Wish(tx, name, application, {"as": actor.person, "inputs": given}, key)
-            found = await load_application(tx.connection, self.office, application)
+            found = await load_application(tx.connection, self.office, application, EVERYTHING)
             if await wish.recorded() is not None or step_body.decode(found.rows[-1])["request"] == wish.digest:
                 return application
             procedure = found.round.procedure

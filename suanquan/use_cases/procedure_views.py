@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import date
 from typing import Any
 
+from ledger.scope import EVERYTHING
 from ledger.sql import Connection
 from metering.zones import rfc3339
 from suanquan.office import Office
@@ -195,7 +196,9 @@ async def public_notices(conn: Connection, office: Office, today: date) -> list[
     }
     posted = [row for name in sorted(posting) for row in await store.steps_named(conn, name)]
     running = [row for row in posted if step_body.decode(row)["derived"]["last_publicity_day"] >= today.isoformat()]
-    notices = [notice_object(office, await load_application(conn, office, row.subject), today) for row in running]
+    notices = [
+        notice_object(office, await load_application(conn, office, row.subject, EVERYTHING), today) for row in running
+    ]
     return [notice for notice in notices if notice is not None]
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from ledger.amount import CNY
 from ledger.entry import EntryKind
+from ledger.scope import EVERYTHING
 from suanquan.use_cases.admission import spendable
 from suanquan.use_cases.books import Order as ByOfficer
 from suanquan.use_cases.expiry import close_expired
@@ -181,7 +182,7 @@ async def test_nothing_is_lost_or_made_in_any_prefix(desk, seed, number):
     assert sum(count for (_, code), count in life.outcomes.items() if not code) > 15, life.outcomes
     await asyncio.to_thread(check_every_prefix, desk.path)
     async with desk.database.read() as connection:
-        for stored in await list_vouchers(connection, limit=1000):
+        for stored in await list_vouchers(connection, EVERYTHING, limit=1000):
             check_voucher(voucher_object(stored))
     report = await audit(desk.path)
     assert report["ok"], report

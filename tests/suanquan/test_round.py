@@ -283,7 +283,7 @@ def test_who_may_do_and_see_what(bureau):
     found = bureau.post("applications", APPLICANT, application(round_)).content["id"]
     bureau.tokens[OTHER] = bureau.ok("officer", "add", OTHER, "--role", "applicant")["token"]
     path = f"/v1/subsidies/applications/{found}"
-    assert_problem(bureau.http("GET", path, OTHER), 403, "not-your-application")
+    assert_problem(bureau.http("GET", path, OTHER), 404, "application-unknown")
     assert_problem(bureau.step_by_http(found, COMPANY, *REVIEW[0][1:]), 403, "role-not-allowed")
     assert bureau.http("GET", f"/v1/subsidies/applications?round={round_}", OTHER).content == []
     assert len(bureau.http("GET", f"/v1/subsidies/applications?round={round_}", APPLICANT).content) == 1
