@@ -21,7 +21,7 @@ class Settings(BaseSettings):
 
     `public_url` is what agents sign: it holds behind a TLS proxy, too. `database_url` is empty for the database of the home.
     `witnesses` is a trust policy (c2sp.org/tlog-policy) in the home, `checkpoint_ms` how often a grown log is signed. Details of
-    the audit log are kept for `audit_days` at least.
+    the audit log are kept for `audit_days` at least. `security_contact` stands in `/.well-known/security.txt`.
     """
 
     model_config = SettingsConfigDict(env_prefix="SUANQUAN_", extra="forbid", frozen=True, hide_input_in_errors=True)
@@ -36,6 +36,7 @@ class Settings(BaseSettings):
     database_password_file: Annotated[str, Field(pattern=r'^[^"\\\n]*$')] = ""
     witnesses: Annotated[str, Field(pattern=r'^[^"\\\n]*$')] = ""
     checkpoint_ms: Annotated[int, Field(ge=50, le=60_000)] = 500
+    security_contact: Annotated[str, Field(pattern=r"^$|^(mailto:|https://|tel:)[^\s\"\\]{3,200}$")] = ""
     audit_days: Annotated[int, Field(ge=180, le=36_500)] = 1096
 
     @property

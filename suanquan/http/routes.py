@@ -11,7 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
+from ledger.errors import Kind
 from metering.quarantine import Verdict
+from metering.zones import rfc3339
 from suanquan import metrics
 from suanquan.decision_keys import published
 from suanquan.errors import ServiceError
@@ -33,6 +35,9 @@ from voucher.sm2 import ALGORITHM as SM2
 public = APIRouter()
 officer = APIRouter()
 
+DAY_US = 86_400_000_000
+CONTACT_DAYS = 180
+"""RFC 9116, 2.5.5 recommends less than a year."""
 KEYS_CACHED = "public, max-age=300"
 JTI = Annotated[str, Field(pattern=r"^[0-9A-Za-z-]{1,64}$")]
 Name = Annotated[str, Field(min_length=1, max_length=255)]
@@ -115,6 +120,19 @@ async def jwks(service: Opened, response: Response) -> dict[str, Any]:
     """Public keys that verify vouchers and receipts (`use` sig), and decisions (`use` decision)."""
     response.headers["Cache-Control"] = KEYS_CACHED
     return {"keys": [*service.keys.jwks()["keys"], *published(service.decisions.keys)]}
+
+
+@public.get(
+    "/.well-known/security.txt", tags=["operations"], response_class=Response, dependencies=[may("service.look")]
+)
+async def security_txt(service: Opened) -> Response:
+    """Whom to tell of a vulnerability (RFC 9116); it is there once the operator has set `security_contact`."""
+    contact = service.settings.security_contact
+    if not contact:
+        raise ServiceError("contact-unset", "运营单位尚未公布联系方式", "no contact is published", kind=Kind.NOT_FOUND)
+    until = rfc3339((service.now_us // DAY_US + CONTACT_DAYS) * DAY_US)
+    text = f"Contact: {contact}\nExpires: {until}\nPreferred-Languages: zh, en\n"
+    return Response(text, media_type="text/plain; charset=utf-8")
 
 
 @public.get("/.well-known/sm2-jwks.json", tags=["keys"], dependencies=[may("key.read")])

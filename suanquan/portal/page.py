@@ -20,13 +20,15 @@ from ledger.scope import EVERYTHING
 from suanquan.access.policy import Reach
 from suanquan.catalog import Catalog
 from suanquan.db.tokens import principal_of
-from suanquan.http.auth import COOKIE, identify, is_from_here, may, permit
+from suanquan.errors import ServiceError
+from suanquan.http.auth import COOKIE, end_cookie, identify, is_from_here, may, permit, session_cookie
 from suanquan.portal import figures
 from suanquan.portal.text import TEXTS
 from suanquan.service import Service
 from suanquan.use_cases.applications import load_rounds
 from suanquan.use_cases.overview import Overview, overview
 from suanquan.use_cases.procedure_views import procedure_object, public_notices, round_object
+from suanquan.use_cases.sign_in import LockedError, Login, log_in, log_out, session
 from voucher import store as voucher_store
 
 VOUCHERS_MAX = 50
@@ -94,8 +96,16 @@ async def post_logout(request: Request) -> Response:
     """Forget the token."""
     if not is_from_here(request):
         return await _or_failure(request, _home(request, "foreign", 403))
+    return await _or_failure(request, _logout(request))
+
+
+async def _logout(request: Request) -> Response:
+    with _reading():
+        who = await identify(request)
+        if who.session:
+            await log_out(_service(request).access, who, everywhere=False)
     response = RedirectResponse(f"/{_query(request)}", 303)
-    response.delete_cookie(COOKIE, path="/")
+    end_cookie(response)
     return response
 
 
@@ -177,8 +187,13 @@ async def _notices(request: Request) -> Response:
 async def _login(request: Request) -> Response:
     if not is_from_here(request):
         return await _home(request, "foreign", 403)
+    form = await request.form(max_files=0, max_fields=8)
+    token, name = str(form.get("token", "")).strip(), str(form.get("name", "")).strip()
+    if name and not token:
+        return await _login_by_name(
+            request, Login(name, str(form.get("password", "")), str(form.get("code", "")).strip())
+        )
     service = _service(request)
-    token = str((await request.form(max_files=0, max_fields=8)).get("token", "")).strip()
     with _reading():
         async with service.database.read() as connection:
             known = await principal_of(connection, token, service.now_us)
@@ -187,6 +202,26 @@ async def _login(request: Request) -> Response:
     response = RedirectResponse(f"/{_query(request)}#list", 303)
     secure = service.settings.url.startswith("https:")
     response.set_cookie(COOKIE, token, path="/", secure=secure, httponly=True, samesite="strict")
+    return response
+
+
+async def _login_by_name(request: Request, typed: Login) -> Response:
+    service = _service(request)
+    try:
+        with _reading():
+            begun = await log_in(service.access, typed, request.scope["suanquan.request_id"])
+    except LockedError:
+        return await _home(request, "login_locked", 429)
+    except ServiceError as error:
+        if error.code not in {"login-failed", "second-factor-needed"}:
+            raise
+        return await _home(request, "login_failed", 401)
+    if begun.who.reach("voucher.list") is not Reach.EVERYTHING:
+        found = await session(service.access, begun.secret)
+        await log_out(service.access, found or begun.who, everywhere=False)
+        return await _home(request, "login_failed", 401)
+    response = RedirectResponse(f"/{_query(request)}#list", 303)
+    session_cookie(response, service.settings.url, begun.secret)
     return response
 
 
