@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from importlib import resources
 
 from fastapi import Depends, FastAPI
@@ -18,6 +19,7 @@ from suanquan.http.auth import close_unentered, enter, refuse_unentered
 from suanquan.http.completeness import post_completeness
 from suanquan.http.corrections import post_corrections
 from suanquan.http.limits import Limits
+from suanquan.http.rates import Rates
 from suanquan.http.usage import AgentKeys, post_usage
 from suanquan.portal import page
 from suanquan.service import Service
@@ -49,6 +51,7 @@ def create_app(service: Service) -> ASGIApp:
         responses={"4XX": {"description": "RFC 9457 problem", "content": {problem.TYPE: {}}}},
     )
     app.state.service = service
+    app.state.rates = Rates(time.monotonic_ns)
     service.subsidies.load()
     app.state.agent_keys = AgentKeys(service)
     app.add_route("/v1/usage", post_usage, methods=["POST"])

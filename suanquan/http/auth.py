@@ -23,6 +23,7 @@ from suanquan.access.policy import BENEFICIARY, CENTRE, POLICY, Reach, Role, rea
 from suanquan.access.principal import PUBLIC, Principal
 from suanquan.db.tokens import principal_of
 from suanquan.errors import ServiceError
+from suanquan.http.rates import Rates
 from suanquan.service import Service
 from suanquan.use_cases.sign_in import session
 
@@ -160,6 +161,8 @@ async def permit(request: Request, action: str, *, scoped: bool = False) -> Prin
     found = await principal(request)
     if found.reach(action) is not Reach.EVERYTHING and not (scoped and found.reach(action) is Reach.OWN):
         raise _token_required() if found.is_public else not_permitted(found, action)
+    rates: Rates = request.app.state.rates
+    rates.take(f"person {found.name}", f"tenant {found.tenant}" if found.tenant else "")
     await _leave_trace(request, found, action)
     return found
 

@@ -38,6 +38,7 @@ _STATUS_OF_CODE = {
     "second-factor-needed": 401,
     "secret-unknown": 401,
     "login-locked": 429,
+    "too-many-requests": 429,
     "body-too-large": 413,
     "body-timeout": 408,
     "headers-too-large": 431,

@@ -5,6 +5,7 @@ import base64
 import secrets
 import statistics
 import time
+from hashlib import sha256
 
 import pytest
 from argon2 import PasswordHasher
@@ -25,6 +26,7 @@ from suanquan.use_cases import accounts, first_account, sign_in
 from suanquan.use_cases.access import IDLE_MINUTES, SESSION_HOURS, Access
 from suanquan.use_cases.named import named
 from suanquan.use_cases.sign_in import LockedError, Login
+from tests.back_ends import rows
 from tests.conftest import ALL
 from voucher.holder import sandbox_uscc
 
@@ -312,6 +314,35 @@ async def test_ready_accounts_are_for_a_sandbox(access):
         assert (await sign_in.log_in(access, Login(name, "sandbox password 1"))).who.name == name
     access.settings = Settings(sandbox=False)
     await refused("sandbox-only", first_account.make_ready(access, "sandbox password 1"))
+
+
+async def test_tokens_of_earlier_versions_become_accounts(new_database, monkeypatch):
+    """Each name with a token is an account without a password, in the roles of its tokens in force; the tokens go on working."""
+    place = new_database()
+    monkeypatch.setattr("suanquan.db.schema.HEAD", "0010")
+    upgrade(place)
+    secrets_of = {"init": "administrator", sandbox_uscc(1): "applicant", "钱": "finance", "gone": "finance"}
+    for name, role in secrets_of.items():
+        digest = sha256(name.encode()).hexdigest()
+        blob = f"x'{digest}'" if not hasattr(place, "url") else f"decode('{digest}', 'hex')"
+        ended = "7" if name == "gone" else "NULL"
+        rows(place, f"INSERT INTO api_token VALUES ({blob}, '{role}', '{name}', 5, {ended})")
+    monkeypatch.undo()
+    upgrade(place)
+    database = Database(place)
+    async with database.read() as conn:
+        found = {known.name: grants for known, grants in await people.list_people(conn)}
+        assert found == {
+            "init": [people.Grant("administrator", "")],
+            sandbox_uscc(1): [people.Grant("applicant", sandbox_uscc(1))],
+            "钱": [people.Grant("finance", "")],
+            "gone": [],
+        }
+        who = await tokens.principal_of(conn, sandbox_uscc(1), 10)
+        assert (who.role, who.tenant) == (Role.BENEFICIARY_ADMIN, sandbox_uscc(1))
+        assert (await tokens.principal_of(conn, "init", 10)).role is Role.ADMINISTRATOR
+        assert await tokens.principal_of(conn, "gone", 10) is None
+    await database.close()
 
 
 async def test_a_command_names_an_account_that_may(access):

@@ -23,6 +23,7 @@ from suanquan.access.principal import PUBLIC, Principal
 from suanquan.errors import ServiceError
 from suanquan.http.app import create_app
 from suanquan.http.auth import actions_of, close_unentered, enter
+from suanquan.http.rates import BURST, CALLERS_MAX, PER_SECOND, Rates, TooOftenError
 from suanquan.service import open_service
 from tests.shared_data import ROOT
 from tests.suanquan.harness import assert_problem, request
@@ -170,3 +171,26 @@ def test_the_document_has_the_table_as_it_is():
 
     expected = [[f"`{name}`", words(right.anything), words(right.own)] for name, right in POLICY.items()]
     assert rows((ROOT / "docs/access.md").read_text("utf-8")) == expected
+
+
+def test_one_caller_cannot_crowd_the_others_out():
+    """A bucket empties by requests and fills by time, of a person and of its whole tenant; others have theirs."""
+    now = [0]
+    rates = Rates(lambda: now[0])
+    for at in range(BURST):
+        rates.take(f"person {at % 2}", "tenant x")
+    with pytest.raises(TooOftenError):
+        rates.take("person 3", "tenant x")
+    rates.take("person 4", "tenant y")
+    now[0] += 1_000_000_000 // PER_SECOND
+    rates.take("person 0", "tenant x")
+    with pytest.raises(TooOftenError):
+        rates.take("person 0", "tenant x")
+    now[0] += 3_600 * 1_000_000_000
+    for _ in range(BURST):
+        rates.take("person 5", "tenant x")
+    with pytest.raises(TooOftenError):
+        rates.take("person 5")
+    for at in range(CALLERS_MAX + 5):
+        rates.take(f"caller {at}")
+    assert len(rates._left) == CALLERS_MAX
