@@ -66,6 +66,9 @@ class _Job:
     own_sql: bool = False
     keeps_memo: bool = True
 
+    def record(self, tx: Transaction) -> list[Outcome]:
+        return tx.record(self.chains, all_or_nothing=self.all_or_nothing, for_good=True)
+
 
 _Answers = list[tuple[_Job, Any, BaseException | None]]
 
@@ -134,7 +137,7 @@ class Journal(Writer):
     async def submit(self, *events: Event) -> list[Entry]:
         """Record events as one atomic chain (see `Transaction.append`)."""
         done: asyncio.Future[list[Outcome]] = asyncio.get_running_loop().create_future()
-        self._enqueue(_Job(None, done, (events,)))
+        self._enqueue(_Job(None, done, (events,), all_or_nothing=False))
         (outcome,) = await done
         return outcome.entries_or_raise()
 
@@ -213,7 +216,7 @@ class Journal(Writer):
         async with self._database.peek() as connection:
             await self._look_up(connection, group)
         tx = Transaction(self, None, now)
-        answers: _Answers = [(job, tx.record(job.chains, all_or_nothing=job.all_or_nothing), None) for job in group]
+        answers: _Answers = [(job, job.record(tx), None) for job in group]
         known = {entry[2]: entry for entry, _ in self.recorded}
         flight = _Flight(answers, self._changes(), known, self.failed)
         self.drop_unwritten()
@@ -287,7 +290,7 @@ class Journal(Writer):
     async def _perform(self, job: _Job, connection: sql.Connection, now: int) -> tuple[Any, Exception | None]:
         tx = Transaction(self, connection, now)
         if job.work is None:
-            return tx.record(job.chains, all_or_nothing=job.all_or_nothing), None
+            return job.record(tx), None
         mark, recorded, failed = len(self.state.undo), len(self.recorded), len(self.failed)
         try:
             async with sql.savepoint(connection) if job.own_sql else contextlib.nullcontext():

@@ -90,6 +90,12 @@ async def execute_transaction(conn: Connection, expected: Sequence[tuple[str, in
     return fits
 
 
+async def checkpoint(conn: Connection) -> int:
+    """Move what SQLite's log holds into its file, as far as readers allow, while others write; pages that the log has."""
+    [[(_, pages, _)]] = await _visit(conn, _run, [("PRAGMA wal_checkpoint(PASSIVE)", ())])
+    return int(pages)
+
+
 async def begin(conn: Connection) -> None:
     """Begin an exclusive writing transaction on a connection outside any; others wait, readers do not."""
     if _is_postgresql(conn):

@@ -20,10 +20,13 @@ from ledger.transaction import Transaction
 from metering.store import forget_nonces
 from suanquan.service import Service
 from suanquan.use_cases.expiry import TOGETHER, any_over, close_expired
+from suanquan.use_cases.issue_approved import take_up
+from suanquan.use_cases.reclaim import reclaim_idle
 from suanquan.use_cases.witnessing import Witnessing
 
 EVERY_SECONDS = 30
 CLOSE_SECONDS = 300
+RECLAIM_SECONDS = 3600
 RECOMPUTE_HOUR_UTC = 19
 """03:00 in Shanghai."""
 EXIT_PROOF = 8
@@ -56,6 +59,15 @@ async def running_jobs(service: Service) -> AsyncIterator[None]:
     )
     scheduler.add_job(
         noted(close_vouchers), "interval", args=[service], seconds=CLOSE_SECONDS, id="close-vouchers", coalesce=True,
+        max_instances=1,
+    )  # fmt: skip
+    if service.ring.can_sign:
+        scheduler.add_job(
+            noted(issue_due), "interval", args=[service], seconds=EVERY_SECONDS, id="issue-approved", coalesce=True,
+            max_instances=1, next_run_time=dt.datetime.now(dt.UTC), misfire_grace_time=None,
+        )  # fmt: skip
+    scheduler.add_job(
+        noted(take_back_idle), "interval", args=[service], seconds=RECLAIM_SECONDS, id="reclaim-idle", coalesce=True,
         max_instances=1,
     )  # fmt: skip
     scheduler.add_job(
@@ -101,6 +113,31 @@ async def close_vouchers(service: Service) -> None:
             more = await service.journal.transact(close_expired) == TOGETHER
     except DomainError as error:
         jobs_log.warning("vouchers not closed", code=error.code)
+
+
+async def take_back_idle(service: Service) -> None:
+    """Announce and take back what lies idle in vouchers, by the rule of each scheme."""
+    try:
+        async with service.database.read() as connection:
+            done = await reclaim_idle(service.journal, connection, service.catalog.series, service.now_us)
+    except DomainError as error:
+        jobs_log.warning("idle vouchers not looked at", code=error.code)
+        return
+    if done:
+        jobs_log.info("idle vouchers", **done)
+
+
+async def issue_due(service: Service) -> None:
+    """Issue what was approved and not issued, and sign what was recorded and not signed: whatever a stop left behind."""
+    try:
+        done, refused = await take_up(service.proceedings, service.desk)
+    except DomainError as error:
+        jobs_log.warning("approved applications not issued", code=error.code)
+        return
+    if done:
+        jobs_log.info("approved applications issued", count=done)
+    for application, why in refused:
+        jobs_log.warning("approved application not issued", application=application, code=why.code, cause=why.en)
 
 
 async def watch(service: Service) -> None:

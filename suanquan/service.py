@@ -33,12 +33,14 @@ from suanquan.use_cases.catalogue import find_scheme, version_at
 from suanquan.use_cases.decision_office import DecisionDesk, open_desk
 from suanquan.use_cases.ingest import Issuer, Rules
 from suanquan.use_cases.issue import Order, issue
+from suanquan.use_cases.issue_approved import issue_approved
 from suanquan.use_cases.issue_many import Desk, issue_many
 from suanquan.use_cases.log import Log, open_log
 from suanquan.use_cases.procedure import Proceedings
 from suanquan.use_cases.split import SplitOrder, split
 from suanquan.use_cases.status_lists import StatusCache
 from suanquan.use_cases.subsidies import Subsidies
+from suanquan.use_cases.voucher_matter import Issuing
 from suanquan.use_cases.watch import Watch
 from suanquan.use_cases.witnessing import check_witnesses
 from voucher.issuance import IssueRequest
@@ -139,8 +141,36 @@ class Service:
 
         """
         if self._proceedings is None:
-            self._proceedings = Proceedings(self.journal, load_office(self.home), self.clock_ns)
+            issuing = Issuing(lambda: self.keys, self.settings.url)
+            self._proceedings = Proceedings(
+                self.journal,
+                load_office(self.home, self.subsidies.policies, self.catalog.series),
+                self.clock_ns,
+                issuing,
+            )
         return self._proceedings
+
+    @property
+    def desk(self) -> Desk:
+        """What issues, for those who issue together or what was approved; it needs the passphrase."""
+        return Desk(self.journal, self.keys, self.issuer.sign, self.ring.signer, self.settings.url)
+
+    async def try_to_issue(self, application: str) -> dict[str, str] | None:
+        """Issue what is due of an application; why not, if it is refused: the step before it stands, and the job tries again."""
+        try:
+            await self.issue_approved(application)
+        except DomainError as error:
+            return {"code": error.code, "zh": error.zh, "en": error.en}
+        return None
+
+    async def issue_approved(self, application: str) -> list[StoredVoucher]:
+        """Issue what is due of an application, once; its vouchers. Without the passphrase it stays approved, and none is given.
+
+        Raises:
+            DomainError: why it cannot be issued.
+
+        """
+        return await issue_approved(self.proceedings, self.desk, application) if self.ring.can_sign else []
 
     async def check_history(self) -> None:
         """Refuse a database that is older than what was signed of its log, or has another history.
@@ -196,8 +226,7 @@ class Service:
 
         """
         scheme = version_at(find_scheme(self.catalog.series, scheme_id), self.now_us)
-        desk = Desk(self.journal, self.keys, self.issuer.sign, self.ring.signer, self.settings.url)
-        return issue_many(desk, (Order(request, scheme, key) for request, key in requests))
+        return issue_many(self.desk, (Order(request, scheme, key) for request, key in requests))
 
 
 @contextlib.asynccontextmanager

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
@@ -18,10 +18,15 @@ from subsidy.policy import Quote
 
 @dataclass(frozen=True, slots=True)
 class Basis:
-    """The words of a clause that a part of a procedure rests on."""
+    """The words of a clause that a part of a procedure rests on; a scheme's procedure names its source instead, without a quote."""
 
     clause: str
     quote: Quote
+
+    @property
+    def cited(self) -> str:
+        """The clause with its words; a source that is not quoted stands alone."""
+        return f"{self.clause}“{self.quote.text}”" if self.quote.text else self.clause
 
 
 class Rule(enum.Enum):
@@ -34,6 +39,7 @@ class Rule(enum.Enum):
     COVERS = "covers"
     EQUALS_COSTS = "equals_costs"
     EQUALS_FACTS = "equals_facts"
+    EQUALS_CONTRACT = "equals_contract"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +85,14 @@ class Checked:
 
 @dataclass(frozen=True, slots=True)
 class Submitted:
-    """What materials are checked against: the applicant's code, the year of the application, costs and facts as given."""
+    """What materials are checked against: the applicant's code, the year of the application; costs, facts and contract as given."""
 
     applicant: str
     year: int
     materials: Mapping[str, Mapping[str, Any]]
     costs: Sequence[Mapping[str, Any]]
     facts: Mapping[str, Any]
+    contract: Mapping[str, Any] = field(default_factory=dict)
 
 
 def check_materials(materials: Sequence[Material], given: Submitted) -> list[Checked]:
@@ -131,7 +138,7 @@ def _formal(material: Material, found: Mapping[str, Any]) -> list[Finding]:
 
 def _finding(material: Material, field: str, zh: str, en: str) -> Finding:
     where = f"/materials/{material.id}" + (f"/{field}" if field else "")
-    cited_zh = f"{material.zh}：{zh}（{material.basis.clause}“{material.basis.quote.text}”）"
+    cited_zh = f"{material.zh}：{zh}（{material.basis.cited}）"
     return Finding("material-lacking", cited_zh, f"{material.en}: {en} ({material.basis.clause})", where)
 
 
@@ -192,6 +199,16 @@ def _equals_facts(check: Check, value: Any, given: Submitted) -> _Fault:
     return _equals(check, value, Decimal(sum(claimed)), "facts") if claimed else None
 
 
+def _equals_contract(check: Check, value: Any, given: Submitted) -> _Fault:
+    wanted = given.contract.get(check.field)
+    if wanted is None or value == wanted:
+        return None
+    return (
+        f"“{check.field}”应与所报合同的 {wanted} 相同，现为“{value}”",
+        f"`{check.field}` must be that of the contract, {wanted}, not {value!r}",
+    )
+
+
 def _equals(check: Check, value: Any, wanted: Decimal, what: str) -> _Fault:
     if isinstance(value, str) and value.replace(".", "", 1).isdecimal() and Decimal(value) == wanted:
         return None
@@ -209,4 +226,5 @@ _RULES: Mapping[Rule, Callable[[Check, Any, Submitted], _Fault]] = {
     Rule.COVERS: _covers,
     Rule.EQUALS_COSTS: _equals_costs,
     Rule.EQUALS_FACTS: _equals_facts,
+    Rule.EQUALS_CONTRACT: _equals_contract,
 }

@@ -18,12 +18,20 @@ from subsidy.materials import Basis, Material
 
 
 class Role(enum.Enum):
-    """Who acts: the applicant, the department that runs the procedure, the finance bureau, experts or a third party."""
+    """Who acts: the applicant, the department that runs the procedure, the finance bureau, experts or a third party.
+
+    SERVICE is the running program itself, for steps that only carry out what was decided; nobody is registered as it.
+    """
 
     APPLICANT = "applicant"
     DEPARTMENT = "department"
     FINANCE = "finance"
     REVIEWER = "reviewer"
+    SERVICE = "service"
+
+
+PERSONS = tuple(role for role in Role if role is not Role.SERVICE)
+"""Roles that somebody can be registered in."""
 
 
 class Guard(enum.Enum):
@@ -42,10 +50,16 @@ class Guard(enum.Enum):
     FUTURE_UNTIL = "future_until"
     BEFORE_UNTIL = "before_until"
     NEEDED_FACTS = "needed_facts"
+    ROUND_CLOSED = "round_closed"
+    WITHIN_ALLOCATION = "within_allocation"
+    SOMETHING_DUE = "something_due"
 
 
 class Effect(enum.Enum):
-    """What a step brings about. COMMIT, PAY, RECOVER and RELEASE move money; CLAIM and RELEASE change the register."""
+    """What a step brings about. COMMIT, PAY, RECOVER and RELEASE move money; CLAIM and RELEASE change the register.
+
+    ISSUE makes a voucher of what was committed and is released by now.
+    """
 
     CLAIM = "claim"
     RELEASE = "release"
@@ -57,6 +71,7 @@ class Effect(enum.Enum):
     PAY = "pay"
     DEMAND = "demand"
     RECOVER = "recover"
+    ISSUE = "issue"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +89,8 @@ class Step:
     """One step, as its file has it.
 
     `sources` are the states it may be taken in (none: it begins an application), `target` the state it leads to (None: the
-    same). Whoever did a step of `apart_from` may not take it. `words` bound the inputs that are words.
+    same). Whoever did a step of `apart_from` may not take it. `words` bound the inputs that are words. `reaches` is the event
+    that releases a tranche (`approval`). An `automatic` step is taken by the program once it is possible.
     """
 
     id: str
@@ -91,6 +107,8 @@ class Step:
     guards: tuple[Guard, ...]
     effects: tuple[Effect, ...]
     basis: Basis
+    reaches: str = ""
+    automatic: bool = False
 
     @property
     def begins(self) -> bool:
@@ -100,7 +118,10 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Procedure:
-    """How applications under some clauses of a document are made, reviewed, noticed and paid; `digest` is that of its file."""
+    """How applications under some clauses of a document are made, reviewed, noticed and paid; `digest` is that of its file.
+
+    A procedure of voucher schemes has no `document`; its `clauses` are the ids of the schemes.
+    """
 
     id: str
     revision: int
@@ -118,6 +139,11 @@ class Procedure:
     states: Mapping[str, State]
     steps: Mapping[str, Step]
     digest: str
+
+    @property
+    def for_schemes(self) -> bool:
+        """Whether its applications are for vouchers."""
+        return not self.document
 
     def next_steps(self, state: str) -> list[Step]:
         """The steps that may follow a state."""
@@ -140,7 +166,8 @@ class Record:
 class Case:
     """What has become of one application. Amounts are fen; `state` is empty before it begins.
 
-    `decided` names the facts that an officer or reviewer established, which weigh more than what was claimed.
+    `decided` names the facts that an officer or reviewer established, which weigh more than what was claimed. `reached` are
+    events that release tranches; of `committed_fen`, `issued_fen` became `vouchers` (their ids).
     """
 
     state: str = ""
@@ -162,6 +189,11 @@ class Case:
     demanded_fen: int = 0
     recovered_fen: int = 0
     entries: Mapping[str, str] = field(default_factory=dict)
+    contract: Mapping[str, Any] = field(default_factory=dict)
+    holder_key: Mapping[str, str] | None = None
+    reached: frozenset[str] = frozenset()
+    issued_fen: int = 0
+    vouchers: tuple[str, ...] = ()
 
     @property
     def open_objections(self) -> tuple[int, ...]:
@@ -210,8 +242,9 @@ def with_inputs(case: Case, step: Step, inputs: Mapping[str, Any], day: date) ->
         changes["decided"] = case.decided if claimed else case.decided | inputs["facts"].keys()
     if "materials" in inputs:
         changes["materials"] = {**case.materials, **{item["id"]: item for item in inputs["materials"]}}
-    if "costs" in inputs:
-        changes["costs"] = inputs["costs"]
+    changes |= {name: inputs[name] for name in ("costs", "contract", "holder_key") if name in inputs}
+    if step.reaches:
+        changes["reached"] = case.reached | {step.reaches}
     if "until" in inputs:
         changes["until"] = parse_day(inputs["until"])
     if "amount_fen" in inputs and Effect.DEMAND not in step.effects:
@@ -253,7 +286,14 @@ def _recovered(case: Case, _record: Record) -> Case:
 
 
 def _released(case: Case, _record: Record) -> Case:
-    return replace(case, committed_fen=0)
+    return replace(case, committed_fen=case.issued_fen)
+
+
+def _issued(case: Case, record: Record) -> Case:
+    derived = record.derived
+    return replace(
+        case, issued_fen=case.issued_fen + derived["issued_fen"], vouchers=(*case.vouchers, derived["voucher"])
+    )
 
 
 _CHANGES = {
@@ -266,4 +306,5 @@ _CHANGES = {
     Effect.DEMAND: _demanded,
     Effect.RECOVER: _recovered,
     Effect.RELEASE: _released,
+    Effect.ISSUE: _issued,
 }

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any
 
 from ledger.errors import Finding
 from subsidy.calendar import Calendar
 from subsidy.calendar import publicity as publicity_of
-from subsidy.facts import Facts
 from subsidy.fields import parse_day
 from subsidy.materials import Checked, for_person, lacking
 from subsidy.outcome import Outcome, Status
@@ -21,19 +20,44 @@ FEN_PER_YUAN = 100
 
 
 @dataclass(frozen=True, slots=True)
+class Judged:
+    """What the rules make of a case: of a clause, or of a scheme.
+
+    `closed` says why nothing is taken (code, Chinese, English). `refused` are the reasons for which it gets nothing, `missing` the
+    facts without which nothing can be said, `ceiling_fen` the most it may get (None where the text names no sum). `told` is what
+    a step records of it, `shown` what surfaces show. `findings` say the same as `refused` with place, rule and source.
+    """
+
+    closed: tuple[str, str, str] | None = None
+    refused: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    ceiling_fen: int | None = None
+    findings: tuple[Finding, ...] = ()
+    told: Mapping[str, Any] = field(default_factory=dict)
+    shown: Mapping[str, Any] = field(default_factory=dict)
+
+    def with_told(self, told: Mapping[str, Any], shown: Mapping[str, Any]) -> Judged:
+        """The same with what is recorded and what is shown of it."""
+        return replace(self, told=told, shown=shown)
+
+
+@dataclass(frozen=True, slots=True)
 class Setting:
     """What the world says on the day of a step (Asia/Shanghai): calendar, the round's window, and what the rules make of the case.
 
-    `materials`, `facts` and `outcome` already count what the step brings; `outcome` is that of the clause on the day on which
-    the application was received.
+    `materials` and `judged` already count what the step brings; the rules are those of the day on which the application was
+    received. `notice_days` are the working days of a notice, `allocation_fen` what the closed round leaves for the application
+    (None where the round does not allocate), `due_fen` what was committed, is released by now and not issued yet.
     """
 
     today: date
     calendar: Calendar
     window: tuple[date, date]
     materials: Sequence[Checked]
-    facts: Facts
-    outcome: Outcome
+    judged: Judged
+    notice_days: int
+    allocation_fen: int | None = None
+    due_fen: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +74,19 @@ def guard_findings(asked: Asked, case: Case, setting: Setting) -> list[Finding]:
     return [finding for guard in asked.step.guards for finding in _GUARDS[guard](asked, case, setting)]
 
 
-def ceiling_fen(outcome: Outcome) -> int | None:
-    """The most that the clause allows: a ceiling, never a promise; None where the text names no sum."""
-    return outcome.bounds_fen()[1]
+def judged_by_clause(outcome: Outcome) -> Judged:
+    """What the answer of a clause means for a case: a ceiling, never a promise."""
+    rule, closed = outcome.rule, None
+    if isinstance(rule, Closed):
+        number = rule.document.number
+        closed = ("clause-closed", f"{number} 不受理：{rule.reason}", f"{number} takes nothing: {rule.reason}")
+    refused = outcome.status in {Status.NOT_ELIGIBLE, Status.NOT_OPEN}
+    return Judged(
+        closed,
+        (outcome.reasons or (outcome.status.value,)) if refused else (),
+        outcome.missing if outcome.status is Status.NEED_MORE_INFO else (),
+        outcome.bounds_fen()[1],
+    )
 
 
 def yuan(fen: int) -> str:
@@ -61,17 +95,10 @@ def yuan(fen: int) -> str:
 
 
 def _window(asked: Asked, _case: Case, setting: Setting) -> list[Finding]:
-    rule, (first, last) = setting.outcome.rule, setting.window
-    if isinstance(rule, Closed):
-        number = rule.document.number
-        return [
-            _found(
-                asked,
-                "clause-closed",
-                f"{number} 在 {setting.today} 不受理：{rule.reason}",
-                f"{number} takes nothing on {setting.today}: {rule.reason}",
-            )
-        ]
+    closed, (first, last) = setting.judged.closed, setting.window
+    if closed is not None:
+        code, zh, en = closed
+        return [_found(asked, code, f"{setting.today}：{zh}", f"{setting.today}: {en}")]
     if first <= setting.today <= last:
         return []
     return [
@@ -101,9 +128,11 @@ def _materials(asked: Asked, _case: Case, setting: Setting) -> list[Finding]:
 
 
 def _not_refused(asked: Asked, _case: Case, setting: Setting) -> list[Finding]:
-    if setting.outcome.status not in {Status.NOT_ELIGIBLE, Status.NOT_OPEN}:
+    if not setting.judged.refused:
         return []
-    reasons = ", ".join(setting.outcome.reasons)
+    if setting.judged.findings:
+        return list(setting.judged.findings)
+    reasons = ", ".join(setting.judged.refused)
     return [_found(asked, "not-eligible", f"不符合条件：{reasons}", f"not eligible: {reasons}")]
 
 
@@ -111,11 +140,11 @@ def _within_ceiling(asked: Asked, case: Case, setting: Setting) -> list[Finding]
     refused = _not_refused(asked, case, setting)
     if refused:
         return refused
-    if setting.outcome.status is Status.NEED_MORE_INFO:
-        names = ", ".join(setting.outcome.missing)
+    if setting.judged.missing:
+        names = ", ".join(setting.judged.missing)
         return [_found(asked, "facts-missing", f"尚缺事实：{names}", f"facts are missing: {names}", "/facts")]
     wanted = asked.inputs.get("amount_fen", case.amount_fen or 0)
-    most = ceiling_fen(setting.outcome)
+    most = setting.judged.ceiling_fen
     if most is not None and wanted > most:
         return [
             _found(
@@ -160,7 +189,7 @@ def _within_paid(asked: Asked, case: Case, _setting: Setting) -> list[Finding]:
 
 
 def _calendar_known(asked: Asked, _case: Case, setting: Setting) -> list[Finding]:
-    period = publicity_of(setting.calendar, setting.today, asked.procedure.notice_working_days)
+    period = publicity_of(setting.calendar, setting.today, setting.notice_days)
     if not period.needs_human:
         return []
     return [
@@ -259,9 +288,52 @@ def _needed_facts(asked: Asked, case: Case, _setting: Setting) -> list[Finding]:
     ]
 
 
+def _round_closed(asked: Asked, _case: Case, setting: Setting) -> list[Finding]:
+    last = setting.window[1]
+    if setting.today > last:
+        return []
+    return [
+        _found(
+            asked,
+            "round-open",
+            f"本轮至 {last} 截止：之后的申请可能排在前面，截止后才能平衡",
+            f"the round takes applications until {last}: a later one may rank higher, so nothing is balanced before",
+        )
+    ]
+
+
+def _within_allocation(asked: Asked, _case: Case, setting: Setting) -> list[Finding]:
+    left, wanted = setting.allocation_fen, asked.inputs.get("amount_fen", 0)
+    if left is None or wanted <= left:
+        return []
+    return [
+        _found(
+            asked,
+            "above-allocation",
+            f"按方案的次序，本轮预算可给此份申请 {yuan(left)} 元",
+            f"in the scheme's order the round's budget leaves {yuan(left)} yuan for this application",
+            "/amount_yuan",
+        )
+    ]
+
+
+def _something_due(asked: Asked, case: Case, setting: Setting) -> list[Finding]:
+    if setting.due_fen > 0:
+        return []
+    left = yuan(case.committed_fen - case.issued_fen)
+    return [
+        _found(
+            asked,
+            "nothing-due",
+            f"没有应发的券；已批准而未发 {left} 元",
+            f"nothing is due to be issued; {left} yuan were approved and not issued",
+        )
+    ]
+
+
 def _found(asked: Asked, code: str, zh: str, en: str, where: str = "") -> Finding:
     basis = asked.step.basis
-    return Finding(code, f"{zh}（{basis.clause}“{basis.quote.text}”）", f"{en} ({basis.clause})", where)
+    return Finding(code, f"{zh}（{basis.cited}）", f"{en} ({basis.clause})", where)
 
 
 _GUARDS: Mapping[Guard, Callable[[Asked, Case, Setting], list[Finding]]] = {
@@ -278,4 +350,7 @@ _GUARDS: Mapping[Guard, Callable[[Asked, Case, Setting], list[Finding]]] = {
     Guard.FUTURE_UNTIL: _future_until,
     Guard.BEFORE_UNTIL: _before_until,
     Guard.NEEDED_FACTS: _needed_facts,
+    Guard.ROUND_CLOSED: _round_closed,
+    Guard.WITHIN_ALLOCATION: _within_allocation,
+    Guard.SOMETHING_DUE: _something_due,
 }

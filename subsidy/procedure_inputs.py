@@ -29,9 +29,10 @@ _NAME = re.compile(r"[a-z][a-z_0-9]{0,63}")
 class Reader:
     """Reads inputs one after another and gathers what is wrong with them."""
 
-    def __init__(self, dictionary: Dictionary, materials: Iterable[Material]) -> None:
+    def __init__(self, dictionary: Dictionary, materials: Iterable[Material], facts: ReadFacts | None = None) -> None:
         self.findings: list[Finding] = []
         self._dictionary = dictionary
+        self._facts = facts
         self._materials = [material.id for material in materials]
 
     def read(
@@ -142,6 +143,10 @@ class Reader:
         if not isinstance(value, Mapping):
             self.fault(where, "应为“事实: 值”", "must be a mapping of facts to values")
             return {}
+        if self._facts is not None:
+            found, findings = self._facts(value, where)
+            self.findings += findings
+            return found
         facts, findings = read_facts(self._dictionary, value, lambda name: f"{where}/{name}")
         self.findings += findings
         return {name: plain(facts[name]) for name, written in value.items() if written is not None and name in facts}
@@ -218,7 +223,60 @@ class Reader:
                 "must be text, a whole number, true/false or a list of texts; decimals are text",
             )
 
+    def contract(self, where: str, value: Any) -> dict[str, Any]:
+        """A service contract: its number, the provider (a code or a name), the hash of its file, its days and its cost items."""
+        if not isinstance(value, Mapping):
+            self.fault(where, "应为“键: 值”", "must be a mapping")
+            return {}
+        for name in value.keys() - CONTRACT.keys():
+            zh, en = nearest(str(name), list(CONTRACT))
+            self.fault(f"{where}/{name}", f"合同没有“{name}”这一项{zh}", f"a contract has no `{name}`{en}")
+        return {name: read(self, f"{where}/{name}", value.get(name)) for name, read in CONTRACT.items()}
 
+    def digest(self, where: str, value: Any) -> str:
+        """SHA-256 of a file."""
+        if isinstance(value, str) and _SHA256.fullmatch(value):
+            return value
+        self.fault(
+            where,
+            "应为文件的 SHA-256，64 位小写十六进制",
+            "must be the SHA-256 of the file in 64 lower-case hexadecimal digits",
+        )
+        return ""
+
+    def items(self, where: str, value: Any) -> list[dict[str, str]]:
+        """Cost items of a contract: kind and yuan."""
+        if not isinstance(value, list) or not 0 < len(value) <= COSTS_MAX:
+            self.fault(where, f"应为费用项列表，1 至 {COSTS_MAX} 项", f"must be a list of 1 to {COSTS_MAX} cost items")
+            return []
+        for at, item in enumerate(value):
+            if not isinstance(item, Mapping) or set(item) != {"kind", "amount_yuan"}:
+                self.fault(f"{where}/{at}", "应写 kind 与 amount_yuan", "a cost item has a kind and an amount_yuan")
+            else:
+                self.text(f"{where}/{at}/kind", item["kind"])
+                self.fen(f"{where}/{at}/amount_yuan", item["amount_yuan"])
+        return [dict(item) for item in value if isinstance(item, Mapping)]
+
+    def key(self, where: str, value: Any) -> dict[str, str]:
+        """A public key as JWK; what it must be is for the voucher to say."""
+        if isinstance(value, Mapping) and 0 < len(value) <= PARTS_MAX:
+            return {self.text(where, name): self.text(f"{where}/{name}", text) for name, text in value.items()}
+        self.fault(where, "应为公钥 JWK", "must be a public JWK")
+        return {}
+
+
+ReadFacts = Callable[[Mapping[str, Any], str], tuple[dict[str, Any], list[Finding]]]
+"""Reads facts that stand at a place, where they are not those of policies."""
+CONTRACT: Mapping[str, Callable[[Reader, str, Any], Any]] = {
+    "number": Reader.text,
+    "provider": Reader.text,
+    "sha256": Reader.digest,
+    "signed_on": Reader.day,
+    "starts_on": Reader.day,
+    "ends_on": Reader.day,
+    "items": Reader.items,
+}
+"""What a contract says, and how each part is read."""
 _READERS: Mapping[str, Callable[[Reader, str, Any], Any]] = {
     "until": Reader.day,
     "objection_number": Reader.number,
@@ -226,6 +284,8 @@ _READERS: Mapping[str, Callable[[Reader, str, Any], Any]] = {
     "facts": Reader.facts,
     "costs": Reader.costs,
     "materials": Reader.materials,
+    "contract": Reader.contract,
+    "holder_key": Reader.key,
 }
 _TEXT = ("文字", "text")
 _FORMS: Mapping[str, tuple[str, str]] = {
@@ -243,6 +303,8 @@ _FORMS: Mapping[str, tuple[str, str]] = {
     "facts": ("事实", "facts"),
     "costs": ("成本明细", "costs"),
     "materials": ("材料", "materials"),
+    "contract": ("合同", "the contract"),
+    "holder_key": ("持券人公钥 JWK", "public JWK of the holder"),
 }
 INPUTS = tuple(_FORMS)
 """Every input that a procedure may name."""

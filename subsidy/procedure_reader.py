@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from ledger.errors import Finding
 from subsidy.errors import SubsidyError
@@ -22,18 +22,30 @@ from subsidy.yaml_text import read_yaml
 Word = TypeVar("Word", bound=enum.Enum)
 
 
-def load_procedures(directory: Path, policies: Policies) -> dict[str, Procedure]:
-    """Every `*.yaml` of `directory` by id, checked against the policies they carry out.
+SchemeFacts = Mapping[str, Collection[str]]
+"""Schemes that procedures may be for, by id, with the names of the facts that each knows."""
+
+
+class _Rests(NamedTuple):
+    """What the parts of a procedure rest on: the names of its facts and, for schemes, the source that parts inherit."""
+
+    facts: Sequence[str]
+    source: str = ""
+
+
+def load_procedures(directory: Path, policies: Policies, schemes: SchemeFacts | None = None) -> dict[str, Procedure]:
+    """Every `*.yaml` of `directory` by id, checked against the policies or schemes that they carry out.
 
     Raises:
         SubsidyError: `yaml-refused` or `document-malformed`.
 
     """
-    read = [read_procedure(path.read_text("utf-8"), path.name, policies) for path in sorted(directory.glob("*.yaml"))]
+    paths = sorted(directory.glob("*.yaml"))
+    read = [read_procedure(path.read_text("utf-8"), path.name, policies, schemes) for path in paths]
     return {procedure.id: procedure for procedure in read}
 
 
-def read_procedure(text: str, source: str, policies: Policies) -> Procedure:
+def read_procedure(text: str, source: str, policies: Policies, schemes: SchemeFacts | None = None) -> Procedure:
     """One procedure from YAML.
 
     Raises:
@@ -43,25 +55,24 @@ def read_procedure(text: str, source: str, policies: Policies) -> Procedure:
     faults = Faults(source)
     root = Fields(faults, read_yaml(text, source), "")
     head = root.table("procedure")
-    clauses = head.texts("clauses")
-    _known(head, "clauses", clauses, policies.clause_names)
-    materials = tuple(_material(fields, policies) for fields in root.tables("materials"))
+    document, about, rests = _about(head, policies, schemes or {})
+    materials = tuple(_material(fields, rests) for fields in root.tables("materials"))
     states = {state.id: state for state in map(_state, root.tables("states", required=True))}
-    steps = {step.id: step for step in (_step(fields, states) for fields in root.tables("steps", required=True))}
+    steps = {step.id: step for step in (_step(fields, states, rests) for fields in root.tables("steps", required=True))}
     root.done()
     procedure = Procedure(
         head.text("id"),
         head.integer("revision"),
-        head.choice("document", tuple(policies.documents)),
+        document,
         head.text("title_zh"),
         head.text("title_en"),
-        clauses,
+        about,
         head.integer("notice_working_days"),
         head.integer("rounds_per_year"),
-        _basis(head, "round_basis"),
-        _basis(head, "call_basis"),
-        _basis(head, "material_basis"),
-        _basis(head, "duplicate_basis"),
+        _basis(head, "round_basis", rests),
+        _basis(head, "call_basis", rests),
+        _basis(head, "material_basis", rests),
+        _basis(head, "duplicate_basis", rests),
         materials,
         states,
         steps,
@@ -73,7 +84,21 @@ def read_procedure(text: str, source: str, policies: Policies) -> Procedure:
     return procedure
 
 
-def _basis(fields: Fields, key: str) -> Basis:
+def _about(head: Fields, policies: Policies, schemes: SchemeFacts) -> tuple[str, tuple[str, ...], _Rests]:
+    """The document, what of it (clauses) or which schemes the procedure is for, and what its parts rest on."""
+    if not head.has("schemes"):
+        clauses = head.texts("clauses")
+        _known(head, "clauses", clauses, policies.clause_names)
+        return head.choice("document", tuple(policies.documents)), clauses, _Rests(tuple(policies.facts))
+    named = head.texts("schemes")
+    _known(head, "schemes", named, tuple(schemes))
+    facts = tuple(dict.fromkeys(fact for name in named for fact in schemes.get(name, ())))
+    return "", named, _Rests(facts, head.text("source"))
+
+
+def _basis(fields: Fields, key: str, rests: _Rests) -> Basis:
+    if rests.source:  # a scheme's: its own source, or that of the whole procedure
+        return Basis(fields.text(key, rests.source), Quote("", ()))
     inner = fields.table(key)
     basis = Basis(inner.text("clause"), Quote(inner.text("quote"), (inner.integer("line"),)))
     inner.done()
@@ -94,29 +119,29 @@ def _known(fields: Fields, key: str, given: Iterable[str], allowed: Sequence[str
             fields.fault(key, f"“{word}”应为其中之一：{listed}", f"{word!r} must be one of: {listed}")
 
 
-def _material(fields: Fields, policies: Policies) -> Material:
+def _material(fields: Fields, rests: _Rests) -> Material:
     required_when = fields.text("required_when", "") or None
     if required_when is not None:
-        _known(fields, "required_when", (required_when,), tuple(policies.facts))
+        _known(fields, "required_when", (required_when,), rests.facts)
     material = Material(
         fields.text("id"),
         fields.text("zh"),
         fields.text("en"),
-        _basis(fields, "basis"),
+        _basis(fields, "basis", rests),
         required_when,
         fields.flag("optional", default=False),
-        tuple(_check(inner, policies) for inner in fields.tables("checks")),
+        tuple(_check(inner, rests) for inner in fields.tables("checks")),
     )
     fields.done()
     return material
 
 
-def _check(fields: Fields, policies: Policies) -> Check:
+def _check(fields: Fields, rests: _Rests) -> Check:
     rule = Rule(fields.choice("rule", [rule.value for rule in Rule]))
     needs_values = rule in {Rule.ONE_OF, Rule.COVERS, Rule.EQUALS_FACTS}
     values = fields.texts("values") if needs_values else ()
     if rule is Rule.EQUALS_FACTS:
-        _known(fields, "values", values, tuple(policies.facts))
+        _known(fields, "values", values, rests.facts)
     otherwise = fields.choice("otherwise", ("lacking", "person"), "lacking")
     check = Check(fields.text("field"), rule, values, otherwise == "person")
     fields.done()
@@ -129,7 +154,7 @@ def _state(fields: Fields) -> State:
     return state
 
 
-def _step(fields: Fields, states: Mapping[str, State]) -> Step:
+def _step(fields: Fields, states: Mapping[str, State], rests: _Rests) -> Step:
     sources = fields.texts("from", required=False)
     target = fields.text("to", "") or None
     _known(fields, "from", sources, tuple(states))
@@ -156,7 +181,9 @@ def _step(fields: Fields, states: Mapping[str, State]) -> Step:
         needed,
         _words(fields, "guards", Guard),
         _words(fields, "effects", Effect),
-        _basis(fields, "basis"),
+        _basis(fields, "basis", rests),
+        fields.text("reaches", ""),
+        fields.flag("automatic", default=False),
     )
     if not sources and target is None:
         fields.fault("to", "开始的一步须写 to", "the step that begins needs `to`")
@@ -193,6 +220,14 @@ def _step_faults(procedure: Procedure, step: Step) -> Iterator[tuple[str, str]]:
         yield "接在终结状态之后", "follows a final state"
     if {Effect.COMMIT, Effect.PAY} & set(step.effects) and not step.apart_from:
         yield "动用资金，须写 apart_from", "moves money: it needs `apart_from`"
+    if step.automatic != (Role.SERVICE in step.roles):
+        yield "自动办理的步骤由 service 办理，别的不由它", "is for the role service if and only if it is automatic"
+    if step.automatic and step.takes:
+        yield "自动办理，不能要求填写", "is automatic: it can take nothing"
+    if Effect.ISSUE in step.effects and not procedure.for_schemes:
+        yield "发券，只在方案的流程中", "issues a voucher: only a procedure of schemes can"
+    if procedure.for_schemes and {Effect.PAY, Effect.DEMAND, Effect.RECOVER} & set(step.effects):
+        yield "券的付款与追回由结算办理", "pays or recovers, which settlement does for vouchers"
 
 
 def _reachable(procedure: Procedure) -> set[str]:
@@ -205,7 +240,9 @@ def _reachable(procedure: Procedure) -> set[str]:
 
 
 def quotes_of(procedure: Procedure) -> Iterator[tuple[str, Basis]]:
-    """Every quote of a procedure with the place that cites it."""
+    """Every quote of a procedure with the place that cites it; one of schemes quotes nothing."""
+    if procedure.for_schemes:
+        return
     yield f"{procedure.id} round_basis", procedure.round_basis
     yield f"{procedure.id} call_basis", procedure.call_basis
     yield f"{procedure.id} material_basis", procedure.material_basis

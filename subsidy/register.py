@@ -23,6 +23,8 @@ class ClaimKind(enum.Enum):
 
     PROJECT = "project"
     COST = "cost"
+    CONTRACT = "contract"
+    APPLICATION = "application"
 
 
 class Commitment(NamedTuple):
@@ -57,6 +59,18 @@ def commitments(keyed: Keyed, applicant: str, project: str, costs: Sequence[Mapp
 def commit(keyed: Keyed, kind: ClaimKind, *parts: str) -> bytes:
     """The commitment of parts, however they are spaced, cased or punctuated."""
     return keyed(cbor2.dumps(["claim", kind.value, *map(normal, parts)], canonical=True))
+
+
+def contract_slot(keyed: Keyed, provider: str, number: str, claim: int) -> Commitment:
+    """The commitment of the n-th claim on a contract, from 1. The first is that of a cost whose document is the contract."""
+    parts = (provider, number) if claim == 1 else (provider, number, f"claim {claim}")
+    return Commitment(ClaimKind.CONTRACT, commit(keyed, ClaimKind.COST, *parts), "/contract/number")
+
+
+def application_commitment(keyed: Keyed, applicant: str, project: str, round_: str) -> Commitment:
+    """The commitment of an applicant's project in one round: that there is one application of it."""
+    digest = keyed(cbor2.dumps(["claim", "application", normal(applicant), normal(project), round_], canonical=True))
+    return Commitment(ClaimKind.APPLICATION, digest, "/project")
 
 
 def clause_commitment(keyed: Keyed, applicant: str, project: str, clause: str) -> bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -10,7 +10,6 @@ from typing import Any
 from ledger.errors import Finding, Kind
 from subsidy.calendar import publicity
 from subsidy.errors import SubsidyError
-from subsidy.facts import Dictionary
 from subsidy.fields import nearest
 from subsidy.policies import Closed, Policies
 from subsidy.procedure import Case, Effect, Procedure, Record, Role, Step
@@ -22,6 +21,10 @@ _KINDS = {
     "objection-late": Kind.CONFLICT,
     "notice-running": Kind.CONFLICT,
     "outside-window": Kind.CONFLICT,
+    "round-open": Kind.CONFLICT,
+    "nothing-due": Kind.CONFLICT,
+    "above-allocation": Kind.INSUFFICIENT,
+    "scheme-draft": Kind.NOT_ALLOWED,
     "supplement-late": Kind.CONFLICT,
     "calendar-unknown": Kind.UNAVAILABLE,
 }
@@ -72,7 +75,7 @@ def require_possible(procedure: Procedure, case: Case, step: Step, actor: Actor)
         roles = ", ".join(sorted(role.value for role in step.roles))
         raise SubsidyError(
             "role-not-allowed",
-            f"“{step.zh}”由 {roles} 办理（{step.basis.clause}“{step.basis.quote.text}”），不是 {actor.role.value}",
+            f"“{step.zh}”由 {roles} 办理（{step.basis.cited}），不是 {actor.role.value}",
             f"{step.id} is for {roles} ({step.basis.clause}), not for {actor.role.value}",
             kind=Kind.NOT_ALLOWED,
         )
@@ -94,14 +97,14 @@ def require_possible(procedure: Procedure, case: Case, step: Step, actor: Actor)
         )
 
 
-def read_inputs(procedure: Procedure, step: Step, dictionary: Dictionary, given: Mapping[str, Any]) -> dict[str, Any]:
+def read_inputs(step: Step, reader: Reader, given: Mapping[str, Any]) -> dict[str, Any]:
     """The inputs of a step as they are recorded.
 
     Raises:
         SubsidyError: `inputs-malformed`.
 
     """
-    return Reader(dictionary, procedure.materials).read(given, step.takes, step.may_take, step.words)
+    return reader.read(given, step.takes, step.may_take, step.words)
 
 
 def take(asked: Asked, case: Case, actor: Actor, setting: Setting, inputs: Mapping[str, Any] | None = None) -> Record:
@@ -138,12 +141,15 @@ def _derived(asked: Asked, case: Case, setting: Setting) -> dict[str, Any]:
     """What follows from a step on the day it is taken, kept so that a later calendar changes nothing."""
     derived: dict[str, Any] = {}
     if Effect.NOTICE in asked.step.effects:
-        period = publicity(setting.calendar, setting.today, asked.procedure.notice_working_days)
+        period = publicity(setting.calendar, setting.today, setting.notice_days)
         for name in ("last_publicity_day", "earliest_next_step"):
             derived[name] = getattr(period, name).isoformat()
     if Effect.OBJECTION in asked.step.effects:
         derived["objection_number"] = len(case.objections) + 1
     return derived
+
+
+ClosedOn = Callable[[str, date], list[Finding]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,8 +163,10 @@ class Call:
     decision: str = ""
 
 
-def require_call(procedure: Procedure, policies: Policies, call: Call, today: date, held_this_year: int) -> None:
+def require_call(procedure: Procedure, closed_on: ClosedOn, call: Call, today: date, held_this_year: int) -> None:
     """Refuse a call for other clauses, for clauses that take nothing on its days, or a further one of the year without a decision.
+
+    `closed_on` says why a clause (or scheme) takes nothing on a day.
 
     Raises:
         SubsidyError: `call-refused`, with a finding for each fault.
@@ -182,7 +190,7 @@ def require_call(procedure: Procedure, policies: Policies, call: Call, today: da
                 )
             )
         else:
-            findings += [found for day in (call.opens, call.closes) for found in _closed_on(policies, clause, day)]
+            findings += [found for day in (call.opens, call.closes) for found in closed_on(clause, day)]
     if call.opens > call.closes or call.closes < today:
         findings.append(
             Finding(
@@ -193,7 +201,7 @@ def require_call(procedure: Procedure, policies: Policies, call: Call, today: da
         findings.append(
             Finding(
                 "round-needs-decision",
-                f"本年度已组织 {held_this_year} 次申报（{basis.clause}“{basis.quote.text}”），再次组织须写明决定（decision）",
+                f"本年度已组织 {held_this_year} 次申报（{basis.cited}），再次组织须写明决定（decision）",
                 f"{held_this_year} rounds were called this year ({basis.clause}); a further one needs a `decision`",
                 "/decision",
             )
@@ -205,7 +213,8 @@ def require_call(procedure: Procedure, policies: Policies, call: Call, today: da
         )
 
 
-def _closed_on(policies: Policies, clause: str, day: date) -> list[Finding]:
+def clause_closed_on(policies: Policies, clause: str, day: date) -> list[Finding]:
+    """Why a clause takes nothing on a day; nothing where it does."""
     rule = policies.rule(clause, day)
     if not isinstance(rule, Closed):
         return []

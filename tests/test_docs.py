@@ -42,6 +42,7 @@ HTTP_USE_CASES = (
     *("applications", "officers", "procedure", "procedure_money", "register"),
     *("quarantine", "shares"),
     *("access", "accounts", "passkeys", "sign_in"),
+    *("matter", "procedure_requests", "voucher_matter", "programme_money", "allotment", "issue_approved"),
 )
 PROBLEMS_RISE_IN = [
     *(ROOT / "suanquan/http").glob("*.py"),
@@ -62,6 +63,7 @@ PROBLEMS_RISE_IN = [
         for name in (
             "suanquan/db/database.py",
             "voucher/issuance.py",
+            "voucher/application.py",
             "voucher/holder.py",
             "voucher/qr.py",
             "ledger/amount.py",

@@ -267,7 +267,7 @@ def _exceeded(units: int, terms: Terms, issued: YearToDate) -> Iterator[Finding]
         ("holder-cap-exceeded", "持券人本年上限", "the holder's cap", terms.cap_holder_year_units, issued.holder_units),
         ("budget-exceeded", "方案本年预算", "the budget", terms.budget_year_units, issued.programme_units),
     )
-    for code, zh, en, limit_units, used_units in limits:
+    for code, zh, en, limit_units, used_units in limits[: 1 if terms.over_issue else 2]:
         if used_units + units > limit_units:
             left = f"{format_units(max(limit_units - used_units, 0), terms.asset)} {terms.asset.code}"
             yield Finding(

@@ -49,13 +49,17 @@ class SchemeStatus(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What a scheme fixes for issuing in one unit, in units of `asset`; a year is a calendar year in Asia/Shanghai."""
+    """What a scheme fixes for issuing in one unit, in units of `asset`; a year is a calendar year in Asia/Shanghai.
+
+    With `over_issue` more may be issued than the budget holds: what is used of it will be less.
+    """
 
     asset: Asset
     budget_year_units: int
     cap_holder_year_units: int
     min_units: int
     max_units: int
+    over_issue: bool = False
 
 
 @dataclass(frozen=True, slots=True)

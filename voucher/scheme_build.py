@@ -147,7 +147,8 @@ class Version:
                 continue
             least = self.get(f"thresholds.min_voucher_{suffix}") or 1
             most = self.get(f"thresholds.max_voucher_{suffix}") or cap
-            yield Terms(asset, budget * scale, cap * scale, least * scale, most * scale)
+            over = self.get("budget.over_issue") or False
+            yield Terms(asset, budget * scale, cap * scale, least * scale, most * scale, over)
 
 
 def build(identity: Mapping[str, Any], version: Version, facts: Dictionary, digest: str) -> Scheme:

@@ -25,6 +25,7 @@ class StoredVoucher:
     asset: int
     units: int
     account: int
+    year: int
     issued_us: int
     from_us: int
     until_us: int

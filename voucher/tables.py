@@ -116,4 +116,17 @@ outflow = table(
 """What left a voucher without paying for anything: expired unused, or split into a voucher of its own."""
 Index("outflow_jti", outflow.c.jti)
 
-APPEND_ONLY = ("voucher", "released", "status_place", "revoked", "spend_request", "hold_part", "outflow")
+reclaim = table(
+    "reclaim",
+    Column("jti", TEXT, primary_key=True),
+    Column("cycle", INT, primary_key=True),
+    Column("stage", TEXT, primary_key=True),
+    Column("units", INT, nullable=False),
+    Column("day", TEXT, nullable=False),
+    Column("effective_on", TEXT, nullable=False),
+    Column("event_id", BYTES),
+    clustered=True,
+)
+"""What lay idle, by voucher and cycle: `looked` at (units 0), `notice` of what will be taken, `taken` or `spared`. Days are Shanghai's."""
+
+APPEND_ONLY = ("voucher", "released", "status_place", "revoked", "spend_request", "hold_part", "outflow", "reclaim")

@@ -130,6 +130,8 @@ POLICY: Mapping[str, Right] = MappingProxyType(
         "voucher.suspend": _right(STAFF),
         "voucher.resume": _right(STAFF),
         "voucher.revoke": _right(STAFF),
+        "programme.read": _right(READERS),
+        "programme.allot": _right(STAFF),
         # usage and what it cost
         "centre.list": _right(OFFICE, CENTRE),
         "statement.read": _right(READERS, CENTRE | BENEFICIARY),

@@ -1,34 +1,36 @@
 """`bench transfers`: durable double-entry transfers, each a leaf of the log.
 
 The raw limit is the same database writing plain double entry in the same commits: an entry with these bytes, a row for each
-leg, the balances; no rules, no hashes, no lookups. `rows_per_second` is the same for the rows that the ledger writes, which
-are fewer, for it packs eight places of an account into one.
+leg, the balances, and the tree over the entries; no rules, no lookups, one thing after another.
 """
 
 from __future__ import annotations
 
 import asyncio
 import gc
+import itertools
 import random
 import secrets
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ledger import tables
 from ledger.amount import CNY
+from ledger.edge import Edge
 from ledger.entry import EntryKind, Event, credit, debit
 from ledger.history import balance_effective_at, lines_before, totals_at
 from ledger.journal import Journal
 from ledger.leaf import decode
 from ledger.sql import Rows
-from ledger.store import load_accounts_by_name
+from ledger.store import EntryRow, load_accounts_by_name, load_page
+from ledger.tree import hash_leaf
 from suanquan.bench.figures import median_run, percentile, rss_mb
 from suanquan.bench.places import NewPlace, new_places
 from suanquan.db.database import Database
 from suanquan.db.place import Place
 from suanquan.db.plain import Transfer, create_plain, plain_rows
-from suanquan.db.schema import upgrade
 from suanquan.home import Home
 from suanquan.server import run_loop
 from suanquan.service import create_ledger
@@ -57,28 +59,32 @@ def measure(plan: Plan, runs: int) -> dict[str, Any]:
     return median_run(found, "ratio") | {"runs": runs}
 
 
-class _Recording(Database):
-    """A database that remembers what was written to it, so that the same rows can be written without any rules."""
+class _Counting(Database):
+    """A database that remembers how many entries each commit brought, so that plain rows can be written in the same ones."""
 
-    written: list[Sequence[Rows]] | None = None
+    commits: list[int] | None = None
+
+    def __init__(self, place: Place) -> None:
+        super().__init__(place)
+        self.parts: list[tuple[int, list[int]]] = []
 
     async def write_rows(self, expected: Sequence[tuple[str, int]], rows: Sequence[Rows]) -> bool:
-        if self.written is not None:
-            self.written.append(rows)
+        if self.commits is not None:
+            self.commits.append(sum(len(part) for table, part, _ in rows if table is tables.entry))
         return await super().write_rows(expected, rows)
 
 
 async def _run(plan: Plan, new: NewPlace, number: int) -> dict[str, Any]:
-    database = _Recording(await _ledger(new(f"ledger_{number}")))
+    database = _Counting(await _ledger(new(f"ledger_{number}")))
     try:
         async with Journal(database, time.time_ns, secrets.token_bytes).running() as journal:
             found = await _measure(journal, database, plan)
+        memory = rss_mb()
+        commits = [count for _, counts in database.parts for count in counts]
+        transfers = await _stored(database)
     finally:
         await database.close()
-    memory = rss_mb()
-    written = database.written or []
-    raw = plan.transfers / await _plain(new(f"raw_{number}"), written)
-    rows = plan.transfers / await _rows(new(f"rows_{number}"), written)
+    raw = plan.transfers / await _plain(new(f"raw_{number}"), transfers, commits)
     per_second = found.pop("per_second")
     return {
         "workload": "transfers",
@@ -86,8 +92,6 @@ async def _run(plan: Plan, new: NewPlace, number: int) -> dict[str, Any]:
         "per_second": round(per_second),
         "raw_per_second": round(raw),
         "ratio": round(per_second / raw, 3),
-        "rows_per_second": round(rows),
-        "rows_ratio": round(per_second / rows, 3),
         **found,
         "rss_mb": memory,
         "batch": plan.batch,
@@ -102,15 +106,13 @@ async def _ledger(place: Place) -> Place:
     return place
 
 
-async def _measure(journal: Journal, database: _Recording, plan: Plan) -> dict[str, Any]:
+async def _measure(journal: Journal, database: _Counting, plan: Plan) -> dict[str, Any]:
     wanted = [(f"bench/{number}", CNY, None) for number in range(ACCOUNTS)]
     accounts = await journal.transact(lambda tx: tx.open(wanted))
     numbers = [account.number for account in accounts.values()]
     for at in range(0, plan.preload, 100_000):
         await _send(journal, _events(numbers, min(100_000, plan.preload - at)), 8_192)
-    hot = await _timed(journal, _events(numbers, plan.transfers, hot=True), plan.batch)
-    database.written = []
-    spread = await _timed(journal, _events(numbers, plan.transfers), plan.batch)
+    spread, hot = await _both(journal, database, numbers, plan)
     return {
         "per_second": plan.transfers / spread.seconds,
         "hot_per_second": round(plan.transfers / hot.seconds),
@@ -119,6 +121,25 @@ async def _measure(journal: Journal, database: _Recording, plan: Plan) -> dict[s
         "p99_ms": percentile(spread.answers_ms, 99),
         "read_p99_ms": await _reads(database),
     }
+
+
+async def _both(journal: Journal, database: _Counting, numbers: Sequence[int], plan: Plan) -> tuple[_Timed, _Timed]:
+    """Between random accounts, and with a hot one: in turns, for what goes on first has the fresher memory and tables."""
+    events, hot_events = (_events(numbers, plan.transfers, hot=hot) for hot in (False, True))
+    half = plan.transfers // 2
+    before = await _counted(journal, database, events[:half], plan.batch)
+    hot = await _timed(journal, hot_events, plan.batch)
+    after = await _counted(journal, database, events[half:], plan.batch)
+    return _Timed(before.seconds + after.seconds, before.answers_ms + after.answers_ms), hot
+
+
+async def _counted(journal: Journal, database: _Counting, events: Sequence[Event], batch: int) -> _Timed:
+    commits: list[int] = []
+    database.parts.append((journal.state.size, commits))
+    database.commits = commits
+    found = await _timed(journal, events, batch)
+    database.commits = None
+    return found
 
 
 def _events(numbers: Sequence[int], count: int, *, hot: bool = False) -> list[Event]:
@@ -191,48 +212,42 @@ async def _reads(database: Database) -> float:
     return percentile(times, 99)
 
 
-async def _plain(place: Place, written: Sequence[Sequence[Rows]]) -> float:
+async def _stored(database: _Counting) -> list[Transfer]:
+    """The transfers that were counted, as plain rows."""
+    numbers: dict[bytes, int] = {}
+    found: list[Transfer] = []
+    async with database.read() as connection:
+        for first, counts in database.parts:
+            for after in range(first - 1, first - 1 + sum(counts), 10_000):
+                rows = await load_page(connection, after, min(10_000, first - 1 + sum(counts) - after))
+                found += [_transfer(row, numbers) for row in rows]
+    return found
+
+
+def _transfer(row: EntryRow, numbers: dict[bytes, int]) -> Transfer:
+    taken, given = decode(row.leaf)[0].legs
+    one, two = (numbers.setdefault(leg.public_id, len(numbers)) for leg in (taken, given))
+    return row.seq, row.event_id, row.recorded_ns, row.leaf, one, two, taken.amount
+
+
+async def _plain(place: Place, transfers: Sequence[Transfer], commits: Sequence[int]) -> float:
     """Seconds in which the database alone takes plain rows of these transfers, in the same commits."""
     database = Database(place)
-    numbers: dict[bytes, int] = {}
     balances: dict[int, list[int]] = {}
+    rest = iter(transfers)
     try:
         await create_plain(database)
-        commits = [plain_rows([_transfer(row, numbers) for row in _entries(rows)], balances) for rows in written]
-        return await _write(database, commits)
+        parts = [list(itertools.islice(rest, count)) for count in commits]
+        written = [(plain_rows(part, balances), [transfer[3] for transfer in part]) for part in parts]
+        edge = Edge()
+        gc.collect()
+        gc.freeze()
+        started = time.perf_counter()
+        for rows, leaves in written:
+            edge.extend(map(hash_leaf, leaves))
+            await database.write_rows((), rows)
+        seconds = time.perf_counter() - started
+        gc.unfreeze()
+        return seconds
     finally:
         await database.close()
-
-
-def _entries(rows: Sequence[Rows]) -> Iterator[tuple[Any, ...]]:
-    return (row for table, part, _ in rows if table.name == "entry" for row in part)
-
-
-def _transfer(row: tuple[Any, ...], numbers: dict[bytes, int]) -> Transfer:
-    _, seq, event_id, _, recorded, leaf = row
-    taken, given = decode(leaf)[0].legs
-    one, two = (numbers.setdefault(leg.public_id, len(numbers)) for leg in (taken, given))
-    return seq, event_id, recorded, leaf, one, two, taken.amount
-
-
-async def _rows(place: Place, written: Sequence[Sequence[Rows]]) -> float:
-    """Seconds in which the database alone takes the ledger's own rows."""
-    upgrade(place)
-    database = Database(place)
-    try:
-        async with database.write():
-            pass  # connected
-        return await _write(database, written)
-    finally:
-        await database.close()
-
-
-async def _write(database: Database, commits: Sequence[Sequence[Rows]]) -> float:
-    gc.collect()
-    gc.freeze()
-    started = time.perf_counter()
-    for rows in commits:
-        await database.write_rows((), rows)
-    seconds = time.perf_counter() - started
-    gc.unfreeze()
-    return seconds

@@ -22,6 +22,7 @@ from suanquan.cli.log import app as log_app
 from suanquan.cli.options import DEFAULT_HOME, HomeOption, JsonOption, PassphraseOption
 from suanquan.cli.output import emit, emit_summary, note
 from suanquan.cli.procedure import application_app, officer_app, round_app
+from suanquan.cli.programme import app as programme_app
 from suanquan.cli.scheme import app as scheme_app
 from suanquan.cli.subsidy import app as subsidy_app
 from suanquan.cli.usage import app as usage_app
@@ -54,6 +55,7 @@ app.add_typer(application_app, name="application", help="申报与办理 / appli
 app.add_typer(officer_app, name="officer", help="办理人 / who acts in procedures")
 app.add_typer(audit_app, name="audit", help="审计日志 / who did and saw what")
 app.add_typer(account_app, name="account", help="账号与角色 / accounts and their roles")
+app.add_typer(programme_app, name="programme", help="方案的预算与额度 / budgets and allotments of schemes")
 app.add_typer(bench_app, name="bench", help="性能测量 / measurements")
 
 

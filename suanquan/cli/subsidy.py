@@ -85,11 +85,14 @@ def check(
     json: JsonOption = False,
 ) -> None:
     """检查政策文件及各种读法，并与所给原文（或数据目录里的）核对引文。Check the documents, and their quotes against texts."""
+    from suanquan.office import scheme_facts
     from subsidy.procedure_reader import check_procedure_text, load_procedures
     from subsidy.quotes import check_text, document_of
+    from voucher.scheme_reader import load_series
 
     policies = rules.load(home)
-    procedures = load_procedures(rules.config_folder(home, "procedures"), policies)
+    schemes = scheme_facts(load_series(rules.config_folder(home, "schemes")))
+    procedures = load_procedures(rules.config_folder(home, "procedures"), policies, schemes)
     results = []
     for path in text or _kept_texts(home):
         content = path.read_bytes()

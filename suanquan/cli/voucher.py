@@ -47,7 +47,7 @@ def issue(
         return
     if holder is None or amount is None:
         raise typer.BadParameter("须给出 --holder 与 --amount，或 --batch / give --holder and --amount, or --batch")
-    request = IssueRequest(holder, unit, amount, _jwk(holder_key))
+    request = IssueRequest(holder, unit, amount, read_jwk(holder_key))
 
     async def use(service: Service) -> dict[str, Any]:
         return with_tokens(await service.issue(scheme, request, idempotency_key))
@@ -70,7 +70,8 @@ def _issue_batch(scheme: str, file: Path, home: Path, passphrase_file: Path | No
         raise typer.Exit(1)
 
 
-def _jwk(text: str | None) -> dict[str, object] | None:
+def read_jwk(text: str | None) -> dict[str, object] | None:
+    """A JWK from its text or a file."""
     import json
 
     if text is None:
@@ -186,7 +187,7 @@ def split(
     from suanquan.use_cases.issue import with_tokens
     from suanquan.use_cases.split import SplitOrder
 
-    order = SplitOrder(jti, amount, _jwk(holder_key) or {}, idempotency_key or secrets.token_hex(16))
+    order = SplitOrder(jti, amount, read_jwk(holder_key) or {}, idempotency_key or secrets.token_hex(16))
 
     async def use(service: Service) -> dict[str, Any]:
         return with_tokens(await service.split(order))

@@ -14,7 +14,19 @@ from starlette.types import ASGIApp
 
 import suanquan
 from ledger.errors import DomainError
-from suanquan.http import accounts, audit, decisions, holds, log, problem, questions, routes, status, subsidies
+from suanquan.http import (
+    accounts,
+    applications,
+    audit,
+    decisions,
+    holds,
+    log,
+    problem,
+    questions,
+    routes,
+    status,
+    subsidies,
+)
 from suanquan.http.auth import close_unentered, enter, refuse_unentered
 from suanquan.http.completeness import post_completeness
 from suanquan.http.corrections import post_corrections
@@ -31,6 +43,7 @@ ROUTERS = (
     *(log.public, log.officer),
     *(status.public, status.officer),
     *(subsidies.public, subsidies.person),
+    *(applications.public, applications.person, applications.officer),
     *(decisions.public, decisions.officer),
     questions.public,
     accounts.router,

@@ -29,7 +29,8 @@ _BODY = {"requestBody": {"required": True, "content": {"application/json": {"sch
 async def get_procedures(service: Opened) -> list[dict[str, Any]]:
     """Procedures as they are on file: materials, states and steps, each with its clause."""
     office = service.proceedings.office
-    return [views.procedure_object(office, procedure) for procedure in office.procedures.values()]
+    found = [procedure for procedure in office.procedures.values() if not procedure.for_schemes]
+    return [views.procedure_object(office, procedure) for procedure in found]
 
 
 @public.get("/v1/subsidies/rounds", dependencies=[may("procedure.read")])
@@ -37,7 +38,8 @@ async def get_rounds(service: Opened) -> list[dict[str, Any]]:
     """Calls for applications, oldest first."""
     office = service.proceedings.office
     async with service.database.read() as conn:
-        return [views.round_object(office, found) for found in await reading.load_rounds(conn, office)]
+        rounds = [found for found in await reading.load_rounds(conn, office) if not found.procedure.for_schemes]
+    return [views.round_object(office, found) for found in rounds]
 
 
 @public.get("/v1/subsidies/notices", dependencies=[may("notice.read")])
@@ -77,7 +79,7 @@ async def post_budgets(
 async def post_application(service: Opened, body: Body, caller: Caller, idempotency_key: Key = None) -> dict[str, Any]:
     """Submit an application; the same content again is the same application."""
     application = await service.proceedings.submit(actor_of(caller), body, idempotency_key)
-    return await _shown(service, application)
+    return await shown(service, application)
 
 
 @person.get("/v1/subsidies/applications", dependencies=[may("application.read", scoped=True)])
@@ -94,7 +96,7 @@ async def get_applications(
 @person.get("/v1/subsidies/applications/{application}", dependencies=[may("application.read", scoped=True)])
 async def get_application(application: Id, service: Opened, scope: Scoped) -> dict[str, Any]:
     """Where an application stands, what the rules say of it, what is lacking, what may follow and what was done."""
-    return await _shown(service, application, scope)
+    return await shown(service, application, scope)
 
 
 @person.post(
@@ -108,14 +110,13 @@ async def post_step(
 ) -> dict[str, Any]:  # fmt: skip
     """Take a step; the body holds what it takes."""
     if caller.tenant:
-        await _shown(
-            service, application, scope_of(caller)
-        )  # another's application is as unknown as one that is not there
+        await shown(service, application, scope_of(caller))  # another's is as unknown as one that is not there
     await service.proceedings.take(actor_of(caller), application, step, body, idempotency_key)
-    return await _shown(service, application)
+    return await shown(service, application)
 
 
-async def _shown(service: Service, application: str, scope: Scope = EVERYTHING) -> dict[str, Any]:
+async def shown(service: Service, application: str, scope: Scope = EVERYTHING) -> dict[str, Any]:
+    """An application in full; one outside the scope is as unknown as one that is not there."""
     proceedings = service.proceedings
     async with service.database.read() as conn:
         found = await reading.load_application(conn, proceedings.office, application, scope)

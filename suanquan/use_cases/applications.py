@@ -18,10 +18,9 @@ from subsidy import step_body, store
 from subsidy.errors import SubsidyError
 from subsidy.procedure import Case, Procedure, Role, fold
 from subsidy.procedure_reader import procedure_named
-from subsidy.register import ClaimKind, commit
 from subsidy.store import StepRow
 
-CALL, FUND = "call", "fund"
+CALL, FUND, SETTLE = "call", "fund", "settle"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +66,8 @@ async def load_committed(conn: Connection, office: Office) -> dict[tuple[str, in
     """Units that each clause has committed in a year: what its budget was given, less what it still has."""
     given: Counter[str] = Counter()
     clauses: dict[str, tuple[str, int]] = {}
-    for found in await load_rounds(conn, office):
+    rounds = [found for found in await load_rounds(conn, office) if not found.procedure.for_schemes]
+    for found in rounds:
         for clause, fen in found.budgets.items():
             name = budget_account(found.procedure.id, found.called.year, clause)
             given[name] += fen * UNITS_PER_FEN
@@ -95,12 +95,13 @@ async def load_round(conn: Connection, office: Office, round_: str) -> Round:
 
 
 def _round(office: Office, rows: Sequence[StepRow]) -> Round:
-    """A round from its call and what was added to its budgets since."""
+    """A round from its call, what was added to its budgets since, and what it gave back."""
     content, *added = [step_body.decode(row) for row in rows]
     inputs = content["inputs"]
     budgets = Counter(inputs["budgets"])
     for more in added:
-        budgets.update(more["inputs"]["budgets"])
+        budgets.update(more["inputs"].get("budgets", {}))
+        budgets.subtract(more["inputs"].get("returned", {}))
     called, opens, closes = (date.fromisoformat(text) for text in (content["day"], inputs["opens"], inputs["closes"]))
     procedure = procedure_named(office.procedures, content["procedure"])
     return Round(rows[0].subject, procedure, inputs["title"], called, opens, closes, dict(budgets), inputs["decision"])
@@ -164,12 +165,13 @@ def application_of(round_: Round, rows: Sequence[StepRow]) -> Application:
     return Application(rows[0].subject, round_, about["clause"], about["applicant_name"], about["project"], rows, case)
 
 
-async def place_for(tx: Transaction, about: Mapping[str, str], round_: Round) -> tuple[str, list[StepRow]]:
-    """The newest application of a project under a clause of a round with its steps, or the id for a new one without any.
+async def place_for(
+    tx: Transaction, digest: bytes, about: Mapping[str, str], round_: Round
+) -> tuple[str, list[StepRow]]:
+    """The newest application of the same under a clause of a round with its steps, or the id for a new one without any.
 
-    A withdrawn one makes room for another.
+    `digest` is the commitment that says what is the same. A withdrawn one makes room for another.
     """
-    digest = commit(tx.keyed, ClaimKind.PROJECT, about["applicant"], about["project"])
     claims = await store.claims_on(tx.connection, [digest])
     for subject in reversed(dict.fromkeys(claim.subject for claim in claims)):
         rows = await store.steps_of(tx.connection, subject)

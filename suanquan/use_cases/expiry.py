@@ -18,7 +18,6 @@ from suanquan.use_cases.caps import give_back
 from suanquan.use_cases.issue import budget_name, load
 from voucher import hold_store
 from voucher.hold_store import Over
-from voucher.scheme import policy_year
 from voucher.store import StoredVoucher
 
 TOGETHER = 200
@@ -60,7 +59,7 @@ async def _close(tx: Transaction, over: Over) -> None:
 
 
 async def _legs(tx: Transaction, stored: StoredVoucher, units: int, *, back: bool) -> tuple[Leg, ...]:
-    asset, year = ASSETS_BY_NUMBER[stored.asset], policy_year(stored.issued_us)
+    asset, year = ASSETS_BY_NUMBER[stored.asset], stored.year
     if back:
         name = budget_name(stored.scheme, year, asset)
         caps = await give_back(tx, (stored.scheme, str(year), stored.holder), units, asset)

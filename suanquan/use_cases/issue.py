@@ -9,15 +9,15 @@ from typing import Any, NamedTuple
 
 import cbor2
 
-from ledger.amount import ASSETS_BY_NUMBER, CNY, Asset, format_units
-from ledger.entry import EntryKind, Event, credit, debit
+from ledger.amount import ASSETS_BY_NUMBER, CNY, Asset, format_units, parse_units
+from ledger.entry import EntryKind, Event, Leg, credit, debit
 from ledger.errors import Kind
 from ledger.journal import Journal
 from ledger.scope import EVERYTHING, Scope
 from ledger.sql import Connection
 from ledger.transaction import Transaction
 from metering.zones import rfc3339
-from suanquan.use_cases.caps import Caps, open_caps, year_to_date
+from suanquan.use_cases.caps import Caps, hand_over, open_caps, year_to_date
 from suanquan.use_cases.status_lists import take_status_place
 from voucher import store
 from voucher.document import make_jti
@@ -25,7 +25,7 @@ from voucher.errors import VoucherError
 from voucher.holder import is_uscc
 from voucher.issuance import IssueRequest, Prepared, Tokens, YearToDate, prepare, recorded, sign_again
 from voucher.keys import KeyRegistry
-from voucher.scheme import Scheme, policy_year
+from voucher.scheme import Scheme, Terms, policy_year
 from voucher.status_list import StatusPlace
 from voucher.store import StoredVoucher, VoucherRow
 
@@ -35,16 +35,20 @@ Signers = Callable[[str], Signer]
 
 
 class Order(NamedTuple):
-    """A request to issue, with what makes it one: the idempotency key and the digest of its content."""
+    """A request to issue, with what makes it one: the idempotency key and the digest of its content.
+
+    `origin` keeps keys of different senders apart: what somebody chooses meets none that the program makes.
+    """
 
     request: IssueRequest
     scheme: Scheme
     key: str
+    origin: str = "issue"
 
     @property
     def event_id(self) -> bytes:
         """Id of the issue entry, from the idempotency key."""
-        return sha256(b"issue\x00" + self.key.encode()).digest()[:16]
+        return sha256(f"{self.origin}\x00{self.key}".encode()).digest()[:16]
 
     @property
     def digest(self) -> bytes:
@@ -152,10 +156,29 @@ class Ready(NamedTuple):
     rows: list[VoucherRow]
 
 
+class Source(NamedTuple):
+    """Where the money of a voucher was set aside: the account, the year that bears it, and for whom (an application, a centre).
+
+    `reserved` is the leaf of the caps that the units count under, None where they count for the holder already.
+    """
+
+    account: str
+    year: int
+    subject: str
+    reserved: tuple[str, str, str] | None = None
+
+
 async def record(
-    tx: Transaction, order: Order, keys: KeyRegistry, address: str | None, ready: Ready | None = None
+    tx: Transaction,
+    order: Order,
+    keys: KeyRegistry,
+    address: str | None,
+    ready: Ready | None = None,
+    source: Source | None = None,
 ) -> Prepared:
     """Check a new order and record its voucher with the ledger entry; what is returned may be signed once it is durable.
+
+    It is paid from the programme's budget, or from a `source` that was set aside before.
 
     Raises:
         VoucherError: `issue-refused`.
@@ -164,7 +187,7 @@ async def record(
     scheme, now_us = order.scheme, tx.now_ns // 1000
     jti = make_jti(now_us, tx.entropy(10)) if ready is None else next(ready.jtis)
     place = ready.places.get(jti) if ready else await take_status_place(tx, address, jti) if address else None
-    year = policy_year(now_us)
+    year = source.year if source else policy_year(now_us)
     terms = scheme.terms_in(order.request.unit)
     asset = terms.asset if terms else CNY
     path = (scheme.id, str(year), order.request.holder)
@@ -172,7 +195,7 @@ async def record(
     prepared = prepare(
         order.request,
         scheme,
-        issued,
+        _without(issued, order.request, terms, source),
         issuer=keys.issuer,
         key=keys.signing_key(),
         jti=jti,
@@ -180,9 +203,13 @@ async def record(
         status=place,
     )
     assert terms is not None
-    caps = await open_caps(tx, path, terms, issued.holder_units)
-    left = terms.budget_year_units - issued.programme_units
-    number = await _post(tx, order, prepared, caps, left, fresh=ready is not None)
+    if source is None:
+        caps = await open_caps(tx, path, terms, issued.holder_units, prepared.voucher.units)
+        left = terms.budget_year_units - issued.programme_units
+        left = max(left, prepared.voucher.units) if terms.over_issue else left
+        number = await _post(tx, order, prepared, caps, left, fresh=ready is not None)
+    else:
+        number = await _post_from(tx, order, prepared, source, path, terms)
     row = store.voucher_row(
         prepared,
         account=number,
@@ -199,6 +226,34 @@ async def record(
     return prepared
 
 
+def _without(issued: YearToDate, request: IssueRequest, terms: Terms | None, source: Source | None) -> YearToDate:
+    """What was issued, not counting what was set aside for this very voucher."""
+    if source is None or terms is None:
+        return issued
+    units = parse_units(request.amount, terms.asset)
+    own = units if source.reserved is None else 0
+    return YearToDate(issued.programme_units - units, issued.holder_units - own)
+
+
+async def _post_from(
+    tx: Transaction, order: Order, prepared: Prepared, source: Source, path: tuple[str, str, str], terms: Terms
+) -> int:
+    """What was set aside → voucher; the caps count it for the holder, if they do not yet."""
+    voucher, asset = prepared.voucher, terms.asset
+    given = (await tx.accounts([source.account]))[source.account].number
+    name = f"voucher/{voucher.jti}"
+    holder = (await tx.open([(name, asset, 0)], fresh=True))[name].number
+    changes, moved = (
+        ((), ()) if source.reserved is None else await hand_over(tx, source.reserved, path, terms, voucher.units)
+    )
+    if changes:
+        digest = tx.keyed(b"caps\x00%d" % tx.size)
+        await tx.append([Event(EntryKind.POST, digest[:16], digest, changes)], fresh=True)
+    legs = (debit(given, voucher.units), credit(holder, voucher.units), *moved)
+    await tx.append([_event(tx, order, prepared, legs, {"for": source.subject})])
+    return holder
+
+
 async def _post(tx: Transaction, order: Order, prepared: Prepared, caps: Caps, left: int, *, fresh: bool) -> int:
     """Programme budget → voucher, and the same units of every cap. A year's budget holds what is `left` to give."""
     scheme, asset, voucher = order.scheme, caps.asset, prepared.voucher
@@ -213,19 +268,24 @@ async def _post(tx: Transaction, order: Order, prepared: Prepared, caps: Caps, l
     if legs:
         funded = tx.keyed(b"fund\x00%d" % tx.size)
         await tx.append([Event(EntryKind.POST, funded[:16], funded, legs, ruleset=ruleset)], fresh=True)
-    payload = {"type": "issue", "jti": voucher.jti, "jwt": prepared.jwt_digest, "cwt": prepared.cwt_digest}
-    event = Event(
+    paid = (debit(budget, voucher.units), credit(holder, voucher.units), *caps.spend(voucher.units))
+    await tx.append([_event(tx, order, prepared, paid, {})], fresh=fresh)
+    return holder
+
+
+def _event(tx: Transaction, order: Order, prepared: Prepared, legs: tuple[Leg, ...], more: dict[str, str]) -> Event:
+    """The issue entry; it commits to the bytes that are signed."""
+    payload = {"type": "issue", "jti": prepared.voucher.jti, "jwt": prepared.jwt_digest, "cwt": prepared.cwt_digest}
+    return Event(
         EntryKind.POST,
         order.event_id,
         tx.keyed(order.digest),  # holder and amount could be guessed from a plain digest
-        (debit(budget, voucher.units), credit(holder, voucher.units), *caps.spend(voucher.units)),
-        ruleset=ruleset,
+        legs,
+        ruleset=bytes.fromhex(order.scheme.digest),
         actor=sha256(prepared.key.kid.encode()).digest()[:8],
         salt=tx.entropy(32),
-        payload=cbor2.dumps(payload, canonical=True),
+        payload=cbor2.dumps({**payload, **more}, canonical=True),
     )
-    await tx.append([event], fresh=fresh)
-    return holder
 
 
 class _Names(NamedTuple):

@@ -20,7 +20,7 @@ from suanquan.clock import ClockNs
 from suanquan.db import people, tokens
 from suanquan.errors import ServiceError
 from subsidy.errors import SubsidyError
-from subsidy.procedure import Role
+from subsidy.procedure import PERSONS, Role
 from subsidy.steps import Actor
 from voucher.holder import check_uscc
 
@@ -34,8 +34,8 @@ async def add_officer(journal: Journal, clock_ns: ClockNs, person: str, role: st
         DomainError: `role-unknown`, `person-malformed`, or a code that is not valid.
 
     """
-    if role not in {one.value for one in Role}:
-        listed = ", ".join(one.value for one in Role)
+    if role not in {one.value for one in PERSONS}:
+        listed = ", ".join(one.value for one in PERSONS)
         raise ServiceError(
             "role-unknown", f"角色应为其中之一：{listed}", f"a role is one of: {listed}, not {role[:40]!r}"
         )
@@ -110,7 +110,7 @@ def _actor(person: str, grant: people.Grant) -> Actor | None:
     role = access_policy.Role.parse(grant.role)
     if role in BENEFICIARY:
         return Actor(grant.tenant, Role.APPLICANT)
-    return Actor(person, Role(grant.role)) if grant.role in {one.value for one in Role} else None
+    return Actor(person, Role(grant.role)) if grant.role in {one.value for one in PERSONS} else None
 
 
 def actor_of(who: Principal) -> Actor:
@@ -122,7 +122,7 @@ def actor_of(who: Principal) -> Actor:
     """
     if who.role in BENEFICIARY:
         return Actor(who.tenant, Role.APPLICANT)
-    if who.role.value not in {one.value for one in Role}:
+    if who.role.value not in {one.value for one in PERSONS}:
         raise SubsidyError(
             "role-not-allowed",
             f"“{who.role.value}”不代表办理人；请由 suanquan officer add 登记",

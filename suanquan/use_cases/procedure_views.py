@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date
 from typing import Any
 
@@ -11,14 +12,17 @@ from metering.zones import rfc3339
 from suanquan.office import Office
 from suanquan.use_cases.applications import Application, Round, load_application
 from subsidy import step_body, store
-from subsidy.explain import summary
 from subsidy.materials import Basis, Checked, Verdict
 from subsidy.procedure import Case, Effect, Procedure, State, Step
-from subsidy.procedure_guards import Setting, ceiling_fen, yuan
+from subsidy.procedure_guards import Setting, yuan
+from voucher.programme import Award
 
 
 def cited(office: Office, procedure: Procedure, basis: Basis) -> dict[str, Any]:
-    """The words of the text that something rests on."""
+    """The words of the text that something rests on; of a scheme's procedure its source, which is `clause`."""
+    if procedure.for_schemes:
+        document = "、".join(office.series[name].latest.name_zh for name in procedure.clauses)
+        return {"document": document, "clause": basis.clause, "quote": None, "line": None}
     return {
         "document": office.policies.documents[procedure.document].number,
         "clause": basis.clause,
@@ -115,14 +119,9 @@ def application_line(office: Office, found: Application) -> dict[str, Any]:
 def application_object(office: Office, found: Application, setting: Setting) -> dict[str, Any]:
     """Everything about an application: where it stands, what the rules say, what is lacking, what may follow, what was done."""
     procedure, case = found.round.procedure, found.case
-    most = ceiling_fen(setting.outcome)
     return {
         **application_line(office, found),
-        "evaluation": {
-            **summary(setting.outcome),
-            "ceiling_yuan": None if most is None else yuan(most),
-            "promise": False,
-        },
+        "evaluation": dict(setting.judged.shown),
         "materials": [_material(office, procedure, one) for one in setting.materials],
         "notice": _notice(case),
         "objections": [{"number": number, "open": is_open} for number, is_open in case.objections.items()],
@@ -131,7 +130,9 @@ def application_object(office: Office, found: Application, setting: Setting) -> 
             "paid": yuan(case.paid_fen),
             "recovery_demanded": yuan(case.demanded_fen),
             "recovered": yuan(case.recovered_fen),
+            **({"issued": yuan(case.issued_fen), "due": yuan(setting.due_fen)} if procedure.for_schemes else {}),
         },
+        **({"contract": dict(case.contract), "vouchers": list(case.vouchers)} if procedure.for_schemes else {}),
         "next": [step_object(office, procedure, step) for step in procedure.next_steps(case.state)],
         "steps": _history(office, found),
     }
@@ -161,13 +162,14 @@ def _notice(case: Case) -> dict[str, Any] | None:
     }
 
 
+_BULKY = {"facts", "materials", "costs", "contract", "holder_key"}
+
+
 def _history(office: Office, found: Application) -> list[dict[str, Any]]:
     procedure, lines = found.round.procedure, []
     for row in found.rows:
         content, step = step_body.decode(row), procedure.steps[row.step]
-        shown = {
-            name: value for name, value in content["inputs"].items() if name not in {"facts", "materials", "costs"}
-        }
+        shown = {name: value for name, value in content["inputs"].items() if name not in _BULKY}
         if "amount_fen" in shown:
             shown["amount_yuan"] = yuan(shown.pop("amount_fen"))
         lines.append(
@@ -182,11 +184,27 @@ def _history(office: Office, found: Application) -> list[dict[str, Any]]:
                 "at": rfc3339(row.at_us),
                 "inputs": shown,
                 "evaluation": content["derived"].get("evaluation"),
+                **({"voucher": content["derived"]["voucher"]} if "voucher" in content["derived"] else {}),
                 "event_id": row.event_id.hex(),
                 "basis": cited(office, procedure, step.basis),
             }
         )
     return lines
+
+
+def award_objects(awards: Sequence[Award]) -> list[dict[str, Any]]:
+    """What applications get of a round, in order."""
+    return [
+        {
+            "application": one.claim,
+            "rank": one.rank,
+            "amount_yuan": yuan(one.amount),
+            "cut_yuan": yuan(one.cut),
+            "zh": one.zh,
+            "en": one.en,
+        }
+        for one in awards
+    ]
 
 
 async def public_notices(conn: Connection, office: Office, today: date) -> list[dict[str, Any]]:

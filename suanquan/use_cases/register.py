@@ -9,11 +9,12 @@ import cbor2
 
 from ledger.entry import EntryKind, Event
 from ledger.errors import Finding, Kind
+from ledger.sql import Connection
 from ledger.transaction import Transaction
 from subsidy import register, store
 from subsidy.errors import SubsidyError
 from subsidy.materials import Basis
-from subsidy.register import Claim, Commitment
+from subsidy.register import Claim, ClaimKind, Commitment
 
 
 class Claimant(NamedTuple):
@@ -36,7 +37,65 @@ async def claim_support(
         SubsidyError: `cost-repeated`, or `supported-already` with a finding for each thing that another subject holds.
 
     """
-    wanted = register.commitments(tx.keyed, claimant.applicant, claimant.project, costs)
+    return await claim_all(
+        tx, claimant, register.commitments(tx.keyed, claimant.applicant, claimant.project, costs), basis
+    )
+
+
+async def claim_contract(
+    tx: Transaction,
+    claimant: Claimant,
+    contract: Mapping[str, Any],
+    invoices: Sequence[Mapping[str, Any]],
+    claims_max: int,
+    basis: Basis,
+) -> list[Event]:
+    """Claim an application of a round, its contract and its invoices for a voucher; `clause` of the claimant is the round.
+
+    A contract is claimed at most `claims_max` times, an invoice (issuer and number) once, for whatever support it is.
+
+    Raises:
+        SubsidyError: `cost-repeated` or `supported-already`.
+
+    """
+    wanted = [register.application_commitment(tx.keyed, claimant.applicant, claimant.project, claimant.clause)]
+    if contract:
+        wanted.append(await _free_slot(tx, claimant.subject, contract, claims_max))
+    for at, cost in enumerate(invoices):
+        digest = register.commit(tx.keyed, ClaimKind.COST, cost["issuer"], cost["document"])
+        wanted.append(Commitment(ClaimKind.COST, digest, f"/costs/{at}"))
+    return await claim_all(tx, claimant, wanted, basis)
+
+
+async def _free_slot(tx: Transaction, subject: str, contract: Mapping[str, Any], claims_max: int) -> Commitment:
+    """The subject's own claim on a contract, else the first that nobody holds, else the last."""
+    slots = [
+        register.contract_slot(tx.keyed, contract["provider"], contract["number"], at + 1) for at in range(claims_max)
+    ]
+    holding = register.live(await store.claims_on(tx.connection, [slot.digest for slot in slots]))
+    holders = [(slot, holding[slot.digest].subject if slot.digest in holding else "") for slot in slots]
+    own = next((slot for slot, holder in holders if holder == subject), None)
+    return own or next((slot for slot, holder in holders if not holder), slots[-1])
+
+
+async def contract_claims(
+    keyed: register.Keyed, conn: Connection, subject: str, contract: Mapping[str, Any], claims_max: int
+) -> int:
+    """How many others claim a contract now, of the claims that are allowed."""
+    slots = [
+        register.contract_slot(keyed, contract["provider"], contract["number"], at + 1) for at in range(claims_max)
+    ]
+    holding = register.live(await store.claims_on(conn, [slot.digest for slot in slots]))
+    return sum(claim.subject != subject for claim in holding.values())
+
+
+async def claim_all(tx: Transaction, claimant: Claimant, wanted: Sequence[Commitment], basis: Basis) -> list[Event]:
+    """Claim commitments for one subject; what it claimed before and claims no longer is released.
+
+    Raises:
+        SubsidyError: see `claim_support`.
+
+    """
     if twice := register.repeated(wanted):
         raise _refused("cost-repeated", basis, [(one, "同一凭证列了两次", "is listed twice") for one in twice])
     holding = register.live(await store.claims_on(tx.connection, {one.digest for one in wanted}))
@@ -74,7 +133,7 @@ async def _write(tx: Transaction, rows: Sequence[Claim]) -> list[Event]:
 
 
 def _refused(code: str, basis: Basis, faults: Sequence[tuple[Commitment, str, str]]) -> SubsidyError:
-    cited = f"（{basis.clause}“{basis.quote.text}”）"
+    cited = f"（{basis.cited}）"
     findings = [
         Finding(code, f"{one.kind.value}：{zh}{cited}", f"{one.kind.value} {en} ({basis.clause})", one.place)
         for one, zh, en in faults

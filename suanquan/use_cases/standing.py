@@ -22,9 +22,9 @@ from suanquan.errors import ServiceError
 from suanquan.use_cases.books import Order, record_act
 from suanquan.use_cases.caps import give_back
 from suanquan.use_cases.issue import budget_name, load, voucher_object
+from suanquan.use_cases.revoked_claims import release_unused
 from suanquan.use_cases.status_lists import StatusCache
 from voucher import store
-from voucher.scheme import policy_year
 from voucher.store import StoredVoucher
 
 ACTS = ("suspend", "resume", "revoke")
@@ -64,6 +64,7 @@ async def change_standing(
         if what == "revoke":
             returned = await _give_back(tx, act, stored)
             await store.write_revoked(tx.connection, jti, tx.now_ns // 1000, returned)
+            await release_unused(tx, await load(tx.connection, jti, EVERYTHING))
         return final
 
     await record_act(journal, order, f"{what}\0{jti}", build)
@@ -80,10 +81,10 @@ async def _give_back(tx: Transaction, act: Act, stored: StoredVoucher) -> int:
     if account.restriction:  # a frozen account gives nothing; it is frozen again right after
         await tx.append([_free(tx, act, stored.account)])
     asset = ASSETS_BY_NUMBER[stored.asset]
-    name = budget_name(stored.scheme, policy_year(stored.issued_us), asset)
+    name = budget_name(stored.scheme, stored.year, asset)
     budget = (await tx.accounts([name]))[name]
     units = account.available
-    path = (stored.scheme, str(policy_year(stored.issued_us)), stored.holder)
+    path = (stored.scheme, str(stored.year), stored.holder)
     caps = await give_back(tx, path, units, asset)
     identity = sha256(act.event_id + b"give back").digest()
     await tx.append(

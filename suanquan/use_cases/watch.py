@@ -22,6 +22,7 @@ from ledger.standing import Fault, Wrong
 from ledger.tree import Frontier, hash_leaf
 from suanquan.db import audit
 from suanquan.use_cases.issue import budget_name
+from suanquan.use_cases.programme_money import is_set_aside
 
 STRETCH_MAX = 5_000
 """Newest entries judged one by one at a look; those before them are hashed, and judged by the daily recomputation."""
@@ -152,5 +153,11 @@ async def _parts(conn: Connection) -> list[Part]:
         name = f"vouchers of {scheme} in {code}, {year}"
         parts.append(Part(name, issued, {"available": available, "held": held, "redeemed": spent - given_back}))
         budget = budget_name(scheme, year, ASSETS_BY_NUMBER[asset])
-        parts.append(Part(budget, issued, {"given out": await audit.net_debits(conn, budget)}))
+        aside = [
+            account.balance
+            for account in await ledger_store.accounts_under(conn, f"scheme/{scheme}/{year}/")
+            if is_set_aside(account.name or "", code)
+        ]
+        given = await audit.net_debits(conn, budget)
+        parts.append(Part(budget, issued, {"given out": given - sum(aside)}))
     return parts

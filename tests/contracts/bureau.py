@@ -7,20 +7,15 @@ import pytest
 from ledger import store as ledger_store
 from ledger.errors import DomainError
 from ledger.scope import EVERYTHING
-from suanquan.office import Office
+from suanquan.home import Home
+from suanquan.office import load_office
 from suanquan.use_cases.applications import load_application
 from suanquan.use_cases.procedure import Proceedings
-from subsidy.calendar import load_calendar
-from subsidy.policies import load_policies
-from subsidy.procedure_reader import load_procedures
 from tests.ledger.desk import make_ledger
 from tests.shared_data import ROOT
 from tests.subsidy.procedure_samples import CALL, COMPANY, FANG, POST, REVIEW, Clock, application
 
-POLICIES = load_policies(ROOT / "config/policies")
-OFFICE = Office(
-    POLICIES, load_procedures(ROOT / "config/procedures", POLICIES), load_calendar(ROOT / "config/calendars")
-)
+OFFICE = load_office(Home(ROOT))
 UNITS = 10_000
 """Units of the ledger in a fen."""
 

@@ -3,6 +3,7 @@
 import pytest
 
 from tests.contracts.bureau import Bureau, make
+from tests.contracts.voucher_bureau import VoucherBureau
 from tests.ledger.desk import Desk, audit
 
 
@@ -11,5 +12,15 @@ async def bureau(new_database):
     place = new_database(make)
     async with Desk(place) as desk:
         yield Bureau(desk)
+    report = await audit(place)
+    assert report["ok"], report
+
+
+@pytest.fixture
+async def vouchers(new_database):
+    """A bureau that gives vouchers; see `bureau`."""
+    place = new_database(make)
+    async with Desk(place) as desk:
+        yield VoucherBureau(desk)
     report = await audit(place)
     assert report["ok"], report

@@ -113,6 +113,7 @@ UNCOVERED = {
     "revoked": "what status lists show; the entries that froze and emptied the account are in the log",
     "nonce": "forgotten after minutes",
     "hold_part": "which holds are of which voucher; what they hold and pay is in the log, and sums of vouchers are compared",
+    "reclaim": "when idle vouchers were looked at and what came of it; notices and entries are in the log, and sums of vouchers are compared",
     "outflow": "what left a voucher other than by use; the entries are in the log, and sums of vouchers are compared",
     "spend_request": "what a centre was answered, for its retries; what it did is in the log",
     **dict.fromkeys(("api_token", "person", "person_role", "session", "login_failure"), ACCESS),

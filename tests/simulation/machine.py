@@ -341,10 +341,10 @@ class Machine:
         """While it runs, connections are the machine's, and decisions are noted."""
         connect, record = aiosqlite.connect, Transaction.record
 
-        def noted(tx: Transaction, chains: Any, *, all_or_nothing: bool) -> Any:
+        def noted(tx: Transaction, chains: Any, **how: bool) -> Any:
             if isinstance(chains, _Chains):
                 chains.asked.decided(chains.machine.count(), tx.size, tx.now_ns)
-            return record(tx, chains, all_or_nothing=all_or_nothing)
+            return record(tx, chains, **how)
 
         aiosqlite.connect, Transaction.record = self.connect, noted
         logging.disable(logging.ERROR)  # the pool tells of every connection that breaks

@@ -11,8 +11,9 @@ from subsidy.facts import read_facts
 from subsidy.materials import Submitted, Verdict, check_materials
 from subsidy.outcome import Status
 from subsidy.procedure import Case, Effect, Guard, Procedure, Record, Role, after, with_inputs
-from subsidy.procedure_guards import Asked, Setting
-from subsidy.procedure_reader import check_procedure_text, load_procedures, read_procedure
+from subsidy.procedure_guards import Asked, Setting, judged_by_clause
+from subsidy.procedure_inputs import Reader
+from subsidy.procedure_reader import check_procedure_text, read_procedure
 from subsidy.register import Claim, ClaimKind, commit, commitments, live, normal, repeated, taken
 from subsidy.steps import Actor, read_inputs, require_possible, take
 from tests.conftest import ALL
@@ -25,7 +26,7 @@ RECEIVED = date(2025, 9, 1)
 
 @pytest.fixture(scope="module")
 def procedure(policies) -> Procedure:
-    return load_procedures(FILE.parent, policies)["16"]
+    return read_procedure(FILE.read_text("utf-8"), FILE.name, policies)
 
 
 @needs_shared
@@ -129,7 +130,7 @@ class Walk:
     def take(self, person, role, name, given):
         step, actor = self.procedure.steps[name], Actor(person, role)
         require_possible(self.procedure, self.case, step, actor)
-        inputs = read_inputs(self.procedure, step, self.policies.facts, given)
+        inputs = read_inputs(step, Reader(self.policies.facts, self.procedure.materials), given)
         inputs = {"applicant": APPLICANT, **inputs} if step.begins else inputs
         case = with_inputs(self.case, step, inputs, self.today)
         facts, _ = read_facts(self.policies.facts, case.facts, str)
@@ -139,8 +140,8 @@ class Walk:
             self.calendar,
             (RECEIVED, RECEIVED + timedelta(30)),
             check_materials(self.procedure.materials, submitted),
-            facts,
-            evaluate(self.policies, self.clause, facts, RECEIVED),
+            judged_by_clause(evaluate(self.policies, self.clause, facts, RECEIVED)),
+            self.procedure.notice_working_days,
         )
         record = take(Asked(self.procedure, step, inputs), self.case, actor, setting)
         self.case = after(self.procedure, self.case, record)
@@ -326,8 +327,11 @@ def test_one_holds_a_commitment_at_a_time():
     assert live([*rows, Claim(3, digest, "project", "first", b"", 1)]) == {}
 
 
-def test_every_guard_and_effect_is_used(procedure):
-    """The closed sets hold nothing that the shipped procedure does not exercise."""
-    steps = procedure.steps.values()
+def test_every_guard_and_effect_is_used(procedure, policies):
+    """The closed sets hold nothing that the shipped procedures do not exercise."""
+    sandbox = FILE.with_name("voucher-sandbox.yaml")
+    scheme = {"cn-sh-songjiang-sandbox": ()}
+    vouchers = read_procedure(sandbox.read_text("utf-8"), sandbox.name, policies, scheme)
+    steps = [*procedure.steps.values(), *vouchers.steps.values()]
     assert {guard for step in steps for guard in step.guards} == set(Guard)
     assert {effect for step in steps for effect in step.effects} == set(Effect)

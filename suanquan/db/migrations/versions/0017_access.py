@@ -13,7 +13,7 @@ from alembic import op
 from suanquan.db.protection import protect
 
 revision = "0017"
-down_revision = "0010"
+down_revision = "0011"
 branch_labels = None
 depends_on = None
 

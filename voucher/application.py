@@ -1,0 +1,223 @@
+"""An application for a voucher as its scheme judges it: the facts it may state, what it could get, and what is due to be issued.
+
+What the ledger and the contract know better than an applicant (sums, earlier claims, days and cost of the contract) is not taken
+from it. Everything is a value in and a value out; amounts are fen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date
+from typing import Any, NamedTuple
+
+from ledger.errors import Finding
+from subsidy.procedure import Case
+from subsidy.procedure_guards import Judged
+from voucher.claim import read_claim
+from voucher.decide import Decision, decide
+from voucher.programme import Award, Round, RoundClaim, award, released
+from voucher.scheme import ISSUING_MODES, Scheme, SchemeStatus, Series, Terms
+from voucher.scheme_cases import decision_object
+
+FEN_PER_YUAN = 100
+UNITS_PER_FEN = 10_000
+"""Units of CNY in the ledger in a fen."""
+OF_THE_CONTRACT = ("contract.signed_on", "contract.starts_on", "contract.ends_on")
+_ELSEWHERE = {
+    "contract": ("写在 contract 中", "stands in `contract`"),
+    "cost_items": ("写在 contract.items 中", "stands in `contract.items`"),
+    "application": ("为受理之日", "is the day on which the application was received"),
+    "year_to_date": ("由账本得知", "is known from the ledger"),
+    "to_date": ("由账本得知", "is known from the ledger"),
+    "programme": ("由账本得知", "is known from the ledger"),
+    "override": ("由经办人决定", "is for an officer to decide"),
+}
+
+
+class Sums(NamedTuple):
+    """What the ledger knows of a beneficiary, in fen, without this application; and how often its contract was claimed."""
+
+    year_claimed: int = 0
+    year_redeemed: int = 0
+    claimed: int = 0
+    redeemed: int = 0
+    prior_claims: int = 0
+
+
+class Standing(NamedTuple):
+    """An application under its scheme: the decision, what a procedure's guards see of it, and what is due to be issued."""
+
+    decision: Decision
+    judged: Judged
+    due_fen: int
+
+
+def read_stated(
+    series: Series, written: Mapping[str, Any], where: str, on: date
+) -> tuple[dict[str, Any], list[Finding]]:
+    """Facts as an applicant or officer states them, by full name and plain, with a finding for each that cannot be taken."""
+    findings, stated = [], {}
+    for name, value in _flat(written, ""):
+        place = f"{where}/{name.replace('.', '/')}"
+        if (why := _ELSEWHERE.get(name.partition(".")[0])) is not None:
+            findings.append(Finding("fact-reserved", f"“{name}”{why[0]}，不在此填写", f"`{name}` {why[1]}", place))
+        elif value is not None:
+            stated[name] = value.isoformat() if isinstance(value, date) else value
+    _, found = read_claim(series.latest.facts, stated, on, lambda path: f"{where}/{path}")
+    return stated, findings + found
+
+
+def _flat(table: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+    for name, value in table.items():
+        if isinstance(value, Mapping) and prefix.count(".") < 3:
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def stated_claim(case: Case, sums: Sums) -> dict[str, Any]:
+    """The claim of an application in the form of cases and quotes: what was stated, the contract, and what the ledger knows."""
+    contract = case.contract
+    raw: dict[str, Any] = dict(case.facts)
+    if contract:
+        raw |= {name: contract[name.partition(".")[2]] for name in OF_THE_CONTRACT}
+        raw["contract.prior_claims"] = sums.prior_claims
+        raw["cost_items"] = contract["items"]
+    for group, claimed, redeemed in (
+        ("year_to_date", sums.year_claimed, sums.year_redeemed),
+        ("to_date", sums.claimed, sums.redeemed),
+    ):
+        raw[group] = {"claimed_yuan": _yuan(claimed), "redeemed_yuan": _yuan(redeemed)}
+    return raw
+
+
+def _yuan(fen: int) -> str:
+    return f"{fen // FEN_PER_YUAN}.{fen % FEN_PER_YUAN:02d}"
+
+
+def judge(series: Series, case: Case, sums: Sums, received: date) -> tuple[Standing | None, list[Finding]]:
+    """What the version in force on the decisive date makes of an application; findings where facts cannot be used."""
+    claim, findings = read_claim(series.latest.facts, stated_claim(case, sums), received, _place)
+    if findings:
+        return None, findings
+    decision = decide(series, claim, received)
+    return Standing(decision, _judged(decision, sums), due_fen(decision.scheme, case)), []
+
+
+def _place(path: str) -> str:
+    """Where a member of the claim stands in the application."""
+    if path.startswith("cost_items"):
+        return f"/contract/items{path.removeprefix('cost_items')}"
+    if path in {"min_spend", "min_voucher"}:
+        return "/contract/items"
+    return f"/{path}" if path.startswith("contract/") else f"/facts/{path}"
+
+
+def _judged(decision: Decision, sums: Sums) -> Judged:
+    told = decision_object(decision)
+    refused = tuple(
+        Finding(
+            "not-eligible",
+            f"{failure.id}：{failure.zh}（{failure.source}）",
+            f"{failure.id}: {failure.en} ({failure.source})",
+            _place(failure.id.replace(".", "/")),
+        )
+        for failure in decision.failed
+    )
+    most = None if decision.failed or decision.missing else _ceiling(decision, sums)
+    return Judged(
+        closed=closed(decision.scheme),
+        refused=tuple(failure.id for failure in decision.failed),
+        missing=decision.missing,
+        ceiling_fen=most,
+        told=told,
+        shown={**told, "ceiling_yuan": None if most is None else _yuan(most), "promise": False},
+        findings=refused,
+    )
+
+
+def _ceiling(decision: Decision, sums: Sums) -> int:
+    """What the rules give, at most one voucher's largest face; without base or ratio (free allocation) that and the year's cap."""
+    terms = decision.scheme.terms_in("CNY")
+    if terms is None:
+        return 0
+    largest = terms.max_units // UNITS_PER_FEN
+    if decision.amount_fen is not None:
+        return min(decision.amount_fen, largest)
+    return max(min(largest, terms.cap_holder_year_units // UNITS_PER_FEN - sums.year_claimed), 0)
+
+
+def closed(scheme: Scheme) -> tuple[str, str, str] | None:
+    """Why nobody can apply for vouchers of a version of a scheme: its code, in Chinese and in English."""
+    if scheme.status is SchemeStatus.DRAFT:
+        return (
+            "scheme-draft",
+            f"方案 {scheme.id} 为草案，不发券",
+            f"the scheme {scheme.id} is a draft and issues nothing",
+        )
+    if scheme.claim_mode not in ISSUING_MODES:
+        mode = scheme.claim_mode
+        return (
+            "scheme-without-voucher",
+            f"方案 {scheme.id} 的兑现方式 {mode} 不发券",
+            f"with the claim mode {mode} of {scheme.id} no voucher is issued",
+        )
+    if scheme.lacks or scheme.terms_in("CNY") is None:
+        lacks = ", ".join(scheme.lacks) or "CNY"
+        return (
+            "scheme-incomplete",
+            f"方案 {scheme.id} 尚缺：{lacks}",
+            f"the scheme {scheme.id} still needs {lacks} to issue under it",
+        )
+    return None
+
+
+def due_fen(scheme: Scheme, case: Case) -> int:
+    """Of what was approved, what the tranches reached so far release and no voucher was issued for."""
+    return released(case.committed_fen, scheme.tranches, case.reached) - case.issued_fen
+
+
+def unpaid_fen(case: Case) -> int:
+    """What was approved and became no voucher."""
+    return case.committed_fen - case.issued_fen
+
+
+def least_fen(scheme: Scheme, terms: Terms) -> int:
+    """The smallest award: one voucher of it must be allowed."""
+    smallest = -(-terms.min_units // UNITS_PER_FEN)
+    return max(scheme.min_voucher_fen or 1, smallest, 1)
+
+
+def allocate(scheme: Scheme, budget_fen: int, closed_us: int | None, claims: Sequence[RoundClaim]) -> dict[str, Award]:
+    """What each application of a closed round gets of its budget, in the scheme's order; in full where it may over-issue.
+
+    Raises:
+        VoucherError: `round-open`, `claims-late`; see `programme.award`.
+
+    """
+    rule = scheme.budget
+    asked = sum(claim.amount for claim in claims)
+    budget = max(budget_fen, asked) if rule is not None and rule.over_issue else budget_fen
+    order = (rule.on_exhaustion if rule else None) or "application_received_at_asc"
+    terms = scheme.terms_in("CNY")
+    least = 1 if terms is None else least_fen(scheme, terms)
+    return {one.claim: one for one in award(Round(budget, closed_us, tuple(claims)), order, least=least)}
+
+
+def call_faults(scheme: Scheme, budget_fen: int, where: str) -> list[Finding]:
+    """Why a round of this budget cannot be called under a version of a scheme."""
+    found = []
+    if (why := closed(scheme)) is not None:
+        found.append(Finding(*why, where))
+    rule = scheme.budget
+    if rule is not None and rule.round_fen is not None and budget_fen > rule.round_fen:
+        most = _yuan(rule.round_fen)
+        found.append(
+            Finding(
+                "round-budget-exceeded",
+                f"每轮预算至多 {most} 元（{rule.source}）",
+                f"a round's budget is {most} yuan at most ({rule.source})",
+                where,
+            )
+        )
+    return found
