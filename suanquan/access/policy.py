@@ -131,7 +131,7 @@ POLICY: Mapping[str, Right] = MappingProxyType(
         "voucher.resume": _right(STAFF),
         "voucher.revoke": _right(STAFF),
         "programme.read": _right(READERS),
-        "programme.allot": _right(STAFF),
+        "programme.allot": _right({*STAFF, Role.DEPARTMENT}),
         # usage and what it cost
         "centre.list": _right(OFFICE, CENTRE),
         "statement.read": _right(READERS, CENTRE | BENEFICIARY),

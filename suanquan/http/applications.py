@@ -190,7 +190,7 @@ async def post_return(
 
 
 @officer.post(
-    "/v1/programmes/{scheme_id}/allotments/{centre}/vouchers", status_code=201, dependencies=[may("voucher.issue")]
+    "/v1/programmes/{scheme_id}/allotments/{centre}/vouchers", status_code=201, dependencies=[may("programme.allot")]
 )
 async def post_hand_out(
     scheme_id: Name,
