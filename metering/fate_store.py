@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import and_, func, or_, select
 
+from ledger.scope import Scope
 from ledger.sql import Conflict, Connection, chunks, insert_rows
 from metering import tables
 
@@ -120,9 +121,15 @@ async def write_verdict(conn: Connection, batch: int, position: int, verdict: st
 
 
 async def waiting(
-    conn: Connection, *, centre: str | None = None, statuses: Sequence[str] = (), limit: int = 1000, every: bool = False
+    conn: Connection,
+    scope: Scope,
+    *,
+    centre: str | None = None,
+    statuses: Sequence[str] = (),
+    limit: int = 1000,
+    every: bool = False,
 ) -> list[dict[str, Any]]:
-    """Records in quarantine, newest first; those with a verdict only where `every` one is asked for."""
+    """Records in quarantine inside the scope, newest first; those with a verdict only where `every` one is asked for."""
     held, verdict = tables.quarantine, tables.verdict
     joined = and_(verdict.c.batch == held.c.batch, verdict.c.position == held.c.position)
     query = select(held, verdict.c.verdict).join_from(held, verdict, joined, isouter=True)
@@ -130,6 +137,8 @@ async def waiting(
         query = query.where(verdict.c.verdict.is_(None))
     if centre is not None:
         query = query.where(held.c.centre == centre)
+    if not scope.everything:
+        query = query.where(held.c.centre == scope.centre)
     if statuses:
         query = query.where(or_(*(held.c.status == status for status in statuses)))
     rows = await conn.execute(query.order_by(held.c.batch.desc(), held.c.position).limit(limit))

@@ -47,6 +47,7 @@ from suanquan.server import configure_logging, listen, run_loop, serving
 from suanquan.service import Service, open_service
 from suanquan.settings import Settings, load_settings
 from suanquan.use_cases import setup
+from suanquan.use_cases.first_account import READY, make_ready
 from suanquan.use_cases.ingest import RECEIPT_TYPE
 from suanquan.use_cases.overview import overview
 from suanquan.use_cases.public_keys import parse_jwks
@@ -114,7 +115,7 @@ async def _new_token(place: Place) -> str:
     database = Database(place)
     try:
         async with database.write() as connection:
-            return await create_token(connection, setup.ADMINISTRATOR, "demo", 0)
+            return await create_token(connection, setup.ADMINISTRATOR, setup.FIRST, 0)
     finally:
         await database.close()
 
@@ -159,6 +160,7 @@ async def _play(
 ) -> None:
     async with open_service(demo.home, read_passphrase(demo.home.path / "demo-passphrase")) as service:
         listener = listen(service, None, 0 if not stay else demo.port)
+        password = await _ready(service)
         async with serving(service, listener), running_jobs(service):
             announce(f"服务已启动 / service is up: {service.settings.url}/")
             stop = threading.Event()
@@ -167,7 +169,7 @@ async def _play(
                     await _play_centre(service, centre, stop)
                 show(await _summary(service, centres))
                 if stay:
-                    announce(_addresses(service, demo.home))
+                    announce(_addresses(service, demo.home, password))
                     await stopped.wait()
 
 
@@ -190,12 +192,23 @@ def _stopping(stop: threading.Event) -> Iterator[asyncio.Event]:
             loop.remove_signal_handler(number)
 
 
-def _addresses(service: Service, home: Home) -> str:
+async def _ready(service: Service) -> str:
+    """The demo's ready accounts, made on the first run; their one password, which a file of the home keeps."""
+    file = service.home.path / "demo-password"
+    if not file.exists():
+        password = secrets.token_urlsafe(12)
+        await make_ready(service.access, password)
+        write_secret(file, password.encode())
+    return file.read_text()
+
+
+def _addresses(service: Service, home: Home, password: str) -> str:
     url = service.settings.url
     token = (home.path / "demo-token").read_text()
     return (
         f"首页 page      {url}/\n指标 metrics   {url}/metrics\n接口 API       {url}/docs\n"
-        f"令牌 token     {token}   （沙箱 sandbox only）\n按 Ctrl-C 结束 / press Ctrl-C to end"
+        f"令牌 token     {token}   （沙箱 sandbox only）\n"
+        f"账号 accounts  {'、'.join((setup.FIRST, *READY))}\n口令 password  {password}   （沙箱 sandbox only）\n按 Ctrl-C 结束 / press Ctrl-C to end"
     )
 
 

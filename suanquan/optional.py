@@ -62,6 +62,16 @@ def load_pyarrow() -> ModuleType:
     return _load("pyarrow", "suanquan[parquet]")
 
 
+def load_webauthn() -> ModuleType:
+    """Passkeys.
+
+    Raises:
+        ServiceError: `library-missing`.
+
+    """
+    return _load("webauthn", "suanquan[passkey]")
+
+
 def _load(module: str, package: str) -> ModuleType:
     try:
         return importlib.import_module(module)

@@ -158,6 +158,7 @@ def http_server(app: ASGIApp) -> uvicorn.Server:
             ws="none",
             lifespan="off",
             access_log=False,
+            proxy_headers=False,  # whom a request comes from is its signature, session or token; our address is `public_url`
             log_config=None,
             server_header=False,
             backlog=BACKLOG,

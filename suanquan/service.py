@@ -15,8 +15,11 @@ from ledger.errors import DomainError, Kind
 from ledger.journal import Journal, T, Work
 from ledger.outcome import Outcome
 from ledger.transaction import Chain, Transaction
+from suanquan.access.acting import acting
+from suanquan.access.trail import Act
 from suanquan.catalog import Catalog, load_catalog
 from suanquan.clock import ClockNs, clock_of
+from suanquan.db import trail
 from suanquan.db.database import Database
 from suanquan.db.place import Place
 from suanquan.db.schema import require_head, upgrade
@@ -26,6 +29,7 @@ from suanquan.home import Home, another_issuer
 from suanquan.key_ring import KeyRing
 from suanquan.office import load_office
 from suanquan.settings import Settings, load_settings
+from suanquan.use_cases.access import Access
 from suanquan.use_cases.catalogue import find_scheme, version_at
 from suanquan.use_cases.decision_office import DecisionDesk, open_desk
 from suanquan.use_cases.editions import check_edition
@@ -60,19 +64,35 @@ class GuardedJournal(Journal):
     async def transact(
         self, work: Work[T], *, own_sql: bool = True, keeps_memo: bool = False, flies: bool = False
     ) -> T:
-        """See `Journal.transact`."""
+        """See `Journal.transact`; what somebody does gets its row of the audit log in the same transaction."""
         await self._pass()
-        return await super().transact(work, own_sql=own_sql, keeps_memo=keeps_memo, flies=flies)
+        act = acting.get()
+        if act is None:
+            return await super().transact(work, own_sql=own_sql, keeps_memo=keeps_memo, flies=flies)
+        return await super().transact(_audited(work, act), keeps_memo=keeps_memo)
 
     async def submit(self, *events: Event) -> list[Entry]:
         """See `Journal.submit`."""
+        if acting.get() is not None:
+            return await self.transact(lambda tx: tx.append(events))
         await self._pass()
         return await super().submit(*events)
 
     async def bulk(self, chains: Sequence[Chain], *, all_or_nothing: bool = False) -> list[Outcome]:
         """See `Journal.bulk`."""
+        if acting.get() is not None:
+            return await self.transact(lambda tx: tx.bulk(chains, all_or_nothing=all_or_nothing))
         await self._pass()
         return await super().bulk(chains, all_or_nothing=all_or_nothing)
+
+
+def _audited(work: Work[T], act: Act) -> Work[T]:
+    async def run(tx: Transaction) -> T:
+        result = await work(tx)
+        await trail.append(tx.connection, act, tx.now_ns // 1000)
+        return result
+
+    return run
 
 
 @dataclass(slots=True)
@@ -89,6 +109,7 @@ class Service:
     clock_ns: ClockNs
     subsidies: Subsidies
     decisions: DecisionDesk
+    access: Access
     decoder: BatchDecoder = field(default_factory=BatchDecoder)
     watch: Watch = field(default_factory=Watch)
     statuses: StatusCache = field(default_factory=StatusCache)
@@ -207,6 +228,16 @@ class Service:
             self.journal, order, self.keys, self.issuer.sign, signers=self.ring.signer, address=self.settings.url
         )
 
+    async def audit(self, act: Act) -> None:
+        """Record what somebody is about to be shown: without its row, nothing is shown.
+
+        Raises:
+            ServiceError: `audit-unavailable` or `storage-unavailable`.
+
+        """
+        async with self.database.write() as conn:
+            await trail.append(conn, act, self.now_us)
+
     def issue_many(
         self, scheme_id: str, requests: Iterable[tuple[IssueRequest, str]]
     ) -> AsyncIterator[StoredVoucher | DomainError]:
@@ -242,7 +273,8 @@ async def open_service(
     journal = GuardedJournal(database, clock, secrets.token_bytes)
     catalog, ring = load_catalog(home.config), KeyRing(home, passphrase)
     rules, desk = Subsidies(home.config), open_desk(home, settings, passphrase)
-    service = Service(home, settings, catalog, ring, database, journal, log, clock, rules, desk)
+    access = Access(database, home, settings, clock)
+    service = Service(home, settings, catalog, ring, database, journal, log, clock, rules, desk, access)
     journal.guard = service.check_history
     try:
         async with journal.running():

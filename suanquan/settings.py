@@ -24,6 +24,7 @@ class Settings(BaseSettings):
     `public_url` is what agents sign: it holds behind a TLS proxy, too. `database_url` is empty for the database of the home.
     `nats_url` names servers of JetStream whose usage stream is consumed beside HTTP; empty for none.
     `witnesses` is a trust policy (c2sp.org/tlog-policy) in the home, `checkpoint_ms` how often a grown log is signed.
+    Details of the audit log are kept for `audit_days` at least. `security_contact` stands in `/.well-known/security.txt`.
     """
 
     model_config = SettingsConfigDict(env_prefix="SUANQUAN_", extra="forbid", frozen=True, hide_input_in_errors=True)
@@ -45,6 +46,8 @@ class Settings(BaseSettings):
     nats_password_file: Annotated[str, Field(pattern=r'^[^"\\\n]*$')] = ""
     nats_ca_file: Annotated[str, Field(pattern=r'^[^"\\\n]*$')] = ""
     nats_replicas: Annotated[int, Field(ge=1, le=5)] = 1
+    security_contact: Annotated[str, Field(pattern=r"^$|^(mailto:|https://|tel:)[^\s\"\\]{3,200}$")] = ""
+    audit_days: Annotated[int, Field(ge=180, le=36_500)] = 1096
 
     @property
     def log_origin(self) -> str:

@@ -6,8 +6,9 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, and_, func, select
 
+from ledger.scope import Scope
 from ledger.sql import Connection, chunks, insert_new, insert_rows
 from subsidy import tables
 from subsidy.register import Claim
@@ -137,9 +138,14 @@ async def write_documents(conn: Connection, bodies: Mapping[bytes, bytes]) -> No
         await insert_new(conn, tables.decision_document, (digest, body))
 
 
-async def load_decision(conn: Connection, decision_id: str) -> StoredDecision | None:
-    """The decision of this id."""
-    return await _load_one(conn, tables.decision.c.id == decision_id)
+def _within(scope: Scope) -> tuple[ColumnElement[bool], ...]:
+    """Condition of a scope on decisions, which belong to applicants."""
+    return () if scope.everything else (tables.decision.c.applicant == scope.holder,)
+
+
+async def load_decision(conn: Connection, decision_id: str, scope: Scope) -> StoredDecision | None:
+    """The decision of this id, if it is inside the scope."""
+    return await _load_one(conn, and_(tables.decision.c.id == decision_id, *_within(scope)))
 
 
 async def find_decision(conn: Connection, event_id: bytes) -> StoredDecision | None:
@@ -158,10 +164,10 @@ async def _load_one(conn: Connection, condition: Any) -> StoredDecision | None:
 
 
 async def list_decisions(
-    conn: Connection, *, applicant: str = "", after: str = "", limit: int = 100
+    conn: Connection, scope: Scope, *, applicant: str = "", after: str = "", limit: int = 100
 ) -> list[StoredDecision]:
     """Decisions in order of id, which begins with the day; of one applicant, or of all."""
-    query = select(tables.decision).where(tables.decision.c.id > after)
+    query = select(tables.decision).where(tables.decision.c.id > after, *_within(scope))
     if applicant:
         query = query.where(tables.decision.c.applicant == applicant)
     rows = await conn.execute(query.order_by(tables.decision.c.id).limit(limit))

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Select, case, func, select
+from sqlalchemy import ColumnElement, Select, case, func, select
 
+from ledger.scope import Scope
 from ledger.sql import Conflict, Connection, chunks, execute_all, insert_new, insert_rows, select_in
 from ledger.tables import balance
 from voucher import tables
@@ -149,9 +150,15 @@ def _stored(row: Any) -> StoredVoucher:
     return StoredVoucher(**{name: row[name] for name in StoredVoucher.__dataclass_fields__} | sums)
 
 
-async def load_voucher(conn: Connection, jti: str) -> StoredVoucher | None:
-    """The voucher of this id."""
-    row = (await conn.execute(_WITH_TOTALS.where(tables.voucher.c.jti == jti))).mappings().one_or_none()
+def _within(scope: Scope) -> tuple[ColumnElement[bool], ...]:
+    """Condition of a scope on vouchers, which belong to holders."""
+    return () if scope.everything else (tables.voucher.c.holder == scope.holder,)
+
+
+async def load_voucher(conn: Connection, jti: str, scope: Scope) -> StoredVoucher | None:
+    """The voucher of this id, if it is inside the scope."""
+    query = _WITH_TOTALS.where(tables.voucher.c.jti == jti, *_within(scope))
+    row = (await conn.execute(query)).mappings().one_or_none()
     return None if row is None else _stored(row)
 
 
@@ -197,15 +204,16 @@ async def find_issue(conn: Connection, event_id: bytes) -> tuple[str, bytes] | N
     return None if row is None else (row.jti, row.request_digest)
 
 
-async def list_vouchers(conn: Connection, *, after: str = "", limit: int = 100) -> list[StoredVoucher]:
+async def list_vouchers(conn: Connection, scope: Scope, *, after: str = "", limit: int = 100) -> list[StoredVoucher]:
     """Vouchers in order of id, which is the order of issue."""
-    query = _WITH_TOTALS.where(tables.voucher.c.jti > after).order_by(tables.voucher.c.jti).limit(limit)
+    inside = _WITH_TOTALS.where(tables.voucher.c.jti > after, *_within(scope))
+    query = inside.order_by(tables.voucher.c.jti).limit(limit)
     return [_stored(row) for row in (await conn.execute(query)).mappings()]
 
 
-async def newest_vouchers(conn: Connection, limit: int) -> list[StoredVoucher]:
+async def newest_vouchers(conn: Connection, scope: Scope, limit: int) -> list[StoredVoucher]:
     """The vouchers issued last, newest first."""
-    query = _WITH_TOTALS.order_by(tables.voucher.c.jti.desc()).limit(limit)
+    query = _WITH_TOTALS.where(*_within(scope)).order_by(tables.voucher.c.jti.desc()).limit(limit)
     return [_stored(row) for row in (await conn.execute(query)).mappings()]
 
 

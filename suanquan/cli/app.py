@@ -7,7 +7,9 @@ from typing import Annotated
 
 import typer
 
+from suanquan.cli.account import app as account_app
 from suanquan.cli.agent import app as agent_app
+from suanquan.cli.audit import app as audit_app
 from suanquan.cli.bench import app as bench_app
 from suanquan.cli.books import app as books_app
 from suanquan.cli.centre import app as centre_app
@@ -61,6 +63,8 @@ app.add_typer(claim_app, name="claim", help="兑付申请与目标责任书 / re
 app.add_typer(receipt_app, name="receipt", help="作业收据与争议 / receipts of jobs, and disputes")
 app.add_typer(settlement_app, name="settlement", help="结算批次 / settlement batches")
 app.add_typer(payee_app, name="payee", help="收款方 / payees")
+app.add_typer(audit_app, name="audit", help="审计日志 / who did and saw what")
+app.add_typer(account_app, name="account", help="账号与角色 / accounts and their roles")
 app.add_typer(programme_app, name="programme", help="方案的预算与额度 / budgets and allotments of schemes")
 app.add_typer(bench_app, name="bench", help="性能测量 / measurements")
 
@@ -85,9 +89,12 @@ def init(
     json: JsonOption = False,
 ) -> None:
     """新建数据目录、密钥、数据库与管理令牌。Make a home with keys, database and an administrator's token."""
+    import asyncio
+
     from suanquan.home import Home, read_passphrase
     from suanquan.settings import new_settings
-    from suanquan.use_cases.setup import initialise
+    from suanquan.use_cases.first_account import secret_of_home
+    from suanquan.use_cases.setup import FIRST, initialise
 
     settings = new_settings(
         issuer=issuer,
@@ -96,8 +103,11 @@ def init(
         database_password_file=str(database_password_file.absolute()) if database_password_file else "",
     )
     token = initialise(Home(home), settings, read_passphrase(passphrase_file))
-    emit({"home": str(home), "token": token}, as_json=json)
-    note("令牌只显示这一次，请妥善保存。The token is shown only this once; keep it.")
+    secret = asyncio.run(secret_of_home(Home(home)))
+    emit({"home": str(home), "token": token, "account": FIRST, "secret": secret}, as_json=json)
+    note(
+        "令牌和一次性密码只显示这一次，请妥善保存。The token and the one-time secret are shown only this once; keep them."
+    )
 
 
 @app.command()

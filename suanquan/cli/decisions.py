@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ledger.scope import EVERYTHING
 from suanquan.cli.options import DEFAULT_HOME, HomeOption, JsonOption, PassphraseOption, run_with_service
 from suanquan.cli.output import as_json_text, emit, note
 
@@ -132,7 +133,7 @@ def decision(
 
     async def use(service: Service) -> dict[str, Any] | None:
         async with service.database.read() as connection:
-            stored = await load(connection, decision_id)
+            stored = await load(connection, decision_id, EVERYTHING)
             content = await decision_file(connection, stored) if output is None else None
         if output is not None:
             await _write_file(service, stored, output)
@@ -155,7 +156,7 @@ def letter(
 
     async def use(service: Service) -> dict[str, Any]:
         async with service.database.read() as connection:
-            stored = await load(connection, decision_id)
+            stored = await load(connection, decision_id, EVERYTHING)
         return {"id": decision_id, **await _write_letter(service, stored, output)}
 
     _report(run_with_service(home, use), json)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import getpass
+import itertools
 import os
+import re
+import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
@@ -10,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 if TYPE_CHECKING:
+    from suanquan.access.trail import Act
     from suanquan.home import Home
     from suanquan.service import Service
 
@@ -27,6 +32,7 @@ PassphraseOption = Annotated[
     ),
 ]
 DEFAULT_HOME = Path("suanquan-home")
+_COMMAND = re.compile(r"[a-z][a-z-]*")
 
 
 def run_with_service(
@@ -35,6 +41,7 @@ def run_with_service(
     """Open a home, use it, close it. With `sign` the private key is opened, too."""
     import asyncio
 
+    from suanquan.access.acting import acting
     from suanquan.home import Home, read_passphrase
     from suanquan.service import open_service
 
@@ -42,9 +49,27 @@ def run_with_service(
 
     async def run() -> T:
         async with open_service(Home(home), passphrase) as service:
+            acting.set(acting_here())
             return await use(service)
 
     return asyncio.run(run())
+
+
+def acting_here() -> Act:
+    """What the audit log says of this command: its name, and as whom it was run (`--as`, `--officer`, else who is logged in here)."""
+    from suanquan.access.trail import Act
+
+    words = list(itertools.takewhile(_COMMAND.fullmatch, sys.argv[1:3]))
+    name = "".join(f".{word}" for word in words) or ".other"
+    return Act(f"cli{name}", _named(sys.argv) or getpass.getuser(), "", via="cli")
+
+
+def _named(words: list[str]) -> str:
+    for at, word in enumerate(words):
+        option, equals, value = word.partition("=")
+        if option in {"--as", "--officer"}:
+            return value if equals else next(iter(words[at + 1 :]), "")
+    return ""
 
 
 def demo_passphrase(home: Home) -> Path | None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ledger.scope import EVERYTHING
 from suanquan.cli.options import DEFAULT_HOME, HomeOption, JsonOption, run_with_service
 from suanquan.cli.output import emit, note
 
@@ -161,7 +162,7 @@ def show_round(round_: RoundArgument, home: HomeOption = DEFAULT_HOME, json: Jso
         from suanquan.use_cases import applications, procedure_views
 
         found = await applications.load_round(conn, office, round_)
-        listed = await applications.load_applications(conn, office, round_)
+        listed = await applications.load_applications(conn, office, round_, EVERYTHING)
         lines = [procedure_views.application_line(office, one) for one in listed]
         return {**procedure_views.round_object(office, found), "applications": lines}
 
@@ -309,7 +310,7 @@ async def _everything(service: Service, round_: str = "") -> list[Application]:
     office = service.proceedings.office
     async with service.database.read() as conn:
         rounds = [round_] if round_ else [one.id for one in await applications.load_rounds(conn, office)]
-        return [one for name in rounds for one in await applications.load_applications(conn, office, name)]
+        return [one for name in rounds for one in await applications.load_applications(conn, office, name, EVERYTHING)]
 
 
 async def _actor(service: Service, person: str, *roles: str) -> Actor:
@@ -325,7 +326,7 @@ async def _roles_for(service: Service, application: str, step: str) -> list[str]
     from suanquan.use_cases import applications
 
     async with service.database.read() as conn:
-        found = await applications.load_application(conn, service.proceedings.office, application)
+        found = await applications.load_application(conn, service.proceedings.office, application, EVERYTHING)
     wanted = found.round.procedure.steps.get(step)
     return [] if wanted is None else [role.value for role in wanted.roles]
 
@@ -335,7 +336,7 @@ async def _shown(service: Service, application: str) -> dict[str, Any]:
 
     proceedings = service.proceedings
     async with service.database.read() as conn:
-        found = await applications.load_application(conn, proceedings.office, application)
+        found = await applications.load_application(conn, proceedings.office, application, EVERYTHING)
         setting = await proceedings.setting(conn, found)
         return procedure_views.application_object(proceedings.office, found, setting)
 

@@ -45,11 +45,12 @@ def list_(
     json: JsonOption = False,
 ) -> None:
     """列出待核用量及原因，由新到旧。List usage that waits, with its reason, newest first."""
+    from ledger.scope import EVERYTHING
     from suanquan.use_cases.quarantine import list_waiting
 
     async def use(service: Service) -> list[dict[str, Any]]:
         async with service.database.read() as connection:
-            return await list_waiting(connection, centre=centre, limit=limit, every=decided)
+            return await list_waiting(connection, EVERYTHING, centre=centre, limit=limit, every=decided)
 
     emit(run_with_service(home, use), as_json=json)
 

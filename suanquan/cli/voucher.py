@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ledger.scope import EVERYTHING
 from suanquan.cli.books import KeyOption, OfficerOption, ReasonOption
 from suanquan.cli.options import DEFAULT_HOME, HomeOption, JsonOption, PassphraseOption, run_with_service
 from suanquan.cli.output import emit, note
@@ -96,7 +97,7 @@ def show(
 
     async def use(service: Service) -> dict[str, Any]:
         async with service.database.read() as connection:
-            return with_tokens(await load(connection, jti))
+            return with_tokens(await load(connection, jti, EVERYTHING))
 
     emit(run_with_service(home, use), as_json=json)
 
@@ -114,7 +115,10 @@ def list_(
 
     async def use(service: Service) -> list[dict[str, Any]]:
         async with service.database.read() as connection:
-            return [voucher_object(stored) for stored in await list_vouchers(connection, after=after, limit=limit)]
+            return [
+                voucher_object(stored)
+                for stored in await list_vouchers(connection, EVERYTHING, after=after, limit=limit)
+            ]
 
     emit(run_with_service(home, use), as_json=json)
 
@@ -185,7 +189,7 @@ def qr(
 
     async def use(service: Service) -> bytes:
         async with service.database.read() as connection:
-            return render(released(await load(connection, jti)).cwt, out.suffix.removeprefix(".").lower())
+            return render(released(await load(connection, jti, EVERYTHING)).cwt, out.suffix.removeprefix(".").lower())
 
     out.write_bytes(run_with_service(home, use))
     note(str(out))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ledger.tables import ERASABLE, metadata
-from suanquan.db.tables import APPEND_ONLY
+from ledger.tables import metadata
+from suanquan.db.tables import APPEND_ONLY, ERASABLE
 
 
 def grants(role: str) -> Iterator[str]:

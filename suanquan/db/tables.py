@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Column
+from sqlalchemy import Column, Index
 
 from ledger import tables as ledger_tables
 from ledger.tables import BYTES, INT, TEXT, table
@@ -18,7 +18,117 @@ api_token = table(
     Column("label", TEXT, nullable=False),
     Column("created_us", INT, nullable=False),
     Column("revoked_us", INT),
+    Column("tenant", TEXT, nullable=False, server_default=""),
+    Column("actions", TEXT, nullable=False, server_default=""),
+    Column("expires_us", INT),
 )
+
+person = table(
+    "person",
+    Column("name", TEXT, primary_key=True),
+    Column("password", TEXT, nullable=False),
+    Column("totp", BYTES),
+    Column("totp_step", INT, nullable=False),
+    Column("state", TEXT, nullable=False),
+    Column("created_us", INT, nullable=False),
+)
+"""`password` is an argon2id hash, empty where there is none; `totp` a sealed seed, `totp_step` the last step that opened."""
+
+person_role = table(
+    "person_role",
+    Column("person", TEXT, primary_key=True),
+    Column("role", TEXT, primary_key=True),
+    Column("tenant", TEXT, primary_key=True),
+    Column("granted_by", TEXT, nullable=False),
+    Column("granted_us", INT, nullable=False),
+)
+
+session = table(
+    "session",
+    Column("digest", BYTES, primary_key=True),
+    Column("person", TEXT, nullable=False, index=True),
+    Column("role", TEXT, nullable=False),
+    Column("tenant", TEXT, nullable=False),
+    Column("factor", TEXT, nullable=False),
+    Column("created_us", INT, nullable=False),
+    Column("seen_us", INT, nullable=False),
+    Column("expires_us", INT, nullable=False),
+    Column("ended_us", INT),
+)
+
+login_failure = table(
+    "login_failure",
+    Column("name", BYTES, primary_key=True),
+    Column("failures", INT, nullable=False),
+    Column("last_us", INT, nullable=False),
+)
+
+passkey = table(
+    "passkey",
+    Column("id", BYTES, primary_key=True),
+    Column("person", TEXT, nullable=False, index=True),
+    Column("public_key", BYTES, nullable=False),
+    Column("sign_count", INT, nullable=False),
+    Column("label", TEXT, nullable=False),
+    Column("created_us", INT, nullable=False),
+)
+
+challenge = table(
+    "challenge",
+    Column("digest", BYTES, primary_key=True),
+    Column("person", TEXT, nullable=False),
+    Column("purpose", TEXT, nullable=False),
+    Column("secret", BYTES),
+    Column("expires_us", INT, nullable=False),
+)
+
+invitation = table(
+    "invitation",
+    Column("number", INT, primary_key=True, autoincrement=False),
+    Column("digest", BYTES, unique=True),
+    Column("purpose", TEXT, nullable=False),
+    Column("person", TEXT, nullable=False, index=True),
+    Column("role", TEXT, nullable=False),
+    Column("tenant", TEXT, nullable=False),
+    Column("made_by", TEXT, nullable=False),
+    Column("approved_by", TEXT, nullable=False),
+    Column("expires_us", INT, nullable=False),
+    Column("used_us", INT),
+)
+"""Secrets that are used once: to take up an account, or to recover one, which has no digest before a second person agreed."""
+
+audit_row = table(
+    "audit_row",
+    Column("seq", INT, primary_key=True, autoincrement=False),
+    Column("at_us", INT, nullable=False),
+    Column("action", TEXT, nullable=False),
+    Column("person", BYTES, nullable=False),
+    Column("commitment", BYTES, nullable=False),
+)
+"""What the audit log commits to; `person` is a pseudonym, `commitment` the digest of a salt and the detail."""
+
+audit_detail = table(
+    "audit_detail",
+    Column("seq", INT, primary_key=True, autoincrement=False),
+    Column("salt", BYTES, nullable=False),
+    Column("body", TEXT, nullable=False),
+)
+
+audit_erased = table(
+    "audit_erased",
+    Column("seq", INT, primary_key=True, autoincrement=False),
+    Column("by_seq", INT, nullable=False),
+)
+
+audit_state = table(
+    "audit_state",
+    Column("id", INT, primary_key=True, autoincrement=False),
+    Column("size", INT, nullable=False),
+    Column("nodes", BYTES, nullable=False),
+    Column("key", BYTES, nullable=False),
+)
+Index("audit_row_person", audit_row.c.person, audit_row.c.seq)
+Index("audit_row_action", audit_row.c.action, audit_row.c.seq)
 
 lease = table(
     "lease",
@@ -28,7 +138,12 @@ lease = table(
     Column("until_us", INT, nullable=False),
 )
 
+ERASABLE = (*ledger_tables.ERASABLE, "audit_detail")
+"""Tables whose rows may go, once their erasure is logged."""
+
 APPEND_ONLY = (
+    "audit_row",
+    "audit_erased",
     *ledger_tables.APPEND_ONLY,
     *metering_tables.APPEND_ONLY,
     *subsidy_tables.APPEND_ONLY,

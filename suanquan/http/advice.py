@@ -8,12 +8,28 @@ from fastapi import APIRouter, Depends, Query
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
-from suanquan.http.auth import require_scheduler
+from ledger.errors import Kind
+from suanquan.errors import ServiceError
+from suanquan.http.auth import may, principal
 from suanquan.http.routes import Name
 from suanquan.use_cases.admission_review import Cluster, review
 from suanquan.use_cases.advice import Desk, in_words, question
 
-scheduler = APIRouter(dependencies=[Depends(require_scheduler)], tags=["schedulers"])
+
+async def _own(centre: Name, request: Request) -> None:
+    """A centre's scheduler asks about its own centre alone.
+
+    Raises:
+        ServiceError: `foreign-centre`.
+
+    """
+    if not (await principal(request)).may("advice.ask", centre=centre):
+        raise ServiceError(
+            "foreign-centre", "该令牌属于另一中心", "this token is another centre's", kind=Kind.NOT_ALLOWED
+        )
+
+
+scheduler = APIRouter(tags=["schedulers"])
 
 Decimals = Annotated[str, Query(max_length=20)]
 Label = Annotated[str, Query(max_length=255)]
@@ -25,7 +41,7 @@ def desk_of(request: Request) -> Desk:
     return desk
 
 
-@scheduler.get("/v1/advice/{centre}", response_model=None)
+@scheduler.get("/v1/advice/{centre}", response_model=None, dependencies=[may("advice.ask", scoped=True), Depends(_own)])
 async def get_advice(
     centre: Name,
     request: Request,
@@ -45,7 +61,7 @@ async def get_advice(
     return found
 
 
-@scheduler.post("/v1/admission/kubernetes/{centre}")
+@scheduler.post("/v1/admission/kubernetes/{centre}", dependencies=[may("advice.ask", scoped=True), Depends(_own)])
 async def post_review(
     centre: Name,
     document: dict[str, Any],

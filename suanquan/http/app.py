@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from importlib import resources
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
@@ -14,8 +15,10 @@ from starlette.types import ASGIApp
 import suanquan
 from ledger.errors import DomainError
 from suanquan.http import (
+    accounts,
     advice,
     applications,
+    audit,
     centres,
     claims,
     decisions,
@@ -31,10 +34,12 @@ from suanquan.http import (
     status,
     subsidies,
 )
+from suanquan.http.auth import close_unentered, enter, refuse_unentered
 from suanquan.http.completeness import post_completeness
 from suanquan.http.corrections import post_corrections
 from suanquan.http.direct import Direct, Endpoint
 from suanquan.http.limits import Limits
+from suanquan.http.rates import Rates
 from suanquan.http.telemetry import post_telemetry
 from suanquan.http.usage import AgentKeys, post_usage
 from suanquan.portal import page
@@ -52,11 +57,13 @@ ROUTERS = (
     *(decisions.public, decisions.officer),
     centres.officer,
     findings.officer,
-    *(settlements.reader, settlements.person),
-    *(claims.reader, claims.person),
+    settlements.router,
+    claims.router,
     questions.public,
     advice.scheduler,
     notices.officer,
+    accounts.router,
+    audit.router,
 )
 """Every route of the API but what centres sign."""
 
@@ -77,10 +84,12 @@ def create_app(service: Service) -> ASGIApp:
         version=suanquan.__version__,
         description=_DESCRIPTION,
         docs_url=None,
+        dependencies=[Depends(refuse_unentered)],
         redoc_url=None,
         responses={"4XX": {"description": "RFC 9457 problem", "content": {problem.TYPE: {}}}},
     )
     app.state.service = service
+    app.state.rates = Rates(time.monotonic_ns)
     service.subsidies.load()
     app.state.agent_keys = AgentKeys(service)
     app.state.advice = Desk(service)
@@ -90,11 +99,13 @@ def create_app(service: Service) -> ASGIApp:
     for router in ROUTERS:
         app.include_router(router)
     app.include_router(page.router, include_in_schema=False)
+    enter(app, "/openapi.json", "service.look")
     app.state.routes = [
         *(route for route in app.routes if isinstance(route, Route)),
         *(route for router in ROUTERS for route in router.routes),
         *page.router.routes,
     ]
+    close_unentered(app.state.routes)
     app.mount("/static", StaticFiles(directory=str(resources.files("suanquan.portal") / "static")))
     app.add_exception_handler(DomainError, problem.on_domain_error)
     app.add_exception_handler(HTTPException, problem.on_http_error)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import secrets
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Header, Query
+from fastapi import APIRouter, Header, Query
 from pydantic import BaseModel, ConfigDict, Field
 
-from suanquan.http.auth import require_identity, require_officer
+from suanquan.access.principal import Principal
+from suanquan.http.auth import Caller, Scoped, may, scope_of
 from suanquan.http.routes import Name, Opened
-from suanquan.http.subsidies import Body, Id, Identity, Key, shown
+from suanquan.http.subsidies import Body, Id, Key, shown
 from suanquan.service import Service
 from suanquan.use_cases import allotment, programme
 from suanquan.use_cases import applications as reading
@@ -22,8 +23,8 @@ from suanquan.use_cases.officers import actor_of
 from suanquan.use_cases.reclaim import list_reclaims
 
 public = APIRouter(tags=["applications"])
-person = APIRouter(dependencies=[Depends(require_identity)], tags=["applications"])
-officer = APIRouter(dependencies=[Depends(require_officer)], tags=["programmes"])
+person = APIRouter(tags=["applications"])
+officer = APIRouter(tags=["programmes"])
 
 _BODY = {"requestBody": {"required": True, "content": {"application/json": {"schema": {"type": "object"}}}}}
 Reason = Annotated[str, Field(description="依据 / authority", min_length=1, max_length=400)]
@@ -52,7 +53,7 @@ class HandOut(BaseModel):
     holder_key: dict[str, str] | None = None
 
 
-@public.get("/v1/procedures")
+@public.get("/v1/procedures", dependencies=[may("procedure.read")])
 async def get_procedures(service: Opened) -> list[dict[str, Any]]:
     """Procedures of voucher schemes: materials, states and steps."""
     office = service.proceedings.office
@@ -60,7 +61,7 @@ async def get_procedures(service: Opened) -> list[dict[str, Any]]:
     return [views.procedure_object(office, procedure) for procedure in found]
 
 
-@public.get("/v1/rounds")
+@public.get("/v1/rounds", dependencies=[may("procedure.read")])
 async def get_rounds(service: Opened) -> list[dict[str, Any]]:
     """Rounds that take applications for vouchers, oldest first."""
     office = service.proceedings.office
@@ -69,33 +70,33 @@ async def get_rounds(service: Opened) -> list[dict[str, Any]]:
     return [views.round_object(office, one) for one in found]
 
 
-@person.post("/v1/rounds", status_code=201, openapi_extra=_BODY)
-async def post_round(service: Opened, body: Body, caller: Identity, idempotency_key: Key = None) -> dict[str, Any]:
+@person.post("/v1/rounds", status_code=201, openapi_extra=_BODY, dependencies=[may("round.call")])
+async def post_round(service: Opened, body: Body, caller: Caller, idempotency_key: Key = None) -> dict[str, Any]:
     """Call for applications: `procedure`, `title`, `budgets` (scheme: yuan), `opens`, `closes` and, if needed, `decision`."""
-    return await _round(service, await service.proceedings.call(actor_of(*caller), body, idempotency_key))
+    return await _round(service, await service.proceedings.call(actor_of(caller), body, idempotency_key))
 
 
-@person.post("/v1/rounds/{round_}/budgets", openapi_extra=_BODY)
+@person.post("/v1/rounds/{round_}/budgets", openapi_extra=_BODY, dependencies=[may("round.call")])
 async def post_budgets(
-    round_: Id, service: Opened, body: Body, caller: Identity, idempotency_key: Key = None
+    round_: Id, service: Opened, body: Body, caller: Caller, idempotency_key: Key = None
 ) -> dict[str, Any]:
     """Set more aside for a round: `budgets` (scheme: yuan) and `basis`."""
-    return await _round(service, await service.proceedings.fund(actor_of(*caller), round_, body, idempotency_key))
+    return await _round(service, await service.proceedings.fund(actor_of(caller), round_, body, idempotency_key))
 
 
-@person.post("/v1/rounds/{round_}/allocation", openapi_extra=_BODY)
-async def post_allocation(round_: Id, service: Opened, body: Body, caller: Identity) -> list[dict[str, Any]]:
+@person.post("/v1/rounds/{round_}/allocation", openapi_extra=_BODY, dependencies=[may("round.call")])
+async def post_allocation(round_: Id, service: Opened, body: Body, caller: Caller) -> list[dict[str, Any]]:
     """Plan every reviewed application of a closed round in the scheme's order, all together: `basis`."""
-    return views.award_objects(await service.proceedings.allocate(actor_of(*caller), round_, body))
+    return views.award_objects(await service.proceedings.allocate(actor_of(caller), round_, body))
 
 
-@person.post("/v1/rounds/{round_}/settlement", openapi_extra=_BODY)
+@person.post("/v1/rounds/{round_}/settlement", openapi_extra=_BODY, dependencies=[may("round.call")])
 async def post_settlement(
-    round_: Id, service: Opened, body: Body, caller: Identity, idempotency_key: Key = None
+    round_: Id, service: Opened, body: Body, caller: Caller, idempotency_key: Key = None
 ) -> dict[str, Any]:
     """End a round: what nobody got goes back to the year's budget: `basis`."""
     return await _round(
-        service, await service.proceedings.settle_round(actor_of(*caller), round_, body, idempotency_key)
+        service, await service.proceedings.settle_round(actor_of(caller), round_, body, idempotency_key)
     )
 
 
@@ -105,50 +106,56 @@ async def _round(service: Service, round_: str) -> dict[str, Any]:
         return views.round_object(office, await reading.load_round(conn, office, round_))
 
 
-@person.post("/v1/applications", status_code=201, openapi_extra=_BODY)
-async def post_application(
-    service: Opened, body: Body, caller: Identity, idempotency_key: Key = None
-) -> dict[str, Any]:
+@person.post(
+    "/v1/applications", status_code=201, openapi_extra=_BODY, dependencies=[may("application.act", scoped=True)]
+)
+async def post_application(service: Opened, body: Body, caller: Caller, idempotency_key: Key = None) -> dict[str, Any]:
     """Apply for a voucher; the same content again is the same application."""
-    return await shown(service, await service.proceedings.submit(actor_of(*caller), body, idempotency_key))
+    return await shown(service, await service.proceedings.submit(actor_of(caller), body, idempotency_key))
 
 
-@person.get("/v1/applications")
+@person.get("/v1/applications", dependencies=[may("application.read", scoped=True)])
 async def get_applications(
-    service: Opened, caller: Identity, round_: Annotated[str, Query(alias="round", max_length=64)]
+    service: Opened, scope: Scoped, round_: Annotated[str, Query(alias="round", max_length=64)]
 ) -> list[dict[str, Any]]:
     """Applications of a round; an applicant sees its own."""
     office = service.proceedings.office
     async with service.database.read() as conn:
-        found = await reading.load_applications(conn, office, round_)
-    return [views.application_line(office, one) for one in found if views.may_see(caller, one)]
+        found = await reading.load_applications(conn, office, round_, scope)
+    return [views.application_line(office, one) for one in found]
 
 
-@person.get("/v1/applications/{application}")
-async def get_application(application: Id, service: Opened, caller: Identity) -> dict[str, Any]:
+@person.get("/v1/applications/{application}", dependencies=[may("application.read", scoped=True)])
+async def get_application(application: Id, service: Opened, scope: Scoped) -> dict[str, Any]:
     """Where an application stands, what the scheme gives and why, what is lacking, what may follow and what was done."""
-    return await shown(service, application, caller)
+    return await shown(service, application, scope)
 
 
-@person.post("/v1/applications/{application}/steps/{step}", openapi_extra=_BODY)
+@person.post(
+    "/v1/applications/{application}/steps/{step}",
+    openapi_extra=_BODY,
+    dependencies=[may("application.act", scoped=True)],
+)
 async def post_step(
-    application: Id, step: Annotated[str, Field(pattern=r"^[a-z_]{1,60}$")], service: Opened, body: Body, caller: Identity,
+    application: Id, step: Annotated[str, Field(pattern=r"^[a-z_]{1,60}$")], service: Opened, body: Body, caller: Caller,
     idempotency_key: Key = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Take a step; what is due then is issued at once, or as soon as it can be: `not_issued` says what stands against it."""
-    await service.proceedings.take(actor_of(*caller), application, step, body, idempotency_key)
+    if caller.tenant:
+        await shown(service, application, scope_of(caller))  # another's is as unknown as one that is not there
+    await service.proceedings.take(actor_of(caller), application, step, body, idempotency_key)
     why = await service.try_to_issue(application)
     return await shown(service, application) | ({"not_issued": why} if why else {})
 
 
-@officer.get("/v1/programmes")
+@officer.get("/v1/programmes", dependencies=[may("programme.read")])
 async def get_programmes(service: Opened) -> list[dict[str, Any]]:
     """Schemes under which money was set aside or given, with totals."""
     async with service.database.read() as conn:
         return await programme.list_programmes(conn, service.catalog.series)
 
 
-@officer.get("/v1/programmes/{scheme_id}")
+@officer.get("/v1/programmes/{scheme_id}", dependencies=[may("programme.read")])
 async def get_programme(
     scheme_id: Name, service: Opened, year: Annotated[int | None, Query(ge=2000, le=2999)] = None
 ) -> dict[str, Any]:
@@ -157,32 +164,34 @@ async def get_programme(
         return await programme.programme_object(conn, find_scheme(service.catalog.series, scheme_id), year)
 
 
-@officer.get("/v1/programmes/{scheme_id}/reclaims")
+@officer.get("/v1/programmes/{scheme_id}/reclaims", dependencies=[may("programme.read")])
 async def get_reclaims(scheme_id: Name, service: Opened) -> list[dict[str, Any]]:
     """Notices that idle units will be taken back, and what became of each, newest first."""
     async with service.database.read() as conn:
         return await list_reclaims(conn, find_scheme(service.catalog.series, scheme_id).id)
 
 
-@officer.post("/v1/programmes/{scheme_id}/allotments", status_code=201)
+@officer.post("/v1/programmes/{scheme_id}/allotments", status_code=201, dependencies=[may("programme.allot")])
 async def post_allotment(
-    scheme_id: Name, allotted: Allotted, service: Opened, caller: Identity, idempotency_key: Key = None
+    scheme_id: Name, allotted: Allotted, service: Opened, caller: Caller, idempotency_key: Key = None
 ) -> dict[str, Any]:
     """Allot to a centre, which hands out."""
     await allotment.allot(service.journal, *_act(service, scheme_id, allotted, caller, idempotency_key))
     return await get_programme(scheme_id, service)
 
 
-@officer.post("/v1/programmes/{scheme_id}/returns", status_code=201)
+@officer.post("/v1/programmes/{scheme_id}/returns", status_code=201, dependencies=[may("programme.allot")])
 async def post_return(
-    scheme_id: Name, allotted: Allotted, service: Opened, caller: Identity, idempotency_key: Key = None
+    scheme_id: Name, allotted: Allotted, service: Opened, caller: Caller, idempotency_key: Key = None
 ) -> dict[str, Any]:
     """A centre gives back what it did not hand out."""
     await allotment.take_back(service.journal, *_act(service, scheme_id, allotted, caller, idempotency_key))
     return await get_programme(scheme_id, service)
 
 
-@officer.post("/v1/programmes/{scheme_id}/allotments/{centre}/vouchers", status_code=201)
+@officer.post(
+    "/v1/programmes/{scheme_id}/allotments/{centre}/vouchers", status_code=201, dependencies=[may("programme.allot")]
+)
 async def post_hand_out(
     scheme_id: Name,
     centre: Name,
@@ -196,10 +205,10 @@ async def post_hand_out(
 
 
 def _act(
-    service: Service, scheme_id: str, allotted: Allotted, caller: tuple[str, str], key: str | None
+    service: Service, scheme_id: str, allotted: Allotted, caller: Principal, key: str | None
 ) -> tuple[Order, allotment.Portion]:
     portion = allotment.Portion(_version(service, scheme_id), allotted.centre, allotted.amount, allotted.unit)
-    return Order(caller[1], allotted.reason, key or secrets.token_hex(16)), portion
+    return Order(caller.name, allotted.reason, key or secrets.token_hex(16)), portion
 
 
 def _version(service: Service, scheme_id: str) -> Any:

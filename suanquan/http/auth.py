@@ -1,104 +1,263 @@
-"""Who may read and do what is not public: bearer tokens from `suanquan init`; browsers carry the same in a cookie."""
+"""Who asks, and whether the table of rights lets them: each route names its action with `may`, on the line above it.
+
+People have a session in a cookie or show a token (`Authorization: Bearer`); agents of centres sign (see `usage`).
+"""
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+from fastapi import Depends, FastAPI
+from fastapi.params import Depends as Dependency
+from fastapi.routing import APIRoute
 from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route, request_response
 
 from ledger.errors import Kind
-from suanquan.db.tokens import identity_of
+from ledger.scope import EVERYTHING, NOTHING, Scope
+from suanquan.access.acting import act_of, acting
+from suanquan.access.policy import BENEFICIARY, CENTRE, POLICY, Reach, Role, reach
+from suanquan.access.principal import PUBLIC, Principal
+from suanquan.db.tokens import principal_of
 from suanquan.errors import ServiceError
+from suanquan.http.rates import Rates
 from suanquan.service import Service
+from suanquan.use_cases.sign_in import session
 
 COOKIE = "suanquan_token"
+SESSION, SECURE_SESSION = "suanquan_session", "__Host-suanquan_session"
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 TOKEN_MAX = 128
+OWN_ACCOUNT = "account.self"
+_ACTION = "__suanquan_action__"
+
+Endpoint = Callable[[Request], Awaitable[Response]]
 
 
-SCHEDULER = "scheduler"
-"""Role of a centre's scheduler, whose label is the centre: it may ask for advice on that centre's accounts, and nothing else."""
-OUTSIDERS = {"applicant", "reviewer", SCHEDULER}
-"""Roles that see neither vouchers nor accounts: those of a procedure, and schedulers."""
+async def principal(request: Request) -> Principal:
+    """Who asks, and may be answered; the public, where nothing is shown.
+
+    Raises:
+        ServiceError: `token-unknown` for an Authorization header that opens nothing; `cross-site` for a change that a browser
+            was made to send: cookies go along with any request.
+
+    """
+    known = await identify(request)
+    by_cookie = not known.is_public and "authorization" not in request.headers
+    if by_cookie and request.method not in SAFE_METHODS and not is_from_here(request):
+        zh, en = "请求不是从本站页面发出的", "the request did not come from a page of this site"
+        raise ServiceError("cross-site", zh, en, kind=Kind.NOT_ALLOWED)
+    return known
 
 
-async def identity(request: Request) -> tuple[str, str] | None:
-    """Role and name of the caller, None for the public.
+async def identify(request: Request) -> Principal:
+    """Who asks, whatever made the browser ask: enough to show a page, not to change anything.
 
     Raises:
         ServiceError: `token-unknown` for an Authorization header that opens nothing.
 
     """
+    known: Principal | None = getattr(request.state, "principal", None)
+    if known is None:
+        known = request.state.principal = await _identify(request)
+    return known
+
+
+async def _identify(request: Request) -> Principal:
     header = request.headers.get("authorization")
     scheme, _, token = (header or "").partition(" ")
+    service: Service = request.app.state.service
     if header is None:
-        token = request.cookies.get(COOKIE, "")
-    found = await _lookup(request.app.state.service, token) if header is None or scheme.lower() == "bearer" else None
-    if header is not None and found is None:
+        return await _of_cookie(request, service)
+    found = await _lookup(service, token) if scheme.lower() == "bearer" else None
+    if found is None:
         raise ServiceError(
-            "token-unknown", "令牌无效或已吊销", "the token is unknown or revoked", kind=Kind.NOT_ALLOWED
+            "token-unknown", "令牌无效、到期或已吊销", "the token is unknown, expired or revoked", kind=Kind.NOT_ALLOWED
         )
     return found
 
 
-async def _lookup(service: Service, token: str) -> tuple[str, str] | None:
+async def _of_cookie(request: Request, service: Service) -> Principal:
+    """Who a browser is logged in as: by its session, else by the token that it was given."""
+    secret = request.cookies.get(SECURE_SESSION) or request.cookies.get(SESSION, "")
+    found = await session(service.access, secret) if secret else None
+    found = found or await _lookup(service, request.cookies.get(COOKIE, ""))
+    return found or PUBLIC
+
+
+def is_from_here(request: Request) -> bool:
+    """Whether a page of ours sent a request: what the browser says of itself, else the origin it names."""
+    site = request.headers.get("sec-fetch-site")
+    if site is not None:
+        return site == "same-origin"
+    service: Service = request.app.state.service
+    origin = request.headers.get("origin", "").partition("://")[2]
+    return bool(origin) and origin in {request.headers.get("host"), urlsplit(service.settings.url).netloc}
+
+
+def session_cookie(response: Response, url: str, secret: str) -> None:
+    """Give a browser its session: no script reads it, no other site sends it, and over TLS no other host of the domain sets it."""
+    secure = url.startswith("https:")
+    name = SECURE_SESSION if secure else SESSION
+    response.set_cookie(name, secret, path="/", secure=secure, httponly=True, samesite="strict")
+
+
+def end_cookie(response: Response) -> None:
+    """Have a browser forget its session and its token."""
+    for name in (SESSION, COOKIE):
+        response.delete_cookie(name, path="/")
+    response.delete_cookie(SECURE_SESSION, path="/", secure=True)
+
+
+async def _lookup(service: Service, token: str) -> Principal | None:
     if not token or len(token) > TOKEN_MAX:
         return None
     async with service.database.read() as connection:
-        return await identity_of(connection, token)
+        return await principal_of(connection, token, service.now_us)
 
 
-async def role(request: Request) -> str | None:
-    """Role of an officer, None for everybody else.
+def may(action: str, *, scoped: bool = False) -> Any:
+    """The entry of a route: `dependencies=[may("voucher.read")]`. The caller needs a right to this action, to anything.
 
-    Raises:
-        ServiceError: see `identity`.
-
-    """
-    found = await identity(request)
-    return None if found is None or found[0] in OUTSIDERS else found[0]
-
-
-async def require_identity(request: Request) -> tuple[str, str]:
-    """The caller's role and name, refused without a token.
+    A route that is `scoped` gives each tenant its own part: it lets those in as well who have a right to their own alone.
 
     Raises:
-        ServiceError: `token-required` or `token-unknown`.
+        KeyError: at import, for an action that the table does not have.
 
     """
-    found = await identity(request)
-    if found is None:
-        raise ServiceError(
-            "token-required",
-            "需要令牌：请在 Authorization: Bearer 中给出 suanquan init 显示的令牌",
-            "a token is required: send the one that suanquan init printed as Authorization: Bearer",
-            kind=Kind.NOT_ALLOWED,
-        )
+    POLICY[action]
+
+    async def check(request: Request) -> Principal:
+        return await permit(request, action, scoped=scoped)
+
+    setattr(check, _ACTION, action)
+    return Depends(check)
+
+
+def by_agents(action: str) -> Callable[[Endpoint], Endpoint]:
+    """The entry of a route that agents of centres sign: the handler verifies the signature, which is the agent's right."""
+    right = POLICY[action]
+    assert Role.CENTRE_AGENT in right.own, action
+
+    def mark(endpoint: Endpoint) -> Endpoint:
+        setattr(endpoint, _ACTION, action)
+        return endpoint
+
+    return mark
+
+
+async def permit(request: Request, action: str, *, scoped: bool = False) -> Principal:
+    """Who asks, if the right to the action reaches far enough (see `may`); of what everybody may do, nobody is asked who he is.
+
+    Raises:
+        ServiceError: `token-required`, `token-unknown` or `not-permitted`.
+
+    """
+    if reach(Role.PUBLIC, action) is Reach.EVERYTHING:
+        return PUBLIC
+    found = await principal(request)
+    if found.reach(action) is not Reach.EVERYTHING and not (scoped and found.reach(action) is Reach.OWN):
+        raise _token_required() if found.is_public else not_permitted(found, action)
+    rates: Rates = request.app.state.rates
+    rates.take(f"person {found.name}", f"tenant {found.tenant}" if found.tenant else "")
+    await _leave_trace(request, found, action)
     return found
 
 
-async def require_officer(request: Request) -> str:
-    """The caller's role, refused without one.
+async def _leave_trace(request: Request, who: Principal, action: str) -> None:
+    """Record what an official is about to read; have the journal record what anybody is about to change."""
+    service: Service = request.app.state.service
+    query = f"?{request.url.query}" if request.url.query else ""
+    number = str(request.scope.get("suanquan.request_id", ""))
+    act = act_of(who, action, f"{request.method} {request.url.path}{query}", request=number)
+    if who.role.is_official and action != OWN_ACCOUNT and (request.method in SAFE_METHODS or reads(action)):
+        await service.audit(act)
+    if not reads(action):
+        acting.set(act)
+
+
+def reads(action: str) -> bool:
+    """Whether an action changes nothing."""
+    return action.endswith((".read", ".list"))
+
+
+def _token_required() -> ServiceError:
+    return ServiceError(
+        "token-required",
+        "需要登录或令牌：请在 Authorization: Bearer 中给出令牌",
+        "log in, or send a token as Authorization: Bearer",
+        kind=Kind.NOT_ALLOWED,
+    )
+
+
+def not_permitted(who: Principal, action: str) -> ServiceError:
+    """The refusal of an action to a role or a token that has no right to it."""
+    return ServiceError(
+        "not-permitted",
+        f"“{who.role.value}”无权办理（{action}）",
+        f"{who.role.value} has no right to this ({action})",
+        kind=Kind.NOT_ALLOWED,
+    )
+
+
+def actions_of(route: BaseRoute) -> Iterator[str]:
+    """What the entries of a route name; a route without any is refused to everybody."""
+    endpoint = getattr(route, "endpoint", None)
+    marked = [dependency.dependency for dependency in _dependencies(route)]
+    yield from (getattr(one, _ACTION) for one in (*marked, endpoint) if hasattr(one, _ACTION))
+
+
+def _dependencies(route: BaseRoute) -> list[Dependency]:
+    return list(route.dependencies) if isinstance(route, APIRoute) else []
+
+
+def enter(app: FastAPI, path: str, action: str) -> None:
+    """The entry of a route that the framework makes."""
+    POLICY[action]
+    (route,) = (one for one in app.routes if isinstance(one, Route) and one.path == path)
+    setattr(route.endpoint, _ACTION, action)
+
+
+def close_unentered(routes: Iterable[BaseRoute]) -> None:
+    """Default deny of plain routes: what nobody entered in the table is refused to everybody (see `refuse_unentered`)."""
+    for route in routes:
+        if not isinstance(route, APIRoute) and isinstance(route, Route) and not any(actions_of(route)):
+            route.app = request_response(_refuse)
+
+
+async def _refuse(_request: Request) -> Response:
+    raise not_permitted(PUBLIC, "-")
+
+
+async def refuse_unentered(request: Request) -> None:
+    """Default deny: what nobody entered in the table is refused to everybody.
 
     Raises:
-        ServiceError: `token-required`, `token-unknown`, or `officers-only` for applicants and reviewers.
+        ServiceError: `not-permitted`.
 
     """
-    found, _ = await require_identity(request)
-    if found in OUTSIDERS:
-        raise ServiceError("officers-only", "仅限工作人员", "this is for officers alone", kind=Kind.NOT_ALLOWED)
-    return found
+    route = request.scope.get("route")
+    if route is None or not any(actions_of(route)):
+        raise not_permitted(PUBLIC, "-")
 
 
-async def require_scheduler(request: Request) -> None:
-    """Let officers ask about any centre, and a centre's scheduler about its own.
+def scope_of(who: Principal) -> Scope:
+    """What queries may give somebody: everything to the authority, their own to centres and companies, to the public nothing."""
+    if who.role in CENTRE:
+        return Scope(everything=False, centre=who.tenant)
+    if who.role in BENEFICIARY:
+        return Scope(everything=False, holder=who.tenant)
+    return NOTHING if who.is_public else EVERYTHING
 
-    Raises:
-        ServiceError: `token-required`, `token-unknown`, `officers-only`, or `foreign-centre`.
 
-    """
-    found, label = await require_identity(request)
-    if found == SCHEDULER:
-        if request.path_params.get("centre") != label:
-            raise ServiceError(
-                "foreign-centre", "该令牌属于另一中心", "this token is another centre's", kind=Kind.NOT_ALLOWED
-            )
-    elif found in OUTSIDERS:
-        raise ServiceError("officers-only", "仅限工作人员", "this is for officers alone", kind=Kind.NOT_ALLOWED)
+async def _scope(request: Request) -> Scope:
+    return scope_of(await principal(request))
+
+
+Scoped = Annotated[Scope, Depends(_scope)]
+"""Whose rows the caller may be given."""
+Caller = Annotated[Principal, Depends(principal)]
+"""Who asks, of a route that `may` let through."""

@@ -14,6 +14,7 @@ from ledger.amount import INT64_MAX
 from metering.completeness import Declaration
 from metering.wire import TEXT_MAX
 from suanquan.errors import ServiceError
+from suanquan.http.auth import by_agents
 from suanquan.http.usage import NONCE_KEPT_US, AgentKeys, signed_by
 from suanquan.service import Service
 from suanquan.use_cases.completeness import Months, declare
@@ -36,6 +37,7 @@ class _Body(msgspec.Struct, forbid_unknown_fields=True):
     accounts: Annotated[list[_Account], Meta(min_length=1, max_length=ACCOUNTS_MAX)]
 
 
+@by_agents("usage.declare")
 async def post_completeness(request: Request) -> Response:
     """Keep a signed declaration; the answer says, account by account, what has not arrived."""
     service: Service = request.app.state.service

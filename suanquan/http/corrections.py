@@ -14,6 +14,7 @@ from ledger.transaction import Transaction
 from metering.corrections import Correction
 from metering.wire import SKEW_US, TEXT_MAX, CloudEvent, Interval, interval_of, record_of, text_fault
 from suanquan.errors import ServiceError
+from suanquan.http.auth import by_agents
 from suanquan.http.usage import NONCE_KEPT_US, AgentKeys, signed_by
 from suanquan.service import Service
 from suanquan.use_cases.corrections import FAULTS, Result, correct, open_corrected, use_nonce
@@ -39,6 +40,7 @@ class _Body(msgspec.Struct, forbid_unknown_fields=True):
     corrections: Annotated[list[_Correction], Meta(min_length=1, max_length=CORRECTIONS_MAX)]
 
 
+@by_agents("usage.correct")
 async def post_corrections(request: Request) -> Response:
     """Take signed corrections; the answer says of each what became of it."""
     service: Service = request.app.state.service

@@ -5,12 +5,13 @@ from __future__ import annotations
 import datetime as dt
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Header, Query
+from fastapi import APIRouter, Header, Query
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
+from ledger.scope import EVERYTHING
 from suanquan.errors import ServiceError
-from suanquan.http.auth import require_officer
+from suanquan.http.auth import Scoped, may
 from suanquan.http.routes import Opened
 from suanquan.use_cases import decisions as deciding
 from suanquan.use_cases.check_decision import LETTER_TEXT_MAX, Trusted, confirm, verify_statement
@@ -19,7 +20,7 @@ from subsidy import store
 from subsidy.ruling import TEXT_MAX, YUAN, Ruling, Verdict, fen_of
 
 public = APIRouter(tags=["decisions"])
-officer = APIRouter(dependencies=[Depends(require_officer)], tags=["decisions"])
+officer = APIRouter(tags=["decisions"])
 
 DecisionId = Annotated[str, Field(pattern="^SQD-[0-9]{8}-[0-9A-HJKMNP-TV-Z]{12}$")]
 Name = Annotated[str, Field(min_length=1, max_length=deciding.NAME_MAX)]
@@ -52,7 +53,7 @@ class DecisionOrder(BaseModel):
         return deciding.Order(application, ruling, self.officer, key, self.corrects)
 
 
-@public.get("/v1/decisions/{decision_id}")
+@public.get("/v1/decisions/{decision_id}", dependencies=[may("decision.confirm")])
 async def get_decision(
     decision_id: DecisionId,
     service: Opened,
@@ -73,11 +74,11 @@ async def get_decision(
             if statement["id"] != decision_id:
                 raise deciding.mismatch()
             await confirm(connection, statement)
-        found = await deciding.public_object(connection, await deciding.load(connection, decision_id))
+        found = await deciding.public_object(connection, await deciding.load(connection, decision_id, EVERYTHING))
     return found | {"letter": None if token is None else "genuine"}
 
 
-@officer.post("/v1/decisions", status_code=201)
+@officer.post("/v1/decisions", status_code=201, dependencies=[may("decision.make")])
 async def post_decision(
     order: DecisionOrder,
     service: Opened,
@@ -91,8 +92,9 @@ async def post_decision(
         return await deciding.public_object(connection, made)
 
 
-@officer.get("/v1/decisions")
+@officer.get("/v1/decisions", dependencies=[may("decision.list", scoped=True)])
 async def get_decisions(
+    scope: Scoped,
     service: Opened,
     applicant: Annotated[str, Query(max_length=18)] = "",
     after: Annotated[str, Query(max_length=40)] = "",
@@ -100,25 +102,27 @@ async def get_decisions(
 ) -> dict[str, Any]:
     """Decisions in order of id, of one applicant or of all; `next` continues."""
     async with service.database.read() as connection:
-        found = await store.list_decisions(connection, applicant=applicant, after=after, limit=limit)
+        found = await store.list_decisions(connection, scope, applicant=applicant, after=after, limit=limit)
     return {
         "decisions": [deciding.listed_object(stored) for stored in found],
         "next": found[-1].id if len(found) == limit else None,
     }
 
 
-@officer.get("/v1/decisions/{decision_id}/file")
-async def get_decision_file(decision_id: DecisionId, service: Opened) -> dict[str, Any]:
+@officer.get("/v1/decisions/{decision_id}/file", dependencies=[may("decision.read", scoped=True)])
+async def get_decision_file(decision_id: DecisionId, scope: Scoped, service: Opened) -> dict[str, Any]:
     """The decision file: record, facts, signed statement and documents, to be replayed offline."""
     async with service.database.read() as connection:
-        return await deciding.decision_file(connection, await deciding.load(connection, decision_id))
+        return await deciding.decision_file(connection, await deciding.load(connection, decision_id, scope))
 
 
-@officer.get("/v1/decisions/{decision_id}/letter", response_class=Response)
-async def get_decision_letter(decision_id: DecisionId, service: Opened) -> Response:
+@officer.get(
+    "/v1/decisions/{decision_id}/letter", response_class=Response, dependencies=[may("decision.read", scoped=True)]
+)
+async def get_decision_letter(decision_id: DecisionId, scope: Scoped, service: Opened) -> Response:
     """The decision letter, as PDF."""
     async with service.database.read() as connection:
-        stored = await deciding.load(connection, decision_id)
+        stored = await deciding.load(connection, decision_id, scope)
     made = await make_letter(service.home, stored, service.settings.public_url)
     headers = {"Content-Disposition": f'inline; filename="{decision_id}.pdf"'}
     return Response(made.pdf, media_type="application/pdf", headers=headers)

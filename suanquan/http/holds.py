@@ -15,6 +15,7 @@ from starlette.responses import Response
 
 from ledger.errors import DomainError, Kind
 from suanquan.errors import ServiceError
+from suanquan.http.auth import by_agents
 from suanquan.http.strict_json import json_object
 from suanquan.http.usage import NONCE_KEPT_US, AgentKeys, signed_by
 from suanquan.service import Service
@@ -52,6 +53,7 @@ async def _secret(tx: Any) -> bytes:
     return bytes(tx.keyed(b"nonces of holds"))
 
 
+@by_agents("hold.ask")
 async def post_nonces(request: HttpRequest) -> Response:
     """Nonces for proofs of possession, each for one hold at the centre that asks."""
     service: Service = request.app.state.service
@@ -67,16 +69,19 @@ async def post_nonces(request: HttpRequest) -> Response:
     return _json(msgspec.json.encode({"nonces": found, "expires_in_s": presentation.LIFE_S}))
 
 
+@by_agents("hold.ask")
 async def post_hold(request: HttpRequest) -> Response:
     """Reserve what the holder signed for."""
     return await _reserve(request, None)
 
 
+@by_agents("hold.ask")
 async def post_increment(request: HttpRequest) -> Response:
     """Raise a hold: the holder signs for more, with the hold's id as `ref`."""
     return await _reserve(request, _hold_id(request))
 
 
+@by_agents("hold.ask")
 async def post_capture(request: HttpRequest) -> Response:
     """Debit a part of a hold, or its last part."""
     hold = _hold_id(request)
@@ -90,6 +95,7 @@ async def post_capture(request: HttpRequest) -> Response:
     return await _ask(request, read)
 
 
+@by_agents("hold.ask")
 async def post_release(request: HttpRequest) -> Response:
     """Give back what a hold has left."""
     hold = _hold_id(request)

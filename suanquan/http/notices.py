@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 
 from metering.dispute import Act
-from suanquan.http.auth import require_identity, require_officer
+from suanquan.http.auth import may, principal
 from suanquan.http.routes import JTI, Name, Opened, Why
 from suanquan.use_cases.alerts import list_alerts
 from suanquan.use_cases.forecast import account_forecast, voucher_forecast
 from suanquan.use_cases.line_disputes import Line, Person, list_disputes, open_dispute, show_dispute, take_step
 
-officer = APIRouter(dependencies=[Depends(require_officer)], tags=["statements"])
+officer = APIRouter(tags=["statements"])
 
 After = Annotated[int, Query(ge=0, le=2**62)]
 Limit = Annotated[int, Query(ge=1, le=1000)]
@@ -36,18 +36,18 @@ class DisputedLine(BaseModel):
 
 
 async def _person(request: Request) -> Person:
-    role, name = await require_identity(request)
-    return Person(name, role)
+    who = await principal(request)
+    return Person(who.name, who.role.value)
 
 
-@officer.get("/v1/vouchers/{jti}/forecast")
+@officer.get("/v1/vouchers/{jti}/forecast", dependencies=[may("forecast.read")])
 async def get_voucher_forecast(jti: JTI, service: Opened) -> dict[str, Any]:
     """How long a voucher lasts by what was spent in the last 28 days; unknown with less than 7 days of data."""
     async with service.database.read() as connection:
         return await voucher_forecast(connection, jti, service.now_us)
 
 
-@officer.get("/v1/forecasts/{centre}")
+@officer.get("/v1/forecasts/{centre}", dependencies=[may("forecast.read")])
 async def get_account_forecast(
     centre: Name, account: Annotated[str, Query(max_length=255)], service: Opened
 ) -> dict[str, Any]:
@@ -56,14 +56,14 @@ async def get_account_forecast(
         return await account_forecast(connection, centre, account, service.now_us)
 
 
-@officer.get("/v1/alerts")
+@officer.get("/v1/alerts", dependencies=[may("alert.list")])
 async def get_alerts(service: Opened, after: After = 0, limit: Limit = 100, holder: Optional = None) -> dict[str, Any]:
     """Alerts on vouchers in the order given: a share is used, or the end is near; `next` continues."""
     async with service.database.read() as connection:
         return await list_alerts(connection, after, limit, holder)
 
 
-@officer.get("/v1/usage/disputes")
+@officer.get("/v1/usage/disputes", dependencies=[may("dispute.list")])
 async def get_disputes(
     service: Opened, centre: Optional = None, account: Optional = None, state: Optional = None, after: After = 0,
     limit: Limit = 100,
@@ -73,33 +73,33 @@ async def get_disputes(
         return await list_disputes(connection, centre=centre, account=account, state=state, after=after, limit=limit)
 
 
-@officer.post("/v1/usage/disputes", status_code=201)
+@officer.post("/v1/usage/disputes", status_code=201, dependencies=[may("dispute.act")])
 async def post_dispute(line: DisputedLine, request: Request, service: Opened) -> dict[str, Any]:
     """Dispute a line of a statement; it is marked from then on."""
     disputed = Line(line.centre, line.account, line.source, line.record)
     return await open_dispute(service.journal, disputed, await _person(request), line.reason)
 
 
-@officer.get("/v1/usage/disputes/{dispute}")
+@officer.get("/v1/usage/disputes/{dispute}", dependencies=[may("dispute.read")])
 async def get_dispute(dispute: Number, service: Opened) -> dict[str, Any]:
     """One dispute with every step."""
     async with service.database.read() as connection:
         return await show_dispute(connection, dispute)
 
 
-@officer.post("/v1/usage/disputes/{dispute}/answer")
+@officer.post("/v1/usage/disputes/{dispute}/answer", dependencies=[may("dispute.act")])
 async def post_answer(dispute: Number, why: Why, request: Request, service: Opened) -> dict[str, Any]:
     """Answer a dispute."""
     return await take_step(service.journal, dispute, Act.ANSWER, await _person(request), why.reason)
 
 
-@officer.post("/v1/usage/disputes/{dispute}/uphold")
+@officer.post("/v1/usage/disputes/{dispute}/uphold", dependencies=[may("dispute.act")])
 async def post_uphold(dispute: Number, why: Why, request: Request, service: Opened) -> dict[str, Any]:
     """Uphold a dispute that was answered; who took part in it may not. The correction is made by itself."""
     return await take_step(service.journal, dispute, Act.UPHOLD, await _person(request), why.reason)
 
 
-@officer.post("/v1/usage/disputes/{dispute}/refuse")
+@officer.post("/v1/usage/disputes/{dispute}/refuse", dependencies=[may("dispute.act")])
 async def post_refuse(dispute: Number, why: Why, request: Request, service: Opened) -> dict[str, Any]:
     """Refuse a dispute that was answered; who took part in it may not."""
     return await take_step(service.journal, dispute, Act.REFUSE, await _person(request), why.reason)

@@ -34,6 +34,11 @@ _STATUS_OF_CODE = {
     "batch-too-large": 413,
     "token-required": 401,
     "token-unknown": 401,
+    "login-failed": 401,
+    "second-factor-needed": 401,
+    "secret-unknown": 401,
+    "login-locked": 429,
+    "too-many-requests": 429,
     "body-too-large": 413,
     "body-timeout": 408,
     "headers-too-large": 431,
@@ -78,7 +83,7 @@ async def on_domain_error(request: Request, error: Exception) -> Response:
 def problem_of(error: DomainError, request_id: str) -> Response:
     """The problem document of an error, for whoever asked under this id."""
     status = 401 if isinstance(error, SignatureError) else _STATUS_OF_CODE.get(error.code, STATUS[error.kind])
-    headers = {"Retry-After": "1"} if status == 503 else {}
+    headers = {"Retry-After": str(getattr(error, "wait_s", 1))} if status in {429, 503} else {}
     if status >= 500 and (cause := cause_of(error)):
         log.error("unavailable", id=request_id, code=error.code, cause=cause)
     if status == 401:

@@ -12,7 +12,7 @@ from starlette.requests import Request
 
 from ledger.errors import Finding
 from suanquan.errors import ServiceError
-from suanquan.http.auth import require_officer
+from suanquan.http.auth import may, not_permitted, permit, scope_of
 from suanquan.http.routes import service_of
 from suanquan.service import Service
 from suanquan.use_cases.subsidies import Subsidies, day_of, refused
@@ -46,13 +46,13 @@ class Case(Inquiry):
     holder: Annotated[str | None, Field(pattern=r"^[0-9A-Z]{18}$")] = None
 
 
-@public.get("/clauses")
+@public.get("/clauses", dependencies=[may("rules.ask")])
 async def get_clauses(service: Opened, on: str | None = None) -> list[dict[str, Any]]:
     """Clauses that give something, and whether anybody may apply today (or on the day `on`)."""
     return service.subsidies.list_clauses(_day(service, on))
 
 
-@public.get("/questions")
+@public.get("/questions", dependencies=[may("rules.ask")])
 async def get_questions(request: Request, service: Opened) -> dict[str, Any]:
     """The fewest questions that settle most clauses.
 
@@ -64,7 +64,7 @@ async def get_questions(request: Request, service: Opened) -> dict[str, Any]:
     return service.subsidies.ask(clauses, facts, _day(service, query.get("on")), query.getlist("skip"))
 
 
-@public.post("/questions")
+@public.post("/questions", dependencies=[may("rules.ask")])
 async def post_questions(inquiry: Inquiry, service: Opened) -> dict[str, Any]:
     """The same with the facts in the body."""
     clauses = service.subsidies.clauses(inquiry.clauses)
@@ -72,7 +72,7 @@ async def post_questions(inquiry: Inquiry, service: Opened) -> dict[str, Any]:
     return service.subsidies.ask(clauses, facts, _day(service, inquiry.on), inquiry.skipped)
 
 
-@public.post("/evaluations")
+@public.post("/evaluations", dependencies=[may("rules.ask")])
 async def post_evaluations(inquiry: Case, request: Request, service: Opened) -> dict[str, Any]:
     """What each clause says of these facts on that day, and why.
 
@@ -82,7 +82,9 @@ async def post_evaluations(inquiry: Case, request: Request, service: Opened) -> 
     facts, day = service.subsidies.facts(inquiry.facts), _day(service, inquiry.on)
     answer: dict[str, Any] = {"on": day.isoformat()}
     if inquiry.holder is not None:
-        await require_officer(request)
+        who = await permit(request, "cost.read", scoped=True)
+        if not scope_of(who).holds(holder=inquiry.holder):
+            raise not_permitted(who, "cost.read")
         async with service.database.read() as connection:
             facts, answer["voucher_paid_yuan"] = await with_voucher_cost(connection, facts, inquiry.holder)
     return answer | {"answers": service.subsidies.answer(clauses, facts, day)}

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
-from suanquan.http.auth import require_officer
+from suanquan.http.auth import may
 from suanquan.http.routes import Name, Opened
 from suanquan.use_cases.quote_usage import MODELS_MAX, parse_run, quote_usage
 
-router = APIRouter(dependencies=[Depends(require_officer)])
+router = APIRouter()
 
 Number = Annotated[str, Field(pattern=r"^[0-9]{1,16}(\.[0-9]{1,3})?$")]
 
@@ -38,7 +38,7 @@ class QuotedRun(BaseModel):
     voucher: Annotated[str | None, Field(min_length=1, max_length=64)] = None
 
 
-@router.post("/v1/quotes", tags=["usage"])
+@router.post("/v1/quotes", tags=["usage"], dependencies=[may("quote.ask")])
 async def post_quote(run: QuotedRun, service: Opened) -> dict[str, Any]:
     """Price, compute, what each voucher would pay and self-pay: what the debit after the run will be."""
     cards = [f"{part.model}={part.count}" for part in run.accelerators]

@@ -11,11 +11,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
+from ledger.errors import Kind
 from metering.quarantine import Verdict
+from metering.zones import rfc3339
 from suanquan import metrics
 from suanquan.decision_keys import published
 from suanquan.errors import ServiceError
-from suanquan.http.auth import require_identity, require_officer
+from suanquan.http.auth import Caller, Scoped, may
 from suanquan.service import Service
 from suanquan.use_cases import issue as issuing
 from suanquan.use_cases.applications import load_committed
@@ -32,8 +34,11 @@ from voucher.issuance import IssueRequest
 from voucher.sm2 import ALGORITHM as SM2
 
 public = APIRouter()
-officer = APIRouter(dependencies=[Depends(require_officer)])
+officer = APIRouter()
 
+DAY_US = 86_400_000_000
+CONTACT_DAYS = 180
+"""RFC 9116, 2.5.5 recommends less than a year."""
 KEYS_CACHED = "public, max-age=300"
 JTI = Annotated[str, Field(pattern=r"^[0-9A-Za-z-]{1,64}$")]
 Name = Annotated[str, Field(min_length=1, max_length=255)]
@@ -86,13 +91,13 @@ def service_of(request: Request) -> Service:
 Opened = Annotated[Service, Depends(service_of)]
 
 
-@public.get("/healthz", tags=["operations"])
+@public.get("/healthz", tags=["operations"], dependencies=[may("service.look")])
 async def healthz() -> dict[str, str]:
     """Process is up."""
     return {"status": "ok"}
 
 
-@public.get("/readyz", tags=["operations"])
+@public.get("/readyz", tags=["operations"], dependencies=[may("service.look")])
 async def readyz(service: Opened) -> dict[str, Any]:
     """Database answers and the log can be read."""
     async with service.database.read() as connection:
@@ -100,7 +105,7 @@ async def readyz(service: Opened) -> dict[str, Any]:
     return {"status": "ok", "log_size": figures.head.size}
 
 
-@public.get("/metrics", tags=["operations"], response_class=Response)
+@public.get("/metrics", tags=["operations"], response_class=Response, dependencies=[may("figures.read")])
 async def get_metrics(service: Opened) -> Response:
     """Figures for Prometheus."""
     async with service.database.read() as connection:
@@ -112,39 +117,52 @@ async def get_metrics(service: Opened) -> Response:
     return Response(page, media_type=metrics.CONTENT_TYPE)
 
 
-@public.get("/.well-known/jwks.json", tags=["keys"])
+@public.get("/.well-known/jwks.json", tags=["keys"], dependencies=[may("key.read")])
 async def jwks(service: Opened, response: Response) -> dict[str, Any]:
     """Public keys that verify vouchers and receipts (`use` sig), and decisions (`use` decision)."""
     response.headers["Cache-Control"] = KEYS_CACHED
     return {"keys": [*service.keys.jwks()["keys"], *published(service.decisions.keys)]}
 
 
-@public.get("/.well-known/sm2-jwks.json", tags=["keys"])
+@public.get(
+    "/.well-known/security.txt", tags=["operations"], response_class=Response, dependencies=[may("service.look")]
+)
+async def security_txt(service: Opened) -> Response:
+    """Whom to tell of a vulnerability (RFC 9116); it is there once the operator has set `security_contact`."""
+    contact = service.settings.security_contact
+    if not contact:
+        raise ServiceError("contact-unset", "运营单位尚未公布联系方式", "no contact is published", kind=Kind.NOT_FOUND)
+    until = rfc3339((service.now_us // DAY_US + CONTACT_DAYS) * DAY_US)
+    text = f"Contact: {contact}\nExpires: {until}\nPreferred-Languages: zh, en\n"
+    return Response(text, media_type="text/plain; charset=utf-8")
+
+
+@public.get("/.well-known/sm2-jwks.json", tags=["keys"], dependencies=[may("key.read")])
 async def sm2_jwks(service: Opened, response: Response) -> dict[str, Any]:
     """Public SM2 keys, which verify the second signature of vouchers that have one."""
     response.headers["Cache-Control"] = KEYS_CACHED
     return dict(service.keys.jwks(SM2))
 
 
-@public.get("/v1/schemes", tags=["schemes"])
+@public.get("/v1/schemes", tags=["schemes"], dependencies=[may("scheme.read")])
 async def schemes(service: Opened) -> list[dict[str, str]]:
     """Schemes in force."""
     return [scheme_object(scheme) for scheme in service.catalog.schemes.values()]
 
 
-@public.get("/v1/schemes/{scheme_id}", tags=["schemes"])
+@public.get("/v1/schemes/{scheme_id}", tags=["schemes"], dependencies=[may("scheme.read")])
 async def scheme(scheme_id: Name, service: Opened) -> dict[str, Any]:
     """One scheme: what it fixes, what it leaves unknown, and its versions."""
     return scheme_terms(find_scheme(service.catalog.series, scheme_id))
 
 
-@public.post("/v1/schemes/{scheme_id}/quote", tags=["schemes"])
+@public.post("/v1/schemes/{scheme_id}/quote", tags=["schemes"], dependencies=[may("scheme.read")])
 async def post_quote(scheme_id: Name, request: QuoteRequest, service: Opened) -> dict[str, Any]:
     """What the scheme would give, with every step. Nothing is recorded."""
     return quote(find_scheme(service.catalog.series, scheme_id), request.facts, request.date)
 
 
-@officer.post("/v1/vouchers", tags=["vouchers"], status_code=201)
+@officer.post("/v1/vouchers", tags=["vouchers"], status_code=201, dependencies=[may("voucher.issue")])
 async def post_voucher(
     order: VoucherOrder,
     service: Opened,
@@ -157,7 +175,7 @@ async def post_voucher(
     return issuing.with_tokens(await service.issue(order.scheme, request, idempotency_key))
 
 
-@officer.post("/v1/vouchers/{jti}/split", tags=["vouchers"], status_code=201)
+@officer.post("/v1/vouchers/{jti}/split", tags=["vouchers"], status_code=201, dependencies=[may("voucher.split")])
 async def post_split(
     jti: JTI,
     part: VoucherPart,
@@ -171,60 +189,66 @@ async def post_split(
     return issuing.with_tokens(await service.split(order))
 
 
-@officer.get("/v1/vouchers", tags=["vouchers"])
+@officer.get("/v1/vouchers", tags=["vouchers"], dependencies=[may("voucher.list", scoped=True)])
 async def get_vouchers(
+    scope: Scoped,
     service: Opened,
     after: Annotated[str, Query(max_length=64)] = "",
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> dict[str, Any]:
     """Vouchers in order of issue; `next` continues."""
     async with service.database.read() as connection:
-        found = await voucher_store.list_vouchers(connection, after=after, limit=limit)
+        found = await voucher_store.list_vouchers(connection, scope, after=after, limit=limit)
     return {
         "vouchers": [issuing.voucher_object(stored) for stored in found],
         "next": found[-1].jti if len(found) == limit else None,
     }
 
 
-@officer.get("/v1/vouchers/{jti}", tags=["vouchers"])
-async def get_voucher(jti: JTI, service: Opened) -> dict[str, Any]:
+@officer.get("/v1/vouchers/{jti}", tags=["vouchers"], dependencies=[may("voucher.read", scoped=True)])
+async def get_voucher(jti: JTI, scope: Scoped, service: Opened) -> dict[str, Any]:
     """One voucher with its tokens."""
     async with service.database.read() as connection:
-        return issuing.with_tokens(await issuing.load(connection, jti))
+        return issuing.with_tokens(await issuing.load(connection, jti, scope))
 
 
-@officer.get("/v1/vouchers/{jti}/state", tags=["vouchers"])
-async def get_voucher_state(jti: JTI, service: Opened) -> dict[str, Any]:
+@officer.get("/v1/vouchers/{jti}/state", tags=["vouchers"], dependencies=[may("voucher.read", scoped=True)])
+async def get_voucher_state(jti: JTI, scope: Scoped, service: Opened) -> dict[str, Any]:
     """What a voucher still holds."""
     async with service.database.read() as connection:
-        return issuing.voucher_object(await issuing.load(connection, jti))
+        return issuing.voucher_object(await issuing.load(connection, jti, scope))
 
 
-@officer.get("/v1/centres", tags=["centres"])
-async def get_centres(service: Opened) -> list[dict[str, Any]]:
+@officer.get("/v1/centres", tags=["centres"], dependencies=[may("centre.list", scoped=True)])
+async def get_centres(scope: Scoped, service: Opened) -> list[dict[str, Any]]:
     """Centres with what they reported."""
     async with service.database.read() as connection:
         figures = await overview(connection, service.catalog)
     return [
         {"id": centre.centre, "name": centre.name, "gpu_ms": centre.gpu_ms, "statuses": centre.statuses}
         for centre in figures.centres
+        if scope.holds(centre=centre.centre)
     ]
 
 
-@officer.get("/v1/statements/{centre}/{account}", tags=["statements"])
+@officer.get(
+    "/v1/statements/{centre}/{account}", tags=["statements"], dependencies=[may("statement.read", scoped=True)]
+)
 async def get_statement(
     centre: Name,
     account: Name,
+    scope: Scoped,
     service: Opened,
     before: Annotated[int, Query(ge=0, le=2**62)] = 2**62,
 ) -> dict[str, Any]:
     """Usage of one account line by line, newest batches first; `next` continues."""
     async with service.database.read() as connection:
-        return await statement(connection, service.catalog, centre, account, before)
+        return await statement(connection, service.catalog, scope, centre, account, before)
 
 
-@officer.get("/v1/quarantine", tags=["centres"])
+@officer.get("/v1/quarantine", tags=["centres"], dependencies=[may("quarantine.list", scoped=True)])
 async def get_quarantine(
+    scope: Scoped,
     service: Opened,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     centre: Annotated[str | None, Query(max_length=32)] = None,
@@ -232,22 +256,21 @@ async def get_quarantine(
 ) -> list[dict[str, Any]]:
     """Records that wait for a person: held, in conflict or refused; with `decided` those with a verdict too."""
     async with service.database.read() as connection:
-        return await list_waiting(connection, centre=centre, limit=limit, every=decided)
+        return await list_waiting(connection, scope, centre=centre, limit=limit, every=decided)
 
 
-@officer.post("/v1/quarantine/{place}/release", tags=["centres"])
-async def post_release(place: Name, why: Why, request: Request, service: Opened) -> dict[str, Any]:
+@officer.post("/v1/quarantine/{place}/release", tags=["centres"], dependencies=[may("quarantine.decide")])
+async def post_release(place: Name, why: Why, caller: Caller, service: Opened) -> dict[str, Any]:
     """Rate and post a record that waits, by the time of its usage; once."""
-    return await _decide(place, Verdict.RELEASE, why, request, service)
+    return await _decide(place, Verdict.RELEASE, why, caller.name, service)
 
 
-@officer.post("/v1/quarantine/{place}/drop", tags=["centres"])
-async def post_drop(place: Name, why: Why, request: Request, service: Opened) -> dict[str, Any]:
+@officer.post("/v1/quarantine/{place}/drop", tags=["centres"], dependencies=[may("quarantine.decide")])
+async def post_drop(place: Name, why: Why, caller: Caller, service: Opened) -> dict[str, Any]:
     """Leave a record that waits unrated; it is kept with the reason."""
-    return await _decide(place, Verdict.REJECT, why, request, service)
+    return await _decide(place, Verdict.REJECT, why, caller.name, service)
 
 
-async def _decide(place: str, verdict: Verdict, why: Why, request: Request, service: Service) -> dict[str, Any]:
-    _, person = await require_identity(request)
+async def _decide(place: str, verdict: Verdict, why: Why, person: str, service: Service) -> dict[str, Any]:
     decision = Decision(parse_place(place), verdict, person, why.reason)
     return await decide_waiting(service.journal, service.rules, decision)

@@ -4,24 +4,26 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Query
 from pydantic import Field
 from starlette.responses import Response
 
+from suanquan.access.policy import BENEFICIARY
+from suanquan.access.principal import Principal
 from suanquan.errors import ServiceError
-from suanquan.http.auth import require_identity, require_officer
+from suanquan.http.auth import Caller, may
 from suanquan.http.routes import Opened
-from suanquan.http.subsidies import Body, Identity, Key
+from suanquan.http.subsidies import Body, Key
 from suanquan.service import Service
 from suanquan.use_cases import evidence, payees, settlement_reading
 from suanquan.use_cases.settlement_facts import By
 from suanquan.use_cases.settlement_views import batch_object, line_object, payee_object
 from suanquan.use_cases.settlements import Settlements, read_day
+from subsidy.procedure import Role
 from voucher.settlement import store
 from voucher.settlement.batch import Batch
 
-reader = APIRouter(dependencies=[Depends(require_officer)], tags=["settlements"])
-person = APIRouter(dependencies=[Depends(require_identity)], tags=["settlements"])
+router = APIRouter(tags=["settlements"])
 
 Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{1,64}$")]
 PayeeId = Annotated[str, Field(pattern=r"^[A-Za-z0-9:-]{1,80}$")]
@@ -34,10 +36,11 @@ def desk_of(service: Service) -> Settlements:
     return Settlements(service.journal, service.catalog.series)
 
 
-def by_of(caller: tuple[str, str], key: str | None) -> By:
-    """Who acts: the person and role of a token, and the request's key."""
-    role, name = caller
-    return By(name, role, key)
+def by_of(caller: Principal, key: str | None) -> By:
+    """Who acts, and the request's key; the beneficiary itself is the applicant, whoever of it acts."""
+    if caller.role in BENEFICIARY:
+        return By(caller.tenant, Role.APPLICANT.value, key)
+    return By(caller.name, caller.role.value, key)
 
 
 def text_of(body: dict[str, Any], *names: str) -> list[str]:
@@ -55,14 +58,14 @@ def text_of(body: dict[str, Any], *names: str) -> list[str]:
     return [body[name] for name in names]
 
 
-@reader.get("/v1/settlements")
+@router.get("/v1/settlements", dependencies=[may("settlement.list")])
 async def get_settlements(service: Opened, scheme: Named = None, payee: Named = None) -> list[dict[str, Any]]:
     """Batches in the order in which they were prepared."""
     async with service.database.read() as conn:
         return [batch_object(one) for one in await settlement_reading.load_batches(conn, scheme, payee)]
 
 
-@reader.get("/v1/settlements/bank-file", response_class=Response)
+@router.get("/v1/settlements/bank-file", response_class=Response, dependencies=[may("settlement.read")])
 async def get_bank_file(
     service: Opened,
     batch: Annotated[list[str], Query(min_length=1, max_length=1000)],
@@ -77,13 +80,13 @@ async def get_bank_file(
     return _file(name, body, media)
 
 
-@reader.get("/v1/settlements/{batch}")
+@router.get("/v1/settlements/{batch}", dependencies=[may("settlement.read")])
 async def get_settlement(batch: Id, service: Opened) -> dict[str, Any]:
     """One batch as it stands."""
     return await _shown(service, batch)
 
 
-@reader.get("/v1/settlements/{batch}/lines")
+@router.get("/v1/settlements/{batch}/lines", dependencies=[may("settlement.read")])
 async def get_lines(batch: Id, service: Opened) -> list[dict[str, Any]]:
     """Lines of a batch: which entry of the log makes what due."""
     async with service.database.read() as conn:
@@ -91,7 +94,7 @@ async def get_lines(batch: Id, service: Opened) -> list[dict[str, Any]]:
         return [line_object(line) for line in await store.lines_of(conn, batch)]
 
 
-@reader.get("/v1/settlements/{batch}/bundle", response_class=Response)
+@router.get("/v1/settlements/{batch}/bundle", response_class=Response, dependencies=[may("settlement.read")])
 async def get_bundle(batch: Id, service: Opened) -> Response:
     """All evidence of a batch as a ZIP archive with a signed list of hashes."""
     async with service.database.read() as conn:
@@ -100,90 +103,88 @@ async def get_bundle(batch: Id, service: Opened) -> Response:
     return _file(f"{batch}.zip", body, "application/zip")
 
 
-@person.post("/v1/settlements", status_code=201, openapi_extra=BODY)
-async def post_settlement(service: Opened, body: Body, caller: Identity, key: Key = None) -> dict[str, Any]:
+@router.post("/v1/settlements", status_code=201, openapi_extra=BODY, dependencies=[may("settlement.act")])
+async def post_settlement(service: Opened, body: Body, caller: Caller, key: Key = None) -> dict[str, Any]:
     """Draw up what a scheme owes a payee until the end of a period, and claim it."""
     scheme, payee, period = text_of(body, "scheme", "payee", "period")
     return batch_object(await desk_of(service).prepare(by_of(caller, key), scheme, payee, period))
 
 
-@person.post("/v1/settlements/{batch}/evidence", openapi_extra=BODY)
-async def post_evidence(batch: Id, service: Opened, body: Body, caller: Identity, key: Key = None) -> dict[str, Any]:
+@router.post("/v1/settlements/{batch}/evidence", openapi_extra=BODY, dependencies=[may("settlement.act")])
+async def post_evidence(batch: Id, service: Opened, body: Body, caller: Caller, key: Key = None) -> dict[str, Any]:
     """Add a paper: its content in base64, or its hash; of an invoice number, issuer and amount."""
     paper = evidence.read_paper(body)
     return batch_object(await evidence.add_paper(service.journal, by_of(caller, key), batch, paper))
 
 
-@person.post("/v1/settlements/{batch}/certificate")
-async def post_certificate(batch: Id, service: Opened, caller: Identity, key: Key = None) -> dict[str, Any]:
+@router.post("/v1/settlements/{batch}/certificate", dependencies=[may("settlement.act")])
+async def post_certificate(batch: Id, service: Opened, caller: Caller, key: Key = None) -> dict[str, Any]:
     """Make the delivery certificate from metering."""
     return batch_object(await evidence.certify(service.journal, service.rules, by_of(caller, key), batch))
 
 
-@person.post("/v1/settlements/{batch}/approve")
-async def post_approve(batch: Id, service: Opened, caller: Identity, key: Key = None) -> dict[str, Any]:
+@router.post("/v1/settlements/{batch}/approve", dependencies=[may("settlement.act")])
+async def post_approve(batch: Id, service: Opened, caller: Caller, key: Key = None) -> dict[str, Any]:
     """Close a batch: somebody else than who prepared it approves."""
     return batch_object(await desk_of(service).approve(by_of(caller, key), batch))
 
 
-@person.post("/v1/settlements/{batch}/return", openapi_extra=BODY)
-async def post_return(batch: Id, service: Opened, body: Body, caller: Identity, key: Key = None) -> dict[str, Any]:
+@router.post("/v1/settlements/{batch}/return", openapi_extra=BODY, dependencies=[may("settlement.act")])
+async def post_return(batch: Id, service: Opened, body: Body, caller: Caller, key: Key = None) -> dict[str, Any]:
     """Give a batch back; its lines are free for another one."""
     [reason] = text_of(body, "reason")
     return batch_object(await desk_of(service).return_(by_of(caller, key), batch, reason))
 
 
-@person.post("/v1/settlements/{batch}/payment", openapi_extra=BODY)
-async def post_payment(batch: Id, service: Opened, body: Body, caller: Identity, key: Key = None) -> dict[str, Any]:
+@router.post("/v1/settlements/{batch}/payment", openapi_extra=BODY, dependencies=[may("settlement.act")])
+async def post_payment(batch: Id, service: Opened, body: Body, caller: Caller, key: Key = None) -> dict[str, Any]:
     """Record that the treasury paid, with the bank's reference."""
     paid_on, reference = text_of(body, "paid_on", "reference")
     return batch_object(await desk_of(service).pay(by_of(caller, key), batch, paid_on, reference))
 
 
-@person.post("/v1/settlements/{batch}/demand", openapi_extra=BODY)
-async def post_demand(batch: Id, service: Opened, body: Body, caller: Identity, key: Key = None) -> dict[str, Any]:
+@router.post("/v1/settlements/{batch}/demand", openapi_extra=BODY, dependencies=[may("settlement.act")])
+async def post_demand(batch: Id, service: Opened, body: Body, caller: Caller, key: Key = None) -> dict[str, Any]:
     """Demand back what was paid; `for` is `clawback`, or `corrections`."""
     amount, reason, why = text_of(body, "amount_yuan", "reason", "for")
     return batch_object(await _demand(service, by_of(caller, key), batch, amount, reason, why))
 
 
-@person.post("/v1/settlements/{batch}/recovery", openapi_extra=BODY)
-async def post_recovery(batch: Id, service: Opened, body: Body, caller: Identity, key: Key = None) -> dict[str, Any]:
+@router.post("/v1/settlements/{batch}/recovery", openapi_extra=BODY, dependencies=[may("settlement.act")])
+async def post_recovery(batch: Id, service: Opened, body: Body, caller: Caller, key: Key = None) -> dict[str, Any]:
     """Record what came back on a demand."""
     amount, reference = text_of(body, "amount_yuan", "reference")
     return batch_object(await desk_of(service).recover(by_of(caller, key), batch, amount, reference))
 
 
-@reader.get("/v1/payees")
+@router.get("/v1/payees", dependencies=[may("payee.list")])
 async def get_payees(service: Opened) -> list[dict[str, Any]]:
     """Everybody who is or was to be paid."""
     async with service.database.read() as conn:
         return [payee_object(one) for one in await settlement_reading.load_payees(conn)]
 
 
-@person.post("/v1/payees/{payee}", openapi_extra=BODY)
-async def post_payee(payee: PayeeId, service: Opened, body: Body, caller: Identity, key: Key = None) -> dict[str, Any]:
+@router.post("/v1/payees/{payee}", openapi_extra=BODY, dependencies=[may("payee.act")])
+async def post_payee(payee: PayeeId, service: Opened, body: Body, caller: Caller, key: Key = None) -> dict[str, Any]:
     """Give name, code and bank account of a payee; they count once somebody else confirms them."""
     return payee_object(await payees.set_payee(service.journal, by_of(caller, key), payee, body))
 
 
-@person.post("/v1/payees/{payee}/confirm")
-async def post_confirm(payee: PayeeId, service: Opened, caller: Identity, key: Key = None) -> dict[str, Any]:
+@router.post("/v1/payees/{payee}/confirm", dependencies=[may("payee.act")])
+async def post_confirm(payee: PayeeId, service: Opened, caller: Caller, key: Key = None) -> dict[str, Any]:
     """Confirm the details that wait."""
     return payee_object(await payees.confirm_payee(service.journal, by_of(caller, key), payee))
 
 
-@person.post("/v1/payees/{payee}/suspend", openapi_extra=BODY)
-async def post_suspend(
-    payee: PayeeId, service: Opened, body: Body, caller: Identity, key: Key = None
-) -> dict[str, Any]:
+@router.post("/v1/payees/{payee}/suspend", openapi_extra=BODY, dependencies=[may("payee.act")])
+async def post_suspend(payee: PayeeId, service: Opened, body: Body, caller: Caller, key: Key = None) -> dict[str, Any]:
     """Pay nothing to a payee until further notice; what it redeemed stays due."""
     [reason] = text_of(body, "reason")
     return payee_object(await payees.hold_payee(service.journal, by_of(caller, key), payee, reason, suspend=True))
 
 
-@person.post("/v1/payees/{payee}/resume", openapi_extra=BODY)
-async def post_resume(payee: PayeeId, service: Opened, body: Body, caller: Identity, key: Key = None) -> dict[str, Any]:
+@router.post("/v1/payees/{payee}/resume", openapi_extra=BODY, dependencies=[may("payee.act")])
+async def post_resume(payee: PayeeId, service: Opened, body: Body, caller: Caller, key: Key = None) -> dict[str, Any]:
     """Pay a payee again."""
     [reason] = text_of(body, "reason")
     return payee_object(await payees.hold_payee(service.journal, by_of(caller, key), payee, reason, suspend=False))

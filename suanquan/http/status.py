@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Header, Query
+from fastapi import APIRouter, Header, Query
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from suanquan.errors import ServiceError
-from suanquan.http.auth import require_officer
+from suanquan.http.auth import Scoped, may
 from suanquan.http.routes import JTI, Opened
 from suanquan.use_cases import issue as issuing
 from suanquan.use_cases.books import Order
@@ -18,7 +18,7 @@ from voucher import qr, store
 from voucher.status_list import CWT_TYPE, JWT_TYPE
 
 public = APIRouter(tags=["status lists"])
-officer = APIRouter(dependencies=[Depends(require_officer)], tags=["vouchers"])
+officer = APIRouter(tags=["vouchers"])
 
 JWT = f"application/{JWT_TYPE}"
 ListId = Annotated[str, Field(pattern="^[0-9a-z-]{1,32}$")]
@@ -34,14 +34,14 @@ class Reason(BaseModel):
     reason: Annotated[str, Field(min_length=1, max_length=500)]
 
 
-@public.get("/status-lists")
+@public.get("/status-lists", dependencies=[may("status.read")])
 async def get_lists(service: Opened) -> dict[str, list[str]]:
     """Addresses of all lists (§9)."""
     async with service.database.read() as connection:
         return {"status_lists": [row.uri for row in await store.lists_like(connection, "")]}
 
 
-@public.get("/status-lists/{name}", response_class=Response)
+@public.get("/status-lists/{name}", response_class=Response, dependencies=[may("status.read")])
 async def get_list(
     name: ListId,
     service: Opened,
@@ -74,11 +74,13 @@ def _form(accept: str) -> str:
     raise ServiceError("not-acceptable", f"只提供 {JWT} 与 {CWT_TYPE}", f"there are {JWT} and {CWT_TYPE} alone")
 
 
-@officer.get("/v1/vouchers/{jti}/qr", response_class=Response)
-async def get_qr(jti: JTI, service: Opened, form: Annotated[Literal["svg", "png"], Query()] = "svg") -> Response:
+@officer.get("/v1/vouchers/{jti}/qr", response_class=Response, dependencies=[may("voucher.read", scoped=True)])
+async def get_qr(
+    jti: JTI, scope: Scoped, service: Opened, form: Annotated[Literal["svg", "png"], Query()] = "svg"
+) -> Response:
     """The QR code of a released voucher, as SVG or PNG."""
     async with service.database.read() as connection:
-        stored = await issuing.load(connection, jti)
+        stored = await issuing.load(connection, jti, scope)
     media_type = {"svg": "image/svg+xml", "png": "image/png"}[form]
     return Response(qr.render(issuing.released(stored).cwt, form), media_type=media_type)
 
@@ -93,19 +95,19 @@ async def _change(service: Opened, jti: str, what: str, reason: Reason, key: str
 Key = Annotated[str | None, Header(alias="idempotency-key", min_length=1, max_length=255)]
 
 
-@officer.post("/v1/vouchers/{jti}/suspend")
+@officer.post("/v1/vouchers/{jti}/suspend", dependencies=[may("voucher.suspend")])
 async def suspend(jti: JTI, reason: Reason, service: Opened, key: Key = None) -> dict[str, Any]:
     """Let a voucher not be spent for now."""
     return await _change(service, jti, "suspend", reason, key)
 
 
-@officer.post("/v1/vouchers/{jti}/resume")
+@officer.post("/v1/vouchers/{jti}/resume", dependencies=[may("voucher.resume")])
 async def resume(jti: JTI, reason: Reason, service: Opened, key: Key = None) -> dict[str, Any]:
     """Let a suspended voucher be spent again."""
     return await _change(service, jti, "resume", reason, key)
 
 
-@officer.post("/v1/vouchers/{jti}/revoke")
+@officer.post("/v1/vouchers/{jti}/revoke", dependencies=[may("voucher.revoke")])
 async def revoke(jti: JTI, reason: Reason, service: Opened, key: Key = None) -> dict[str, Any]:
     """Take back a voucher for ever; what it holds free goes back to the budget."""
     return await _change(service, jti, "revoke", reason, key)

@@ -7,9 +7,8 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Header, Query
 from pydantic import Field
 
-from ledger.errors import Kind
-from suanquan.errors import ServiceError
-from suanquan.http.auth import require_identity
+from ledger.scope import EVERYTHING, Scope
+from suanquan.http.auth import Caller, Scoped, may, scope_of
 from suanquan.http.routes import Opened
 from suanquan.http.strict_json import json_object
 from suanquan.service import Service
@@ -18,16 +17,15 @@ from suanquan.use_cases import procedure_views as views
 from suanquan.use_cases.officers import actor_of
 
 public = APIRouter(tags=["subsidies"])
-person = APIRouter(dependencies=[Depends(require_identity)], tags=["subsidies"])
+person = APIRouter(tags=["subsidies"])
 
-Identity = Annotated[tuple[str, str], Depends(require_identity)]
 Body = Annotated[dict[str, Any], Depends(json_object)]
 Key = Annotated[str | None, Header(alias="Idempotency-Key", min_length=1, max_length=255)]
 Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{1,64}$")]
 _BODY = {"requestBody": {"required": True, "content": {"application/json": {"schema": {"type": "object"}}}}}
 
 
-@public.get("/v1/subsidies/procedures")
+@public.get("/v1/subsidies/procedures", dependencies=[may("procedure.read")])
 async def get_procedures(service: Opened) -> list[dict[str, Any]]:
     """Procedures as they are on file: materials, states and steps, each with its clause."""
     office = service.proceedings.office
@@ -35,7 +33,7 @@ async def get_procedures(service: Opened) -> list[dict[str, Any]]:
     return [views.procedure_object(office, procedure) for procedure in found]
 
 
-@public.get("/v1/subsidies/rounds")
+@public.get("/v1/subsidies/rounds", dependencies=[may("procedure.read")])
 async def get_rounds(service: Opened) -> list[dict[str, Any]]:
     """Calls for applications, oldest first."""
     office = service.proceedings.office
@@ -44,7 +42,7 @@ async def get_rounds(service: Opened) -> list[dict[str, Any]]:
     return [views.round_object(office, found) for found in rounds]
 
 
-@public.get("/v1/subsidies/notices")
+@public.get("/v1/subsidies/notices", dependencies=[may("notice.read")])
 async def get_notices(service: Opened) -> list[dict[str, Any]]:
     """What is in public notice today."""
     proceedings = service.proceedings
@@ -52,77 +50,74 @@ async def get_notices(service: Opened) -> list[dict[str, Any]]:
         return await views.public_notices(conn, proceedings.office, proceedings.today)
 
 
-@person.post("/v1/subsidies/rounds", status_code=201, openapi_extra=_BODY)
-async def post_round(service: Opened, body: Body, caller: Identity, idempotency_key: Key = None) -> dict[str, Any]:
+@person.post("/v1/subsidies/rounds", status_code=201, openapi_extra=_BODY, dependencies=[may("round.call")])
+async def post_round(service: Opened, body: Body, caller: Caller, idempotency_key: Key = None) -> dict[str, Any]:
     """Call for applications: `procedure`, `title`, `budgets` (clause: yuan), `opens`, `closes` and, for a further round, `decision`."""
     proceedings = service.proceedings
-    round_ = await proceedings.call(actor_of(*caller), body, idempotency_key)
+    round_ = await proceedings.call(actor_of(caller), body, idempotency_key)
     async with service.database.read() as conn:
         return views.round_object(proceedings.office, await reading.load_round(conn, proceedings.office, round_))
 
 
-@person.post("/v1/subsidies/rounds/{round_}/budgets", openapi_extra=_BODY)
+@person.post("/v1/subsidies/rounds/{round_}/budgets", openapi_extra=_BODY, dependencies=[may("round.call")])
 async def post_budgets(
-    round_: Id, service: Opened, body: Body, caller: Identity, idempotency_key: Key = None
+    round_: Id, service: Opened, body: Body, caller: Caller, idempotency_key: Key = None
 ) -> dict[str, Any]:
     """Add to the budgets of a round: `budgets` (clause: yuan) and `basis`."""
     proceedings = service.proceedings
-    await proceedings.fund(actor_of(*caller), round_, body, idempotency_key)
+    await proceedings.fund(actor_of(caller), round_, body, idempotency_key)
     async with service.database.read() as conn:
         return views.round_object(proceedings.office, await reading.load_round(conn, proceedings.office, round_))
 
 
-@person.post("/v1/subsidies/applications", status_code=201, openapi_extra=_BODY)
-async def post_application(
-    service: Opened, body: Body, caller: Identity, idempotency_key: Key = None
-) -> dict[str, Any]:
+@person.post(
+    "/v1/subsidies/applications",
+    status_code=201,
+    openapi_extra=_BODY,
+    dependencies=[may("application.act", scoped=True)],
+)
+async def post_application(service: Opened, body: Body, caller: Caller, idempotency_key: Key = None) -> dict[str, Any]:
     """Submit an application; the same content again is the same application."""
-    application = await service.proceedings.submit(actor_of(*caller), body, idempotency_key)
+    application = await service.proceedings.submit(actor_of(caller), body, idempotency_key)
     return await shown(service, application)
 
 
-@person.get("/v1/subsidies/applications")
+@person.get("/v1/subsidies/applications", dependencies=[may("application.read", scoped=True)])
 async def get_applications(
-    service: Opened, caller: Identity, round_: Annotated[str, Query(alias="round", max_length=64)]
+    service: Opened, scope: Scoped, round_: Annotated[str, Query(alias="round", max_length=64)]
 ) -> list[dict[str, Any]]:
     """Applications of a round; an applicant sees its own."""
     office = service.proceedings.office
     async with service.database.read() as conn:
-        found = await reading.load_applications(conn, office, round_)
-    return [views.application_line(office, one) for one in found if views.may_see(caller, one)]
+        found = await reading.load_applications(conn, office, round_, scope)
+    return [views.application_line(office, one) for one in found]
 
 
-@person.get("/v1/subsidies/applications/{application}")
-async def get_application(application: Id, service: Opened, caller: Identity) -> dict[str, Any]:
+@person.get("/v1/subsidies/applications/{application}", dependencies=[may("application.read", scoped=True)])
+async def get_application(application: Id, service: Opened, scope: Scoped) -> dict[str, Any]:
     """Where an application stands, what the rules say of it, what is lacking, what may follow and what was done."""
-    return await shown(service, application, caller)
+    return await shown(service, application, scope)
 
 
-@person.post("/v1/subsidies/applications/{application}/steps/{step}", openapi_extra=_BODY)
+@person.post(
+    "/v1/subsidies/applications/{application}/steps/{step}",
+    openapi_extra=_BODY,
+    dependencies=[may("application.act", scoped=True)],
+)
 async def post_step(
-    application: Id, step: Annotated[str, Field(pattern=r"^[a-z_]{1,60}$")], service: Opened, body: Body, caller: Identity,
+    application: Id, step: Annotated[str, Field(pattern=r"^[a-z_]{1,60}$")], service: Opened, body: Body, caller: Caller,
     idempotency_key: Key = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Take a step; the body holds what it takes."""
-    await service.proceedings.take(actor_of(*caller), application, step, body, idempotency_key)
+    if caller.tenant:
+        await shown(service, application, scope_of(caller))  # another's is as unknown as one that is not there
+    await service.proceedings.take(actor_of(caller), application, step, body, idempotency_key)
     return await shown(service, application)
 
 
-async def shown(service: Service, application: str, caller: tuple[str, str] | None = None) -> dict[str, Any]:
-    """An application in full, for whoever may see it.
-
-    Raises:
-        ServiceError: `not-your-application`.
-
-    """
+async def shown(service: Service, application: str, scope: Scope = EVERYTHING) -> dict[str, Any]:
+    """An application in full; one outside the scope is as unknown as one that is not there."""
     proceedings = service.proceedings
     async with service.database.read() as conn:
-        found = await reading.load_application(conn, proceedings.office, application)
-        if caller is not None and not views.may_see(caller, found):
-            raise ServiceError(
-                "not-your-application",
-                "只能查看本单位的申报",
-                "this is another applicant's application",
-                kind=Kind.NOT_ALLOWED,
-            )
+        found = await reading.load_application(conn, proceedings.office, application, scope)
         return views.application_object(proceedings.office, found, await proceedings.setting(conn, found))

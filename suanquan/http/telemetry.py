@@ -14,6 +14,7 @@ from metering.instants import parse_instant
 from metering.telemetry import HOUR_US, DeviceRun, PoolHour
 from metering.wire import EARLIEST_US, SKEW_US, TEXT_MAX
 from suanquan.errors import ServiceError
+from suanquan.http.auth import by_agents
 from suanquan.http.usage import NONCE_KEPT_US, AgentKeys, signed_by
 from suanquan.service import Service
 from suanquan.use_cases.telemetry import Report, take_report
@@ -55,6 +56,7 @@ class _Body(msgspec.Struct, forbid_unknown_fields=True):
     runs: Annotated[list[_Run], Meta(max_length=RUNS_MAX)]
 
 
+@by_agents("usage.report")
 async def post_telemetry(request: Request) -> Response:
     """Keep a signed report of hours of pools and of runs of devices."""
     service: Service = request.app.state.service

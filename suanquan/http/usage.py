@@ -14,6 +14,7 @@ from metering import signature
 from metering.columns import COLUMNS
 from metering.store import load_agent_keys
 from suanquan.errors import ServiceError
+from suanquan.http.auth import by_agents
 from suanquan.service import Service
 from suanquan.use_cases.ingest import Request
 
@@ -87,6 +88,7 @@ async def signed_by(request: HttpRequest, digest: bytes) -> signature.SignatureI
     )
 
 
+@by_agents("usage.report")
 async def post_usage(request: HttpRequest) -> Response:
     """Accept one signed batch; the answer is a promise, given after the durable commit."""
     service: Service = request.app.state.service

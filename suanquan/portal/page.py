@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Awaitable, Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import structlog
 from fastapi import APIRouter
@@ -17,15 +16,19 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from ledger.amount import ASSETS_BY_NUMBER
 from ledger.errors import DomainError, Kind
+from ledger.scope import EVERYTHING
+from suanquan.access.policy import Reach
 from suanquan.catalog import Catalog
-from suanquan.db.tokens import role_of
-from suanquan.http.auth import COOKIE, OUTSIDERS, role
+from suanquan.db.tokens import principal_of
+from suanquan.errors import ServiceError
+from suanquan.http.auth import COOKIE, end_cookie, identify, is_from_here, may, permit, session_cookie
 from suanquan.portal import figures
 from suanquan.portal.text import TEXTS
 from suanquan.service import Service
 from suanquan.use_cases.applications import load_rounds
 from suanquan.use_cases.overview import Overview, overview
 from suanquan.use_cases.procedure_views import procedure_object, public_notices, round_object
+from suanquan.use_cases.sign_in import LockedError, Login, log_in, log_out, session
 from voucher import store as voucher_store
 
 VOUCHERS_MAX = 50
@@ -70,35 +73,43 @@ _pages.filters.update(
 )
 
 
-@router.get("/")
+@router.get("/", dependencies=[may("figures.read")])
 async def get_home(request: Request) -> Response:
     """Public figures; with a token, single vouchers, too."""
     return await _or_failure(request, _home(request))
 
 
-@router.get("/notices")
+@router.get("/notices", dependencies=[may("notice.read")])
 async def get_notices(request: Request) -> Response:
     """Calls for applications, what is in public notice today, and the process with its clauses."""
     return await _or_failure(request, _notices(request))
 
 
-@router.post("/login")
+@router.post("/login", dependencies=[may("service.look")])
 async def post_login(request: Request) -> Response:
     """Keep a token in a cookie that no script reads and no other site sends."""
     return await _or_failure(request, _login(request))
 
 
-@router.post("/logout")
+@router.post("/logout", dependencies=[may("service.look")])
 async def post_logout(request: Request) -> Response:
     """Forget the token."""
-    if not _from_here(request):
+    if not is_from_here(request):
         return await _or_failure(request, _home(request, "foreign", 403))
+    return await _or_failure(request, _logout(request))
+
+
+async def _logout(request: Request) -> Response:
+    with _reading():
+        who = await identify(request)
+        if who.session:
+            await log_out(_service(request).access, who, everywhere=False)
     response = RedirectResponse(f"/{_query(request)}", 303)
-    response.delete_cookie(COOKIE, path="/")
+    end_cookie(response)
     return response
 
 
-@router.get("/docs")
+@router.get("/docs", dependencies=[may("service.look")])
 async def get_docs(request: Request) -> Response:
     """Describe the API by the vendored page."""
     return _render(request, "docs.html", headers={"Content-Security-Policy": DOCS_POLICY})
@@ -134,11 +145,14 @@ async def _or_failure(request: Request, answer: Awaitable[Response]) -> Response
 async def _home(request: Request, problem: str = "", status: int = 200) -> Response:
     service = _service(request)
     with _reading():
-        found = await role(request)
+        who = await identify(request)
+        found = who.reach("voucher.list") is Reach.EVERYTHING
+        if found:
+            await permit(request, "voucher.list")
         async with service.database.read() as connection:
             read = await overview(connection, service.catalog)
-            vouchers = await voucher_store.newest_vouchers(connection, VOUCHERS_MAX) if found else []
-    revoked = found is None and COOKIE in request.cookies and not problem
+            vouchers = await voucher_store.newest_vouchers(connection, EVERYTHING, VOUCHERS_MAX) if found else []
+    revoked = who.is_public and COOKIE in request.cookies and not problem
     response = _render(
         request,
         "page.html",
@@ -171,14 +185,19 @@ async def _notices(request: Request) -> Response:
 
 
 async def _login(request: Request) -> Response:
-    if not _from_here(request):
+    if not is_from_here(request):
         return await _home(request, "foreign", 403)
+    form = await request.form(max_files=0, max_fields=8)
+    token, name = str(form.get("token", "")).strip(), str(form.get("name", "")).strip()
+    if name and not token:
+        return await _login_by_name(
+            request, Login(name, str(form.get("password", "")), str(form.get("code", "")).strip())
+        )
     service = _service(request)
-    token = str((await request.form(max_files=0, max_fields=8)).get("token", "")).strip()
     with _reading():
         async with service.database.read() as connection:
-            known = await role_of(connection, token)
-    if known is None or known in OUTSIDERS:
+            known = await principal_of(connection, token, service.now_us)
+    if known is None or known.reach("voucher.list") is not Reach.EVERYTHING:
         return await _home(request, "token_unknown" if token else "token_missing", 401)
     response = RedirectResponse(f"/{_query(request)}#list", 303)
     secure = service.settings.url.startswith("https:")
@@ -186,13 +205,24 @@ async def _login(request: Request) -> Response:
     return response
 
 
-def _from_here(request: Request) -> bool:
-    """Whether a form was sent by a page of ours: what the browser says of itself, else the origin it names."""
-    site = request.headers.get("sec-fetch-site")
-    if site is not None:
-        return site == "same-origin"
-    origin = request.headers.get("origin", "").partition("://")[2]
-    return bool(origin) and origin in {request.headers.get("host"), urlsplit(_service(request).settings.url).netloc}
+async def _login_by_name(request: Request, typed: Login) -> Response:
+    service = _service(request)
+    try:
+        with _reading():
+            begun = await log_in(service.access, typed, request.scope["suanquan.request_id"])
+    except LockedError:
+        return await _home(request, "login_locked", 429)
+    except ServiceError as error:
+        if error.code not in {"login-failed", "second-factor-needed"}:
+            raise
+        return await _home(request, "login_failed", 401)
+    if begun.who.reach("voucher.list") is not Reach.EVERYTHING:
+        found = await session(service.access, begun.secret)
+        await log_out(service.access, found or begun.who, everywhere=False)
+        return await _home(request, "login_failed", 401)
+    response = RedirectResponse(f"/{_query(request)}#list", 303)
+    session_cookie(response, service.settings.url, begun.secret)
+    return response
 
 
 def _shown(read: Overview, catalog: Catalog, now_us: int) -> dict[str, Any]:

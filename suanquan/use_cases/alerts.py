@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ledger.amount import ASSETS_BY_NUMBER, format_units
+from ledger.scope import EVERYTHING
 from ledger.sql import Connection
 from ledger.transaction import Transaction
 from metering.notice_store import AlertRow, alerts_given, load_alerts, write_alerts
@@ -28,7 +29,7 @@ async def give_alerts(service: Service) -> int:
     used, days = thresholds(settings.alert_used_percent), thresholds(settings.alert_expiry_days)
     while more:
         async with service.database.read() as connection:
-            page = await voucher_store.list_vouchers(connection, after=after, limit=PAGE)
+            page = await voucher_store.list_vouchers(connection, EVERYTHING, after=after, limit=PAGE)
             found = [alert for one in page for alert in due(_standing(one), service.now_us, used, days)]
             given = await alerts_given(connection, {alert.standing.voucher for alert in found})
         new = [alert for alert in found if (alert.kind, alert.standing.voucher, alert.threshold) not in given]

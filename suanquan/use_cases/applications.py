@@ -9,6 +9,7 @@ from datetime import date
 
 from ledger import store as ledger_store
 from ledger.errors import Kind
+from ledger.scope import Scope
 from ledger.sql import Connection
 from ledger.transaction import Transaction
 from suanquan.office import Office
@@ -106,8 +107,8 @@ def _round(office: Office, rows: Sequence[StepRow]) -> Round:
     return Round(rows[0].subject, procedure, inputs["title"], called, opens, closes, dict(budgets), inputs["decision"])
 
 
-async def load_application(conn: Connection, office: Office, application: str) -> Application:
-    """An application with all its steps.
+async def load_application(conn: Connection, office: Office, application: str, scope: Scope) -> Application:
+    """An application with all its steps; one outside the scope is as unknown as one that is not there.
 
     Raises:
         SubsidyError: `application-unknown`.
@@ -115,23 +116,31 @@ async def load_application(conn: Connection, office: Office, application: str) -
     """
     rows = await store.steps_of(conn, application)
     if not rows or rows[0].step == CALL:
-        raise SubsidyError(
-            "application-unknown",
-            f"没有申报“{application[:60]}”",
-            f"no application {application[:60]!r}",
-            kind=Kind.NOT_FOUND,
-        )
-    return application_of(await load_round(conn, office, rows[0].round), rows)
+        raise _unknown(application)
+    found = application_of(await load_round(conn, office, rows[0].round), rows)
+    if not scope.holds(holder=found.case.applicant):
+        raise _unknown(application)
+    return found
 
 
-async def load_applications(conn: Connection, office: Office, round_: str) -> list[Application]:
-    """The applications of a round, in the order in which they came."""
+def _unknown(application: str) -> SubsidyError:
+    return SubsidyError(
+        "application-unknown",
+        f"没有申报“{application[:60]}”",
+        f"no application {application[:60]!r}",
+        kind=Kind.NOT_FOUND,
+    )
+
+
+async def load_applications(conn: Connection, office: Office, round_: str, scope: Scope) -> list[Application]:
+    """The applications of a round inside the scope, in the order in which they came."""
     found = await load_round(conn, office, round_)
     rows: dict[str, list[StepRow]] = {}
     for row in await store.steps_of_round(conn, round_):
         if row.subject != round_:
             rows.setdefault(row.subject, []).append(row)
-    return [application_of(found, steps) for steps in rows.values()]
+    made = [application_of(found, steps) for steps in rows.values()]
+    return [one for one in made if scope.holds(holder=one.case.applicant)]
 
 
 def application_of(round_: Round, rows: Sequence[StepRow]) -> Application:

@@ -11,6 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 from ledger import base64url, jws
 from ledger.ed25519 import PublicKey
 from ledger.errors import Kind
+from ledger.scope import EVERYTHING
 from ledger.sql import Connection
 from metering.zones import rfc3339
 from suanquan.decision_keys import USE, load_decision_keys, no_decision_key
@@ -128,7 +129,7 @@ async def confirm(conn: Connection, statement: Mapping[str, Any]) -> dict[str, A
         ServiceError: `decision-unknown`, or `decision-mismatch` (kind PROOF).
 
     """
-    known = await public_object(conn, await load(conn, str(statement["id"])))
+    known = await public_object(conn, await load(conn, str(statement["id"]), EVERYTHING))
     if known["sha256"] != statement["sha256"]:
         raise mismatch()
     return {name: known[name] for name in ("in_force", "corrects", "corrected_by")}

@@ -11,6 +11,7 @@ from ledger.amount import CNY, parse_units
 from ledger.budget import used_name
 from ledger.entry import Event, Leg, Restriction, credit, debit
 from ledger.errors import Finding, Kind
+from ledger.scope import EVERYTHING
 from ledger.transaction import Transaction
 from metering import store as metering_store
 from suanquan.use_cases.caps import open_caps
@@ -114,7 +115,7 @@ async def source_of(tx: Transaction, scheme: Scheme, asked: Asked) -> Source:
         return Source(Ways(scheme.id, holder_payee(asked.holder), name, Bucket.BUDGET), 0, Phase.OPEN, None)
     if scheme.target is not None:
         return await _of_agreement(tx, scheme, asked)
-    stored = await load_voucher(tx.connection, asked.voucher)
+    stored = await load_voucher(tx.connection, asked.voucher, EVERYTHING)
     if (stored.scheme, stored.holder) != (scheme.id, asked.holder):
         raise not_yours()
     account = (await tx.accounts_by_number([stored.account]))[stored.account]

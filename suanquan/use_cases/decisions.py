@@ -13,6 +13,7 @@ import cbor2
 from ledger.entry import EntryKind, Event
 from ledger.errors import Kind, LedgerError
 from ledger.journal import Journal
+from ledger.scope import EVERYTHING, Scope
 from ledger.sql import Connection
 from ledger.transaction import Transaction
 from metering.zones import SHANGHAI, rfc3339
@@ -254,7 +255,7 @@ def _note(tx: Transaction, order: Order, record: Mapping[str, Any]) -> Event:
 async def _corrected(conn: Connection, decision_id: str | None) -> dict[str, str] | None:
     if decision_id is None:
         return None
-    original = await load(conn, decision_id)
+    original = await load(conn, decision_id, EVERYTHING)
     newer = await store.find_correction(conn, decision_id)
     if newer is not None:
         raise ServiceError(
@@ -274,14 +275,14 @@ def _new_id(now_us: int, entropy: bytes) -> str:
     return f"SQD-{day:%Y%m%d}-{digits}"
 
 
-async def load(conn: Connection, decision_id: str) -> StoredDecision:
-    """The decision of this id.
+async def load(conn: Connection, decision_id: str, scope: Scope) -> StoredDecision:
+    """The decision of this id; one outside the scope is as unknown as one that is not there.
 
     Raises:
         ServiceError: `decision-unknown`.
 
     """
-    found = await store.load_decision(conn, decision_id)
+    found = await store.load_decision(conn, decision_id, scope)
     if found is None:
         raise ServiceError(
             "decision-unknown", f"没有决定 {decision_id[:40]}", f"no decision {decision_id[:40]!r}", kind=Kind.NOT_FOUND

@@ -15,6 +15,7 @@ from metering.corrections import Correction
 from metering.instants import parse_instant
 from metering.model import Accelerator, UsageRecord
 from metering.wire import EARLIEST_US, SKEW_US, TEXT_MAX
+from suanquan.access.policy import same_person
 from suanquan.errors import ServiceError
 from suanquan.use_cases.corrections import Result, correct, newest_revision, refusal
 from suanquan.use_cases.ingest import Rules
@@ -127,7 +128,7 @@ async def amend(journal: Journal, rules: Rules, wanted: Amendment) -> Result:
                 raise refusal("record-unknown")
             record = _checked(replace(known, **wanted.changes), tx.now_ns // 1000)
         correction = Correction(
-            wanted.record_id, revision, record, wanted.reason.strip(), wanted.officer.strip(), wanted.approved_by.strip()
+            wanted.record_id, revision, record, wanted.reason.strip(), wanted.officer.strip(), _approval(wanted)
         )  # fmt: skip
         said = _said(rules, wanted.officer, f"{wanted.source}\0{correction}")
         [result] = await correct(tx, said, source, _terms(rules, source.centre), [correction])
@@ -136,6 +137,12 @@ async def amend(journal: Journal, rules: Rules, wanted: Amendment) -> Result:
         return result
 
     return await journal.transact(work)
+
+
+def _approval(wanted: Amendment) -> str:
+    """Who agreed; nobody, where it is the officer himself in another spelling."""
+    approved_by = wanted.approved_by.strip()
+    return "" if same_person(approved_by, wanted.officer) else approved_by
 
 
 def _said(rules: Rules, officer: str, text: str) -> Said:

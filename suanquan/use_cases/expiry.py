@@ -11,6 +11,7 @@ import cbor2
 
 from ledger.amount import ASSETS_BY_NUMBER, Asset
 from ledger.entry import EntryKind, Event, Leg, Restriction, credit, debit
+from ledger.scope import EVERYTHING
 from ledger.sql import Connection
 from ledger.transaction import Transaction
 from suanquan.use_cases.caps import give_back
@@ -42,7 +43,7 @@ async def close_expired(tx: Transaction) -> int:
 
 
 async def _close(tx: Transaction, over: Over) -> None:
-    stored = await load(tx.connection, over.jti)
+    stored = await load(tx.connection, over.jti, EVERYTHING)
     account = (await tx.accounts_by_number([stored.account]))[stored.account]
     units, kind = account.available, "returned" if over.is_revoked else "expired"
     legs = await _legs(tx, stored, units, back=bool(over.is_revoked))

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from ledger import store as ledger_store
 from ledger.amount import ASSETS_BY_NUMBER, Asset, format_units
 from ledger.history import totals_at
+from ledger.scope import EVERYTHING
 from ledger.sql import Connection
 from metering.forecast import DAYS, Forecast, forecast
 from metering.zones import SHANGHAI, rfc3339, shanghai_day_us
@@ -48,7 +49,7 @@ async def voucher_forecast(conn: Connection, jti: str, now_us: int) -> dict[str,
         VoucherError: `voucher-unknown`.
 
     """
-    [one] = await _spending(conn, [await load(conn, jti)], now_us)
+    [one] = await _spending(conn, [await load(conn, jti, EVERYTHING)], now_us)
     return _voucher(one, now_us)
 
 

@@ -14,6 +14,7 @@ from datetime import date, timedelta
 from ledger import base64url
 from ledger import store as ledger_store
 from ledger.amount import CNY
+from ledger.scope import EVERYTHING
 from ledger.sql import Connection
 from metering import centre_store, sight_store
 from metering import fate_store as fates
@@ -208,7 +209,7 @@ def _first_day(month: int) -> date:
 
 async def _applications(home: Home) -> list[Application]:
     rounds = await load_rounds(home.conn, home.office)
-    return [one for round_ in rounds for one in await load_applications(home.conn, home.office, round_.id)]
+    return [one for round_ in rounds for one in await load_applications(home.conn, home.office, round_.id, EVERYTHING)]
 
 
 def _papers(applications: Iterable[Application]) -> list[Paper]:

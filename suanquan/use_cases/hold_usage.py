@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from ledger.amount import ASSETS_BY_NUMBER
 from ledger.entry import EntryKind, Event, credit, debit
 from ledger.orders import Act
+from ledger.scope import EVERYTHING
 from ledger.sql import insert_tables
 from ledger.state import Hold, HoldStatus
 from ledger.transaction import Transaction
@@ -71,7 +72,7 @@ def _lives(hold: Hold, now_ns: int) -> bool:
 
 async def open_purse(tx: Transaction, backing: Backing, schemes: Mapping[str, Series]) -> None:
     """What a hold has, to be drawn like a voucher that the record names."""
-    row = await store.load_voucher(tx.connection, backing.jti)
+    row = await store.load_voucher(tx.connection, backing.jti, EVERYTHING)
     assert row is not None, "a hold is of a voucher"
     series = schemes.get(row.scheme)
     models = (series.at(row.issued_us) or series.latest).accelerators if series else None

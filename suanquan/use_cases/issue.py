@@ -13,6 +13,7 @@ from ledger.amount import ASSETS_BY_NUMBER, CNY, Asset, format_units, parse_unit
 from ledger.entry import EntryKind, Event, Leg, credit, debit
 from ledger.errors import Kind
 from ledger.journal import Journal
+from ledger.scope import EVERYTHING, Scope
 from ledger.sql import Connection
 from ledger.transaction import Transaction
 from metering.zones import rfc3339
@@ -99,7 +100,7 @@ async def release(
     journal: Journal, jti: str, keys: KeyRegistry, signer: Signer, signers: Signers | None
 ) -> StoredVoucher:
     """Sign a recorded voucher under the key that it was recorded with, unless that was done before."""
-    stored = await journal.transact(lambda tx: load(tx.connection, jti))
+    stored = await journal.transact(lambda tx: load(tx.connection, jti, EVERYTHING))
     if stored.token is not None:
         return stored
     public = keys.verifying_keys()[stored.kid]
@@ -112,7 +113,7 @@ async def release(
 
     async def write(tx: Transaction) -> StoredVoucher:
         await store.write_released(tx.connection, stored.jti, tokens)
-        return await load(tx.connection, stored.jti)
+        return await load(tx.connection, stored.jti, EVERYTHING)
 
     return await journal.transact(write)
 
@@ -134,14 +135,14 @@ def released(stored: StoredVoucher) -> Tokens:
     return Tokens(stored.token, stored.cwt, stored.dual)
 
 
-async def load(conn: Connection, jti: str) -> StoredVoucher:
-    """The voucher of this id.
+async def load(conn: Connection, jti: str, scope: Scope) -> StoredVoucher:
+    """The voucher of this id; one outside the scope is as unknown as one that is not there.
 
     Raises:
         VoucherError: `voucher-unknown`.
 
     """
-    stored = await store.load_voucher(conn, jti)
+    stored = await store.load_voucher(conn, jti, scope)
     if stored is None:
         raise VoucherError("voucher-unknown", "没有这张券", "no such voucher", kind=Kind.NOT_FOUND)
     return stored

@@ -7,6 +7,7 @@ again by whoever looks next (the same request, the job, the command), and gives 
 from __future__ import annotations
 
 from ledger.errors import DomainError
+from ledger.scope import EVERYTHING
 from ledger.transaction import Transaction
 from suanquan.use_cases.applications import Application, load_application
 from suanquan.use_cases.issue import release
@@ -47,7 +48,7 @@ async def issue_approved(proceedings: Proceedings, desk: Desk, application: str)
 
 async def _load(proceedings: Proceedings, application: str) -> Application:
     return await proceedings.journal.transact(
-        lambda tx: load_application(tx.connection, proceedings.office, application)
+        lambda tx: load_application(tx.connection, proceedings.office, application, EVERYTHING)
     )
 
 

@@ -13,13 +13,15 @@ from ledger.journal import Journal
 from ledger.sql import Connection
 from ledger.transaction import Transaction
 from metering.zones import rfc3339
+from suanquan.access import policy as access_policy
+from suanquan.access.policy import BENEFICIARY
+from suanquan.access.principal import Principal
 from suanquan.clock import ClockNs
-from suanquan.db import tokens
+from suanquan.db import people, tokens
 from suanquan.errors import ServiceError
 from subsidy.errors import SubsidyError
 from subsidy.procedure import PERSONS, Role
 from subsidy.steps import Actor
-from voucher.errors import VoucherError
 from voucher.holder import check_uscc
 
 NAME_MAX = 60
@@ -47,7 +49,10 @@ async def add_officer(journal: Journal, clock_ns: ClockNs, person: str, role: st
         )
 
     async def write(tx: Transaction) -> str:
-        token = await tokens.create_token(tx.connection, role, person, clock_ns() // 1000)
+        now_us, tenant = clock_ns() // 1000, person if role == Role.APPLICANT.value else ""
+        await people.add_person(tx.connection, person, now_us)
+        await people.grant(tx.connection, person, people.Grant(role, tenant), "", now_us)
+        token = await tokens.create_token(tx.connection, role, person, now_us, tenant=tenant)
         await _log(tx, {"type": "officer", "person": person, "role": role, "made": True})
         return token
 
@@ -63,8 +68,10 @@ async def revoke_officer(journal: Journal, clock_ns: ClockNs, person: str) -> in
     """
 
     async def write(tx: Transaction) -> int:
-        count = await tokens.revoke_tokens(tx.connection, person, clock_ns() // 1000)
-        if not count:
+        now_us = clock_ns() // 1000
+        count = await tokens.revoke_tokens(tx.connection, person, now_us)
+        await people.end_sessions(tx.connection, person, now_us)
+        if not count + await people.take_roles(tx.connection, person):
             raise _unknown(person)
         await _log(tx, {"type": "officer", "person": person, "role": "", "made": False})
         return count
@@ -75,45 +82,54 @@ async def revoke_officer(journal: Journal, clock_ns: ClockNs, person: str) -> in
 async def list_officers(conn: Connection) -> list[dict[str, Any]]:
     """Everybody with a token, oldest first."""
     return [
-        {"person": label, "role": role, "since": rfc3339(made), "revoked": None if ended is None else rfc3339(ended)}
-        for role, label, made, ended in await tokens.list_tokens(conn)
+        {
+            "person": token.label,
+            "role": token.role,
+            "since": rfc3339(token.created_us),
+            "revoked": None if token.revoked_us is None else rfc3339(token.revoked_us),
+        }
+        for token in await tokens.list_tokens(conn)
     ]
 
 
 async def actor_for(conn: Connection, person: str, wanted: Collection[Role] = ()) -> Actor:
-    """Somebody in a role that is wanted, if he has one; a unified social credit code is an applicant.
+    """An account in a role that is wanted, if it has one.
 
     Raises:
-        ServiceError: `person-unknown`.
+        ServiceError: `person-unknown`: no account of this name has a role in procedures.
 
     """
-    held = await tokens.roles_of(conn, person)
-    roles = [role for role in PERSONS if role.value in held]
-    if not roles:
-        try:
-            check_uscc(person)
-        except VoucherError:
-            raise _unknown(person) from None
-        roles = [Role.APPLICANT]
-    fitting = [role for role in roles if role in wanted]
-    return Actor(person, (fitting or roles)[0])
+    found = [_actor(person, grant) for grant in await people.grants_of(conn, person)]
+    actors = sorted((one for one in found if one is not None), key=lambda one: list(Role).index(one.role))
+    if not actors:
+        raise _unknown(person)
+    return next((one for one in actors if one.role in wanted), actors[0])
 
 
-def actor_of(role: str, person: str) -> Actor:
-    """Who a token stands for in a procedure.
+def _actor(person: str, grant: people.Grant) -> Actor | None:
+    role = access_policy.Role.parse(grant.role)
+    if role in BENEFICIARY:
+        return Actor(grant.tenant, Role.APPLICANT)
+    return Actor(person, Role(grant.role)) if grant.role in {one.value for one in PERSONS} else None
+
+
+def actor_of(who: Principal) -> Actor:
+    """Who somebody is in a procedure: the beneficiary itself is the applicant, whoever of it acts.
 
     Raises:
-        SubsidyError: `role-not-allowed` for tokens that stand for nobody in particular.
+        SubsidyError: `role-not-allowed` for roles that stand for nobody in particular.
 
     """
-    if role not in {one.value for one in PERSONS}:
+    if who.role in BENEFICIARY:
+        return Actor(who.tenant, Role.APPLICANT)
+    if who.role.value not in {one.value for one in PERSONS}:
         raise SubsidyError(
             "role-not-allowed",
-            f"令牌“{role}”不代表办理人；请由 suanquan officer add 登记",
-            f"a token of {role!r} stands for nobody in a procedure; register persons with suanquan officer add",
+            f"“{who.role.value}”不代表办理人；请由 suanquan officer add 登记",
+            f"{who.role.value!r} stands for nobody in a procedure; register persons with suanquan officer add",
             kind=Kind.NOT_ALLOWED,
         )
-    return Actor(person, Role(role))
+    return Actor(who.name, Role(who.role.value))
 
 
 def _unknown(person: str) -> ServiceError:

@@ -13,6 +13,7 @@ import cbor2
 from ledger import store as ledger_store
 from ledger.entry import EntryKind
 from ledger.errors import Kind
+from ledger.scope import EVERYTHING
 from ledger.sql import Connection
 from voucher import store
 from voucher.document import Voucher, signed_bytes
@@ -27,7 +28,7 @@ async def require_issued(conn: Connection, voucher: Voucher, text: str) -> Store
         VoucherError: of kind PROOF: `voucher-not-logged`, `voucher-revoked`.
 
     """
-    stored = await store.load_voucher(conn, voucher.jti)
+    stored = await store.load_voucher(conn, voucher.jti, EVERYTHING)
     if stored is None or signed_bytes(text) not in (stored.jwt_input, stored.cwt_input):
         raise _not_logged()
     await _require_entry(conn, stored)

@@ -17,6 +17,7 @@ import cbor2
 from ledger.entry import EntryKind, Event
 from ledger.errors import Kind
 from ledger.journal import Journal
+from ledger.scope import EVERYTHING
 from ledger.sql import Connection
 from ledger.transaction import Transaction
 from suanquan.clock import ClockNs, shanghai_day
@@ -218,7 +219,7 @@ class Proceedings:
 
         async def work(tx: Transaction) -> str:
             wish = Wish(tx, name, application, {"as": actor.person, "inputs": given}, key)
-            found = await load_application(tx.connection, self.office, application)
+            found = await load_application(tx.connection, self.office, application, EVERYTHING)
             if await wish.recorded() is not None or step_body.decode(found.rows[-1])["request"] == wish.digest:
                 return application
             procedure = found.round.procedure
@@ -267,7 +268,7 @@ class Proceedings:
         """What each application gets, by rank, once the actor may plan every one of them."""
         found = await load_round(tx.connection, self.office, round_)
         step, awards = planning_step(found.procedure), []
-        listed = {one.id: one for one in await load_applications(tx.connection, self.office, round_)}
+        listed = {one.id: one for one in await load_applications(tx.connection, self.office, round_, EVERYTHING)}
         for about in found.budgets:
             shares = await self.vouchers.allocation(tx.connection, found, about, self.today)
             awards += sorted(shares.values(), key=lambda award: award.rank)
@@ -279,7 +280,7 @@ class Proceedings:
     async def _plan(self, tx: Transaction, *, actor: Actor, awards: Sequence[Award], basis: str) -> None:
         """Plan applications that still wait, each with what it gets."""
         for award in awards:
-            application = await load_application(tx.connection, self.office, award.claim)
+            application = await load_application(tx.connection, self.office, award.claim, EVERYTHING)
             step = planning_step(application.round.procedure)
             if application.case.state in step.sources:
                 inputs = {"amount_fen": award.amount, "basis": basis}

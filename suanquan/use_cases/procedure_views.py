@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from datetime import date
 from typing import Any
 
+from ledger.scope import EVERYTHING
 from ledger.sql import Connection
 from metering.zones import rfc3339
 from suanquan.office import Office
 from suanquan.use_cases.applications import Application, Round, load_application
 from subsidy import step_body, store
 from subsidy.materials import Basis, Checked, Verdict
-from subsidy.procedure import Case, Effect, Procedure, Role, State, Step
+from subsidy.procedure import Case, Effect, Procedure, State, Step
 from subsidy.procedure_guards import Setting, yuan
 from voucher.programme import Award
 
@@ -191,12 +192,6 @@ def _history(office: Office, found: Application) -> list[dict[str, Any]]:
     return lines
 
 
-def may_see(caller: tuple[str, str], found: Application) -> bool:
-    """Whether a caller (role and name) may see an application: an applicant sees its own."""
-    role, name = caller
-    return role != Role.APPLICANT.value or name == found.case.applicant
-
-
 def award_objects(awards: Sequence[Award]) -> list[dict[str, Any]]:
     """What applications get of a round, in order."""
     return [
@@ -219,7 +214,9 @@ async def public_notices(conn: Connection, office: Office, today: date) -> list[
     }
     posted = [row for name in sorted(posting) for row in await store.steps_named(conn, name)]
     running = [row for row in posted if step_body.decode(row)["derived"]["last_publicity_day"] >= today.isoformat()]
-    notices = [notice_object(office, await load_application(conn, office, row.subject), today) for row in running]
+    notices = [
+        notice_object(office, await load_application(conn, office, row.subject, EVERYTHING), today) for row in running
+    ]
     return [notice for notice in notices if notice is not None]
 
 

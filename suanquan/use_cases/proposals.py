@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ledger.errors import Finding, Kind
+from suanquan.access.policy import require_apart
 from suanquan.errors import ServiceError
 from suanquan.home import Home, packaged_config, write_secret
 from subsidy.facts import Facts
@@ -130,7 +131,7 @@ class Desk:
         """
         _require_name(act.by)
         folder, report = self._open(name)
-        _require_other(act.by, str(report["proposed_by"]))
+        require_apart("rules.adopt", act.by, {"rules.propose": str(report["proposed_by"])})
         if effective_from < today:
             zh, en = f"生效日不得早于今天 {today}", f"the effective day must not be before today, {today}"
             raise ServiceError("effective-day-past", zh, en)
@@ -182,14 +183,6 @@ def _require_name(name: str) -> None:
     if not name.strip() or len(name) > NAME_CHARACTERS_MAX or control:
         zh, en = f"姓名应为 1 至 {NAME_CHARACTERS_MAX} 个字符", f"a name has 1 to {NAME_CHARACTERS_MAX} characters"
         raise ServiceError("name-malformed", zh, en)
-
-
-def _require_other(name: str, proposer: str) -> None:
-    """Four eyes: width, case and spaces do not make another person."""
-    first, second = ("".join(unicodedata.normalize("NFKC", text).casefold().split()) for text in (name, proposer))
-    if first == second:
-        zh, en = f"须由 {proposer} 以外的人通过", f"someone other than {proposer} must adopt it"
-        raise ServiceError("same-person", zh, en, kind=Kind.NOT_ALLOWED)
 
 
 def _require_passed(report: dict[str, Any]) -> None:

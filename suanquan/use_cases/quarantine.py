@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from ledger.errors import Kind
+from ledger.scope import Scope
 from ledger.sql import Connection
 from ledger.transaction import Transaction
 from metering import fate_store as fates
@@ -69,10 +70,10 @@ def _unknown(text: str) -> ServiceError:
 
 
 async def list_waiting(
-    conn: Connection, *, centre: str | None = None, limit: int = 100, every: bool = False
+    conn: Connection, scope: Scope, *, centre: str | None = None, limit: int = 100, every: bool = False
 ) -> list[dict[str, Any]]:
     """Records that wait, newest first, with what they say; decided ones too where `every` one is wanted."""
-    return [_shown(row) for row in await fates.waiting(conn, centre=centre, limit=limit, every=every)]
+    return [_shown(row) for row in await fates.waiting(conn, scope, centre=centre, limit=limit, every=every)]
 
 
 def _shown(row: dict[str, Any]) -> dict[str, Any]:

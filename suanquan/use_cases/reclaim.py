@@ -18,6 +18,7 @@ import cbor2
 from ledger.amount import ASSETS_BY_NUMBER, format_units
 from ledger.entry import EntryKind, Event, credit, debit
 from ledger.journal import Journal
+from ledger.scope import EVERYTHING
 from ledger.sql import Connection
 from ledger.transaction import Transaction
 from suanquan.use_cases.caps import give_back
@@ -95,7 +96,7 @@ async def _work(tx: Transaction, tasks: list[Task]) -> list[str]:
 
 async def _one(tx: Transaction, task: Task) -> str | None:
     """What became of one task: the stage that was recorded; None where somebody did it meanwhile, or the voucher is frozen."""
-    stored = await load(tx.connection, task.jti)
+    stored = await load(tx.connection, task.jti, EVERYTHING)
     account = (await tx.accounts_by_number([stored.account]))[stored.account]
     rows = (await programme_store.reclaims_of(tx.connection, [task.jti])).get(task.jti, [])
     today = day_of(tx.now_ns // 1000)
@@ -175,7 +176,7 @@ async def list_reclaims(conn: Connection, scheme: str, limit: int = 1000) -> lis
     """Notices under a scheme and what became of each, newest first."""
     found = []
     for row in await programme_store.reclaims_of_scheme(conn, scheme, limit):
-        asset = ASSETS_BY_NUMBER[(await load(conn, row.jti)).asset]
+        asset = ASSETS_BY_NUMBER[(await load(conn, row.jti, EVERYTHING)).asset]
         found.append(
             {
                 "jti": row.jti,

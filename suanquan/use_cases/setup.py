@@ -16,6 +16,7 @@ from ledger.transaction import Transaction
 from metering import store as metering_store
 from suanquan.catalog import Catalog
 from suanquan.clock import ClockNs, clock_of
+from suanquan.db import people
 from suanquan.db.database import Database
 from suanquan.db.tokens import create_token
 from suanquan.decision_keys import create_decision_keys
@@ -31,6 +32,8 @@ CENTRE_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
 TEXT_MAX = 255
 CARDS_MAX = 1_000_000
 ADMINISTRATOR = "administrator"
+FIRST = "admin"
+"""The account that the first run makes."""
 
 
 def initialise(home: Home, settings: Settings, passphrase: bytes, clock_ns: ClockNs | None = None) -> str:
@@ -53,7 +56,10 @@ async def _first_token(home: Home, settings: Settings, passphrase: bytes, clock_
     try:
         await create_log_keys(home, settings, database, passphrase, clock_ns)
         async with database.write() as connection:
-            return await create_token(connection, ADMINISTRATOR, "init", clock_ns() // 1000)
+            now_us = clock_ns() // 1000
+            await people.add_person(connection, FIRST, now_us)
+            await people.grant(connection, FIRST, people.Grant(ADMINISTRATOR, ""), "", now_us)
+            return await create_token(connection, ADMINISTRATOR, FIRST, now_us)
     finally:
         await database.close()
 
@@ -142,7 +148,7 @@ async def register_scheduler(journal: Journal, centre: str) -> str:
     async def write(tx: Transaction) -> str:
         if centre not in await metering_store.load_centres(tx.connection):
             raise _unknown_centre(centre)
-        token = await create_token(tx.connection, "scheduler", centre, tx.now_ns // 1000)
+        token = await create_token(tx.connection, "scheduler", centre, tx.now_ns // 1000, tenant=centre)
         await _log(tx, {"type": "scheduler-token", "centre": centre})
         return token
 

@@ -13,6 +13,7 @@ from ledger.amount import ASSETS_BY_NUMBER, parse_units
 from ledger.entry import EntryKind, Event, credit, debit
 from ledger.errors import Kind
 from ledger.journal import Journal
+from ledger.scope import EVERYTHING
 from ledger.transaction import Transaction
 from suanquan.use_cases.issue import Signer, Signers, load, release
 from suanquan.use_cases.status_lists import take_status_place
@@ -82,7 +83,7 @@ async def split(
 
 async def _record(tx: Transaction, order: SplitOrder, keys: KeyRegistry, address: str | None) -> str:
     now_us = tx.now_ns // 1000
-    parent = await load(tx.connection, order.parent)
+    parent = await load(tx.connection, order.parent, EVERYTHING)
     if parent.token is None or parent.until_us <= now_us:
         raise VoucherError("voucher-expired", "不在该券的有效期内", "the voucher is not valid now", kind=Kind.PROOF)
     asset = ASSETS_BY_NUMBER[parent.asset]

@@ -16,6 +16,7 @@ from ledger.entry import EntryKind, Event, Restriction, credit, debit
 from ledger.errors import Kind
 from ledger.journal import Journal
 from ledger.orders import Act
+from ledger.scope import EVERYTHING
 from ledger.transaction import Transaction
 from suanquan.errors import ServiceError
 from suanquan.use_cases.books import Order, record_act
@@ -41,7 +42,7 @@ async def change_standing(
     """
 
     async def build(tx: Transaction, act: Act) -> Event:
-        stored = await load(tx.connection, jti)
+        stored = await load(tx.connection, jti, EVERYTHING)
         final = orders.restrict(act, stored.account, Restriction.NONE if what == "resume" else Restriction.FROZEN)
         if await ledger_store.load_entries(tx.connection, [act.event_id]):
             return final  # asked before: the entry is there
@@ -63,13 +64,13 @@ async def change_standing(
         if what == "revoke":
             returned = await _give_back(tx, act, stored)
             await store.write_revoked(tx.connection, jti, tx.now_ns // 1000, returned)
-            await release_unused(tx, await load(tx.connection, jti))
+            await release_unused(tx, await load(tx.connection, jti, EVERYTHING))
         return final
 
     await record_act(journal, order, f"{what}\0{jti}", build)
     if cache is not None:
         cache.lists.clear()
-    return voucher_object(await journal.transact(lambda tx: load(tx.connection, jti)))
+    return voucher_object(await journal.transact(lambda tx: load(tx.connection, jti, EVERYTHING)))
 
 
 async def _give_back(tx: Transaction, act: Act, stored: StoredVoucher) -> int:

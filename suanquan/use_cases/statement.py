@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ledger.amount import CNY, format_units
+from ledger.scope import Scope
 from ledger.sql import Connection
 from metering import fate_store as fates
 from metering import segment
@@ -18,15 +19,22 @@ from metering.zones import rfc3339
 from suanquan.catalog import Catalog
 from suanquan.use_cases.completeness import months_of
 from suanquan.use_cases.line_disputes import marks_of
+from voucher import store as voucher_store
 
 BATCHES_PER_PAGE = 5
 
 
-async def statement(conn: Connection, catalog: Catalog, centre: str, account: str, before: int) -> dict[str, Any]:
+async def statement(
+    conn: Connection, catalog: Catalog, scope: Scope, centre: str, account: str, before: int
+) -> dict[str, Any]:
     """Totals of an account, how complete they are, and the lines of its newest batches below number `before`.
 
     `settled` are records of which more is known than their report: what they say there is what the totals count.
     """
+    if not scope.everything:
+        bound = {(found, name): holder for found, name, holder in await voucher_store.load_bindings(conn)}
+        if not scope.holds(centre=centre, holder=bound.get((centre, account), "")):
+            account = ""  # nothing is reported under this name: another's account looks like one that is not there
     totals = await metering_store.usage_by(conn, "month", "model", centre=centre, account=account)
     segments = await metering_store.account_segments(conn, centre, account, before, BATCHES_PER_PAGE)
     tariffs = catalog.tariffs(centre)

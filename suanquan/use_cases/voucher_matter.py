@@ -14,6 +14,7 @@ from ledger.amount import CNY
 from ledger.budget import used_name
 from ledger.entry import Event
 from ledger.errors import DomainError, Finding, Kind
+from ledger.scope import EVERYTHING
 from ledger.sql import Connection
 from ledger.transaction import Transaction
 from metering.zones import shanghai_day_us
@@ -183,7 +184,9 @@ class SchemeMatter:
             SubsidyError: `round-unreviewed`: one that was not reviewed yet may rank higher.
 
         """
-        listed = [one for one in await load_applications(conn, self.office, round_.id) if one.clause == about]
+        listed = [
+            one for one in await load_applications(conn, self.office, round_.id, EVERYTHING) if one.clause == about
+        ]
         planning = planning_step(round_.procedure)
         alive = [one for one in listed if not round_.procedure.states[one.case.state].final or one.case.committed_fen]
         planned = [one for one in alive if planning.id in one.case.persons]
@@ -206,7 +209,7 @@ class SchemeMatter:
         if today <= round_.closes:
             zh, en = f"本轮至 {round_.closes} 截止", f"the round takes applications until {round_.closes}"
             raise SubsidyError("round-open", zh, en, kind=Kind.CONFLICT)
-        listed = await load_applications(tx.connection, self.office, round_.id)
+        listed = await load_applications(tx.connection, self.office, round_.id, EVERYTHING)
         states = round_.procedure.states
         pending = [one.id for one in listed if not states[one.case.state].final and not one.case.committed_fen]
         if pending:

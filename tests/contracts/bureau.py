@@ -6,6 +6,7 @@ import pytest
 
 from ledger import store as ledger_store
 from ledger.errors import DomainError
+from ledger.scope import EVERYTHING
 from suanquan.home import Home
 from suanquan.office import load_office
 from suanquan.use_cases.applications import load_application
@@ -59,7 +60,7 @@ class Bureau:
 
     async def case(self, found):
         async with self.desk.database.read() as conn:
-            return (await load_application(conn, OFFICE, found)).case
+            return (await load_application(conn, OFFICE, found, EVERYTHING)).case
 
     async def balances(self):
         """Fen by account of the subsidies."""

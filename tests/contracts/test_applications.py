@@ -6,6 +6,7 @@ import cbor2
 import pytest
 
 from ledger.errors import DomainError
+from ledger.scope import EVERYTHING
 from ledger.store import load_entries, load_entry
 from suanquan.use_cases.issue_approved import take_up
 from subsidy import step_body, store
@@ -97,7 +98,7 @@ async def _the_decision_stays(vouchers, found):
 async def _it_is_bound(vouchers, found, first):
     """The signed voucher names the holder's key, the year of its round bears it, and its log entry says for whom it is."""
     async with vouchers.desk.database.read() as conn:
-        stored = await voucher_store.load_voucher(conn, first.jti)
+        stored = await voucher_store.load_voucher(conn, first.jti, EVERYTHING)
         entry = (await load_entries(conn, [stored.event_id]))[stored.event_id]
         row = await load_entry(conn, entry.seq)
     _, voucher = read_voucher(stored.token, KEYS.all_keys())

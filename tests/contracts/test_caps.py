@@ -12,6 +12,7 @@ from ledger.apply import apply
 from ledger.budget import budget_faults, cap, change_of_cap, open_name, used_name
 from ledger.entry import EntryKind, credit, debit
 from ledger.refusal import Refusal
+from ledger.scope import EVERYTHING
 from ledger.state import Original, State
 from suanquan.use_cases.books import Order as ByOfficer
 from suanquan.use_cases.books import reverse_event
@@ -150,7 +151,7 @@ async def test_pages_of_vouchers_hold_every_voucher_once(desk):
     async with desk.database.read() as connection:
         for after in ("", *issued):
             for limit in (1, 5, 100):
-                found = [one.jti for one in await list_vouchers(connection, after=after, limit=limit)]
+                found = [one.jti for one in await list_vouchers(connection, EVERYTHING, after=after, limit=limit)]
                 assert found == [jti for jti in sorted(issued) if jti > after][:limit]
 
 

@@ -3,6 +3,7 @@
 import pytest
 
 from ledger.errors import DomainError
+from ledger.scope import EVERYTHING
 from suanquan.home import Home
 from suanquan.office import load_office
 from suanquan.use_cases.applications import load_application
@@ -108,7 +109,7 @@ async def test_a_city_is_a_file(bureau):
     assert (first.units, first.holder) == (10_000_000 * 10_000, APPLICANT), "no tranches, three working days"
     async with bureau.desk.database.read() as conn:
         told = {row.step: step_body.decode(row) for row in await store.steps_of(conn, old)}["issue"]["derived"]
-        shown = await load_application(conn, bureau.office, new)
+        shown = await load_application(conn, bureau.office, new, EVERYTHING)
         page = application_object(bureau.office, shown, await bureau.proceedings.setting(conn, shown))
     assert (told["evaluation"]["version"], told["evaluation"]["decisive_on"]) == ("1", "2025-08-31")
     assert page["evaluation"]["version"] == "2"

@@ -7,6 +7,7 @@ import pytest
 
 from ledger import jws
 from ledger.errors import DomainError
+from ledger.scope import EVERYTHING
 from ledger.store import load_entries
 from suanquan.use_cases.decisions import decide, decision_file, load, public_object
 from subsidy import store
@@ -55,7 +56,7 @@ async def test_a_decision_is_recorded_logged_and_signed(desk):
     assert sha256(made.record).digest() not in entry.leaf
     assert public["sha256"].encode() not in entry.leaf
     assert (await audit(desk.path))["ok"]
-    assert await read(desk, lambda conn: store.load_decision(conn, made.id)) == made
+    assert await read(desk, lambda conn: store.load_decision(conn, made.id, EVERYTHING)) == made
 
 
 async def test_the_same_request_gets_the_same_decision(desk):
@@ -120,11 +121,11 @@ async def test_the_file_holds_the_documents_that_were_applied(desk):
 async def test_decisions_are_listed_in_order_and_by_applicant(desk):
     """Page by page, each once."""
     made = sorted([(await decide(desk.journal, OFFICE, grant(str(at)))).id for at in range(5)])
-    first = await read(desk, lambda conn: store.list_decisions(conn, limit=3))
-    rest = await read(desk, lambda conn: store.list_decisions(conn, after=first[-1].id, limit=3))
+    first = await read(desk, lambda conn: store.list_decisions(conn, EVERYTHING, limit=3))
+    rest = await read(desk, lambda conn: store.list_decisions(conn, EVERYTHING, after=first[-1].id, limit=3))
     assert [one.id for one in (*first, *rest)] == made
-    assert len(await read(desk, lambda conn: store.list_decisions(conn, applicant=USCC))) == 5
-    assert await read(desk, lambda conn: store.list_decisions(conn, applicant="x")) == []
+    assert len(await read(desk, lambda conn: store.list_decisions(conn, EVERYTHING, applicant=USCC))) == 5
+    assert await read(desk, lambda conn: store.list_decisions(conn, EVERYTHING, applicant="x")) == []
     with pytest.raises(DomainError) as caught:
-        await read(desk, lambda conn: load(conn, "SQD-1"))
+        await read(desk, lambda conn: load(conn, "SQD-1", EVERYTHING))
     assert caught.value.code == "decision-unknown"

@@ -9,6 +9,7 @@ from random import Random
 import pytest
 
 from ledger.amount import CNY
+from ledger.scope import EVERYTHING
 from suanquan.use_cases.admission import spendable
 from suanquan.use_cases.ingest import Issuer, Request
 from suanquan.use_cases.issue import Order, issue, load, voucher_object
@@ -53,7 +54,7 @@ async def give(desk, amount="100", key="a"):
 
 async def state(desk, jti):
     async with desk.database.read() as connection:
-        return voucher_object(await load(connection, jti))
+        return voucher_object(await load(connection, jti, EVERYTHING))
 
 
 async def test_centres_in_two_processes_never_overspend(desk):

@@ -12,6 +12,7 @@ from random import Random
 import pytest
 
 from ledger.amount import CNY
+from ledger.scope import EVERYTHING
 from metering.zones import rfc3339
 from suanquan.clock import shanghai_day
 from suanquan.use_cases.admission import spendable
@@ -321,7 +322,7 @@ async def test_nothing_is_lost_or_made_in_any_prefix(desk, seed, number):
     await life.finish()
     used = await asyncio.to_thread(check_every_prefix, desk.path)
     async with desk.database.read() as connection:
-        for stored in await list_vouchers(connection, limit=1000):
+        for stored in await list_vouchers(connection, EVERYTHING, limit=1000):
             check_voucher(voucher_object(stored), used)
     await check_settled(life, used)
     report = await audit(desk.path)

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from ledger.errors import DomainError
+from ledger.scope import EVERYTHING
 from suanquan.use_cases.applications import load_application, load_applications
 from subsidy import store
 from tests.contracts.bureau import OFFICE
@@ -355,7 +356,7 @@ async def test_a_step_that_its_file_lost_is_said(bureau):
     changed = replace(OFFICE, procedures={"16": replace(OFFICE.procedures["16"], steps=steps)})
     async with bureau.desk.database.read() as conn:
         with pytest.raises(DomainError, match="pass_preliminary_review") as caught:
-            await load_application(conn, changed, found)
+            await load_application(conn, changed, found, EVERYTHING)
     assert caught.value.code == "procedure-changed"
 
 
@@ -366,4 +367,4 @@ async def test_many_at_once_are_each_one(bureau):
     found = await asyncio.gather(*wishes, return_exceptions=True)
     assert len({one for one in found if isinstance(one, str)}) == 1
     async with bureau.desk.database.read() as conn:
-        assert len(await load_applications(conn, OFFICE, round_)) == 1
+        assert len(await load_applications(conn, OFFICE, round_, EVERYTHING)) == 1

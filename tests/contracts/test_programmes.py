@@ -2,6 +2,7 @@
 
 import pytest
 
+from ledger.scope import EVERYTHING
 from ledger.sql import insert_rows
 from metering.tables import centre as metering_centre
 from suanquan.use_cases.allotment import Portion, allot, hand_out, take_back
@@ -108,7 +109,7 @@ async def test_idle_units_are_announced_and_taken_back(vouchers):
     assert await look("2026-01-22T09:00:00+08:00") == {"taken": 1}
     assert await look("2026-01-22T10:00:00+08:00") == {}
     async with vouchers.desk.database.read() as conn:
-        stored = await voucher_store.load_voucher(conn, voucher.jti)
+        stored = await voucher_store.load_voucher(conn, voucher.jti, EVERYTHING)
         taken, _ = await list_reclaims(conn, SCHEME)
         shown = await programme_object(conn, series[SCHEME])
     assert taken["units"] == notice["units"]

@@ -9,10 +9,11 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import inspect
 
-from ledger.tables import ERASABLE, metadata
+from ledger.tables import ERASABLE as LEDGER_ERASABLE
+from ledger.tables import metadata
 from suanquan.db.roles import grants
 from suanquan.db.schema import HEAD, connected, require_head, revision, upgrade
-from suanquan.db.tables import APPEND_ONLY
+from suanquan.db.tables import APPEND_ONLY, ERASABLE
 from suanquan.errors import ServiceError, cause_of
 from tests.back_ends import rows
 
@@ -68,7 +69,7 @@ def test_facts_cannot_be_changed(new_database, back_end, table):
     assert rows(place, f"SELECT count(*) FROM {table}") == [(1,)]
 
 
-@pytest.mark.parametrize("table", ERASABLE)
+@pytest.mark.parametrize("table", LEDGER_ERASABLE)
 def test_what_may_be_erased_goes_only_after_it_was_logged(new_database, table):
     """A payload and a name stay until `erased` names them."""
     place = new_database(upgrade)

@@ -4,6 +4,7 @@ import pytest
 
 from ledger import store as ledger_store
 from ledger.errors import DomainError
+from ledger.scope import EVERYTHING
 from suanquan.use_cases.applications import load_application
 from suanquan.use_cases.issue_approved import issue_approved
 from suanquan.use_cases.issue_many import Desk as IssuingDesk
@@ -67,7 +68,7 @@ class VoucherBureau(Bureau):
 
     async def case(self, found):
         async with self.desk.database.read() as conn:
-            return (await load_application(conn, self.office, found)).case
+            return (await load_application(conn, self.office, found, EVERYTHING)).case
 
     async def accounts(self, *prefixes):
         """Fen by account of programmes, caps and vouchers; empty ones left out."""

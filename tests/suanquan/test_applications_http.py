@@ -89,7 +89,7 @@ def test_from_application_to_voucher(bureau):
     shown = bureau.http("GET", f"/v1/programmes/{SCHEME}", "administrator").content
     assert shown == bureau.ok("programme", "show", SCHEME)
     assert (shown["agrees"], shown["totals"]["issued"]) == (True, "50000.000000")
-    assert_refused(bureau.http("GET", f"/v1/programmes/{SCHEME}", APPLICANT), 403, "officers-only")
+    assert_refused(bureau.http("GET", f"/v1/programmes/{SCHEME}", APPLICANT), 403, "not-permitted")
     assert [one["id"] for one in bureau.http("GET", "/v1/rounds").content] == [round_]
     assert bureau.http("GET", "/v1/subsidies/rounds").content == []
     assert [one["id"] for one in bureau.http("GET", "/v1/procedures").content] == ["voucher-sandbox"]

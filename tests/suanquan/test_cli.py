@@ -89,7 +89,7 @@ def test_a_home_is_made_once(tmp_path):
     arguments = ("init", "--home", "home", "--sandbox", "--passphrase-file", write_passphrase(tmp_path), "--json")
     done = suanquan(*arguments, cwd=tmp_path)
     assert done.status == 0, done.err
-    assert set(done.json) == {"home", "token"}
+    assert set(done.json) == {"home", "token", "account", "secret"}
     assert done.json["token"].startswith("sqt_")
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "home").rglob("*")}
     again = suanquan(*arguments, cwd=tmp_path)

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from ledger import jws
 from ledger.ed25519 import PublicKey
+from ledger.scope import EVERYTHING
 from suanquan.errors import ServiceError
 from suanquan.use_cases.books import Order
 from suanquan.use_cases.issue import load, voucher_object
@@ -33,7 +34,7 @@ def centre(service):
 def state(service, jti):
     async def read():
         async with service.service.database.read() as connection:
-            return voucher_object(await load(connection, jti))
+            return voucher_object(await load(connection, jti, EVERYTHING))
 
     found = service.call(read())
     return tuple(found[name].partition(".")[0] for name in ("available", "held", "redeemed"))

@@ -5,6 +5,7 @@ import time
 
 from ledger.amount import CNY
 from ledger.entry import EntryKind, Event, credit, debit
+from ledger.scope import EVERYTHING
 from ledger.store import load_page
 from metering import store as metering_store
 from suanquan.jobs import close_vouchers, running_jobs, tidy
@@ -85,13 +86,13 @@ def test_what_a_voucher_has_left_at_its_end_is_booked(installation):
             voucher = await give(service, sandbox_uscc(1), "100")
             await close_vouchers(service)
             async with service.database.read() as connection:
-                before = await load(connection, voucher.jti)
+                before = await load(connection, voucher.jti, EVERYTHING)
         later = voucher.until_us * 1000 + S
         async with open_service(installation.home, PASSPHRASE, lambda: later) as service:
             await close_vouchers(service)
             await close_vouchers(service)
             async with service.database.read() as connection:
-                return before, await load(connection, voucher.jti)
+                return before, await load(connection, voucher.jti, EVERYTHING)
 
     before, after = asyncio.run(run())
     assert (before.expired, after.expired) == (0, after.units)

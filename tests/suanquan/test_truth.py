@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from ledger.amount import CNY
 from ledger.errors import DomainError
+from ledger.scope import EVERYTHING
 from metering.agent.events import batch_body, encode_event, number_event
 from metering.batch import decode_cloudevents, read_cloudevents
 from metering.corrections import Correction
@@ -282,7 +283,7 @@ def test_what_waits_is_released_once_as_if_it_had_come_then(desk):
         assert await here.report(*records, ahead) == ["accepted", "held", "held", "held", "held"]
         assert await here.report(usage(1, cards_milli=5)) == ["conflict"]
         async with here.service.database.read() as connection:
-            waiting = {row["id"]: row for row in await list_waiting(connection)}
+            waiting = {row["id"]: row for row in await list_waiting(connection, EVERYTHING)}
         assert {row["code"] for row in waiting.values()} == {
             "over-capacity", "implausible-duration", "model-unknown", "clock-skew", "id-reused"
         }  # fmt: skip
@@ -308,7 +309,11 @@ def test_what_waits_is_released_once_as_if_it_had_come_then(desk):
         assert refused.value.code == "superseded"
         assert (await here.figures()).rated == 3 * A100_HOUR
         async with here.service.database.read() as connection:
-            assert {row["id"] for row in await list_waiting(connection)} == {records[0].id, records[1].id, ahead.id}
+            assert {row["id"] for row in await list_waiting(connection, EVERYTHING)} == {
+                records[0].id,
+                records[1].id,
+                ahead.id,
+            }
 
     desk(work)
 

@@ -1,0 +1,56 @@
+"""How often one caller, and one tenant altogether, may ask: a bucket each that fills again, so that nobody crowds the others out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ledger.errors import Kind
+from suanquan.errors import ServiceError
+
+PER_SECOND = 200
+BURST = 2_000
+CALLERS_MAX = 10_000
+"""Beyond that, who was quiet longest is forgotten: his bucket is the fullest."""
+
+
+class TooOftenError(ServiceError):
+    """A caller that has used up its share; `wait_s` says when it may ask again."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "too-many-requests",
+            "请求过于频繁，请稍后再试",
+            f"at most {PER_SECOND} requests a second of one caller; try again later",
+            kind=Kind.NOT_ALLOWED,
+        )
+        self.wait_s = 1
+
+
+class Rates:
+    """Buckets by name. `now_ns` is a clock that never goes back."""
+
+    def __init__(self, now_ns: Callable[[], int]) -> None:
+        self._now_ns = now_ns
+        self._left: dict[str, tuple[int, int]] = {}
+
+    def take(self, *names: str) -> None:
+        """Use one request of each of these callers.
+
+        Raises:
+            TooOftenError: one of them has none left.
+
+        """
+        now = self._now_ns()
+        for name in filter(None, names):
+            left, since = self._left.pop(name, (BURST, now))
+            gained = (now - since) * PER_SECOND // 1_000_000_000
+            left, since = (
+                (BURST, now)
+                if left + gained >= BURST
+                else (left + gained, since + gained * 1_000_000_000 // PER_SECOND)
+            )
+            self._left[name] = max(left - 1, 0), since
+            if not left:
+                raise TooOftenError
+        while len(self._left) > CALLERS_MAX:
+            del self._left[next(iter(self._left))]

@@ -1,0 +1,211 @@
+"""Every route × role × own, another's and missing object, generated from the router and the table of rights.
+
+What a route does with an allowed request is tested elsewhere; here it is only let in or not. Another's object and one that does
+not exist get the same answer, to the byte but for the name that was asked for.
+"""
+
+import asyncio
+import contextlib
+import json
+import re
+from random import Random
+
+import httpx2
+import pytest
+
+from suanquan.access.policy import BENEFICIARY, CENTRE, POLICY, Reach, Role, reach
+from suanquan.db.tokens import create_token
+from suanquan.http.app import create_app
+from suanquan.http.auth import actions_of
+from suanquan.service import open_service
+from tests.conftest import ALL
+from tests.suanquan.harness import PASSPHRASE, give
+from voucher.holder import sandbox_uscc
+
+HERE, THERE = sandbox_uscc(1), sandbox_uscc(2)
+TENANTS = dict.fromkeys(BENEFICIARY, HERE) | dict.fromkeys(CENTRE, "sj01")
+ROLES = [role for role in Role if role not in {Role.PUBLIC, Role.CENTRE_AGENT}]
+MISSING = {
+    "jti": "00000000-0000-7000-8000-000000000000",
+    "decision_id": "SQD-20200101-000000000000",
+    "event_id": "0" * 32,
+    "name": "nobody",
+    "name:path": "nobody",
+    "path:path": "0/000",
+    "hold": "0" * 32,
+    "place": "1-1",
+    "token_id": "0" * 16,
+    "step": "approve",
+    "centre": "sj99",
+    "account": "nobody",
+}
+
+
+class House:
+    """A service in this process, a token for each role, and what belongs to whom."""
+
+    def __init__(self, client, app, tokens, owned):
+        self.client, self.tokens, self.owned = client, tokens, owned
+        self.routes = app._app.state.routes  # the limits stand around it
+
+    async def ask(self, role, method, path):
+        headers = {} if role is Role.PUBLIC else {"Authorization": f"Bearer {self.tokens[role]}"}
+        return await self.client.request(method, path, headers=headers)
+
+
+@contextlib.asynccontextmanager
+async def opened(home):
+    async with open_service(home, PASSPHRASE) as service:
+        owned = {}
+        for holder, centre in ((HERE, "sj01"), (THERE, "sj02")):
+            made = await give(service, holder, "100", accounts=[f"acct-{centre}"], centre=centre)
+            owned[holder], owned[centre] = made.jti, f"acct-{centre}"
+        async with service.database.write() as conn:
+            tokens = {
+                role: await create_token(conn, role.value, f"t-{role.value}", 0, tenant=TENANTS.get(role, ""))
+                for role in ROLES
+            }
+        app = create_app(service)
+        transport = httpx2.ASGITransport(app)
+        async with httpx2.AsyncClient(transport=transport, base_url=service.settings.url) as client:
+            yield House(client, app, tokens, owned)
+
+
+@pytest.fixture(scope="module")
+def home(template, tmp_path_factory):
+    return template.copy_to(tmp_path_factory.mktemp("tenants") / "home").home
+
+
+def of(path, **values):
+    """The address of a route, with objects that do not exist where none is given."""
+    return re.sub(r"\{([^}]+)\}", lambda found: values.get(found[1], MISSING.get(found[1], "none")), path)
+
+
+def entries(house):
+    """Method, path and action of every route that people use."""
+    for route in house.routes:
+        (action,) = actions_of(route)
+        if POLICY[action].own != {Role.CENTRE_AGENT}:  # agents sign, and are tested with their signatures
+            yield min(route.methods - {"HEAD"}), route.path, action
+
+
+def test_every_route_lets_in_whom_the_table_names(home, seed):
+    """The public is asked for a token, a role without a right is refused, one with a right is never told that it lacks it.
+
+    Of the roles that are let in, one by the seed is tried; all of them with --all.
+    """
+    random = Random(seed)
+
+    async def run():
+        async with opened(home) as house:
+            asked = list(entries(house))
+            assert len(asked) > 60
+            for method, path, action in asked:
+                address = of(path)
+                if reach(Role.PUBLIC, action) is Reach.EVERYTHING:
+                    if path != "/metrics":
+                        answer = await house.ask(Role.PUBLIC, method, address)
+                        assert answer.status_code < 500, (path, answer.text)
+                        assert "not-permitted" not in answer.text, path
+                    continue
+                answer = await house.ask(Role.PUBLIC, method, address)
+                assert (answer.status_code, answer.json()["code"]) == (401, "token-required"), path
+                allowed = [role for role in ROLES if reach(role, action) is not Reach.NOTHING]
+                spared = set() if ALL else {*allowed} - {random.choice(allowed)}  # what it does for them is the same
+                for role in [role for role in ROLES if role not in spared]:
+                    answer = await house.ask(role, method, address)
+                    code = answer.json()["code"] if answer.status_code >= 400 else ""
+                    assert answer.status_code < 500, (path, role, answer.text)
+                    if reach(role, action) is Reach.NOTHING:
+                        assert (answer.status_code, code) == (403, "not-permitted"), (path, role)
+                    else:
+                        assert code not in {"not-permitted", "token-required"}, (path, role, answer.text)
+
+    asyncio.run(run())
+
+
+def stripped(answer, *names):
+    """An answer without its own number and the names that were asked for."""
+    text = answer.text
+    for name in names:
+        text = text.replace(name, "*")
+    found = json.loads(text) if text.startswith("{") else text
+    if isinstance(found, dict):
+        found.pop("request_id", None)
+    return answer.status_code, found
+
+
+VOUCHER_ROUTES = ["/v1/vouchers/{jti}", "/v1/vouchers/{jti}/state", "/v1/vouchers/{jti}/qr"]
+
+
+def test_anothers_object_is_as_missing(home):
+    """A company reads its voucher; of another's it learns exactly as much as of one that was never issued. Lists are its own."""
+
+    async def run():
+        async with opened(home) as house:
+            own, other = house.owned[HERE], house.owned[THERE]
+            for role in sorted(BENEFICIARY, key=lambda role: role.value):
+                for path in VOUCHER_ROUTES:
+                    assert (await house.ask(role, "GET", of(path, jti=own))).status_code == 200
+                    foreign = await house.ask(role, "GET", of(path, jti=other))
+                    missing = await house.ask(role, "GET", of(path))
+                    assert foreign.status_code == 404
+                    assert stripped(foreign, other) == stripped(missing, MISSING["jti"])
+                listed = (await house.ask(role, "GET", "/v1/vouchers?limit=1000")).json()["vouchers"]
+                assert {one["holder"] for one in listed} == {HERE}
+            everybody = (await house.ask(Role.AUDITOR, "GET", "/v1/vouchers?limit=1000")).json()["vouchers"]
+            assert {one["holder"] for one in everybody} == {HERE, THERE}
+
+    asyncio.run(run())
+
+
+def test_anothers_account_is_as_missing(home):
+    """A centre sees its own accounts, a company those bound to it; any other looks like one under which nothing was reported."""
+
+    async def run():
+        async with opened(home) as house:
+            path = "/v1/statements/{centre}/{account}"
+            for role in (Role.CENTRE_OPERATOR, Role.BENEFICIARY_MEMBER):
+                own = await house.ask(role, "GET", of(path, centre="sj01", account=house.owned["sj01"]))
+                assert own.json()["account"] == house.owned["sj01"]
+                foreign = await house.ask(role, "GET", of(path, centre="sj02", account=house.owned["sj02"]))
+                missing = await house.ask(role, "GET", of(path, centre="sj02", account="nobody"))
+                assert stripped(foreign, house.owned["sj02"]) == stripped(missing, "nobody")
+                assert foreign.json()["lines"] == []
+            centres = (await house.ask(Role.CENTRE_OPERATOR, "GET", "/v1/centres")).json()
+            assert [one["id"] for one in centres] == ["sj01"]
+            assert (await house.ask(Role.CENTRE_OPERATOR, "GET", "/v1/quarantine?centre=sj02")).json() == []
+
+    asyncio.run(run())
+
+
+def test_anothers_decision_is_as_missing(home):
+    """Files and letters of decisions on others do not exist for a company; its list holds its own."""
+
+    async def run():
+        async with opened(home) as house:
+            for path in ("/v1/decisions/{decision_id}/file", "/v1/decisions/{decision_id}/letter"):
+                missing = await house.ask(Role.BENEFICIARY_ADMIN, "GET", of(path))
+                assert (missing.status_code, missing.json()["code"]) == (404, "decision-unknown")
+            assert (await house.ask(Role.BENEFICIARY_ADMIN, "GET", "/v1/decisions")).json()["decisions"] == []
+
+    asyncio.run(run())
+
+
+def test_the_cost_of_another_is_nobodys_business(home):
+    """What vouchers paid for a holder is told to the office and to the holder, and refused alike for another and for nobody."""
+
+    async def run():
+        async with opened(home) as house:
+            token = {"Authorization": f"Bearer {house.tokens[Role.BENEFICIARY_ADMIN]}"}
+
+            async def cost(holder):
+                body = {"holder": holder, "facts": {}}
+                return await house.client.post("/v1/subsidies/evaluations", json=body, headers=token)
+
+            assert (await cost(HERE)).status_code == 200
+            foreign, missing = await cost(THERE), await cost(sandbox_uscc(9))
+            assert foreign.status_code == 403
+            assert stripped(foreign, THERE) == stripped(missing, sandbox_uscc(9))
+
+    asyncio.run(run())
