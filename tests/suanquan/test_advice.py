@@ -90,7 +90,7 @@ def test_a_scheduler_asks_about_its_own_centre_alone(asked, installation):
     assert advice(asked, centre="sj02", token=installation.token).status == 200
     assert_problem(advice(asked, token="sqt_wrong"), 401, "token-unknown")
     listed = request(running.url, "GET", "/v1/centres", headers={"authorization": f"Bearer {own}"})
-    assert_problem(listed, 403, "officers-only")
+    assert_problem(listed, 403, "not-permitted")
     assert running.call(figures(running.service.database, running.service.catalog)).records == 0
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from ledger.amount import INT64_MAX
 from ledger.errors import DomainError
+from ledger.scope import EVERYTHING
 from metering import centre_store
 from metering.capacity import Card
 from metering.centre import Energy
@@ -133,7 +134,7 @@ def test_usage_of_a_suspended_centre_waits_and_is_not_lost(here):
         "centre-suspended"
     )
     assert here.report(before, inside, running) == ["accepted", "centre-suspended", "centre-suspended"]
-    waiting = here.read(lambda conn: list_waiting(conn, centre="sj01"))
+    waiting = here.read(lambda conn: list_waiting(conn, EVERYTHING, centre="sj01"))
     assert {(one["id"], one["code"]) for one in waiting} == {("b", "centre-suspended"), ("c", "centre-suspended")}
     here.run(centres.switch(service.journal, "sj01", said(NOON_US + 2 * hour_us), suspended=False))
     assert here.report(usage(3, id="d", start_us=NOON_US + 2 * hour_us, end_us=NOON_US + 3 * hour_us)) == ["accepted"]

@@ -354,7 +354,7 @@ def test_the_service_runs_the_checks_and_officers_review_over_http(installation,
         [one] = call("GET", "findings?state=open&check=A10")["findings"]
         path = f"findings/{one['id']}"
         assert call("GET", path)["evidence"][0] == {"name": "sparse", "value": "true", "record": "sj01"}
-        assert call("POST", f"{path}/review", {"state": "upheld", "reason": "x"})["reviews"][0]["officer"] == "init"
+        assert call("POST", f"{path}/review", {"state": "upheld", "reason": "x"})["reviews"][0]["officer"] == "admin"
         assert call("POST", f"{path}/review", {"state": "guilty", "reason": "x"}, 422)["code"] == "request-invalid"
         assert call("POST", f"{path}/review", {"state": "upheld", "reason": "y"}, 409)["code"] == "finding-decided"
         assert call("GET", "findings?state=none", status=422)["code"] == "finding-filter-invalid"

@@ -9,6 +9,7 @@ import time
 import pytest
 
 from ledger.amount import CNY
+from ledger.scope import EVERYTHING
 from metering.corrections import Correction
 from suanquan.service import open_service
 from suanquan.settings import Settings
@@ -59,7 +60,7 @@ def test_late_usage_reopens_what_broke(dated):
 
         async def voucher():
             async with service.database.read() as connection:
-                found = await voucher_store.load_voucher(connection, stored.jti)
+                found = await voucher_store.load_voucher(connection, stored.jti, EVERYTHING)
                 assert await service.watch.look(connection) == []
             paid = found.debits_posted - (found.credits_posted - found.units) - found.expired
             return found.expired, paid, found.credits_posted - found.debits_posted

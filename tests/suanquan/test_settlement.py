@@ -193,7 +193,7 @@ def test_bad_input_is_told_what_and_where(office):
         (post(office, "claims", APPLICANT, {"scheme": SCHEME, "holder": "x"}), 422, "uscc-malformed"),
         (post(office, "claims", APPLICANT, {"scheme": SCHEME, "holder": APPLICANT}), 422, "claim-by-batch"),
         (post(office, "claims", APPLICANT, {"scheme": "none", "holder": APPLICANT}), 404, "scheme-unknown"),
-        (post(office, "settlements", APPLICANT, {"scheme": SCHEME, "payee": "centre:sj01", "period": "2025Q3"}), 403, "role-not-allowed"),
+        (post(office, "settlements", APPLICANT, {"scheme": SCHEME, "payee": "centre:sj01", "period": "2025Q3"}), 403, "not-permitted"),
         (post(office, "settlements", "方", {"scheme": SCHEME, "payee": "sj01", "period": "2025Q3"}), 404, "payee-unknown"),
         (post(office, "settlements", "方", {"scheme": SCHEME}), 422, "request-malformed"),
         (post(office, "settlements/B1/approve", "林"), 404, "batch-unknown"),
@@ -202,7 +202,7 @@ def test_bad_input_is_told_what_and_where(office):
         (post(office, "receipts/dispute", APPLICANT, {"receipt": "0", "reason": "x"}), 422, "request-malformed"),
         (receipt_of(office, 99), 404, "record-unknown"),
         (receipt_of(office, 0, OTHER), 403, "not-your-receipt"),
-        (get(office, "settlements", APPLICANT), 403, "officers-only"),
+        (get(office, "settlements", APPLICANT), 403, "not-permitted"),
         (get(office, "claims", None), 401, "token-required"),
     ]  # fmt: skip
     for found, status, code in faults:

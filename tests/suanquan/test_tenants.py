@@ -46,7 +46,7 @@ class House:
 
     def __init__(self, client, app, tokens, owned):
         self.client, self.tokens, self.owned = client, tokens, owned
-        self.routes = app._app.state.routes  # the limits stand around it
+        self.routes = app._app._app.state.routes  # limits and the short way stand around it
 
     async def ask(self, role, method, path):
         headers = {} if role is Role.PUBLIC else {"Authorization": f"Bearer {self.tokens[role]}"}
