@@ -54,19 +54,19 @@ def filled(place):
         rows(place, f"INSERT INTO {table.name} VALUES ({', '.join(kinds)})")
 
 
-@pytest.mark.parametrize("table", [*APPEND_ONLY, *ERASABLE])
-def test_facts_cannot_be_changed(new_database, back_end, table):
-    """Whoever opens the database with any tool is refused; the row is still there."""
+def test_facts_cannot_be_changed(new_database, back_end):
+    """Whoever opens the database with any tool is refused, whatever the table; the row is still there."""
     place = new_database(filled)
-    column = metadata.tables[table].columns.keys()[0]
-    statements = [f"UPDATE {table} SET {column} = {column}"]
-    statements += [] if table in ERASABLE else [f"DELETE FROM {table}"]
-    statements += [f"TRUNCATE {table}"] if back_end.name == "postgresql" else []
-    for statement in statements:
-        with pytest.raises(ServiceError) as caught:
-            rows(place, statement)
-        assert "append-only" in str(caught.value.__cause__)
-    assert rows(place, f"SELECT count(*) FROM {table}") == [(1,)]
+    for table in (*APPEND_ONLY, *ERASABLE):
+        column = metadata.tables[table].columns.keys()[0]
+        statements = [f"UPDATE {table} SET {column} = {column}"]
+        statements += [] if table in ERASABLE else [f"DELETE FROM {table}"]
+        statements += [f"TRUNCATE {table}"] if back_end.name == "postgresql" else []
+        for statement in statements:
+            with pytest.raises(ServiceError) as caught:
+                rows(place, statement)
+            assert "append-only" in str(caught.value.__cause__), statement
+        assert rows(place, f"SELECT count(*) FROM {table}") == [(1,)], table
 
 
 @pytest.mark.parametrize("table", LEDGER_ERASABLE)

@@ -32,7 +32,7 @@ COVERED = {
     | {"indexed": "usage_id"},
     "source": dict.fromkeys(("number", "urn"), "usage_batch"),
     "decision": dict.fromkeys(
-        ("id", "applicant", "decided_us", "corrects", "event_id", "record", "facts"), "decision SQD-"
+        ("id", "applicant", "decided_us", "corrects", "event_id", "record", "facts"), "decision "
     ),
     "decision_document": dict.fromkeys(("sha256", "body"), "decision_document"),
     "usage_fact": dict.fromkeys(metadata.tables["usage_fact"].columns.keys(), "usage_fact"),

@@ -7,7 +7,7 @@ import pytest
 from tests.conftest import ALL
 from tests.simulation.world import simulate
 
-WORLDS = 2_000 if ALL else 32
+WORLDS = 2_000 if ALL else 16
 PARTS = 8
 
 

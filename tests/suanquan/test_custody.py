@@ -13,6 +13,7 @@ from suanquan.settings import Settings, load_settings, settings_text
 from suanquan.use_cases.custody import back_up
 from suanquan.use_cases.setup import bind_account
 from tests.back_ends import rows
+from tests.conftest import ALL
 from tests.suanquan.command import HOLDER, SCHEME, suanquan
 from tests.suanquan.harness import PASSPHRASE, ProcessService, install
 
@@ -188,17 +189,17 @@ def name_another(path):
         connection.execute("UPDATE log_state SET origin = 'urn:another/ledger/0'")
 
 
-@pytest.mark.parametrize(
-    ("damage", "status", "code"),
-    [
-        (cut, 8, "backup-unreadable"),
-        (empty, 8, "backup-unreadable"),
-        (change, 8, "backup-damaged"),
-        (cut_the_tail, 8, "backup-damaged"),
-        (spoil_the_head, 8, "backup-unreadable"),
-        (name_another, 4, "backup-of-another-log"),
-    ],
-)
+DAMAGES = [
+    (cut, 8, "backup-unreadable"),
+    (change, 8, "backup-damaged"),
+    (name_another, 4, "backup-of-another-log"),
+    (cut_the_tail, 8, "backup-damaged"),
+    (empty, 8, "backup-unreadable"),
+    (spoil_the_head, 8, "backup-unreadable"),
+]
+
+
+@pytest.mark.parametrize(("damage", "status", "code"), DAMAGES if ALL else DAMAGES[:4])
 def test_a_backup_that_is_not_whole_is_refused(either, tmp_path, damage, status, code):
     """Cut short, changed in one number, empty or of another log: refused with its reason, and the home is as before."""
     backup = tmp_path / "backup.db"

@@ -257,7 +257,10 @@ def limit_files(service, size):
 DEMO = ["demo", "--once", "--json", "--home"]
 
 
-@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+ENDS = [signal.SIGKILL, signal.SIGINT, signal.SIGTERM] if ALL else [signal.SIGKILL]
+
+
+@pytest.mark.parametrize("end", ENDS, ids=lambda number: number.name)
 def test_a_demo_that_was_cut_short_runs_again(tmp_path, seed, end):
     """Whenever the demo is ended, its home starts again, and the next run ends with the same figures as an undisturbed one."""
     print(f"seed {seed}")
