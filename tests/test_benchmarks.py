@@ -8,12 +8,17 @@ import tomllib
 
 import pytest
 
+from tests.conftest import ALL
 from tests.shared_data import ROOT
 
 WORKLOADS = tomllib.loads((ROOT / "benchmarks" / "workloads.toml").read_text("utf-8"))
 
 
-@pytest.mark.parametrize("name", WORKLOADS)
+SLOW = {"holds", "prolog"}
+"""What starts a service for each of three runs: with --all."""
+
+
+@pytest.mark.parametrize("name", [name for name in WORKLOADS if ALL or name not in SLOW])
 def test_workload_runs_at_its_smoke_size(name, tmp_path):
     """The command ends well, leaves nothing behind, and gives every figure that the workload promises."""
     workload = WORKLOADS[name]
