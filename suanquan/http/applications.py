@@ -9,9 +9,10 @@ from fastapi import APIRouter, Header, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from suanquan.access.principal import Principal
-from suanquan.http.auth import Caller, Scoped, may, scope_of
+from suanquan.http import subsidies
+from suanquan.http.auth import Caller, may, scope_of
 from suanquan.http.routes import Name, Opened
-from suanquan.http.subsidies import Body, Id, Key, shown
+from suanquan.http.subsidies import BODY, Body, Id, Key, shown, shown_round
 from suanquan.service import Service
 from suanquan.use_cases import allotment, programme
 from suanquan.use_cases import applications as reading
@@ -26,7 +27,6 @@ public = APIRouter(tags=["applications"])
 person = APIRouter(tags=["applications"])
 officer = APIRouter(tags=["programmes"])
 
-_BODY = {"requestBody": {"required": True, "content": {"application/json": {"schema": {"type": "object"}}}}}
 Reason = Annotated[str, Field(description="依据 / authority", min_length=1, max_length=400)]
 Amount = Annotated[str, Field(description="十进制数 / decimal string", max_length=40)]
 
@@ -70,70 +70,37 @@ async def get_rounds(service: Opened) -> list[dict[str, Any]]:
     return [views.round_object(office, one) for one in found]
 
 
-@person.post("/v1/rounds", status_code=201, openapi_extra=_BODY, dependencies=[may("round.call")])
-async def post_round(service: Opened, body: Body, caller: Caller, idempotency_key: Key = None) -> dict[str, Any]:
-    """Call for applications: `procedure`, `title`, `budgets` (scheme: yuan), `opens`, `closes` and, if needed, `decision`."""
-    return await _round(service, await service.proceedings.call(actor_of(caller), body, idempotency_key))
+# What does not depend on whether a clause or a scheme is applied under is the same act at both addresses.
+person.post("/v1/rounds", status_code=201, openapi_extra=BODY, dependencies=[may("round.call")])(subsidies.post_round)
+person.post("/v1/rounds/{round_}/budgets", openapi_extra=BODY, dependencies=[may("round.call")])(subsidies.post_budgets)
+person.post(
+    "/v1/applications", status_code=201, openapi_extra=BODY, dependencies=[may("application.act", scoped=True)]
+)(subsidies.post_application)
+person.get("/v1/applications", dependencies=[may("application.read", scoped=True)])(subsidies.get_applications)
+person.get("/v1/applications/{application}", dependencies=[may("application.read", scoped=True)])(
+    subsidies.get_application
+)
 
 
-@person.post("/v1/rounds/{round_}/budgets", openapi_extra=_BODY, dependencies=[may("round.call")])
-async def post_budgets(
-    round_: Id, service: Opened, body: Body, caller: Caller, idempotency_key: Key = None
-) -> dict[str, Any]:
-    """Set more aside for a round: `budgets` (scheme: yuan) and `basis`."""
-    return await _round(service, await service.proceedings.fund(actor_of(caller), round_, body, idempotency_key))
-
-
-@person.post("/v1/rounds/{round_}/allocation", openapi_extra=_BODY, dependencies=[may("round.call")])
+@person.post("/v1/rounds/{round_}/allocation", openapi_extra=BODY, dependencies=[may("round.call")])
 async def post_allocation(round_: Id, service: Opened, body: Body, caller: Caller) -> list[dict[str, Any]]:
     """Plan every reviewed application of a closed round in the scheme's order, all together: `basis`."""
     return views.award_objects(await service.proceedings.allocate(actor_of(caller), round_, body))
 
 
-@person.post("/v1/rounds/{round_}/settlement", openapi_extra=_BODY, dependencies=[may("round.call")])
+@person.post("/v1/rounds/{round_}/settlement", openapi_extra=BODY, dependencies=[may("round.call")])
 async def post_settlement(
     round_: Id, service: Opened, body: Body, caller: Caller, idempotency_key: Key = None
 ) -> dict[str, Any]:
     """End a round: what nobody got goes back to the year's budget: `basis`."""
-    return await _round(
+    return await shown_round(
         service, await service.proceedings.settle_round(actor_of(caller), round_, body, idempotency_key)
     )
 
 
-async def _round(service: Service, round_: str) -> dict[str, Any]:
-    office = service.proceedings.office
-    async with service.database.read() as conn:
-        return views.round_object(office, await reading.load_round(conn, office, round_))
-
-
-@person.post(
-    "/v1/applications", status_code=201, openapi_extra=_BODY, dependencies=[may("application.act", scoped=True)]
-)
-async def post_application(service: Opened, body: Body, caller: Caller, idempotency_key: Key = None) -> dict[str, Any]:
-    """Apply for a voucher; the same content again is the same application."""
-    return await shown(service, await service.proceedings.submit(actor_of(caller), body, idempotency_key))
-
-
-@person.get("/v1/applications", dependencies=[may("application.read", scoped=True)])
-async def get_applications(
-    service: Opened, scope: Scoped, round_: Annotated[str, Query(alias="round", max_length=64)]
-) -> list[dict[str, Any]]:
-    """Applications of a round; an applicant sees its own."""
-    office = service.proceedings.office
-    async with service.database.read() as conn:
-        found = await reading.load_applications(conn, office, round_, scope)
-    return [views.application_line(office, one) for one in found]
-
-
-@person.get("/v1/applications/{application}", dependencies=[may("application.read", scoped=True)])
-async def get_application(application: Id, service: Opened, scope: Scoped) -> dict[str, Any]:
-    """Where an application stands, what the scheme gives and why, what is lacking, what may follow and what was done."""
-    return await shown(service, application, scope)
-
-
 @person.post(
     "/v1/applications/{application}/steps/{step}",
-    openapi_extra=_BODY,
+    openapi_extra=BODY,
     dependencies=[may("application.act", scoped=True)],
 )
 async def post_step(

@@ -22,7 +22,7 @@ person = APIRouter(tags=["subsidies"])
 Body = Annotated[dict[str, Any], Depends(json_object)]
 Key = Annotated[str | None, Header(alias="Idempotency-Key", min_length=1, max_length=255)]
 Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{1,64}$")]
-_BODY = {"requestBody": {"required": True, "content": {"application/json": {"schema": {"type": "object"}}}}}
+BODY = {"requestBody": {"required": True, "content": {"application/json": {"schema": {"type": "object"}}}}}
 
 
 @public.get("/v1/subsidies/procedures", dependencies=[may("procedure.read")])
@@ -50,30 +50,32 @@ async def get_notices(service: Opened) -> list[dict[str, Any]]:
         return await views.public_notices(conn, proceedings.office, proceedings.today)
 
 
-@person.post("/v1/subsidies/rounds", status_code=201, openapi_extra=_BODY, dependencies=[may("round.call")])
+@person.post("/v1/subsidies/rounds", status_code=201, openapi_extra=BODY, dependencies=[may("round.call")])
 async def post_round(service: Opened, body: Body, caller: Caller, idempotency_key: Key = None) -> dict[str, Any]:
-    """Call for applications: `procedure`, `title`, `budgets` (clause: yuan), `opens`, `closes` and, for a further round, `decision`."""
-    proceedings = service.proceedings
-    round_ = await proceedings.call(actor_of(caller), body, idempotency_key)
-    async with service.database.read() as conn:
-        return views.round_object(proceedings.office, await reading.load_round(conn, proceedings.office, round_))
+    """Call for applications: `procedure`, `title`, `budgets` (clause or scheme: yuan), `opens`, `closes` and, if needed, `decision`."""
+    return await shown_round(service, await service.proceedings.call(actor_of(caller), body, idempotency_key))
 
 
-@person.post("/v1/subsidies/rounds/{round_}/budgets", openapi_extra=_BODY, dependencies=[may("round.call")])
+@person.post("/v1/subsidies/rounds/{round_}/budgets", openapi_extra=BODY, dependencies=[may("round.call")])
 async def post_budgets(
     round_: Id, service: Opened, body: Body, caller: Caller, idempotency_key: Key = None
 ) -> dict[str, Any]:
-    """Add to the budgets of a round: `budgets` (clause: yuan) and `basis`."""
-    proceedings = service.proceedings
-    await proceedings.fund(actor_of(caller), round_, body, idempotency_key)
+    """Add to the budgets of a round: `budgets` (clause or scheme: yuan) and `basis`."""
+    await service.proceedings.fund(actor_of(caller), round_, body, idempotency_key)
+    return await shown_round(service, round_)
+
+
+async def shown_round(service: Service, round_: str) -> dict[str, Any]:
+    """A round with its budgets and what became of them."""
+    office = service.proceedings.office
     async with service.database.read() as conn:
-        return views.round_object(proceedings.office, await reading.load_round(conn, proceedings.office, round_))
+        return views.round_object(office, await reading.load_round(conn, office, round_))
 
 
 @person.post(
     "/v1/subsidies/applications",
     status_code=201,
-    openapi_extra=_BODY,
+    openapi_extra=BODY,
     dependencies=[may("application.act", scoped=True)],
 )
 async def post_application(service: Opened, body: Body, caller: Caller, idempotency_key: Key = None) -> dict[str, Any]:
@@ -95,13 +97,13 @@ async def get_applications(
 
 @person.get("/v1/subsidies/applications/{application}", dependencies=[may("application.read", scoped=True)])
 async def get_application(application: Id, service: Opened, scope: Scoped) -> dict[str, Any]:
-    """Where an application stands, what the rules say of it, what is lacking, what may follow and what was done."""
+    """Where an application stands, what the rules or the scheme say of it, what is lacking, what may follow and what was done."""
     return await shown(service, application, scope)
 
 
 @person.post(
     "/v1/subsidies/applications/{application}/steps/{step}",
-    openapi_extra=_BODY,
+    openapi_extra=BODY,
     dependencies=[may("application.act", scoped=True)],
 )
 async def post_step(

@@ -135,7 +135,7 @@ class _Consumer:
         except DomainError as error:
             log.warning("message waits", sequence=taken.sequence, code=error.code)
             await message.nak(AGAIN_SECONDS)
-        except Exception:
+        except Exception:  # a fault of ours must not cost a report: it stays in the stream and comes again
             log.exception("message not taken", sequence=taken.sequence)
             await message.nak(CRASHED_SECONDS)
         else:
