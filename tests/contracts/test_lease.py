@@ -20,7 +20,7 @@ from suanquan.leader import holding, stand_by
 from suanquan.service import _genesis
 from tests.back_ends import rows
 
-SHORT_US = 200_000
+RUN_OUT = "UPDATE lease SET until_us = 0"
 
 
 def ledger(place):
@@ -56,20 +56,27 @@ async def test_one_of_many_gets_it(databases_of_two):
 
 
 async def test_it_lasts_as_long_as_it_is_renewed(databases_of_two):
-    """A holder who renews keeps it beyond its time; one who falls silent loses it and is told so."""
+    """A holder who renews keeps it; one who falls silent until it runs out loses it to who asks, and is told so."""
     first, second = databases_of_two
-    held = await lease.acquire(first, "a", SHORT_US)
+    held = await lease.acquire(first, "a")
     for _ in range(4):
-        await asyncio.sleep(SHORT_US / 2e6)
-        assert await lease.renew(first, held, SHORT_US)
+        rows(first.place, RUN_OUT)
+        assert await lease.renew(first, held), "nobody took it, so it is held still"
         assert await lease.acquire(second, "b") is None
-    await asyncio.sleep(SHORT_US / 1e6)
-    assert await lease.renew(first, held, 0), "nobody took it, so it is held still"
+    rows(first.place, RUN_OUT)
     taken = await lease.acquire(second, "b")
     assert taken.epoch == held.epoch + 1
     assert not await lease.renew(first, held)
     assert not await lease.release(first, held)
     assert await lease.acquire(first, "a") is None
+
+
+async def test_a_lease_runs_out_by_itself(databases_of_two):
+    """Its time is the database's: a moment later it is free without anybody's doing."""
+    first, second = databases_of_two
+    held = await lease.acquire(first, "a", 1)
+    await asyncio.sleep(0.01)
+    assert (await lease.acquire(second, "b")).epoch == held.epoch + 1
 
 
 async def test_what_is_released_is_free_at_once(databases_of_two):
@@ -107,7 +114,7 @@ async def test_a_stand_by_takes_over_and_the_other_is_told(databases_of_two):
     waiting = asyncio.create_task(stand_by(second, stopping))
     await asyncio.sleep(0.2)
     assert not waiting.done()
-    rows(first.place, "UPDATE lease SET until_us = 0")
+    rows(first.place, RUN_OUT)
     taken = await asyncio.wait_for(waiting, 5)
     assert taken.epoch == held.epoch + 1
 
