@@ -145,7 +145,7 @@ class _About:
         async def work(tx: Transaction) -> None:
             before = await _before(tx, source, fact)
             after = segment.decode(fact.record) if fact.record else None
-            ids = [fact_event_id(tx, fact.recorded_us, fact.number, at) for at in range(1, ENTRIES_MAX + 1)]
+            ids = [fact_event_id(tx, fact, at) for at in range(1, ENTRIES_MAX + 1)]
             used = await ledger_store.load_used(tx.connection, ids, max(ids))
             taken: dict[bool, dict[int, int]] = {True: {}, False: {}}
             for entry in used.entries.values():

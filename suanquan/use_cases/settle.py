@@ -185,9 +185,12 @@ def _grows(change: Change, before: _Worth, after: _Worth, at: int) -> bool:
     return same and after.yuan[at] >= before.yuan[at] and after.compute[at] >= before.compute[at]
 
 
-def fact_event_id(tx: Transaction, recorded_us: int, fact: int, at: int) -> bytes:
-    """Id of the entry that a fact makes as its `at`th."""
-    return (recorded_us // 1000).to_bytes(6) + tx.keyed(b"fact %d %d" % (fact, at))[:10]
+def fact_event_id(tx: Transaction, fact: Fact, at: int) -> bytes:
+    """Id of the entry that a fact makes as its `at`th.
+
+    It says what the fact is, not its number alone: a fact that was refused leaves its number to the next one.
+    """
+    return (fact.recorded_us // 1000).to_bytes(6) + tx.keyed(b"fact %d " % at + fact.digest)[:10]
 
 
 class _Writer:
@@ -202,7 +205,7 @@ class _Writer:
     def act(self, change: Change) -> Act:
         """What the next entry of a change says of itself."""
         change.events += 1
-        event_id = fact_event_id(self.tx, self.tx.now_ns // 1000, change.fact, change.events)
+        event_id = fact_event_id(self.tx, self._facts[change.fact], change.events)
         return Act(event_id, self._said.digest, self.tx.entropy(32), "", self._said.actor)
 
     def dressed(self, event: Event, change: Change) -> Event:

@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 import msgspec
 
-from ledger import store as ledger_store
 from ledger.amount import ASSETS_BY_NUMBER
 from ledger.entry import Leg, Side, credit, debit
 from ledger.errors import Kind
@@ -123,8 +122,7 @@ async def _originals(tx: Transaction, stored: StoredBatch, account: str) -> dict
     """The entries that a batch posted for an account."""
     span = range(stored.log_size - stored.log_first)
     ids = [batch_event_id(tx, stored.received_us, stored.number, at, account) for at in span]
-    used = await ledger_store.load_used(tx.connection, ids, max(ids, default=b""))
-    return await ledger_store.load_originals(tx.connection, [entry.seq for entry in used.entries.values()])
+    return await tx.originals([entry.seq for entry in (await tx.entries(ids)).values()])
 
 
 async def _purses(tx: Transaction, drawn: Mapping[int, int], schemes: Mapping[str, Series]) -> list[Purse]:
