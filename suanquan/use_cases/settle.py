@@ -78,9 +78,10 @@ class Change:
 
 @dataclass(slots=True)
 class _Worth:
-    """What records come to: yuan, compute and models by record, and the sums of pages."""
+    """What records come to: yuan, what of it no voucher pays, compute and models by record, and the sums of pages."""
 
     yuan: dict[int, int] = field(default_factory=dict)
+    own: dict[int, int] = field(default_factory=dict)
     compute: dict[int, int] = field(default_factory=dict)
     models: dict[int, tuple[str, ...]] = field(default_factory=dict)
     lines: dict[LineKey, Line] = field(default_factory=dict)
@@ -167,6 +168,7 @@ def _worth(records: Sequence[UsageRecord | None], terms: Terms) -> _Worth:
         rated: Rated = rate(batch_of(chosen), terms.tariffs, range(len(chosen)))
         for at, place in enumerate(places):
             found.yuan[place], found.compute[place] = int(rated.yuan[at]), int(rated.compute[at])
+            found.own[place] = int(rated.own[at])
             found.models[place] = rated.models[at]
         for key, line in rated.lines.items():
             sums = found.lines.setdefault(key, Line())
@@ -247,15 +249,16 @@ async def _post(
     covers: list[tuple[Change, str, Cover]] = []
     backings = await _open_backings(writer, terms, new)
     for at, change, record in new:
-        yuan, compute = after.yuan[at], after.compute[at]
+        yuan, own, compute = after.yuan[at], after.own[at], after.compute[at]
         if change.grows:
-            yuan, compute, change.posted = yuan - before.yuan[at], compute - before.compute[at], change.before.own
+            yuan, own, compute = yuan - before.yuan[at], own - before.own[at], compute - before.compute[at]
+            change.posted = change.before.own
         backing, named, purse = backings.get(record.voucher or ""), record.voucher, purses[record.account]
         if backing is not None:
             if backing.by_hand:
                 continue
             named, purse = backing.jti, [backing.purse] if backing.purse else purse
-        charge = Charge(record.start_us, yuan, compute, after.models[at], named)
+        charge = Charge(record.start_us, yuan, compute, after.models[at], named, own)
         covers.append((change, record.account, draw_one(charge, purse)))
     await reopen(writer.tx, (purse for some in purses.values() for purse in some if purse.broken))
     accounts = await open_accounts(writer.tx, terms.centre, [(account, cover) for _, account, cover in covers])

@@ -112,7 +112,10 @@ def draw_each(records: Sequence[UsageRecord], purses: Sequence[Purse], terms: Te
     rated = rate(batch_of(records), terms.tariffs, range(len(records)))
     return [
         draw_one(
-            Charge(record.start_us, int(rated.yuan[at]), int(rated.compute[at]), rated.models[at], record.voucher), purses
+            Charge(
+                record.start_us, int(rated.yuan[at]), int(rated.compute[at]), rated.models[at], record.voucher,
+                int(rated.own[at]),
+            ), purses
         )
         for at, record in enumerate(records)
     ]  # fmt: skip

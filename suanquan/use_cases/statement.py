@@ -10,11 +10,12 @@ from ledger.sql import Connection
 from metering import fate_store as fates
 from metering import segment
 from metering import store as metering_store
+from metering.bill import Bill, bill_of
 from metering.completeness import Completeness, Declaration, State, completeness_finding
 from metering.fate_store import State as FateState
 from metering.model import UsageRecord
 from metering.notice_store import urns_of
-from metering.rating import Tariffs, rate_one
+from metering.rating import Tariffs
 from metering.zones import rfc3339
 from suanquan.catalog import Catalog
 from suanquan.use_cases.completeness import months_of
@@ -96,6 +97,7 @@ def _settled(state: FateState, tariffs: Tariffs) -> dict[str, Any]:
 
 
 def _line(record: UsageRecord, batch: int, tariffs: Tariffs) -> dict[str, Any]:
+    bill = bill_of(record, tariffs)
     return {
         "id": record.id,
         "job": record.job,
@@ -104,6 +106,16 @@ def _line(record: UsageRecord, batch: int, tariffs: Tariffs) -> dict[str, Any]:
         "end": rfc3339(record.end_us),
         "accelerators": {part.model: part.count_milli for part in record.accelerators},
         "gpu_ms": record.gpu_ms,
-        "yuan": format_units(rate_one(record, tariffs), CNY),
+        "yuan": format_units(bill.yuan if bill else 0, CNY),
+        **(bill_object(bill) if bill and bill.explained else {}),
         "batch": batch,
+    }
+
+
+def bill_object(bill: Bill) -> dict[str, Any]:
+    """How a price is made: before discounts, by cost class, and what of it no voucher pays."""
+    return {
+        "list_yuan": format_units(bill.list_yuan, CNY),
+        "excluded_yuan": format_units(bill.own, CNY),
+        "classes": {name: format_units(units, CNY) for name, units in bill.classes.items()},
     }

@@ -99,10 +99,16 @@ class Desk:
 @pytest.fixture(params=BACK_ENDS)
 def desk(request, tmp_path):
     """A desk on either database, in a loop of its own: `desk(work)` runs some work there."""
+    yield from desk_on(request, tmp_path)
+
+
+def desk_on(request, tmp_path, prepare=lambda home: None):
+    """What a fixture that is a desk yields; `prepare` may change the home before the service opens."""
     databases = request.getfixturevalue("databases") if request.param == "postgresql" else None
     place = databases.create("truth") if databases else None
     opened = Settings(sandbox=True, database_url=place.url) if place else Settings(sandbox=True)
     home = install(tmp_path / "home", opened).home
+    prepare(home)
     with asyncio.Runner() as runner:
         stack = contextlib.AsyncExitStack()
         service = runner.run(stack.enter_async_context(open_service(home, PASSPHRASE)))
