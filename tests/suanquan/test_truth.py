@@ -17,7 +17,7 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from ledger.amount import CNY
+from ledger.amount import CNY, parse_units
 from ledger.errors import DomainError
 from ledger.scope import EVERYTHING
 from metering.agent.events import batch_body, encode_event, number_event
@@ -27,7 +27,7 @@ from metering.history import History
 from metering.model import Accelerator
 from metering.quarantine import Verdict
 from metering.rating import rate_one
-from metering.zones import SHANGHAI
+from metering.zones import SHANGHAI, rfc3339
 from suanquan.service import open_service
 from suanquan.settings import Settings
 from suanquan.use_cases import setup
@@ -38,6 +38,7 @@ from suanquan.use_cases.ingest import Request, ingest
 from suanquan.use_cases.quarantine import Decision, list_waiting, parse_place
 from suanquan.use_cases.settle import Said
 from suanquan.use_cases.shares import Terms
+from suanquan.use_cases.statement import statement
 from tests.conftest import ALL
 from tests.suanquan.harness import (
     A100_HOUR,
@@ -90,10 +91,42 @@ class Desk:
             return await self.correct(fact)
         return await self.report(fact)
 
+    async def stated(self, account):
+        """What an account's statement says that counts: each record with its time, cards and price."""
+        lines, before = [], 2**62
+        while before:
+            async with self.service.database.read() as connection:
+                page = await statement(connection, self.service.catalog, EVERYTHING, "sj01", account, before)
+            lines += [line for line in page["lines"] if line["counts"]]
+            before = page["next"]
+        lines += [line for line in page["settled"] if line["state"] != "VOIDED"]
+        return sorted(
+            (
+                line["id"],
+                line["start"],
+                line["end"],
+                line["accelerators"],
+                line["gpu_ms"],
+                parse_units(line["yuan"], CNY),
+            )
+            for line in lines
+        )
+
     async def figures(self):
         found = await figures(self.service.database, self.service.catalog)
         found.assert_conserved()
         return found
+
+
+def as_stated(records, tariffs):
+    """Records as `Desk.stated` tells them."""
+    return sorted(
+        (
+            one.id, rfc3339(one.start_us), rfc3339(one.end_us), {part.model: part.count_milli for part in one.accelerators},
+            one.gpu_ms, rate_one(one, tariffs),
+        )
+        for one in records
+    )  # fmt: skip
 
 
 @pytest.fixture(params=BACK_ENDS)
@@ -179,7 +212,7 @@ def told_first(facts):
 
 
 def test_any_order_of_facts_gives_what_counts(desk):
-    """Reports, checkpoints and corrections, permuted and repeated, against the pure state machine: sums, vouchers, log."""
+    """Reports, checkpoints and corrections, permuted and repeated, against the sorted history: sums, statements, vouchers, log."""
     numbers = itertools.count(1)
 
     async def stock(here):
@@ -204,7 +237,11 @@ def test_any_order_of_facts_gives_what_counts(desk):
             for fact in facts:
                 [status] = await here.say(fact)
                 assert status in {"accepted", "duplicate"}
-            return await here.figures(), here.service.catalog.tariffs("sj01")
+            tariffs = here.service.catalog.tariffs("sj01")
+            for account in (f"own{number}", f"paid{number}"):
+                counting = [one for one in history.effective() if one.account == account]
+                assert await here.stated(account) == as_stated(counting, tariffs)
+            return await here.figures(), tariffs
 
         found, tariffs = desk(work)
         owed = {"own": 0, "paid": 0}
