@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import date
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Header, Query
+from fastapi import APIRouter, Depends, Header, Path, Query
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response
@@ -27,6 +27,7 @@ from suanquan.use_cases.overview import overview
 from suanquan.use_cases.quarantine import Decision, list_waiting, parse_place
 from suanquan.use_cases.sight_figures import sight_figures
 from suanquan.use_cases.split import SplitOrder
+from suanquan.use_cases.month_statement import month_statement
 from suanquan.use_cases.statement import statement
 from suanquan.use_cases.subsidies import day_of
 from voucher import store as voucher_store
@@ -244,6 +245,20 @@ async def get_statement(
     """Usage of one account line by line, newest batches first; `next` continues."""
     async with service.database.read() as connection:
         return await statement(connection, service.catalog, scope, centre, account, before)
+
+
+@officer.get(
+    "/v1/statements/{centre}/{account}/{month}", tags=["statements"], dependencies=[may("statement.read", scoped=True)]
+)
+async def get_month_statement(
+    centre: Name,
+    account: Name,
+    month: Annotated[str, Path(pattern=r"^20[0-9]{2}-(0[1-9]|1[0-2])$")],
+    scope: Scoped,
+    service: Opened,
+) -> dict[str, Any]:
+    """What was booked of an account in a month: prices, who paid, energy where it is known, and the entries that prove it."""
+    return await month_statement(service, scope, centre, account, int(month.replace("-", "")))
 
 
 @officer.get("/v1/quarantine", tags=["centres"], dependencies=[may("quarantine.list", scoped=True)])

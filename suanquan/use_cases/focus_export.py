@@ -31,12 +31,13 @@ from suanquan.service import Service
 from suanquan.use_cases.corrections import CORRECTIONS
 from suanquan.use_cases.postings import scheme_in_kind
 from suanquan.use_cases.settle import fact_event_id
-from suanquan.use_cases.shares import Terms, paid_by_batch, unpaid_ids
+from suanquan.use_cases.shares import Terms, paid_by_batch, posted_entries, unpaid_ids
 from voucher import store as voucher_store
 
 ENTRIES_MAX = 512
 """Entries of one fact that are looked for: a record has a checkpoint every few minutes at most, each one entry."""
 BATCHES_PAGE = 20
+NEWEST = 2**62
 FACTS_PAGE = 200
 
 Payers = dict[str | None, int]
@@ -89,6 +90,33 @@ async def charges(service: Service, month: int) -> AsyncIterator[Charge]:
             yield charge
 
 
+async def charges_of_account(
+    service: Service, month: int, centre: str, account: str
+) -> AsyncIterator[tuple[Charge, list[str]]]:
+    """The charges of one account in a month, each with the ids (hex) of the entries that book it."""
+    period = period_of(month)
+    async with service.database.read() as conn:
+        names = await metering_store.load_centres(conn)
+        sources = {source.number: source for source in await metering_store.load_sources(conn)}
+    about = _About(service, period, names, sources)
+    before, page = NEWEST, BATCHES_PAGE
+    while page == BATCHES_PAGE:
+        async with service.database.read() as conn:
+            numbers = [n for n, _ in await metering_store.account_segments(conn, centre, account, before, BATCHES_PAGE)]
+            found = [one for n in numbers if (one := await metering_store.batch_numbered(conn, n))]
+        page, before = len(numbers), numbers[-1] if numbers else 0
+        for number, batch in found:
+            if period.from_us <= batch.received_us < period.to_us:
+                events = await about.events_of_batch(batch, account)
+                for charge in await about.of_batch(sources[number], batch, account):
+                    yield charge, events
+    async for fact in _facts(service, period):
+        if sources[fact.source].centre == centre:
+            for charge in await about.of_fact(sources[fact.source], fact):
+                if charge.account == account:
+                    yield charge, await about.events_of_fact(fact)
+
+
 async def _batches(service: Service, period: Period) -> AsyncIterator[tuple[int, StoredBatch]]:
     """Source number and batch of what was received in a period."""
     page, after = BATCHES_PAGE, 0
@@ -128,15 +156,29 @@ class _About:
         rules = self.service.rules
         return Terms(centre, rules.tariffs(centre), rules.schemes)
 
-    async def of_batch(self, source: Source, batch: StoredBatch) -> list[Charge]:
+    async def events_of_batch(self, batch: StoredBatch, account: str) -> list[str]:
+        async def work(tx: Transaction) -> list[str]:
+            return [entry.event_id.hex() for entry in await posted_entries(tx, batch, account)]
+
+        return await self.service.journal.transact(work, keeps_memo=True)
+
+    async def events_of_fact(self, fact: Fact) -> list[str]:
+        async def work(tx: Transaction) -> list[str]:
+            return [
+                one.hex() for one in await tx.entries(fact_event_id(tx, fact, at) for at in range(1, ENTRIES_MAX + 1))
+            ]
+
+        return await self.service.journal.transact(work, keeps_memo=True)
+
+    async def of_batch(self, source: Source, batch: StoredBatch, account: str | None = None) -> list[Charge]:
         terms = self.terms(source.centre)
         sums: dict[_Key, _Sum] = {}
 
         async def work(tx: Transaction) -> None:
             unpaid = unpaid_ids(batch)
             records = [one for one in map(segment.decode, segment.unpack(batch.segment)) if one.id not in unpaid]
-            for account in dict.fromkeys(record.account for record in records):
-                for record, taken in await paid_by_batch(tx, batch, account, terms):
+            for name in dict.fromkeys(one.account for one in records if account in {None, one.account}):
+                for record, taken in await paid_by_batch(tx, batch, name, terms):
                     _add(sums, record, None, await _payers(tx, taken), terms.tariffs)
 
         await self.service.journal.transact(work)

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import msgspec
 
 from ledger.amount import ASSETS_BY_NUMBER
-from ledger.entry import Leg, Side, credit, debit
+from ledger.entry import Entry, Leg, Side, credit, debit
 from ledger.errors import Kind
 from ledger.state import Original
 from ledger.transaction import Transaction
@@ -121,11 +121,16 @@ def draw_each(records: Sequence[UsageRecord], purses: Sequence[Purse], terms: Te
     ]  # fmt: skip
 
 
-async def _originals(tx: Transaction, stored: StoredBatch, account: str) -> dict[int, Original]:
+async def posted_entries(tx: Transaction, stored: StoredBatch, account: str) -> list[Entry]:
     """The entries that a batch posted for an account."""
     span = range(stored.log_size - stored.log_first)
     ids = [batch_event_id(tx, stored.received_us, stored.number, at, account) for at in span]
-    return await tx.originals([entry.seq for entry in (await tx.entries(ids)).values()])
+    return list((await tx.entries(ids)).values())
+
+
+async def _originals(tx: Transaction, stored: StoredBatch, account: str) -> dict[int, Original]:
+    """What the entries moved that a batch posted for an account."""
+    return await tx.originals([entry.seq for entry in await posted_entries(tx, stored, account)])
 
 
 async def _purses(tx: Transaction, drawn: Mapping[int, int], schemes: Mapping[str, Series]) -> list[Purse]:
