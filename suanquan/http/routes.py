@@ -23,11 +23,11 @@ from suanquan.use_cases import issue as issuing
 from suanquan.use_cases.applications import load_committed
 from suanquan.use_cases.catalogue import find_scheme, quote, scheme_object, scheme_terms
 from suanquan.use_cases.desk import decide_waiting
+from suanquan.use_cases.month_statement import month_statement
 from suanquan.use_cases.overview import overview
 from suanquan.use_cases.quarantine import Decision, list_waiting, parse_place
 from suanquan.use_cases.sight_figures import sight_figures
 from suanquan.use_cases.split import SplitOrder
-from suanquan.use_cases.month_statement import month_statement
 from suanquan.use_cases.statement import statement
 from suanquan.use_cases.subsidies import day_of
 from voucher import store as voucher_store
