@@ -172,6 +172,11 @@ def test_anothers_account_is_as_missing(home):
                 missing = await house.ask(role, "GET", of(path, centre="sj02", account="nobody"))
                 assert stripped(foreign, house.owned["sj02"]) == stripped(missing, "nobody")
                 assert foreign.json()["lines"] == []
+                months = [
+                    await house.ask(role, "GET", of(path + "/2026-11", centre="sj02", account=name))
+                    for name in (house.owned["sj02"], "nobody")
+                ]
+                assert stripped(months[0], house.owned["sj02"]) == stripped(months[1], "nobody")
             centres = (await house.ask(Role.CENTRE_OPERATOR, "GET", "/v1/centres")).json()
             assert [one["id"] for one in centres] == ["sj01"]
             assert (await house.ask(Role.CENTRE_OPERATOR, "GET", "/v1/quarantine?centre=sj02")).json() == []
