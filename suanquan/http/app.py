@@ -86,7 +86,7 @@ def create_app(service: Service) -> ASGIApp:
         docs_url=None,
         dependencies=[Depends(refuse_unentered)],
         redoc_url=None,
-        responses={"4XX": {"description": "RFC 9457 problem", "content": {problem.TYPE: {}}}},
+        responses={"4XX": problem.PROBLEM, 503: problem.PROBLEM},
     )
     app.state.service = service
     app.state.rates = Rates(time.monotonic_ns)
