@@ -24,6 +24,7 @@ from suanquan.http import (
     decisions,
     findings,
     holds,
+    inbox,
     log,
     notices,
     problem,
@@ -62,6 +63,7 @@ ROUTERS = (
     questions.public,
     advice.scheduler,
     notices.officer,
+    inbox.router,
     accounts.router,
     audit.router,
 )

@@ -18,6 +18,7 @@ def test_a_day_is_written_as_one():
 @pytest.mark.parametrize(
     "written",
     [0, 1.5, True, None, "0", "2026-02-30", "20261122", "２０２６-11-22", "0257-01-01", "0001-01-01", "9999-12-31"],
+    ids=repr,
 )
 def test_what_is_no_day_is_refused(written):
     """Seconds, other forms, days that do not exist, and days of antiquity, for which months had three digits and crashed."""
