@@ -111,6 +111,15 @@ def _unwrapped(address: Address) -> Address:
     return address
 
 
+def _is_literal(host: str) -> bool:
+    """Whether a host is an address as it is written today; older spellings (`0x7f.1`) go through the resolver."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
 async def resolve(host: str, port: int) -> list[str]:
     """Every address of a name, as the system knows it."""
     found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
@@ -126,7 +135,9 @@ async def checked_address(url: SplitResult, rules: Rules, resolver: Resolver = r
     """
     assert url.hostname is not None
     try:
-        found = await resolver(url.hostname, url.port or PORTS[url.scheme])
+        found = [url.hostname]
+        if not _is_literal(url.hostname):
+            found = await resolver(url.hostname, url.port or PORTS[url.scheme])
         addresses = [ipaddress.ip_address(text.partition("%")[0]) for text in found]
     except (OSError, ValueError, UnicodeError):
         addresses = []

@@ -54,7 +54,9 @@ def check_kinds(kinds: list[str]) -> None:
             )
 
 
-async def add_channel(service: Service, who: Principal, asked: NewChannel) -> dict[str, Any]:
+async def add_channel(
+    service: Service, who: Principal, asked: NewChannel, resolver: outbound.Resolver = outbound.resolve
+) -> dict[str, Any]:
     """Register a channel for the audience of its maker; the secret of a webhook is in the answer, this once.
 
     Raises:
@@ -63,7 +65,7 @@ async def add_channel(service: Service, who: Principal, asked: NewChannel) -> di
     """
     check_kinds(asked.kinds)
     url = outbound.read_url(asked.url, rules_of(service))
-    await outbound.checked_address(url, rules_of(service))
+    await outbound.checked_address(url, rules_of(service), resolver)
     way, audience = Way(asked.way), audience_of(who)
     secret = secrets.token_bytes(webhook.SECRET_BYTES) if way is Way.WEBHOOK else asked.secret.encode()
     async with service.database.write() as conn:
