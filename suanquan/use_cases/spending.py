@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -66,7 +67,7 @@ async def reserve(turn: Turn, request: Request, act: Hold, issuer: Issuer) -> di
     voucher, shown, tx = act.voucher, act.shown, turn.tx
     _check_terms(turn, act)
     forget_us = shown.forget_at_s * 1_000_000
-    for once in (shown.nonce, shown.replay_key.hex()):
+    for once in (shown.nonce, shown.replay_key):
         if not turn.use(PROOFS, once, forget_us):
             raise VoucherError("pop-replayed", "该出示凭证已被使用", "the proof was used before", kind=Kind.PROOF)
     if act.hold is not None:
@@ -143,7 +144,7 @@ async def _reserve(tx: Transaction, request: Request, act: Hold, hold: str, even
         event_id,
         tx.keyed(request.body_digest),
         (debit(voucher.account, units), credit(payee.number, units), *through),
-        actor=_actor(request),
+        actor=_actor(request.kid),
         salt=tx.entropy(32),
         payload=cbor2.dumps(payload, canonical=True),
         expires_ns=ends_us * 1000,
@@ -167,8 +168,9 @@ async def _count(tx: Transaction, act: Hold) -> list[Leg]:
     return lines
 
 
-def _actor(request: Request) -> bytes:
-    return sha256(request.kid.encode()).digest()[:8]
+@functools.lru_cache(maxsize=4096)
+def _actor(kid: str) -> bytes:
+    return sha256(kid.encode()).digest()[:8]
 
 
 # --- capture and release ----------------------------------------------------------------------------------------------
@@ -256,7 +258,7 @@ async def _take(tx: Transaction, request: Request, hold: str, found: _State, tak
                 tx.keyed(request.body_digest),
                 tuple(debit(account, one.units) for account in found.drawn[one.seq]) if one.units else (),
                 ref_seq=one.seq,
-                actor=_actor(request),
+                actor=_actor(request.kid),
                 salt=tx.entropy(32),
                 payload=cbor2.dumps(payload, canonical=True),
                 final=one.final,

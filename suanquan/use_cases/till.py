@@ -130,7 +130,7 @@ async def _look_up(
 def _nonces(job: _Job) -> list[tuple[str, str]]:
     own = [(job.request.kid, job.request.nonce)]
     if isinstance(job.act, Hold):
-        own += [(PROOFS, job.act.shown.nonce), (PROOFS, job.act.shown.replay_key.hex())]
+        own += [(PROOFS, job.act.shown.nonce), (PROOFS, job.act.shown.replay_key)]
     return own
 
 
