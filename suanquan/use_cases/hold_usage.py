@@ -21,7 +21,8 @@ from ledger.state import Hold, HoldStatus
 from ledger.transaction import Transaction
 from voucher import hold_store, store
 from voucher.allocation import Purse
-from voucher.hold_store import BY_HAND, METERED, Part
+from voucher.hold_store import BY_HAND, LEASED, METERED, Part
+from voucher.lease import WINDOW_S
 from voucher.scheme import Series
 
 _HOLD = re.compile("[0-9a-f]{32}")
@@ -78,8 +79,17 @@ async def open_purse(tx: Transaction, backing: Backing, schemes: Mapping[str, Se
     models = (series.at(row.issued_us) or series.latest).accelerators if series else None
     units = sum(one.lines[0].remaining for one in backing.open)
     backing.purse = Purse(
-        row.jti, row.scheme, row.account, ASSETS_BY_NUMBER[row.asset], units, row.from_us, row.until_us, row.priority, models
+        row.jti, row.scheme, row.account, ASSETS_BY_NUMBER[row.asset], units, row.from_us, _until_us(backing, row.until_us),
+        row.priority, models,
     )  # fmt: skip
+
+
+def _until_us(backing: Backing, until_us: int) -> int:
+    """A lease pays for what began before its end, which its hold outlives by the time for reporting."""
+    ends = [one.expires_ns for one in backing.open if one.expires_ns is not None]
+    if not backing.parts[0].proof.startswith(LEASED) or not ends:
+        return until_us
+    return min(until_us, max(ends) // 1000 - WINDOW_S * 1_000_000)
 
 
 def give_back(act: Act, hold: Hold) -> Event:
