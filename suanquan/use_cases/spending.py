@@ -19,7 +19,7 @@ from ledger.state import HoldStatus
 from ledger.transaction import Transaction
 from metering.zones import rfc3339
 from suanquan.use_cases.ingest import Issuer, Request
-from suanquan.use_cases.postings import compute_received, receivable
+from suanquan.use_cases.postings import COUNTERS, compute_received, receivable
 from suanquan.use_cases.spend_acts import Capture, Hold, Release
 from voucher import store
 from voucher.errors import VoucherError
@@ -188,7 +188,7 @@ async def _count(tx: Transaction, act: Hold) -> list[Leg]:
     """Lines that draw on what each delegation lets through: they are held, captured and given back with the voucher's."""
     lines: list[Leg] = []
     for counter in act.counters:
-        left, used, granter = (f"delegation/{name}" for name in (f"{counter.id}/open", f"{counter.id}/used", "granted"))
+        left, used, granter = (f"{COUNTERS}{name}" for name in (f"{counter.id}/open", f"{counter.id}/used", "granted"))
         asset, known = act.voucher.asset, await tx.accounts([left])
         accounts = await tx.open([(f"{granter}/{asset.code}", asset, None), (left, asset, 0), (used, asset, 0)])
         granted, open_, drawn = (accounts[name].number for name in (f"{granter}/{asset.code}", left, used))
