@@ -5,11 +5,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ledger import jws
-from ledger.amount import CNY
+from ledger.amount import CNY, COMPUTE
+from tests.ledger.full_ledger import CATALOG
 from tests.voucher.samples import KEY, KEYS, NOW_S, PRIVATE
 from voucher.errors import VoucherError
 from voucher.lease import LEASE_TYPE, WINDOW_S, Lease, new_spends, read_lease, remaining, require_in_time, spend
 
+SANDBOX = "cn-sh-songjiang-sandbox"
 YUAN = 10**CNY.scale
 LEASE = Lease(
     "0" * 31 + "1", "https://quan.example", "01936c1e-0000-7abc-8def-0123456789ab", "sj01", CNY, 50 * YUAN, "ward-7", 12,
@@ -94,3 +96,11 @@ def test_a_lease_is_of_its_times():
     for at_s in (NOW_S - 1, LEASE.ends_at_s):
         with pytest.raises(VoucherError):
             require_in_time([one._replace(at_s=at_s)], LEASE.issued_at_s, LEASE.ends_at_s)
+
+
+def test_a_scheme_that_says_nothing_of_leases_allows_none():
+    """Of the shipped schemes the sandbox alone gives limits, in both of its units; no city's text knows leases."""
+    offline = {name: scheme.spending.offline for name, scheme in CATALOG.schemes.items()}
+    assert {name for name, found in offline.items() if found} == {SANDBOX}
+    assert (offline[SANDBOX].hours, offline[SANDBOX].percent) == (24, 50)
+    assert offline[SANDBOX].centre_units == {CNY.number: 10**6 * YUAN, COMPUTE.number: 10_000 * 10**COMPUTE.scale}
