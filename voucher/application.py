@@ -182,6 +182,11 @@ def unpaid_fen(case: Case) -> int:
     return case.committed_fen - case.issued_fen
 
 
+def claims_max(scheme: Scheme) -> int:
+    """How often a contract may be claimed under a version; once where its text does not say."""
+    return (scheme.contract.claims_max if scheme.contract else None) or 1
+
+
 def least_fen(scheme: Scheme, terms: Terms) -> int:
     """The smallest award: one voucher of it must be allowed."""
     smallest = -(-terms.min_units // UNITS_PER_FEN)

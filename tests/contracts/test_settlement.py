@@ -5,8 +5,7 @@ import pytest
 from ledger.errors import DomainError
 from suanquan.use_cases.books import Order as ByOfficer
 from suanquan.use_cases.books import reverse_event
-from suanquan.use_cases.evidence import Paper, add_paper, certify, read_paper
-from suanquan.use_cases.gather import invoice_lines
+from suanquan.use_cases.evidence import Paper, add_paper, certify
 from suanquan.use_cases.payees import bank_file, confirm_payee, set_payee
 from suanquan.use_cases.settlement_reading import load_batch
 from suanquan.use_cases.settlements import read_day
@@ -26,7 +25,6 @@ from tests.contracts.settling import (
 )
 from tests.ledger.desk import Desk, audit, codes, gathered, new_ledger
 from tests.ledger.full_ledger import NOW_S, RULES
-from voucher.findings_money import misplaced_items
 from voucher.holder import sandbox_uscc
 from voucher.settlement import store
 from voucher.settlement.batch import State
@@ -380,63 +378,3 @@ async def test_the_same_request_is_the_same_batch(bench):
     assert await code_of(bench.prepare(payee="centre:sj02", by=keyed)) == "idempotency-key-reused"
     async with bench.desk.database.read() as conn:
         assert len(await store.facts_named(conn, "prepare")) == 1
-
-
-INVOICE = {"number": "26312000", "issuer": sandbox_uscc(7), "amount_yuan": "40"}
-
-
-def invoice(lines):
-    given = {"kind": "invoice", "name": "i.pdf", "sha256": "0" * 64, "invoice": INVOICE}
-    return given if lines is None else given | {"invoice": INVOICE | {"lines": lines}}
-
-
-def line(yuan, text, kind="compute"):
-    return {"kind": kind, "amount_yuan": yuan, "text": text}
-
-
-async def test_lines_of_an_invoice_are_looked_at(bench):
-    """30 yuan were metered; 38 are invoiced as compute, two of them for storage: both are pointed out, and nothing is blocked."""
-    await bench.redeem(await bench.give(), "30")
-    bench.desk.now_ns = JULY_NS
-    await bench.payable()
-    batch = (await bench.prepare()).id
-    lines = [line("36", "GPU 算力服务"), line("2", "对象存储"), line("2", "对象存储", "storage")]
-    found = await add_paper(bench.desk.journal, FANG, batch, read_paper(invoice(lines)))
-    assert [(one.kind, one.units // YUAN, one.text) for one in found.evidence[0].lines] == [
-        ("compute", 36, "GPU 算力服务"), ("compute", 2, "对象存储"), ("storage", 2, "对象存储"),
-    ]  # fmt: skip
-    async with bench.desk.database.read() as conn:
-        suspicions = list(misplaced_items(await invoice_lines(conn)))
-    assert [(one.check, one.subject, [(e.name, e.value) for e in one.evidence]) for one in suspicions] == [
-        ("A12", batch, [("says", "存储")]), ("A12", batch, [("over_metered_fen", "800")]),
-    ]  # fmt: skip
-    await bench.complete(batch)
-    await bench.settlements.approve(ZHAO, batch)
-
-
-@pytest.mark.parametrize(
-    ("lines", "where"),
-    [
-        ("none", "/invoice/lines"),
-        ([line("39.99", "算力")], "/invoice/lines"),
-        ([line("1", "算力")] * 101, "/invoice/lines"),
-        ([{"kind": "compute"}], "/invoice/lines/0"),
-        ([line("40", "算力", "food")], "/invoice/lines/0/kind"),
-        ([line("-40", "算力")], "/invoice/lines/0/amount_yuan"),
-        ([line("4e1", "算力")], "/invoice/lines/0/amount_yuan"),
-        ([line(40, "算力")], "/invoice/lines/0/amount_yuan"),
-        ([line("40", "")], "/invoice/lines/0/text"),
-        ([line("40", "x" * 201)], "/invoice/lines/0/text"),
-    ],
-)
-def test_a_bad_line_of_an_invoice_is_named(lines, where):
-    """Where it is wrong, and nothing else is said to be wrong."""
-    with pytest.raises(DomainError) as caught:
-        read_paper(invoice(lines))
-    assert (caught.value.code, [one.where for one in caught.value.findings]) == ("evidence-malformed", [where])
-
-
-def test_an_invoice_needs_no_lines():
-    """What was taken down before, and where nobody itemises, stays as it was."""
-    assert "lines" not in read_paper(invoice(None)).content
-    assert "lines" not in read_paper(invoice([])).content
