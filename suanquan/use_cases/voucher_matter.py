@@ -43,6 +43,7 @@ from voucher.application import (
     call_faults,
     claims_max,
     judge,
+    lifted,
     read_stated,
     unpaid_fen,
 )
@@ -248,7 +249,8 @@ class SchemeMatter:
     async def move(self, tx: Transaction, asking: Asking, setting: Setting, /) -> Moved:
         """See `Matter`."""
         found, case, effects = asking.found, asking.case, asking.step.effects
-        of = self._programme(self._version(found.clause, str(setting.judged.told["version"])), found.round)
+        version = self._version(found.clause, str(setting.judged.told["version"]))
+        of = self._programme(lifted(version, case.override), found.round)
         place = of, found.round.id, case.applicant
         if Effect.COMMIT in effects:
             return Moved(await money.commit(tx, *place, (case.amount_fen or 0) * UNITS_PER_FEN, found.id))
