@@ -39,21 +39,32 @@ class About(NamedTuple):
     ruleset: bytes
 
 
+class ReopensError(Exception):
+    """A posting draws on what had broken at a voucher's end: only work that writes rows of its own can post it."""
+
+
 Charges = Callable[[str], Sequence[Charge]]
 """Charges of an account, one by one; only asked for when its sum does not decide."""
 
 
 async def post_batch(
     tx: Transaction, about: About, rated: Mapping[str, AccountUsage], charges: Charges, schemes: Mapping[str, Series], *,
-    told: bool,
+    told: bool, may_reopen: bool = True,
 ) -> Counter[str]:  # fmt: skip
     """One entry per account: its vouchers and self-pay against the centre's receivable; yuan paid, by scheme.
 
     A batch with records that post nothing here (`told`: it has any) is in the log all the same.
+
+    Raises:
+        ReopensError: breakage must be taken back, and `may_reopen` says that nothing but entries may be written; nothing was.
+
     """
     purses = await purses_of(tx, about.centre, rated, schemes)
     covers = {account: allocate(total, partial(charges, account), purses[account]) for account, total in rated.items()}
-    await reopen(tx, (purse for some in purses.values() for purse in some if purse.broken))
+    broken = [purse for some in purses.values() for purse in some if purse.broken > purse.available]
+    if broken and not may_reopen:
+        raise ReopensError
+    await reopen(tx, broken)
     accounts = await open_accounts(tx, about.centre, covers.items())
     postings = [
         (account, legs)
