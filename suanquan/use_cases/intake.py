@@ -264,9 +264,7 @@ async def _post(turn: _Round, job: _Job, names: Wanted, source: Source) -> bytes
     )
     charges = _charges(turn, batch, request.centre)
     try:
-        paid = await post_batch(
-            tx, about, job.sums.accounts, charges, turn.rules.schemes, told=True, may_reopen=False
-        )
+        paid = await post_batch(tx, about, job.sums.accounts, charges, turn.rules.schemes, told=True, may_reopen=False)
     except ReopensError as early:
         raise _Careful from early
     except DomainError as fault:

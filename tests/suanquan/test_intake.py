@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import json
 import secrets
@@ -182,6 +183,61 @@ def test_a_nonce_is_taken_once_in_a_round(desk):  # noqa: F811
         assert (await here.figures()).records == 3
 
     desk(work)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+@pytest.mark.parametrize("what", ["ids", "key", "nonce"])
+def test_a_round_sees_the_one_that_is_in_the_air(desk, what, fails):  # noqa: F811
+    """While a round is on its way to the disk, its ids, keys and nonces are taken; also if it must be done again."""
+
+    async def work(here):
+        service, source = here.service, "urn:centre:sj01:agent:air"
+        await together(service, body_from(source, [usage(0, account="air")]))
+        body, overlap, later = (
+            body_from(source, [usage(n, account="air") for n in numbers]) for numbers in ((2, 3), (3, 4), (6, 7))
+        )
+        first, after = asked(service, body, "first"), asked(service, later)
+        asks = {
+            "ids": asked(service, overlap),
+            "key": asked(service, body, "first"),
+            "nonce": (after[0]._replace(nonce=first[0].nonce), after[1]),
+        }
+        async with slow_disk(service.database, fails=fails) as begun:
+            flying = asyncio.create_task(service.intake.take(*first))
+            await begun.wait()
+            others = [asyncio.create_task(service.intake.take(*one)) for one in (asks[what], after)]
+            await asyncio.sleep(0.1)  # as long as it takes: what they say must not depend on when they are asked
+        answer = json.loads(await flying)
+        other, last = await asyncio.gather(*others, return_exceptions=True)
+        assert json.loads(last)["accepted"] == 2
+        if what == "ids":
+            assert [one["status"] for one in json.loads(other)["results"]] == ["duplicate", "accepted"]
+        elif what == "key":
+            assert json.loads(other) == answer
+        else:
+            assert getattr(other, "code", "") == "nonce-replayed"
+        assert (await here.figures()).records == 5 + (what == "ids")
+
+    desk(work)
+
+
+@contextlib.asynccontextmanager
+async def slow_disk(database, *, fails):
+    """Keep the next round in the air until the block ends; then it lands, or the disk fails once."""
+    begun, go = asyncio.Event(), asyncio.Event()
+    write_rows = database.write_rows
+
+    async def slow(expected, rows):
+        database.write_rows = write_rows
+        begun.set()
+        await go.wait()
+        if fails:
+            raise OSError("the disk is away")
+        return await write_rows(expected, rows)
+
+    database.write_rows = slow
+    yield begun
+    go.set()
 
 
 def test_ids_with_quotes_are_answered_as_json(desk):  # noqa: F811
