@@ -20,6 +20,7 @@ from metering.agent.events import batch_body, encode_event, number_event
 from metering.batch import expand, read_cloudevents
 from metering.compact import Compact
 from metering.model import Accelerator
+from suanquan.use_cases import intake
 from suanquan.use_cases.ingest import Request, ingest
 from tests.conftest import ALL
 from tests.suanquan.harness import A100_HOUR, HOUR_MS, NOON_US, give, usage
@@ -187,7 +188,7 @@ def test_a_nonce_is_taken_once_in_a_round(desk):  # noqa: F811
 
 @pytest.mark.parametrize("fails", [False, True])
 @pytest.mark.parametrize("what", ["ids", "key", "nonce"])
-def test_a_round_sees_the_one_that_is_in_the_air(desk, what, fails):  # noqa: F811
+def test_a_round_sees_the_one_that_is_in_the_air(desk, monkeypatch, what, fails):  # noqa: F811
     """While a round is on its way to the disk, its ids, keys and nonces are taken; also if it must be done again."""
 
     async def work(here):
@@ -205,8 +206,16 @@ def test_a_round_sees_the_one_that_is_in_the_air(desk, what, fails):  # noqa: F8
         async with slow_disk(service.database, fails=fails) as begun:
             flying = asyncio.create_task(service.intake.take(*first))
             await begun.wait()
+            looked, look_up = asyncio.Event(), intake._look_up
+
+            async def told(*asked):
+                seen = await look_up(*asked)
+                looked.set()
+                return seen
+
+            monkeypatch.setattr(intake, "_look_up", told)
             others = [asyncio.create_task(service.intake.take(*one)) for one in (asks[what], after)]
-            await asyncio.sleep(0.1)  # as long as it takes: what they say must not depend on when they are asked
+            await looked.wait()
         answer = json.loads(await flying)
         other, last = await asyncio.gather(*others, return_exceptions=True)
         assert json.loads(last)["accepted"] == 2
