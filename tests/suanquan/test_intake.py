@@ -206,10 +206,10 @@ def test_a_round_sees_the_one_that_is_in_the_air(desk, monkeypatch, what, fails)
         async with slow_disk(service.database, fails=fails) as begun:
             flying = asyncio.create_task(service.intake.take(*first))
             await begun.wait()
-            looked, look_up = asyncio.Event(), intake._look_up
+            looked, looks, look_up = asyncio.Event(), [], intake._look_up
 
             async def told(*asked):
-                seen = await look_up(*asked)
+                looks.append(seen := await look_up(*asked))
                 looked.set()
                 return seen
 
