@@ -52,6 +52,7 @@ def one_by_one(state, model, series, now_ns):
 
 
 def test_a_series_is_what_its_postings_are_one_by_one(seed):
+    """Entries, events, totals, the refusal if any, and what taking back leaves, whatever the legs, times and closed periods."""
     print("seed", seed)
     rng = random.Random(seed)
     for _ in range(150):
@@ -79,6 +80,7 @@ def test_a_series_says_nothing_else_in_common():
 
 
 def test_the_quick_hmac_is_hmac(seed):
+    """For keys shorter and longer than a block and texts around the padding's edges."""
     print("seed", seed)
     rng = random.Random(seed)
     for key_bytes in (0, 1, 31, 32, 33, 64, 65, 200):
