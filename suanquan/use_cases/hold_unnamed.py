@@ -20,6 +20,8 @@ from suanquan.use_cases.postings import bound_to
 from suanquan.use_cases.shares import Terms
 from voucher import hold_store
 from voucher.hold_store import BY_HAND, METERED, Part
+from voucher.scheme import Scheme
+from voucher.store import BoundVoucher
 
 Span = tuple[int, int]
 """From and until, UTC epoch microseconds: when a hold may be drawn on."""
@@ -41,10 +43,14 @@ async def some_hold(tx: Transaction, terms: Terms, accounts: Iterable[str]) -> b
     missing = [account for account in accounts if account not in memo]
     if missing:
         memo.update((account, False) for account in missing)
-        bound = [row for row, _ in await bound_to(tx, terms.centre, missing, terms.schemes)]
+        bound = [row for row, _ in _pairs(await bound_to(tx, terms.centre, missing, terms.schemes))]
         held = {part.jti for part in await _parts(tx, terms.centre, {row.jti for row in bound})}
         memo.update((row.bound_account, True) for row in bound if row.jti in held)
     return any(memo[account] for account in accounts)
+
+
+def _pairs(by_account: Mapping[str, list[tuple[BoundVoucher, Scheme]]]) -> list[tuple[BoundVoucher, Scheme]]:
+    return [pair for pairs in by_account.values() for pair in pairs]
 
 
 def forget_holds(tx: Transaction, centres: Iterable[str]) -> None:
@@ -87,7 +93,7 @@ async def _parts(tx: Transaction, centre: str, jtis: Iterable[str]) -> list[Part
 
 async def _spans(tx: Transaction, terms: Terms, accounts: Iterable[str]) -> dict[str, list[Span]]:
     """When usage of these accounts may be what a hold is for, by account."""
-    bound = await bound_to(tx, terms.centre, accounts, terms.schemes)
+    bound = _pairs(await bound_to(tx, terms.centre, accounts, terms.schemes))
     parts = await _parts(tx, terms.centre, {row.jti for row, _ in bound})
     holds = await tx.holds([part.seq for part in parts])
     spans: dict[str, list[Span]] = {}

@@ -24,7 +24,7 @@ from metering.model import UsageRecord
 from metering.rating import Tariffs, rate
 from metering.store import StoredBatch
 from suanquan.errors import ServiceError
-from suanquan.use_cases.postings import batch_event_id, compute_received, in_kind, receivable, self_pay
+from suanquan.use_cases.postings import batch_event_ids, compute_received, in_kind, receivable, self_pay
 from voucher import store as voucher_store
 from voucher.allocation import Charge, Cover, Purse, draw_one
 from voucher.scheme import Series
@@ -121,8 +121,8 @@ def draw_each(records: Sequence[UsageRecord], purses: Sequence[Purse], terms: Te
 
 async def _originals(tx: Transaction, stored: StoredBatch, account: str) -> dict[int, Original]:
     """The entries that a batch posted for an account."""
-    span = range(stored.log_size - stored.log_first)
-    ids = [batch_event_id(tx, stored.received_us, stored.number, at, account) for at in span]
+    accounts = [account] * (stored.log_size - stored.log_first)
+    ids = batch_event_ids(tx, stored.received_us, stored.number, accounts)
     used = await ledger_store.load_used(tx.connection, ids, max(ids, default=b""))
     return await ledger_store.load_originals(tx.connection, [entry.seq for entry in used.entries.values()])
 
