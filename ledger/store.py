@@ -22,7 +22,7 @@ from ledger.places import (
     unpack_places,
 )
 from ledger.sql import Connection, chunks, execute_all, insert_rows, insert_tables, select_in
-from ledger.state import Account, Hold, HoldLine, HoldStatus, Original
+from ledger.state import REVERSIBLE, Account, Hold, HoldLine, HoldStatus, Original
 from ledger.tree import Frontier, hash_leaf
 
 
@@ -261,16 +261,13 @@ async def load_entry(conn: Connection, seq: int) -> EntryRow | None:
     return rows[0] if rows and rows[0].seq == seq else None
 
 
-_REVERSIBLE = (EntryKind.POST, EntryKind.CAPTURE)
-
-
 async def load_originals(conn: Connection, seqs: Iterable[int]) -> dict[int, Original]:
     """What the postings of these sequence numbers moved, and what of that was taken back."""
     found: dict[int, Original] = {}
     for part in chunks(seqs):
         entry = tables.entry.c
         rows = await conn.execute(
-            select(entry.seq, entry.leaf).where(entry.shard == 0, entry.seq.in_(part), entry.kind.in_(_REVERSIBLE))
+            select(entry.seq, entry.leaf).where(entry.shard == 0, entry.seq.in_(part), entry.kind.in_(REVERSIBLE))
         )
         leaves = {seq: decode(leaf)[0] for seq, leaf in rows}
         numbers = await load_numbers(conn, {leg.public_id for recorded in leaves.values() for leg in recorded.legs})

@@ -29,7 +29,7 @@ from ledger.outcome import Outcome, RefusedError
 from ledger.pairs import Posting, post_series
 from ledger.refusal import Refusal
 from ledger.sql import Connection, Rows
-from ledger.state import Account, Hold, State
+from ledger.state import Account, Hold, Original, State, original_of
 
 _new = tuple.__new__
 
@@ -72,6 +72,10 @@ class Writer:
             state.holds.update({hold.seq: hold for hold in holds})
             missing.update(number for hold in holds for line in hold.lines for number in (line.debit, line.credit))
             reversals = {event.ref_seq for event in events if event.kind == EntryKind.REVERSE} & seqs
+            for seq in [seq for seq in reversals if seq not in originals_known]:
+                if (original := self._original_here(seq)) is not None:
+                    originals_known[seq] = original
+                    state.undo.append((originals_known.pop, seq))  # taken back, its number may be another entry's
             originals = await store.load_originals(connection, {seq for seq in reversals if seq not in originals_known})
             state.originals.update(originals)
             missing.update(number for original in originals.values() for number, _ in original.moved)
@@ -80,6 +84,17 @@ class Writer:
                 connection, [number for number in missing if number not in accounts]
             ):
                 state.add(account)
+
+    def _original_here(self, seq: int) -> Original | None:
+        """What a posting moved that was recorded since the last commit: no table has it yet."""
+        at = seq - self.recorded[0][0].seq if self.recorded else -1
+        return original_of(self.recorded[at][0]) if 0 <= at < len(self.recorded) else None
+
+    async def originals(self, connection: Connection, seqs: Iterable[int]) -> dict[int, Original]:
+        """What these postings moved and what of it was taken back, also where no table has it yet."""
+        known = {seq: self.state.originals.get(seq) or self._original_here(seq) for seq in seqs}
+        stored = await store.load_originals(connection, [seq for seq, original in known.items() if original is None])
+        return {seq: original for seq, original in known.items() if original is not None} | stored
 
     async def _load_used(self, connection: Connection, ids: Sequence[bytes]) -> None:
         doubtful = self.fresh.take(ids)
@@ -202,6 +217,16 @@ class Transaction:
             for account in await store.load_accounts(self.connection, missing):
                 self._state.add(account)
         return {number: known[number] for number in wanted if number in known}
+
+    async def originals(self, seqs: Iterable[int]) -> dict[int, Original]:
+        """What these postings moved and what of it was taken back, with all that this commit has recorded; to be read only."""
+        return await self._writer.originals(self.connection, seqs)
+
+    async def entries(self, event_ids: Iterable[bytes]) -> dict[bytes, Entry]:
+        """The entries of these event ids that exist, with all that this commit has recorded."""
+        known, wanted = self._writer.known, list(event_ids)
+        stored = await store.load_entries(self.connection, [event_id for event_id in wanted if event_id not in known])
+        return {event_id: known[event_id] for event_id in wanted if event_id in known} | stored
 
     async def holds(self, seqs: Sequence[int]) -> dict[int, Hold]:
         """The holds of these entries that exist."""

@@ -1,6 +1,7 @@
 """Rating a compact batch: what `metering.rating.rate` would say of it, in sums over whole columns.
 
-Only for what needs no look at single records: every card known and at one price throughout, nothing across a month.
+Only for what needs no look at single records: every card known and at one price throughout, nothing across a month, and
+nothing that vouchers may not pay.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ def rate_columns(batch: Compact, tariffs: Tariffs) -> Sums | None:
     found = [tariffs(word, first) for word, _ in batch.cards]
     known = [tariff for tariff in found if tariff is not None and tariff.until_us > last]
     months = month_index(batch.start_us)
+    if any(tariff.own_price(count) for tariff, (_, count) in zip(known, batch.cards, strict=False)):
+        return None
     if len(known) != len(found) or (month_index(np.maximum(batch.end_us - 1, batch.start_us)) != months).any():
         return None
     amounts = _amounts(batch, known)
@@ -37,7 +40,9 @@ def rate_columns(batch: Compact, tariffs: Tariffs) -> Sums | None:
 def _amounts(batch: Compact, known: list[Tariff]) -> tuple[Column, Column, Column] | None:
     """GPU-milliseconds, yuan and compute of each record; None beyond what 64 bits can add up."""
     counts = np.array([count for _, count in batch.cards], dtype=np.int64)[batch.card]
-    prices = np.array([tariff.micro_yuan_per_gpu_hour for tariff in known], dtype=np.int64)[batch.card]
+    prices = np.array([tariff.price(n) for tariff, (_, n) in zip(known, batch.cards, strict=True)], dtype=np.int64)[
+        batch.card
+    ]
     gflops = np.array([tariff.gflops for tariff in known], dtype=np.int64)[batch.card]
     if int(counts.max()) * int(batch.active_ms.max()) > INT64_MAX:
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -164,6 +165,33 @@ def _amend(home: Path, as_json: bool, amendment: Any) -> None:
 
 
 @app.command()
+def statement(
+    account: Annotated[str, typer.Argument(help="账户 / account")],
+    centre: Annotated[str, typer.Option(help="中心编号 / centre id")],
+    month: Annotated[str, typer.Option(help="月份，如 2026-11 / the month")],
+    home: HomeOption = DEFAULT_HOME,
+    json: JsonOption = False,
+) -> None:
+    """账户的月对账单：入账用量、价格、谁付了款、凭据编号。A month of an account: usage, prices, who paid, entries to prove."""
+    from ledger.scope import EVERYTHING
+    from suanquan.use_cases.month_statement import month_statement
+
+    number = _month(month)
+
+    async def use(service: Service) -> dict[str, Any]:
+        return await month_statement(service, EVERYTHING, centre, account, number)
+
+    emit(run_with_service(home, use), as_json=json)
+
+
+def _month(text: str) -> int:
+    """The month 2026-11 as 202611."""
+    if re.fullmatch(r"20[0-9]{2}-(0[1-9]|1[0-2])", text) is None:
+        raise typer.BadParameter("应为 2026-11 / must look like 2026-11", param_hint="--month")
+    return int(text.replace("-", ""))
+
+
+@app.command()
 def export(
     month: Annotated[str, typer.Option(help="月份，如 2026-11 / the month")],
     out: Annotated[Path, typer.Option("-o", "--out", help="输出文件 / file to write")],
@@ -172,16 +200,13 @@ def export(
     json: JsonOption = False,
 ) -> None:
     """导出当月入账的用量与谁付了款；focus-csv 为 FOCUS 1.0。Export what was posted in a month, and who paid."""
-    import re
-
     from suanquan.use_cases.exports import FORMS, write_export
 
-    if re.fullmatch(r"20[0-9]{2}-(0[1-9]|1[0-2])", month) is None:
-        raise typer.BadParameter("应为 2026-11 / must look like 2026-11", param_hint="--month")
+    number = _month(month)
     if form not in FORMS:
         raise typer.BadParameter(f"应为 {', '.join(FORMS)} 之一 / must be one of them", param_hint="--form")
 
     async def use(service: Service) -> int:
-        return await write_export(service, int(month.replace("-", "")), form, out)
+        return await write_export(service, number, form, out)
 
     emit({"file": str(out), "rows": run_with_service(home, use)}, as_json=json)

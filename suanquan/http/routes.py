@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, Path, Query
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response
@@ -23,6 +23,7 @@ from suanquan.use_cases import issue as issuing
 from suanquan.use_cases.applications import load_committed
 from suanquan.use_cases.catalogue import find_scheme, quote, scheme_object, scheme_terms
 from suanquan.use_cases.desk import decide_waiting
+from suanquan.use_cases.month_statement import month_statement
 from suanquan.use_cases.overview import overview
 from suanquan.use_cases.quarantine import Decision, list_waiting, parse_place
 from suanquan.use_cases.sight_figures import sight_figures
@@ -252,6 +253,20 @@ async def get_statement(
     """Usage of one account line by line, newest batches first; `next` continues."""
     async with service.database.read() as connection:
         return await statement(connection, service.catalog, scope, centre, account, before)
+
+
+@officer.get(
+    "/v1/statements/{centre}/{account}/{month}", tags=["statements"], dependencies=[may("statement.read", scoped=True)]
+)
+async def get_month_statement(
+    centre: Name,
+    account: Name,
+    month: Annotated[str, Path(pattern=r"^20[0-9]{2}-(0[1-9]|1[0-2])$")],
+    scope: Scoped,
+    service: Opened,
+) -> dict[str, Any]:
+    """What was booked of an account in a month: prices, who paid, energy where it is known, and the entries that prove it."""
+    return await month_statement(service, scope, centre, account, int(month.replace("-", "")))
 
 
 @officer.get("/v1/quarantine", tags=["centres"], dependencies=[may("quarantine.list", scoped=True)])

@@ -192,7 +192,7 @@ def _told(row: EntryRow) -> Mapping[str, Any]:
 
 async def _debits(tx: Transaction, seq: int) -> dict[int, int]:
     """Units that an entry took from each account, less what was given back."""
-    originals = await ledger_store.load_originals(tx.connection, [seq])
+    originals = await tx.originals([seq])
     if seq not in originals:
         return {}
     original = originals[seq]

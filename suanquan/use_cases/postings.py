@@ -185,6 +185,7 @@ def charges_of(batch: Batch, rated: Rated) -> Charges:
                 int(rated.compute[place]),
                 rated.models[place],
                 batch.voucher[index],
+                int(rated.own[place]),
             )
             for place in places[account]
         ]
