@@ -96,7 +96,7 @@ UNCOVERED = {
     "api_token": "access, not accounts",
     "evidence_file": {"name": "for people; a fact says it"},
     **dict.fromkeys(("api_token", "person", "person_role", "session", "login_failure"), ACCESS),
-    **dict.fromkeys(("passkey", "challenge", "invitation"), ACCESS),
-    **dict.fromkeys(("audit_row", "audit_detail", "audit_erased", "audit_state"), AUDIT),
+    **dict.fromkeys(("passkey", "challenge", "invitation", "identity"), ACCESS),
+    **dict.fromkeys(("audit_row", "audit_detail", "audit_erased", "audit_state", "audit_head"), AUDIT),
 }
 """What it does not, and why."""

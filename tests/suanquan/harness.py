@@ -30,6 +30,7 @@ from metering.model import Accelerator, UsageRecord
 from metering.signature import sign
 from suanquan import cli
 from suanquan.catalog import load_catalog
+from suanquan.db import people
 from suanquan.db.database import Database
 from suanquan.home import Home, write_secret
 from suanquan.server import listen, serving
@@ -46,6 +47,8 @@ SCHEME = "cn-sh-songjiang-sandbox"
 BATCH = "application/cloudevents-batch+json"
 CENTRES = ("sj01", "sj02")
 KEYS = {centre: Ed25519PrivateKey.from_private_bytes(centre.encode().ljust(32)) for centre in (*CENTRES, "stranger")}
+OFFICERS = ("李四", "张三", "wang")
+"""Accounts of programme officers, in whose names commands are run."""
 NOON_US = 1_740_830_400_000_000
 """2025-03-01T12:00:00Z, when every record of these tests begins unless it says otherwise."""
 HOUR_MS = 3_600_000
@@ -77,6 +80,10 @@ def install(path, settings=None):
 
     async def register():
         async with open_service(home) as service:
+            async with service.database.write() as conn:
+                for name in OFFICERS:
+                    await people.add_person(conn, name, 0)
+                    await people.grant(conn, name, people.Grant("programme_officer", ""), "", 0)
             for centre in CENTRES:
                 await setup.register_centre(service.journal, service.catalog, centre, centre.upper(), {"A100": 1000})
                 await setup.register_agent_key(service.journal, centre, PublicKey.of(KEYS[centre]))
