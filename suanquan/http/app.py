@@ -24,6 +24,7 @@ from suanquan.http import (
     decisions,
     findings,
     holds,
+    identities,
     log,
     notices,
     problem,
@@ -63,6 +64,7 @@ ROUTERS = (
     advice.scheduler,
     notices.officer,
     accounts.router,
+    identities.router,
     audit.router,
 )
 """Every route of the API but what centres sign."""
@@ -91,6 +93,7 @@ def create_app(service: Service) -> ASGIApp:
     app.state.service = service
     app.state.rates = Rates(time.monotonic_ns)
     service.subsidies.load()
+    app.state.oidc = None
     app.state.agent_keys = AgentKeys(service)
     app.state.advice = Desk(service)
     app.state.spending = holds.Spending(service)

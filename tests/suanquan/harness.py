@@ -30,7 +30,6 @@ from metering.model import Accelerator, UsageRecord
 from metering.signature import sign
 from suanquan import cli
 from suanquan.catalog import load_catalog
-from suanquan.db import people
 from suanquan.db.database import Database
 from suanquan.home import Home, write_secret
 from suanquan.server import listen, serving
@@ -39,6 +38,7 @@ from suanquan.settings import Settings, load_settings
 from suanquan.use_cases import setup
 from suanquan.use_cases.overview import overview
 from suanquan.use_cases.verify_ledger import verify_ledger
+from tests.suanquan.officers import make_officers
 from voucher import store as voucher_store
 from voucher.issuance import IssueRequest
 
@@ -47,8 +47,6 @@ SCHEME = "cn-sh-songjiang-sandbox"
 BATCH = "application/cloudevents-batch+json"
 CENTRES = ("sj01", "sj02")
 KEYS = {centre: Ed25519PrivateKey.from_private_bytes(centre.encode().ljust(32)) for centre in (*CENTRES, "stranger")}
-OFFICERS = ("李四", "张三", "wang")
-"""Accounts of programme officers, in whose names commands are run."""
 NOON_US = 1_740_830_400_000_000
 """2025-03-01T12:00:00Z, when every record of these tests begins unless it says otherwise."""
 HOUR_MS = 3_600_000
@@ -80,10 +78,7 @@ def install(path, settings=None):
 
     async def register():
         async with open_service(home) as service:
-            async with service.database.write() as conn:
-                for name in OFFICERS:
-                    await people.add_person(conn, name, 0)
-                    await people.grant(conn, name, people.Grant("programme_officer", ""), "", 0)
+            await make_officers(service)
             for centre in CENTRES:
                 await setup.register_centre(service.journal, service.catalog, centre, centre.upper(), {"A100": 1000})
                 await setup.register_agent_key(service.journal, centre, PublicKey.of(KEYS[centre]))
@@ -105,20 +100,17 @@ async def figures(database, catalog):
         report = await verify_ledger(connection, lambda _done, _total: None)
         assert report["ok"], report
         seen = await overview(connection, catalog)
+        usage = await metering_store.usage_by(connection, "account", "month")
         balances = {account.name: account.balance for account in await ledger_store.accounts_under(connection, "")}
         return Figures(
             report["entries"],
             report["usage_records"],
-            {(row.pop("account"), row.pop("month")): row for row in await _usage(connection)},
+            {(row.pop("account"), row.pop("month")): row for row in usage},
             {name: balance for name, balance in balances.items() if balance},
             sum(units for _, _, units in await voucher_store.load_redeemed(connection)),
             {centre.centre: centre.statuses for centre in seen.centres if centre.statuses},
             await metering_store.load_quarantine(connection, 1000),
         )
-
-
-async def _usage(connection):
-    return await metering_store.usage_by(connection, "account", "month")
 
 
 @dataclass(frozen=True)

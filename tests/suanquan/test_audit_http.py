@@ -20,7 +20,8 @@ from suanquan.http.auth import SECURE_SESSION, session_cookie
 from suanquan.settings import Settings
 from suanquan.use_cases import accounts, first_account
 from tests.suanquan.command import suanquan
-from tests.suanquan.harness import OFFICERS, SCHEME, ThreadedService, assert_problem, install, request
+from tests.suanquan.harness import SCHEME, ThreadedService, assert_problem, install, request
+from tests.suanquan.officers import OFFICERS
 from voucher.holder import sandbox_uscc
 
 PASSWORD = "correct horse battery"
