@@ -5,6 +5,7 @@ import json
 import sqlite3
 import stat
 import urllib.parse
+from types import SimpleNamespace
 
 import pytest
 from argon2 import PasswordHasher
@@ -16,11 +17,12 @@ from suanquan.access.policy import Role
 from suanquan.access.principal import Principal
 from suanquan.db import people
 from suanquan.home import write_secret
+from suanquan.http import app as application
 from suanquan.http.auth import SECURE_SESSION, session_cookie
 from suanquan.settings import Settings
 from suanquan.use_cases import accounts, first_account
 from tests.suanquan.command import suanquan
-from tests.suanquan.harness import SCHEME, ThreadedService, assert_problem, install, request
+from tests.suanquan.harness import SCHEME, Agent, ThreadedService, assert_problem, install, request
 from tests.suanquan.officers import OFFICERS
 from voucher.holder import sandbox_uscc
 
@@ -320,6 +322,22 @@ def test_secrets_typed_anywhere_are_told_nowhere(service, installation, capfd):
     for word in (canary, PASSWORD):
         assert word not in told
         assert word not in dump
+
+
+def test_an_agents_key_has_its_share_and_no_other_uses_it_up(installation, monkeypatch):
+    """Beyond its burst a key is told to wait, and its centre with it; another centre goes on, and forgeries count for nobody."""
+    monkeypatch.setattr(application, "KEYS_BURST", 3)
+    monkeypatch.setattr(application, "time", SimpleNamespace(monotonic_ns=lambda: 0))  # no time passes for the buckets
+    with ThreadedService(installation.home) as running:
+        ours, theirs = Agent(running.url, "sj01"), Agent(running.url, "sj02")
+        for _ in range(4):  # under our name, by another's key
+            assert ours.report(ours.event(1), key=theirs.key.private).status == 401
+        for number in range(3):
+            assert ours.report(ours.event(number)).status == 200
+        late = ours.report(ours.event(3))
+        assert_problem(late, 429, "too-many-requests")
+        assert late.headers["retry-after"] == "1"
+        assert theirs.report(theirs.event(1)).status == 200
 
 
 def test_a_contact_is_published_once_it_is_set(installation):
