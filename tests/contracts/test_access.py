@@ -367,25 +367,21 @@ async def test_who_a_command_acts_as(access):
     for secret in (token, begun.secret):
         found = await acting("ledger.act", "钱", secret)
         assert (found.who.name, found.who.role, found.surface) == ("钱", Role.FINANCE, SHOWN)
-        assert (await acting("ledger.act", "", secret)).who.name == "钱"
         await refused("name-differs", acting("ledger.act", "admin", secret))
         await refused("not-permitted", acting("audit.erase", "钱", secret))
     await refused("not-permitted", acting("statement.make", "钱", token))  # beyond what the token is for
-    for wrong in ("sqt_x", "sqs_x", "x"):
-        await refused("token-unknown", acting("ledger.act", "钱", wrong))
+    await refused("token-unknown", acting("ledger.act", "钱", "sqt_x"))
     assert (await acting("ledger.act", "钱")).surface == NAMED
     await refused("account-unknown", acting("ledger.act", "路人"))
-    for action in ("account.make", "ledger.read"):
-        kept = await acting(action)
-        assert (kept.who.name, kept.who.role, kept.surface) == ("os:root", Role.OPERATOR, KEPT)
+    kept = await acting("account.make")
+    assert (kept.who.name, kept.who.role, kept.surface) == ("os:root", Role.OPERATOR, KEPT)
     access.settings = Settings()
     await refused("not-shown", acting("ledger.act", "钱"))
     await refused("not-shown", acting("account.make"))
-    assert (await acting("ledger.read")).surface == KEPT
     assert (await acting("ledger.act", "钱", token)).surface == SHOWN
     await accounts.end_account(access, ADMIN, "钱")
-    for secret in (token, begun.secret):
-        await refused("token-unknown", acting("ledger.act", "钱", secret))
+    await refused("token-unknown", acting("ledger.act", "钱", token))
+    await refused("token-unknown", acting("ledger.act", "钱", begun.secret))
 
 
 @pytest.mark.skipif(not ALL, reason="a measurement: run with --all")

@@ -44,8 +44,3 @@ def upgrade() -> None:
         sqlite_strict=True,
     )
     op.create_index("ix_identity_person", "identity", ["person"])
-
-
-def downgrade() -> None:
-    """Not taken back: what was signed stays."""
-    raise NotImplementedError
