@@ -9,6 +9,8 @@ from fastapi import Depends, FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
@@ -25,6 +27,7 @@ from suanquan.http import (
     findings,
     holds,
     identities,
+    inbox,
     log,
     notices,
     problem,
@@ -43,7 +46,8 @@ from suanquan.http.limits import Limits
 from suanquan.http.rates import KEYS_BURST, KEYS_PER_SECOND, Rates
 from suanquan.http.telemetry import post_telemetry
 from suanquan.http.usage import AgentKeys, post_usage
-from suanquan.portal import page
+from suanquan.portal import applying, asking, beneficiary, centre, page, sign_in
+from suanquan.portal.frame import refused
 from suanquan.service import Service
 from suanquan.use_cases.advice import Desk
 
@@ -63,11 +67,16 @@ ROUTERS = (
     questions.public,
     advice.scheduler,
     notices.officer,
+    inbox.router,
     accounts.router,
     identities.router,
     audit.router,
 )
 """Every route of the API but what centres sign."""
+
+PAGES = (*(page.router, sign_in.router, asking.router, applying.router, beneficiary.router, centre.router),)
+"""Every page of the portal."""
+PAGE_PATHS = frozenset(route.path for pages in PAGES for route in pages.routes if isinstance(route, Route))
 
 SIGNED: dict[str, Endpoint] = {
     "/v1/usage": post_usage,
@@ -88,7 +97,7 @@ def create_app(service: Service) -> ASGIApp:
         docs_url=None,
         dependencies=[Depends(refuse_unentered)],
         redoc_url=None,
-        responses={"4XX": {"description": "RFC 9457 problem", "content": {problem.TYPE: {}}}},
+        responses={"4XX": problem.PROBLEM, 503: problem.PROBLEM},
     )
     app.state.service = service
     app.state.rates = Rates(time.monotonic_ns)
@@ -102,17 +111,26 @@ def create_app(service: Service) -> ASGIApp:
         app.add_route(path, endpoint, methods=["POST"])
     for router in ROUTERS:
         app.include_router(router)
-    app.include_router(page.router, include_in_schema=False)
+    for pages in PAGES:
+        app.include_router(pages, include_in_schema=False)
     enter(app, "/openapi.json", "service.look")
     app.state.routes = [
         *(route for route in app.routes if isinstance(route, Route)),
         *(route for router in ROUTERS for route in router.routes),
-        *page.router.routes,
+        *(route for pages in PAGES for route in pages.routes),
     ]
     close_unentered(app.state.routes)
     app.mount("/static", StaticFiles(directory=str(resources.files("suanquan.portal") / "static")))
-    app.add_exception_handler(DomainError, problem.on_domain_error)
+    app.add_exception_handler(DomainError, _on_domain_error)
     app.add_exception_handler(HTTPException, problem.on_http_error)
     app.add_exception_handler(RequestValidationError, problem.on_invalid_request)
     app.add_exception_handler(Exception, problem.on_crash)
     return Limits(Direct(app, app, SIGNED), problem.refuse)
+
+
+async def _on_domain_error(request: Request, error: Exception) -> Response:
+    """A page where a page was asked for, a problem document anywhere else."""
+    path = getattr(request.scope.get("route"), "path", "")
+    if path in PAGE_PATHS and isinstance(error, DomainError):
+        return refused(request, error)
+    return await problem.on_domain_error(request, error)

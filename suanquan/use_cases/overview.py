@@ -103,7 +103,7 @@ async def overview(conn: Connection, catalog: Catalog) -> Overview:
     )
 
 
-async def _capacity(conn: Connection, centre: str, at_us: int) -> dict[str, int]:
+async def capacity_of(conn: Connection, centre: str, at_us: int) -> dict[str, int]:
     """Thousandths of cards by model: of the inventory where there is one, else as declared."""
     steps = (await centre_store.load_steps(conn)).get(centre)
     if steps is None:
@@ -113,7 +113,7 @@ async def _capacity(conn: Connection, centre: str, at_us: int) -> dict[str, int]
 
 async def _centre(conn: Connection, catalog: Catalog, centre: str, name: str, at_us: int) -> CentreSum:
     rows = await metering_store.usage_by(conn, "model", centre=centre)
-    capacity = await _capacity(conn, centre, at_us)
+    capacity = await capacity_of(conn, centre, at_us)
     sources = [
         source for source in await metering_store.load_sources(conn) if source.centre == centre and source.last_us
     ]

@@ -51,6 +51,7 @@ MONITOR = "what monitors saw: evidence for a second look, never what is billed"
 QUESTIONS = "questions to reviewers and their answers; each run and each answer stands in the log as a note"
 TOKENS = "its signature proves it: the log commits to the digests of what was signed"
 SIGNED = "its text is compared, its signature is for those who have the log's key"
+NOTICES = "what people were told, and on which way; the facts it tells of are compared themselves"
 ACCESS = "access, not accounts of money"
 AUDIT = "a log of its own, which `audit verify` recomputes"
 UNCOVERED = {
@@ -98,5 +99,6 @@ UNCOVERED = {
     **dict.fromkeys(("api_token", "person", "person_role", "session", "login_failure"), ACCESS),
     **dict.fromkeys(("passkey", "challenge", "invitation", "identity"), ACCESS),
     **dict.fromkeys(("audit_row", "audit_detail", "audit_erased", "audit_state", "audit_head"), AUDIT),
+    **dict.fromkeys(("notice", "notice_channel", "notice_choice", "notice_delivery"), NOTICES),
 }
 """What it does not, and why."""

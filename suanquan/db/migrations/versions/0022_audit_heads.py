@@ -10,7 +10,7 @@ from alembic import op
 from suanquan.db.protection import protect
 
 revision = "0022"
-down_revision = "0017"
+down_revision = "0023"
 branch_labels = None
 depends_on = None
 
