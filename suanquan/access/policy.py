@@ -137,6 +137,8 @@ POLICY: Mapping[str, Right] = MappingProxyType(
         "voucher.split": _right(STAFF),
         "voucher.list": _right(READERS, BENEFICIARY),
         "voucher.read": _right(READERS, BENEFICIARY),
+        "hold.list": _right(READERS, _STAFF_OF_CENTRE | BENEFICIARY),
+        "hold.read": _right(READERS, _STAFF_OF_CENTRE | BENEFICIARY),
         "voucher.suspend": _right(STAFF),
         "voucher.resume": _right(STAFF),
         "voucher.revoke": _right(STAFF),

@@ -30,7 +30,7 @@ from suanquan.use_cases.split import SplitOrder
 from suanquan.use_cases.statement import statement
 from suanquan.use_cases.subsidies import day_of
 from voucher import store as voucher_store
-from voucher.issuance import IssueRequest
+from voucher.issuance import Contract, IssueRequest
 from voucher.sm2 import ALGORITHM as SM2
 
 public = APIRouter()
@@ -44,6 +44,15 @@ JTI = Annotated[str, Field(pattern=r"^[0-9A-Za-z-]{1,64}$")]
 Name = Annotated[str, Field(min_length=1, max_length=255)]
 
 
+class VoucherContract(BaseModel):
+    """The contract that a voucher supports: claimed once, or as often as its scheme allows."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    provider: Annotated[str, Field(max_length=400)]
+    number: Annotated[str, Field(max_length=400)]
+
+
 class VoucherOrder(BaseModel):
     """What a programme office asks for."""
 
@@ -54,6 +63,8 @@ class VoucherOrder(BaseModel):
     amount: Annotated[str, Field(description="十进制数 / decimal string", max_length=40)]
     unit: Annotated[str, Field(max_length=16)] = "CNY"
     holder_key: dict[str, str] | None = None
+    contract: VoucherContract | None = None
+    reason: Annotated[str, Field(max_length=400, description="没有合同的理由 / why there is no contract")] = ""
 
 
 class VoucherPart(BaseModel):
@@ -169,7 +180,8 @@ async def post_voucher(
     idempotency_key: NeededKey,
 ) -> dict[str, Any]:
     """Issue a voucher; the same Idempotency-Key and body give the same token again."""
-    request = IssueRequest(order.holder, order.unit, order.amount, order.holder_key)
+    contract = None if order.contract is None else Contract(order.contract.provider, order.contract.number)
+    request = IssueRequest(order.holder, order.unit, order.amount, order.holder_key, contract, order.reason)
     return issuing.with_tokens(await service.issue(order.scheme, request, idempotency_key))
 
 
