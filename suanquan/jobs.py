@@ -21,6 +21,7 @@ from metering.store import forget_nonces
 from suanquan.checks import run_checks
 from suanquan.service import Service
 from suanquan.use_cases.alerts import give_alerts
+from suanquan.use_cases.audit_heads import heads_of
 from suanquan.use_cases.expiry import TOGETHER, any_over, close_expired
 from suanquan.use_cases.issue_approved import take_up
 from suanquan.use_cases.reclaim import reclaim_idle
@@ -29,6 +30,7 @@ from suanquan.use_cases.witnessing import Witnessing
 
 EVERY_SECONDS = 30
 CLOSE_SECONDS = 300
+AUDIT_SECONDS = 10
 NOTICES_SECONDS = 3
 FINDINGS_SECONDS = 3600
 RECLAIM_SECONDS = 3600
@@ -96,6 +98,10 @@ async def running_jobs(service: Service) -> AsyncIterator[None]:
     )  # fmt: skip
     every = {"coalesce": True, "max_instances": 1, "seconds": service.settings.checkpoint_ms / 1000}
     scheduler.add_job(noted(sign_log), "interval", args=[service], id="sign-log", **every)
+    scheduler.add_job(
+        noted(sign_audit), "interval", args=[service], seconds=AUDIT_SECONDS, id="sign-audit", coalesce=True,
+        max_instances=1,
+    )  # fmt: skip
     if service.settings.witnesses:
         scheduler.add_job(noted(Witnessing(service.log).round), "interval", id="witnesses", **every)
     scheduler.start()
@@ -228,3 +234,11 @@ async def sign_log(service: Service) -> None:
         jobs_log.error("log not signed", code=error.code, cause=error.en)
         if error.kind is Kind.PROOF:
             service.journal.guard = service.check_history
+
+
+async def sign_audit(service: Service) -> None:
+    """Sign the head of the audit log if it has grown."""
+    try:
+        await heads_of(service.log).sign()
+    except DomainError as error:
+        jobs_log.error("audit log not signed", code=error.code, cause=error.en)

@@ -16,6 +16,7 @@ from suanquan.cli.centre import app as centre_app
 from suanquan.cli.centre_register import app as centre_register
 from suanquan.cli.claim import claim_app, receipt_app
 from suanquan.cli.custody import app as custody_app
+from suanquan.cli.entering import token_file
 from suanquan.cli.findings import app as findings_app
 from suanquan.cli.hold import app as hold_app
 from suanquan.cli.keys import app as keys_app
@@ -42,6 +43,23 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=True,
 )
+
+
+@app.callback()
+def root(
+    token: Annotated[
+        Path | None,
+        typer.Option(
+            "--token-file",
+            envvar="SUANQUAN_TOKEN_FILE",
+            help="办理人的令牌或会话文件（0600）/ token or session of whoever acts",
+        ),
+    ] = None,
+) -> None:
+    """算券：算力券的签发、计量、记账与核验。compute vouchers: issue, meter, record, verify."""
+    token_file.set(token)
+
+
 app.add_typer(scheme_app, name="scheme", help="方案 / schemes")
 app.add_typer(voucher_app, name="voucher", help="算力券 / vouchers")
 app.add_typer(keys_app, name="keys", help="签发密钥 / issuer keys")

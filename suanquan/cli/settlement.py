@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from suanquan.cli.options import DEFAULT_HOME, HomeOption, JsonOption, PassphraseOption, run_with_service
+from suanquan.cli.options import DEFAULT_HOME, HomeOption, JsonOption, PassphraseOption, actor_here, run_with_service
 from suanquan.cli.output import emit, note
 
 if TYPE_CHECKING:
@@ -31,12 +31,9 @@ FilterOption = Annotated[str | None, typer.Option(help="只看此方案或收款
 
 async def by_of(service: Service, person: str, kind: str, key: str | None) -> By:
     """Who acts, in a role that may do this."""
-    from suanquan.use_cases.officers import actor_for
     from suanquan.use_cases.settlement_facts import MAY, By
-    from subsidy.procedure import Role
 
-    async with service.database.read() as conn:
-        actor = await actor_for(conn, person, [Role(name) for name in MAY[kind]])
+    actor = await actor_here(service, person, *MAY[kind])
     return By(actor.person, actor.role.value, key)
 
 

@@ -27,6 +27,7 @@ from suanquan.http import (
     findings,
     hold_views,
     holds,
+    identities,
     inbox,
     log,
     notices,
@@ -43,7 +44,7 @@ from suanquan.http.completeness import post_completeness
 from suanquan.http.corrections import post_corrections
 from suanquan.http.direct import Direct, Endpoint
 from suanquan.http.limits import Limits
-from suanquan.http.rates import Rates
+from suanquan.http.rates import KEYS_BURST, KEYS_PER_SECOND, Rates
 from suanquan.http.telemetry import post_telemetry
 from suanquan.http.usage import AgentKeys, post_usage
 from suanquan.portal import applying, asking, beneficiary, centre, page, sign_in
@@ -70,6 +71,7 @@ ROUTERS = (
     notices.officer,
     inbox.router,
     accounts.router,
+    identities.router,
     audit.router,
 )
 """Every route of the API but what centres sign."""
@@ -101,7 +103,9 @@ def create_app(service: Service) -> ASGIApp:
     )
     app.state.service = service
     app.state.rates = Rates(time.monotonic_ns)
+    app.state.agent_rates = Rates(time.monotonic_ns, KEYS_PER_SECOND, KEYS_BURST)
     service.subsidies.load()
+    app.state.oidc = None
     app.state.agent_keys = AgentKeys(service)
     app.state.advice = Desk(service)
     app.state.spending = holds.Spending(service)
