@@ -109,7 +109,7 @@ async def readyz(service: Opened) -> dict[str, Any]:
 async def get_metrics(service: Opened) -> Response:
     """Figures for Prometheus."""
     async with service.database.read() as connection:
-        figures = await overview(connection, service.catalog)
+        figures = await overview(connection, service.catalog, service.now_us)
         committed = await load_committed(connection, service.proceedings.office)
         sight = await sight_figures(connection, service.catalog, service.subsidies, service.now_us)
     rules = replace(service.subsidies.figures(day_of(service.now_us)), committed=committed)

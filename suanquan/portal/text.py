@@ -21,7 +21,7 @@ _TABLE = {
     "retry": ("重新读取", "Read again"),
     # vouchers per scheme
     "vouchers": ("算力券", "Compute vouchers"),
-    "vouchers_note": ("发放 = 可用 + 预占 + 已核销，逐位相等。", "Issued = available + on hold + redeemed, to the last digit."),
+    "vouchers_note": ("发放 = 可用 + 预占 + 已核销 + 已过期 + 已收回，逐位相等。", "Issued = available + on hold + redeemed + expired + recalled, to the last digit."),
     "scheme": ("方案", "Scheme"),
     "sandbox_tag": ("沙箱", "Sandbox"),
     "unit": ("单位", "Unit"),
@@ -33,6 +33,8 @@ _TABLE = {
     "available": ("可用", "Available"),
     "held": ("预占", "On hold"),
     "redeemed": ("已核销", "Redeemed"),
+    "voucher_expired": ("已过期", "Expired"),
+    "returned": ("已收回", "Recalled"),
     "no_vouchers": ("尚未发放算力券。", "No voucher has been issued yet."),
     "no_vouchers_next": ("发放第一张：", "To issue the first one:"),
     "schemes_unused": ("尚未发放的方案：", "Schemes without vouchers so far:"),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from ledger import log_store
 from ledger import store as ledger_store
@@ -13,8 +14,8 @@ from ledger.sql import Connection
 from metering import centre_store
 from metering import fate_store as fates
 from metering import store as metering_store
+from metering.store import Source
 from suanquan.catalog import Catalog
-from suanquan.use_cases.completeness import gaps_of
 from voucher import store as voucher_store
 
 US_PER_MS = 1000
@@ -22,20 +23,22 @@ US_PER_MS = 1000
 
 @dataclass(frozen=True, slots=True)
 class SchemeSum:
-    """Vouchers of a scheme in one unit: issued = available + held + redeemed."""
+    """Vouchers of a scheme in one unit: issued = available + held + redeemed + expired + returned.
+
+    `active` are those in force that still have something; `returned` went back to the budget.
+    """
 
     scheme: str
     asset: Asset
     vouchers: int
     holders: int
+    active: int
     issued: int
-    redeemed: int
+    available: int
     held: int
-
-    @property
-    def available(self) -> int:
-        """Units that can still be spent."""
-        return self.issued - self.redeemed - self.held
+    redeemed: int
+    expired: int
+    returned: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +69,11 @@ class CentreSum:
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """Figures of one moment. `redeemed` gives scheme, centre and the yuan units that vouchers paid there."""
+    """Figures of one moment.
+
+    `redeemed` gives scheme, centre and the yuan units that vouchers paid there; `classes` scheme, class of `holder_class`
+    and number of holders.
+    """
 
     schemes: list[SchemeSum]
     centres: list[CentreSum]
@@ -75,62 +82,69 @@ class Overview:
     head: LogHead
     signed: SignedHead | None = None
     witnessed: SignedHead | None = None
+    classes: list[tuple[str, str, int]] = field(default_factory=list)
 
 
-async def overview(conn: Connection, catalog: Catalog) -> Overview:
-    """Read every public figure in one snapshot."""
+async def overview(conn: Connection, catalog: Catalog, at_us: int | None = None) -> Overview:
+    """Read every public figure in one snapshot, as things stand at `at_us` (UTC epoch microseconds) or at the last entry."""
     head = await ledger_store.load_head(conn)
     assert head is not None, "a home has a ledger"
-    schemes = [
-        SchemeSum(
-            row["scheme"], ASSETS_BY_NUMBER[row["asset"]], row["vouchers"], row["holders"], row["issued"], row["redeemed"], row["held"]
-        )
-        for row in await voucher_store.scheme_totals(conn)
-    ]  # fmt: skip
-    centres = [
-        await _centre(conn, catalog, centre, name, head.last_ns // US_PER_MS)
-        for centre, name in (await metering_store.load_centres(conn)).items()
-    ]
-    redeemed = await voucher_store.load_redeemed(conn)
+    last_us = head.last_ns // US_PER_MS
+    totals = await voucher_store.scheme_totals(conn, last_us if at_us is None else at_us)
     return Overview(
-        schemes,
-        centres,
-        redeemed,
+        [SchemeSum(**row | {"asset": ASSETS_BY_NUMBER[row["asset"]]}) for row in totals],
+        await _centres(conn, catalog, last_us),
+        await voucher_store.load_redeemed(conn),
         await fates.count_waiting(conn),
         head,
         await log_store.newest_head(conn),
         await log_store.newest_head(conn, witnessed=True),
+        await voucher_store.holders_by_class(conn),
     )
 
 
-async def _capacity(conn: Connection, centre: str, at_us: int) -> dict[str, int]:
-    """Thousandths of cards by model: of the inventory where there is one, else as declared."""
-    steps = (await centre_store.load_steps(conn)).get(centre)
-    if steps is None:
-        return (await metering_store.load_capacity(conn)).get(centre, {})
-    return {model: centre_store.count_at(some, at_us) for model, some in steps.items()}
+async def _centres(conn: Connection, catalog: Catalog, at_us: int) -> list[CentreSum]:
+    """Every centre, each table read once."""
+    names = await metering_store.load_centres(conn)
+    usage: dict[str, list[dict[str, Any]]] = {}
+    for row in await metering_store.usage_by(conn, "centre", "model"):
+        usage.setdefault(row["centre"], []).append(row)
+    statuses: dict[str, dict[str, int]] = {}
+    for at, status, count in await metering_store.load_statuses(conn):
+        statuses.setdefault(at, {})[status] = count
+    sources: dict[str, list[Source]] = {}
+    for source in await metering_store.load_sources(conn):
+        if source.last_us:
+            sources.setdefault(source.centre, []).append(source)
+    capacity, gaps = await _capacity(conn, at_us), await metering_store.count_gaps(conn)
+    found = []
+    for centre, name in names.items():
+        rows, known, cards = usage.get(centre, []), sources.get(centre, []), capacity.get(centre, {})
+        span_us = max((s.last_us for s in known), default=0) - min((s.first_us for s in known), default=0)
+        gflops = catalog.capacity_gflops
+        found.append(
+            CentreSum(
+                centre,
+                name,
+                {row["model"]: row["gpu_ms"] for row in rows},
+                sum(row["gpu_ms"] * gflops.get(row["model"], 0) for row in rows),
+                sum(row["rated_units"] for row in rows),
+                -await ledger_store.sum_under(conn, f"self-pay/{centre}/"),
+                statuses.get(centre, {}),
+                sum(cards.values()) * (span_us // US_PER_MS) // 1000,
+                sum(count * gflops.get(model, 0) for model, count in cards.items()) // 1000,
+                max((source.received_us for source in known), default=0),
+                gaps.get(centre, 0),
+            )
+        )
+    return found
 
 
-async def _centre(conn: Connection, catalog: Catalog, centre: str, name: str, at_us: int) -> CentreSum:
-    rows = await metering_store.usage_by(conn, "model", centre=centre)
-    capacity = await _capacity(conn, centre, at_us)
-    sources = [
-        source for source in await metering_store.load_sources(conn) if source.centre == centre and source.last_us
-    ]
-    span_us = max((s.last_us for s in sources), default=0) - min((s.first_us for s in sources), default=0)
-    gflops = catalog.capacity_gflops
-    self_paid = await ledger_store.accounts_under(conn, f"self-pay/{centre}/")
-    statuses = {status: count for at, status, count in await metering_store.load_statuses(conn) if at == centre}
-    return CentreSum(
-        centre,
-        name,
-        {row["model"]: row["gpu_ms"] for row in rows},
-        sum(row["gpu_ms"] * gflops.get(row["model"], 0) for row in rows),
-        sum(row["rated_units"] for row in rows),
-        sum(account.debits_posted for account in self_paid),
-        statuses,
-        sum(capacity.values()) * (span_us // US_PER_MS) // 1000,
-        sum(count * gflops.get(model, 0) for model, count in capacity.items()) // 1000,
-        max((source.received_us for source in sources), default=0),
-        await gaps_of(conn, centre),
-    )
+async def _capacity(conn: Connection, at_us: int) -> dict[str, dict[str, int]]:
+    """Thousandths of cards by centre and model: of the inventory where there is one, else as declared."""
+    steps = await centre_store.load_steps(conn)
+    counted = {
+        centre: {model: centre_store.count_at(some, at_us) for model, some in models.items()}
+        for centre, models in steps.items()
+    }
+    return await metering_store.load_capacity(conn) | counted
