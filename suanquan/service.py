@@ -39,6 +39,7 @@ from suanquan.use_cases.issue import Order, issue
 from suanquan.use_cases.issue_approved import issue_approved
 from suanquan.use_cases.issue_many import Desk, issue_many
 from suanquan.use_cases.log import Log, open_log
+from suanquan.use_cases.overview import Memo
 from suanquan.use_cases.procedure import Proceedings
 from suanquan.use_cases.split import SplitOrder, split
 from suanquan.use_cases.status_lists import StatusCache
@@ -113,6 +114,7 @@ class Service:
     decoder: BatchDecoder = field(default_factory=BatchDecoder)
     watch: Watch = field(default_factory=Watch)
     statuses: StatusCache = field(default_factory=StatusCache)
+    memo: Memo = field(default_factory=Memo)
     _proceedings: Proceedings | None = None
     _intake: Intake | None = None
 

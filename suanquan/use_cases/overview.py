@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from ledger import log_store
 from ledger import store as ledger_store
@@ -19,6 +19,8 @@ from suanquan.catalog import Catalog
 from voucher import store as voucher_store
 
 US_PER_MS = 1000
+_Usage = dict[str, list[tuple[str, int, int]]]
+"""By centre: model, GPU-milliseconds, yuan units rated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,15 +87,37 @@ class Overview:
     classes: list[tuple[str, str, int]] = field(default_factory=list)
 
 
-async def overview(conn: Connection, catalog: Catalog, at_us: int | None = None) -> Overview:
+class Memo:
+    """Sums over all usage as of the newest log seen: they change only with it, and take most of the time of an overview."""
+
+    def __init__(self) -> None:
+        self._root = b""
+        self._sums: tuple[_Usage, dict[str, int]] = {}, {}
+
+    async def sums(self, conn: Connection, root: bytes) -> tuple[_Usage, dict[str, int]]:
+        """Usage, and yuan units that accounts paid themselves, by centre."""
+        if root != self._root:
+            usage: _Usage = {}
+            for centre, model, gpu_ms, yuan in await metering_store.usage_by_model(conn):
+                usage.setdefault(centre, []).append((model, gpu_ms, yuan))
+            self_pay = {
+                centre: -await ledger_store.sum_under(conn, f"self-pay/{centre}/")
+                for centre in await metering_store.load_centres(conn)
+            }
+            self._root, self._sums = root, (usage, self_pay)
+        return self._sums
+
+
+async def overview(conn: Connection, catalog: Catalog, at_us: int | None = None, memo: Memo | None = None) -> Overview:
     """Read every public figure in one snapshot, as things stand at `at_us` (UTC epoch microseconds) or at the last entry."""
     head = await ledger_store.load_head(conn)
     assert head is not None, "a home has a ledger"
     last_us = head.last_ns // US_PER_MS
     totals = await voucher_store.scheme_totals(conn, last_us if at_us is None else at_us)
+    usage, self_pay = await (memo or Memo()).sums(conn, head.root)
     return Overview(
         [SchemeSum(**row | {"asset": ASSETS_BY_NUMBER[row["asset"]]}) for row in totals],
-        await _centres(conn, catalog, last_us),
+        await _centres(conn, catalog, last_us, usage, self_pay),
         await voucher_store.load_redeemed(conn),
         await fates.count_waiting(conn),
         head,
@@ -103,12 +127,11 @@ async def overview(conn: Connection, catalog: Catalog, at_us: int | None = None)
     )
 
 
-async def _centres(conn: Connection, catalog: Catalog, at_us: int) -> list[CentreSum]:
+async def _centres(
+    conn: Connection, catalog: Catalog, at_us: int, usage: _Usage, self_pay: Mapping[str, int]
+) -> list[CentreSum]:
     """Every centre, each table read once."""
     names = await metering_store.load_centres(conn)
-    usage: dict[str, list[dict[str, Any]]] = {}
-    for row in await metering_store.usage_by(conn, "centre", "model"):
-        usage.setdefault(row["centre"], []).append(row)
     statuses: dict[str, dict[str, int]] = {}
     for at, status, count in await metering_store.load_statuses(conn):
         statuses.setdefault(at, {})[status] = count
@@ -117,26 +140,24 @@ async def _centres(conn: Connection, catalog: Catalog, at_us: int) -> list[Centr
         if source.last_us:
             sources.setdefault(source.centre, []).append(source)
     capacity, gaps = await _capacity(conn, at_us), await metering_store.count_gaps(conn)
-    found = []
+    gflops, found = catalog.capacity_gflops, []
     for centre, name in names.items():
         rows, known, cards = usage.get(centre, []), sources.get(centre, []), capacity.get(centre, {})
         span_us = max((s.last_us for s in known), default=0) - min((s.first_us for s in known), default=0)
-        gflops = catalog.capacity_gflops
-        found.append(
-            CentreSum(
-                centre,
-                name,
-                {row["model"]: row["gpu_ms"] for row in rows},
-                sum(row["gpu_ms"] * gflops.get(row["model"], 0) for row in rows),
-                sum(row["rated_units"] for row in rows),
-                -await ledger_store.sum_under(conn, f"self-pay/{centre}/"),
-                statuses.get(centre, {}),
-                sum(cards.values()) * (span_us // US_PER_MS) // 1000,
-                sum(count * gflops.get(model, 0) for model, count in cards.items()) // 1000,
-                max((source.received_us for source in known), default=0),
-                gaps.get(centre, 0),
-            )
+        one = CentreSum(
+            centre,
+            name,
+            {model: gpu_ms for model, gpu_ms, _ in rows},
+            sum(gpu_ms * gflops.get(model, 0) for model, gpu_ms, _ in rows),
+            sum(yuan for _, _, yuan in rows),
+            self_pay.get(centre, 0),
+            statuses.get(centre, {}),
+            sum(cards.values()) * (span_us // US_PER_MS) // 1000,
+            sum(count * gflops.get(model, 0) for model, count in cards.items()) // 1000,
+            max((source.received_us for source in known), default=0),
+            gaps.get(centre, 0),
         )
+        found.append(one)
     return found
 
 
