@@ -26,6 +26,7 @@ from suanquan.cli.options import DEFAULT_HOME, HomeOption, JsonOption, Passphras
 from suanquan.cli.output import emit, emit_summary, note
 from suanquan.cli.procedure import application_app, officer_app, round_app
 from suanquan.cli.programme import app as programme_app
+from suanquan.cli.sandbox import app as sandbox_app
 from suanquan.cli.scheme import app as scheme_app
 from suanquan.cli.settlement import payee_app, settlement_app
 from suanquan.cli.subsidy import app as subsidy_app
@@ -66,6 +67,7 @@ app.add_typer(payee_app, name="payee", help="收款方 / payees")
 app.add_typer(audit_app, name="audit", help="审计日志 / who did and saw what")
 app.add_typer(account_app, name="account", help="账号与角色 / accounts and their roles")
 app.add_typer(programme_app, name="programme", help="方案的预算与额度 / budgets and allotments of schemes")
+app.add_typer(sandbox_app, name="sandbox", help="沙箱 / the sandbox")
 app.add_typer(bench_app, name="bench", help="性能测量 / measurements")
 
 
