@@ -1,7 +1,7 @@
 """`bench transfers`: durable double-entry transfers, each a leaf of the log.
 
 The raw limit is the same database writing plain double entry in the same commits: an entry with these bytes, a row for each
-leg, the balances, and the tree over the entries; no rules, no lookups, one thing after another.
+leg, the balances summed up, and the tree over the entries; no rules, no lookups, no answers, one thing after another.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import random
 import secrets
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,8 +24,10 @@ from ledger.entry import EntryKind, Event, credit, debit
 from ledger.history import balance_effective_at, lines_before, totals_at
 from ledger.journal import Journal
 from ledger.leaf import decode
+from ledger.log_store import with_nodes
+from ledger.proof import inclusion_path
 from ledger.sql import Rows
-from ledger.store import EntryRow, load_accounts_by_name, load_page
+from ledger.store import EntryRow, load_accounts_by_name, load_page, load_size
 from ledger.tree import hash_leaf
 from suanquan.bench.figures import median_run, percentile, rss_mb
 from suanquan.bench.places import NewPlace, new_places
@@ -40,6 +43,8 @@ CALLERS = 64
 """Single callers at once; bulk requests are sent by four."""
 BULK_CALLERS = 4
 READS = 300
+PART = 100_000
+"""Transfers made at a time: the memory of those that wait to be sent is the bench's, not the ledger's."""
 PAGE = 50
 
 
@@ -110,8 +115,8 @@ async def _measure(journal: Journal, database: _Counting, plan: Plan) -> dict[st
     wanted = [(f"bench/{number}", CNY, None) for number in range(ACCOUNTS)]
     accounts = await journal.transact(lambda tx: tx.open(wanted))
     numbers = [account.number for account in accounts.values()]
-    for at in range(0, plan.preload, 100_000):
-        await _send(journal, _events(numbers, min(100_000, plan.preload - at)), 8_192)
+    for at in range(0, plan.preload, PART):
+        await _send(journal, _events(numbers, min(PART, plan.preload - at)), 8_192)
     spread, hot = await _both(journal, database, numbers, plan)
     return {
         "per_second": plan.transfers / spread.seconds,
@@ -125,12 +130,12 @@ async def _measure(journal: Journal, database: _Counting, plan: Plan) -> dict[st
 
 async def _both(journal: Journal, database: _Counting, numbers: Sequence[int], plan: Plan) -> tuple[_Timed, _Timed]:
     """Between random accounts, and with a hot one: in turns, for what goes on first has the fresher memory and tables."""
-    events, hot_events = (_events(numbers, plan.transfers, hot=hot) for hot in (False, True))
-    half = plan.transfers // 2
-    before = await _counted(journal, database, events[:half], plan.batch)
-    hot = await _timed(journal, hot_events, plan.batch)
-    after = await _counted(journal, database, events[half:], plan.batch)
-    return _Timed(before.seconds + after.seconds, before.answers_ms + after.answers_ms), hot
+    spread, hot = _Timed(0, []), _Timed(0, [])
+    for at in range(0, plan.transfers, PART):
+        count = min(PART, plan.transfers - at)
+        spread = spread.then(await _counted(journal, database, _events(numbers, count), plan.batch))
+        hot = hot.then(await _timed(journal, _events(numbers, count, hot=True), plan.batch))
+    return spread, hot
 
 
 async def _counted(journal: Journal, database: _Counting, events: Sequence[Event], batch: int) -> _Timed:
@@ -161,6 +166,9 @@ def _events(numbers: Sequence[int], count: int, *, hot: bool = False) -> list[Ev
 class _Timed(NamedTuple):
     seconds: float
     answers_ms: list[float]
+
+    def then(self, more: _Timed) -> _Timed:
+        return _Timed(self.seconds + more.seconds, self.answers_ms + more.answers_ms)
 
 
 async def _timed(journal: Journal, events: Sequence[Event], batch: int) -> _Timed:
@@ -195,16 +203,18 @@ async def _send(journal: Journal, events: Sequence[Event], batch: int) -> list[f
 
 
 async def _reads(database: Database) -> float:
-    """Milliseconds (p99) of balances at random moments, by effective time, and of pages."""
+    """Milliseconds (p99) of balances at random moments, by effective time, of pages, and of proofs of random entries."""
     times = []
     async with database.read() as connection:
+        size = await load_size(connection)
         for _ in range(READS):
             [account] = await load_accounts_by_name(connection, [f"bench/{random.randrange(ACCOUNTS)}"])  # noqa: S311
-            until = time.time_ns() - random.randrange(10**10)  # noqa: S311
+            until, seq = time.time_ns() - random.randrange(10**10), random.randrange(size)  # noqa: S311
             for ask in (
                 lambda account=account, until=until: totals_at(connection, account, until),
                 lambda account=account, until=until: balance_effective_at(connection, account, until),
                 lambda account=account, until=until: lines_before(connection, account, until, PAGE),
+                lambda seq=seq: with_nodes(connection, size, partial(inclusion_path, seq, size)),
             ):
                 started = time.perf_counter()
                 await ask()
@@ -231,21 +241,20 @@ def _transfer(row: EntryRow, numbers: dict[bytes, int]) -> Transfer:
 
 
 async def _plain(place: Place, transfers: Sequence[Transfer], commits: Sequence[int]) -> float:
-    """Seconds in which the database alone takes plain rows of these transfers, in the same commits."""
+    """Seconds in which a plain program sums, hashes and writes these transfers, in the same commits."""
     database = Database(place)
     balances: dict[int, list[int]] = {}
     rest = iter(transfers)
     try:
         await create_plain(database)
         parts = [list(itertools.islice(rest, count)) for count in commits]
-        written = [(plain_rows(part, balances), [transfer[3] for transfer in part]) for part in parts]
         edge = Edge()
         gc.collect()
         gc.freeze()
         started = time.perf_counter()
-        for rows, leaves in written:
-            edge.extend(map(hash_leaf, leaves))
-            await database.write_rows((), rows)
+        for part in parts:
+            edge.extend([hash_leaf(transfer[3]) for transfer in part])
+            await database.write_rows((), plain_rows(part, balances))
         seconds = time.perf_counter() - started
         gc.unfreeze()
         return seconds

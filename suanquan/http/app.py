@@ -42,7 +42,7 @@ from suanquan.http.limits import Limits
 from suanquan.http.rates import Rates
 from suanquan.http.telemetry import post_telemetry
 from suanquan.http.usage import AgentKeys, post_usage
-from suanquan.portal import page
+from suanquan.portal import asking, beneficiary, centre, page, sign_in
 from suanquan.service import Service
 from suanquan.use_cases.advice import Desk
 
@@ -66,6 +66,9 @@ ROUTERS = (
     audit.router,
 )
 """Every route of the API but what centres sign."""
+
+PAGES = (page.router, sign_in.router, asking.router, beneficiary.router, centre.router)
+"""Every page of the portal."""
 
 SIGNED: dict[str, Endpoint] = {
     "/v1/usage": post_usage,
@@ -98,12 +101,13 @@ def create_app(service: Service) -> ASGIApp:
         app.add_route(path, endpoint, methods=["POST"])
     for router in ROUTERS:
         app.include_router(router)
-    app.include_router(page.router, include_in_schema=False)
+    for pages in PAGES:
+        app.include_router(pages, include_in_schema=False)
     enter(app, "/openapi.json", "service.look")
     app.state.routes = [
         *(route for route in app.routes if isinstance(route, Route)),
         *(route for router in ROUTERS for route in router.routes),
-        *page.router.routes,
+        *(route for pages in PAGES for route in pages.routes),
     ]
     close_unentered(app.state.routes)
     app.mount("/static", StaticFiles(directory=str(resources.files("suanquan.portal") / "static")))

@@ -59,7 +59,7 @@ async def get_questions(request: Request, service: Opened) -> dict[str, Any]:
     Facts stand in the query (`pue=1.2499`), words of a set joined by `;`; `on`, `clause` and `skip` are no facts.
     """
     query = request.query_params
-    facts = _facts_of_query(service.subsidies, query.multi_items())
+    facts = facts_of_query(service.subsidies, query.multi_items())
     clauses = service.subsidies.clauses(query.getlist("clause"))
     return service.subsidies.ask(clauses, facts, _day(service, query.get("on")), query.getlist("skip"))
 
@@ -98,7 +98,13 @@ def _day(service: Service, written: str | None) -> date:
     return day
 
 
-def _facts_of_query(subsidies: Subsidies, pairs: Sequence[tuple[str, str]]) -> Facts:
+def facts_of_query(subsidies: Subsidies, pairs: Sequence[tuple[str, str]]) -> Facts:
+    """Facts as a query writes them.
+
+    Raises:
+        ServiceError: `facts-refused`, with a finding for each that cannot be taken.
+
+    """
     written = [(name, text) for name, text in pairs if name not in _RESERVED]
     if len(pairs) > PARAMETERS_MAX:
         raise ServiceError("facts-refused", "参数过多", f"at most {PARAMETERS_MAX} parameters are taken")

@@ -53,6 +53,18 @@ def instant(at_us: int, texts: Mapping[str, str]) -> str:
     return at.astimezone(SHANGHAI).strftime(texts["instant"])
 
 
+def day(at_us: int) -> str:
+    """Shanghai day of UTC epoch microseconds."""
+    return (_EPOCH + dt.timedelta(microseconds=at_us)).astimezone(SHANGHAI).date().isoformat()
+
+
+def grouped(text: str) -> str:
+    """A decimal text with its thousands separated, as many digits as it has."""
+    whole, dot, fraction = text.partition(".")
+    sign, whole = ("−", whole[1:]) if whole.startswith("-") else ("", whole)
+    return f"{sign}{int(whole):,}{dot}{fraction}"
+
+
 def age(span_us: int, texts: Mapping[str, str]) -> str:
     """How long ago, in the largest unit that fits."""
     minutes = max(span_us, 0) // MINUTE_US

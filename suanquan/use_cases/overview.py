@@ -169,3 +169,8 @@ async def _capacity(conn: Connection, at_us: int) -> dict[str, dict[str, int]]:
         for centre, models in steps.items()
     }
     return await metering_store.load_capacity(conn) | counted
+
+
+async def capacity_of(conn: Connection, centre: str, at_us: int) -> dict[str, int]:
+    """Thousandths of cards of one centre by model: of the inventory where there is one, else as declared."""
+    return (await _capacity(conn, at_us)).get(centre, {})
