@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -355,3 +355,21 @@ async def count_gaps(conn: Connection) -> dict[str, int]:
         return {}
     [rows] = await execute_all(conn, [(_GAPS, ())])
     return {str(centre): int(count) for centre, count in rows}
+
+
+USAGE_PART = 2_000
+
+
+async def usage_rows(conn: Connection) -> AsyncIterator[list[tuple[str, str, str, int, int, int, int]]]:
+    """Every monthly total, some at a time: centre, account, model, month, records, GPU-milliseconds, yuan units rated."""
+    text = (
+        "SELECT centre, account, model, month, records, gpu_ms, rated_units FROM usage_month "
+        "WHERE (centre, account, model, month) > (?, ?, ?, ?) ORDER BY centre, account, model, month LIMIT ?"
+    )
+    after: tuple[str, str, str, int] = ("", "", "", 0)
+    while True:
+        [rows] = await execute_all(conn, [(text, (*after, USAGE_PART))])
+        if not rows:
+            return
+        yield [(str(a), str(b), str(c), int(d), int(e), int(f), int(g)) for a, b, c, d, e, f, g in rows]
+        after = rows[-1][0], rows[-1][1], rows[-1][2], rows[-1][3]

@@ -42,7 +42,7 @@ from suanquan.http.limits import Limits
 from suanquan.http.rates import Rates
 from suanquan.http.telemetry import post_telemetry
 from suanquan.http.usage import AgentKeys, post_usage
-from suanquan.portal import asking, beneficiary, centre, page, sign_in
+from suanquan.portal import asking, beneficiary, centre, checking, office, office_lists, page, sign_in
 from suanquan.service import Service
 from suanquan.use_cases.advice import Desk
 
@@ -67,7 +67,10 @@ ROUTERS = (
 )
 """Every route of the API but what centres sign."""
 
-PAGES = (page.router, sign_in.router, asking.router, beneficiary.router, centre.router)
+PAGES = (
+    *(page.router, sign_in.router, asking.router, beneficiary.router, centre.router),
+    *(office.router, office_lists.router, checking.router),
+)
 """Every page of the portal."""
 
 SIGNED: dict[str, Endpoint] = {

@@ -298,6 +298,11 @@ _TABLE = {
     "docs_plain": ("本页需要 JavaScript。接口描述文件：", "This page needs JavaScript. The description of the API:"),
     "public_keys": ("验证公钥", "Public keys"),
     "metrics": ("监控指标", "Metrics"),
+    # entries of the navigation whose pages have texts of their own (`office_text`)
+    "office": ("总览", "Overview"),
+    "verify": ("核验", "Verify"),
+    "log": ("日志与见证", "Log"),
+    "policies": ("政策与版本", "Policies"),
 }  # fmt: skip
 
 TEXTS = {language: {key: pair[at] for key, pair in _TABLE.items()} for at, language in enumerate(("zh", "en"))}
