@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ledger import store as ledger_store
-from ledger.amount import CNY
+from ledger.amount import ASSETS, CNY, parse_units
 from ledger.scope import EVERYTHING
 from ledger.sql import Connection
 from metering import fate_store
@@ -170,6 +170,7 @@ async def _centres(request: Request) -> Response:
         read=read,
         size=read.head.size,
         chosen=chosen,
+        names={one.centre: one.name for one in read.centres},
         months=uptake.fold(rows, "centre", "month"),
         models=uptake.fold(rows, "centre", "model"),
         this_month=day_of(service.now_us).isoformat()[:7],
@@ -193,8 +194,17 @@ async def _budgets(request: Request) -> Response:
             size = await size_of(conn)
             soon = await uptake.expiring(conn, Part(), service.now_us, EXPIRING_DAYS)
             pace = await _pace(conn, service)
-    shown = [one for one in found if one["years"]]
+    shown = [one | {"years": [_year(year) for year in one["years"]]} for one in found if one["years"]]
     return render(request, "budgets.html", programmes=shown, size=size, soon=soon, soon_days=EXPIRING_DAYS, pace=pace)
+
+
+def _year(year: dict[str, Any]) -> dict[str, Any]:
+    """A year of a programme in units, with what is set aside for rounds and centres together."""
+    asset = ASSETS[year["unit"]]
+    names = ("budget", "left", "approved", "issued", "available", "held", "redeemed", "expired", "returned")
+    aside = sum(parse_units(text, asset) for group in ("rounds", "allotted") for text in year[group].values())
+    units = {name: parse_units(year[name], asset) for name in names}
+    return {"year": year["year"], "asset": asset, "set_aside": aside} | units
 
 
 async def _pace(conn: Connection, service: Service) -> dict[str, Any] | None:

@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from ledger.amount import ASSETS, ASSETS_BY_NUMBER, CNY, format_units
+from metering.instants import parse_instant
 from metering.store import usage_rows
 from metering.zones import rfc3339
 from suanquan.errors import ServiceError
@@ -161,6 +162,8 @@ async def _entries(request: Request) -> Response:
         async with service.database.read() as conn:
             found = await account_lines(conn, name, before, ROWS)
             size = await size_of(conn)
+    for line in found["lines"]:
+        line["at_us"] = parse_instant(line["recorded_at"])
     following = link(request, "/office/entries", account=name, before=found["next"]) if found["next"] else ""
     return render(request, "entries.html", found=found, size=size, following=following)
 

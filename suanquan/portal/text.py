@@ -299,10 +299,10 @@ _TABLE = {
     "public_keys": ("验证公钥", "Public keys"),
     "metrics": ("监控指标", "Metrics"),
     # entries of the navigation whose pages have texts of their own (`office_text`)
-    "office": ("总览", "Overview"),
+    "office": ("委办局", "Commission"),
     "verify": ("核验", "Verify"),
-    "log": ("日志与见证", "Log"),
-    "policies": ("政策与版本", "Policies"),
+    "log": ("日志与见证", "Log and witnesses"),
+    "policies": ("政策与版本", "Policies and versions"),
 }  # fmt: skip
 
 TEXTS = {language: {key: pair[at] for key, pair in _TABLE.items()} for at, language in enumerate(("zh", "en"))}
