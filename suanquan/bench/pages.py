@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
 import statistics
 import tempfile
@@ -18,6 +19,7 @@ from suanquan.bench.places import new_places
 from suanquan.db.place import Server
 from suanquan.home import Home, write_secret
 from suanquan.http.app import create_app
+from suanquan.server import configure_logging
 from suanquan.service import open_service
 from suanquan.settings import Settings
 from suanquan.use_cases import setup
@@ -44,6 +46,7 @@ class Plan(NamedTuple):
 
 def measure(plan: Plan) -> dict[str, Any]:
     """Milliseconds of CPU and of the clock; `raw_per_second` are requests for a page that reads nothing (`/healthz`)."""
+    configure_logging(logging.WARNING)
     with new_places(plan.backend) as new_place, tempfile.TemporaryDirectory(prefix="suanquan-bench-") as folder:
         place = new_place("pages")
         home = Home(Path(folder) / "home")
@@ -67,6 +70,8 @@ async def _run(plan: Plan, home: Home, url: str) -> dict[str, Any]:
 async def _measured(plan: Plan, app: ASGIApp, token: str) -> dict[str, Any]:
     raw = statistics.median([(await _ask(app, "/healthz", token)).cpu_ms for _ in range(50)])
     metrics = [await _ask(app, METRICS, token) for _ in range(plan.rounds + 1)]
+    for path in PAGES:  # templates are compiled once in the life of a process
+        await _ask(app, path, token)
     found = {path: [await _ask(app, path, token) for _ in range(plan.rounds)] for path in PAGES}
     export = await _ask(app, EXPORT, token)
     by_page = {path: percentile([one.cpu_ms for one in answers], 95) for path, answers in found.items()}

@@ -208,7 +208,7 @@ BY_VALUE = (
 def test_every_text_stands_in_both_languages():
     """No key lacks a language, no Chinese stands in the English column, placeholders agree, and nothing is left over."""
     assert TEXTS["zh"].keys() == TEXTS["en"].keys()
-    used = "".join(path.read_text("utf-8") for path in [*PORTAL.glob("templates/*"), *PORTAL.glob("[!t]*.py")])
+    used = "".join(path.read_text("utf-8") for path in [*PORTAL.glob("templates/**/*.html"), *PORTAL.glob("[!t]*.py")])
     for key, chinese in TEXTS["zh"].items():
         assert not hasattr(dict, key), f"a template would find dict.{key}"
         english = TEXTS["en"][key]
