@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, case, func, select
+from sqlalchemy import ColumnElement, Select, case, func, select
 
 from ledger.scope import Scope
 from ledger.sql import Conflict, Connection, chunks, execute_all, insert_new, insert_rows, select_in
 from ledger.tables import balance
 from voucher import tables
-from voucher.holder import holder_class
 from voucher.issuance import Prepared, Tokens
 
 
@@ -217,48 +215,6 @@ async def newest_vouchers(conn: Connection, scope: Scope, limit: int) -> list[St
     """The vouchers issued last, newest first."""
     query = _WITH_TOTALS.where(*_within(scope)).order_by(tables.voucher.c.jti.desc()).limit(limit)
     return [_stored(row) for row in (await conn.execute(query)).mappings()]
-
-
-async def scheme_totals(conn: Connection, at_us: int) -> list[dict[str, Any]]:
-    """Per scheme and asset: vouchers, holders, and units; issued = available + held + redeemed + expired + returned.
-
-    `active` are the vouchers in force at the instant `at_us` (UTC epoch microseconds) that still have something.
-    """
-    table = tables.voucher.c
-    left = balance.c.credits_posted - balance.c.debits_posted
-    in_force = (table.from_us <= at_us, table.until_us > at_us, tables.revoked.c.jti.is_(None), left > 0)
-    query = (
-        select(
-            table.scheme,
-            table.asset,
-            func.count().label("vouchers"),
-            func.count(table.holder.distinct()).label("holders"),
-            func.sum(case((and_(*in_force), 1), else_=0)).label("active"),
-            func.sum(table.units - func.coalesce(_FLOW.c.split, 0)).label("issued"),
-            func.sum(left - balance.c.debits_held).label("available"),
-            func.sum(balance.c.debits_held).label("held"),
-            func.sum(balance.c.debits_posted - (balance.c.credits_posted - table.units) - _UNPAID).label("redeemed"),
-            func.sum(func.coalesce(_FLOW.c.expired, 0)).label("expired"),
-            func.sum(_RETURNED).label("returned"),
-        )
-        .join_from(tables.voucher, balance, balance.c.account == table.account)
-        .outerjoin(tables.revoked, tables.revoked.c.jti == table.jti)
-        .outerjoin(_FLOW, _FLOW.c.jti == table.jti)
-        .group_by(table.scheme, table.asset)
-        .order_by(table.scheme, table.asset)
-    )
-    rows = (await conn.execute(query)).mappings()
-    return [dict(row) | {name: int(row[name]) for name in row if name != "scheme"} for row in rows]
-
-
-async def holders_by_class(conn: Connection) -> list[tuple[str, str, int]]:
-    """Scheme, class of `holder_class`, and how many such holders it has."""
-    text = "SELECT scheme, substr(holder, 1, 1), COUNT(DISTINCT holder) FROM voucher GROUP BY 1, 2 ORDER BY 1, 2"
-    [rows] = await execute_all(conn, [(text, ())])
-    found: Counter[tuple[str, str]] = Counter()
-    for scheme, first, count in rows:
-        found[scheme, holder_class(first)] += int(count)
-    return [(scheme, kind, count) for (scheme, kind), count in found.items()]
 
 
 async def add_redeemed(conn: Connection, centre: str, units: Mapping[str, int]) -> None:

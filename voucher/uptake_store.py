@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import AsyncIterator
 from typing import Any, NamedTuple
 
 from ledger.sql import Connection, execute_all
+from voucher.holder import holder_class
 
 SHANGHAI_US = 28_800_000_000
 """Shanghai's offset, which has been the same since 1991."""
@@ -99,6 +101,33 @@ class Line(NamedTuple):
     redeemed: int
     expired: int
     returned: int
+
+
+async def scheme_totals(conn: Connection, at_us: int) -> list[dict[str, Any]]:
+    """Per scheme and asset: vouchers, holders, and units; issued = available + held + redeemed + expired + returned.
+
+    `active` are the vouchers in force at the instant `at_us` (UTC epoch microseconds) that still have something.
+    """
+    in_force = "v.from_us <= ? AND v.until_us > ? AND r.jti IS NULL AND b.credits_posted > b.debits_posted"
+    text = (
+        f"SELECT v.scheme, v.asset, SUM(CASE WHEN {in_force} THEN 1 ELSE 0 END), {_TOTALS} {_FROM} "
+        "GROUP BY v.scheme, v.asset ORDER BY v.scheme, v.asset"
+    )
+    [rows] = await execute_all(conn, [(text, (at_us, at_us))])
+    return [
+        {"scheme": scheme, "asset": int(asset), "active": int(active)} | Sums(*map(int, sums))._asdict()
+        for scheme, asset, active, *sums in rows
+    ]
+
+
+async def holders_by_class(conn: Connection) -> list[tuple[str, str, int]]:
+    """Scheme, class of `holder_class`, and how many such holders it has."""
+    text = "SELECT scheme, substr(holder, 1, 1), COUNT(DISTINCT holder) FROM voucher GROUP BY 1, 2 ORDER BY 1, 2"
+    [rows] = await execute_all(conn, [(text, ())])
+    found: Counter[tuple[str, str]] = Counter()
+    for scheme, first, count in rows:
+        found[scheme, holder_class(first)] += int(count)
+    return [(scheme, kind, count) for (scheme, kind), count in found.items()]
 
 
 async def sums_of(conn: Connection, part: Part) -> Sums:

@@ -17,6 +17,7 @@ from metering import store as metering_store
 from metering.store import Source
 from suanquan.catalog import Catalog
 from voucher import store as voucher_store
+from voucher import uptake_store
 
 US_PER_MS = 1000
 _Usage = dict[str, list[tuple[str, int, int]]]
@@ -113,7 +114,7 @@ async def overview(conn: Connection, catalog: Catalog, at_us: int | None = None,
     head = await ledger_store.load_head(conn)
     assert head is not None, "a home has a ledger"
     last_us = head.last_ns // US_PER_MS
-    totals = await voucher_store.scheme_totals(conn, last_us if at_us is None else at_us)
+    totals = await uptake_store.scheme_totals(conn, last_us if at_us is None else at_us)
     usage, self_pay = await (memo or Memo()).sums(conn, head.root)
     return Overview(
         [SchemeSum(**row | {"asset": ASSETS_BY_NUMBER[row["asset"]]}) for row in totals],
@@ -123,7 +124,7 @@ async def overview(conn: Connection, catalog: Catalog, at_us: int | None = None,
         head,
         await log_store.newest_head(conn),
         await log_store.newest_head(conn, witnessed=True),
-        await voucher_store.holders_by_class(conn),
+        await uptake_store.holders_by_class(conn),
     )
 
 

@@ -56,7 +56,8 @@ async def tokens_of(service):
     )
     async with service.database.write() as connection:
         return {
-            name: await create_token(connection, role, name, service.now_us, tenant=tenant) for name, role, tenant in wanted
+            name: await create_token(connection, role, name, service.now_us, tenant=tenant)
+            for name, role, tenant in wanted
         }
 
 
