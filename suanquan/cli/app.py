@@ -29,6 +29,7 @@ from suanquan.cli.options import DEFAULT_HOME, HomeOption, JsonOption, Passphras
 from suanquan.cli.output import emit, emit_summary, note
 from suanquan.cli.procedure import application_app, officer_app, round_app
 from suanquan.cli.programme import app as programme_app
+from suanquan.cli.sandbox import app as sandbox_app
 from suanquan.cli.scheme import app as scheme_app
 from suanquan.cli.settlement import payee_app, settlement_app
 from suanquan.cli.subsidy import app as subsidy_app
@@ -88,6 +89,7 @@ app.add_typer(account_app, name="account", help="账号与角色 / accounts and 
 app.add_typer(programme_app, name="programme", help="方案的预算与额度 / budgets and allotments of schemes")
 app.add_typer(hold_app, name="hold", help="冻结 / holds of vouchers")
 app.add_typer(lease_app, name="lease", help="离线租约（中心）/ offline leases of a centre")
+app.add_typer(sandbox_app, name="sandbox", help="沙箱 / the sandbox")
 app.add_typer(bench_app, name="bench", help="性能测量 / measurements")
 
 

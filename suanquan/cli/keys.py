@@ -140,7 +140,9 @@ def decision_keys(
     if revoke is not None:
         if not reason.strip():
             raise typer.BadParameter("吊销须写明理由 / a revocation has a reason", param_hint="--reason")
-        made = revoke_decision_key(opened, revoke, at_s=clock_of(settings)() // 1_000_000_000, reason=reason)
+        made = revoke_decision_key(
+            opened, revoke, at_s=clock_of(settings, opened.sandbox_clock)() // 1_000_000_000, reason=reason
+        )
     if revoke is None or rotate:
         passphrase = read_passphrase(passphrase_file or demo_passphrase(opened))
         made = (rotate_decision_keys if rotate else create_decision_keys)(opened, settings.issuer, passphrase)

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
+from ledger import store as ledger_store
 from ledger.errors import Kind
 from metering.quarantine import Verdict
 from metering.zones import rfc3339
@@ -113,15 +114,16 @@ async def healthz() -> dict[str, str]:
 async def readyz(service: Opened) -> dict[str, Any]:
     """Database answers and the log can be read."""
     async with service.database.read() as connection:
-        figures = await overview(connection, service.catalog)
-    return {"status": "ok", "log_size": figures.head.size}
+        head = await ledger_store.load_head(connection)
+    assert head is not None, "a home has a ledger"
+    return {"status": "ok", "log_size": head.size}
 
 
 @public.get("/metrics", tags=["operations"], response_class=Response, dependencies=[may("figures.read")])
 async def get_metrics(service: Opened) -> Response:
     """Figures for Prometheus."""
     async with service.database.read() as connection:
-        figures = await overview(connection, service.catalog)
+        figures = await overview(connection, service.catalog, service.now_us, service.memo)
         committed = await load_committed(connection, service.proceedings.office)
         sight = await sight_figures(connection, service.catalog, service.subsidies, service.now_us)
     rules = replace(service.subsidies.figures(day_of(service.now_us)), committed=committed)
@@ -232,7 +234,7 @@ async def get_voucher_state(jti: JTI, scope: Scoped, service: Opened) -> dict[st
 async def get_centres(scope: Scoped, service: Opened) -> list[dict[str, Any]]:
     """Centres with what they reported."""
     async with service.database.read() as connection:
-        figures = await overview(connection, service.catalog)
+        figures = await overview(connection, service.catalog, memo=service.memo)
     return [
         {"id": centre.centre, "name": centre.name, "gpu_ms": centre.gpu_ms, "statuses": centre.statuses}
         for centre in figures.centres

@@ -85,7 +85,7 @@ async def signed_by(request: HttpRequest, digest: bytes) -> signature.SignatureI
         target_uri(request, service.settings.url),
         [(name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers.raw],
         digest,
-        now_s=service.now_us // 1_000_000,
+        now_s=service.wall_us // 1_000_000,
         key_of=keys.key,
     )
     rates: Rates = request.app.state.agent_rates  # after the signature: nobody uses up what is another's
@@ -113,7 +113,7 @@ async def post_usage(request: HttpRequest) -> Response:
         keys.centre(signed.keyid),
         signed.keyid,
         signed.nonce,
-        service.now_us + NONCE_KEPT_US,
+        service.wall_us + NONCE_KEPT_US,
         request.headers["idempotency-key"],
         digest,
     )
