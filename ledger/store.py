@@ -151,6 +151,18 @@ async def accounts_under(conn: Connection, prefix: str) -> list[Account]:
     return [_account(row) for row in (await conn.execute(query.order_by(name))).mappings()]
 
 
+async def sum_under(conn: Connection, prefix: str) -> int:
+    """Posted credits minus posted debits of all accounts whose name starts with `prefix`; they have one asset."""
+    name = tables.account_name.c.name
+    beyond = prefix[:-1] + chr(ord(prefix[-1]) + 1)
+    query = (
+        select(func.coalesce(func.sum(tables.balance.c.credits_posted - tables.balance.c.debits_posted), 0))
+        .join_from(tables.account_name, tables.balance, tables.balance.c.account == tables.account_name.c.account)
+        .where(name >= prefix, name < beyond)
+    )
+    return int((await conn.execute(query)).scalar_one())
+
+
 async def load_entries(conn: Connection, event_ids: Iterable[bytes]) -> dict[bytes, Entry]:
     """Recorded entries of these event ids."""
     found = await execute_all(conn, select_in(_LEAVES, event_ids))

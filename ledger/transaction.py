@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -25,7 +24,9 @@ from ledger.entry import (
 )
 from ledger.errors import Kind, LedgerError
 from ledger.fresh import FreshIds, newest_of
+from ledger.mac import Keyed
 from ledger.outcome import Outcome, RefusedError
+from ledger.pairs import Posting, post_series
 from ledger.refusal import Refusal
 from ledger.sql import Connection, Rows
 from ledger.state import Account, Hold, Original, State, original_of
@@ -44,6 +45,7 @@ class Writer:
         self.state = State()
         self.entropy = entropy
         self.pseudonym_key = b""
+        self._keyed = Keyed(b"")
         self.origin = ""
         self.memo: dict[str, Any] = {}
         self.assets: dict[str, Asset] = {}
@@ -103,6 +105,12 @@ class Writer:
             self.failed_before.update(used.failed)
             if doubtful[-1] is ids[-1] and self.fresh.is_elsewhere(newest):
                 self.fresh.follow(newest, [*ids, *self.known, *self.failed_before, *self.failed, *used.following])
+
+    def keyed(self) -> Keyed:
+        """Digests that only this ledger can make."""
+        if self._keyed.key is not self.pseudonym_key:
+            self._keyed = Keyed(self.pseudonym_key)
+        return self._keyed
 
     def failure_of(self, event: Event) -> tuple[bytes, str] | None:
         """Digest and refusal of an id that was burnt, in this commit or before."""
@@ -188,7 +196,7 @@ class Transaction:
 
     def keyed(self, text: bytes) -> bytes:
         """Digest that only this ledger can make: a leaf may carry it without anybody guessing the text."""
-        return hmac.digest(self._writer.pseudonym_key, text, "sha256")
+        return self._writer.keyed().digest(text)
 
     async def accounts(self, names: Iterable[str]) -> dict[str, Account]:
         """The accounts of these names that exist."""
@@ -279,6 +287,26 @@ class Transaction:
         """
         await self._writer.load(self.connection, events, fresh=fresh)
         return self._record_chain(events).entries_or_raise()
+
+    async def post_series(self, model: Event, postings: Sequence[Posting]) -> None:
+        """`append` of postings that are `model` but for what each has of its own; the caller knows their ids to be new.
+
+        Raises:
+            LedgerError: one is refused; nothing of the series remains.
+
+        """
+        writer, state = self._writer, self._state
+        numbers = {leg[0] for posting in postings for leg in posting[3]}
+        await self.accounts_by_number([number for number in numbers if number not in state.accounts])
+        mark, before = len(state.undo), len(writer.recorded)
+        refused = post_series(state, model, postings, self.now_ns, writer.recorded)
+        if refused is not None:
+            writer.burn(*refused)
+            writer.take_back(mark, before)
+            raise RefusedError(*refused)
+        for entry, _ in writer.recorded[before:]:
+            writer.known[entry[2]] = entry
+        writer.fresh.exclude_all([posting[0] for posting in postings])
 
     async def bulk(self, chains: Sequence[Chain], *, all_or_nothing: bool = False) -> list[Outcome]:
         """Record chains in order, each atomic, and say of each what became of it.

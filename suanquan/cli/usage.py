@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from suanquan.cli import notices
-from suanquan.cli.options import DEFAULT_HOME, HomeOption, JsonOption, run_with_service
+from suanquan.cli.options import DEFAULT_HOME, HomeOption, JsonOption, run_with_service, second_person
 from suanquan.cli.output import emit
 
 if TYPE_CHECKING:
     from suanquan.service import Service
+    from suanquan.use_cases.desk import Amendment
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 quarantine = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
@@ -26,6 +27,10 @@ OfficerOption = Annotated[str, typer.Option("--officer", help="经办人 / who d
 ReasonOption = Annotated[str, typer.Option("--reason", help="理由 / reason")]
 ApprovedOption = Annotated[
     str, typer.Option("--approved-by", help="复核人，超过 45 天须有 / second person, after 45 days")
+]
+ApproverOption = Annotated[
+    Path | None,
+    typer.Option("--approver-token-file", help="复核人的令牌或会话文件 / token or session of the second person"),
 ]
 RevisionOption = Annotated[
     int | None, typer.Option("--revision", help="修订号，默认下一个 / by default the next", min=1)
@@ -122,6 +127,7 @@ def void(
     officer: OfficerOption,
     reason: ReasonOption,
     approved_by: ApprovedOption = "",
+    approver_token_file: ApproverOption = None,
     revision: RevisionOption = None,
     home: HomeOption = DEFAULT_HOME,
     json: JsonOption = False,
@@ -129,7 +135,7 @@ def void(
     """作废一条用量：按原价退回原来支付的券。Void a record: exactly what it took goes back to the vouchers that paid."""
     from suanquan.use_cases.desk import Amendment
 
-    _amend(home, json, Amendment(source, record, officer, reason, approved_by, revision))
+    _amend(home, json, Amendment(source, record, officer, reason, approved_by, revision), approver_token_file)
 
 
 @app.command()
@@ -144,6 +150,7 @@ def revise(
     active_ms: Annotated[int | None, typer.Option(help="计费毫秒 / charged milliseconds", min=0)] = None,
     card: Annotated[list[str] | None, typer.Option(help="型号=千分之一卡数 / MODEL=THOUSANDTHS")] = None,
     approved_by: ApprovedOption = "",
+    approver_token_file: ApproverOption = None,
     revision: RevisionOption = None,
     home: HomeOption = DEFAULT_HOME,
     json: JsonOption = False,
@@ -152,13 +159,15 @@ def revise(
     from suanquan.use_cases.desk import Amendment, changes_of
 
     changes = changes_of(account, start, end, active_ms, card)
-    _amend(home, json, Amendment(source, record, officer, reason, approved_by, revision, changes))
+    _amend(home, json, Amendment(source, record, officer, reason, approved_by, revision, changes), approver_token_file)
 
 
-def _amend(home: Path, as_json: bool, amendment: Any) -> None:
+def _amend(home: Path, as_json: bool, amendment: Amendment, approver: Path | None) -> None:
     from suanquan.use_cases.desk import amend
 
     async def use(service: Service) -> dict[str, Any]:
+        if amendment.approved_by:
+            await second_person(service, "usage.approve", amendment.approved_by, approver)
         return (await amend(service.journal, service.rules, amendment))._asdict()
 
     emit(run_with_service(home, use), as_json=as_json)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import date
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Header, Path, Query
+from fastapi import APIRouter, Depends, Path, Query
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
+from ledger import store as ledger_store
 from ledger.errors import Kind
 from metering.quarantine import Verdict
 from metering.zones import rfc3339
@@ -18,6 +18,7 @@ from suanquan import metrics
 from suanquan.decision_keys import published
 from suanquan.errors import ServiceError
 from suanquan.http.auth import Caller, Scoped, may
+from suanquan.http.fields import Day, NeededKey
 from suanquan.service import Service
 from suanquan.use_cases import issue as issuing
 from suanquan.use_cases.applications import load_committed
@@ -31,7 +32,7 @@ from suanquan.use_cases.split import SplitOrder
 from suanquan.use_cases.statement import statement
 from suanquan.use_cases.subsidies import day_of
 from voucher import store as voucher_store
-from voucher.issuance import IssueRequest
+from voucher.issuance import Contract, IssueRequest
 from voucher.sm2 import ALGORITHM as SM2
 
 public = APIRouter()
@@ -45,6 +46,15 @@ JTI = Annotated[str, Field(pattern=r"^[0-9A-Za-z-]{1,64}$")]
 Name = Annotated[str, Field(min_length=1, max_length=255)]
 
 
+class VoucherContract(BaseModel):
+    """The contract that a voucher supports: claimed once, or as often as its scheme allows."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    provider: Annotated[str, Field(max_length=400)]
+    number: Annotated[str, Field(max_length=400)]
+
+
 class VoucherOrder(BaseModel):
     """What a programme office asks for."""
 
@@ -55,6 +65,8 @@ class VoucherOrder(BaseModel):
     amount: Annotated[str, Field(description="十进制数 / decimal string", max_length=40)]
     unit: Annotated[str, Field(max_length=16)] = "CNY"
     holder_key: dict[str, str] | None = None
+    contract: VoucherContract | None = None
+    reason: Annotated[str, Field(max_length=400, description="没有合同的理由 / why there is no contract")] = ""
 
 
 class VoucherPart(BaseModel):
@@ -71,7 +83,7 @@ class QuoteRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    date: Annotated[date, Field(description="申请日 / day of application")]
+    date: Annotated[Day, Field(description="申请日 / day of application")]
     facts: Annotated[dict[str, Any], Field(description="已知的事实 / the facts that are known")]
 
 
@@ -102,15 +114,16 @@ async def healthz() -> dict[str, str]:
 async def readyz(service: Opened) -> dict[str, Any]:
     """Database answers and the log can be read."""
     async with service.database.read() as connection:
-        figures = await overview(connection, service.catalog)
-    return {"status": "ok", "log_size": figures.head.size}
+        head = await ledger_store.load_head(connection)
+    assert head is not None, "a home has a ledger"
+    return {"status": "ok", "log_size": head.size}
 
 
 @public.get("/metrics", tags=["operations"], response_class=Response, dependencies=[may("figures.read")])
 async def get_metrics(service: Opened) -> Response:
     """Figures for Prometheus."""
     async with service.database.read() as connection:
-        figures = await overview(connection, service.catalog)
+        figures = await overview(connection, service.catalog, service.now_us, service.memo)
         committed = await load_committed(connection, service.proceedings.office)
         sight = await sight_figures(connection, service.catalog, service.subsidies, service.now_us)
     rules = replace(service.subsidies.figures(day_of(service.now_us)), committed=committed)
@@ -167,12 +180,11 @@ async def post_quote(scheme_id: Name, request: QuoteRequest, service: Opened) ->
 async def post_voucher(
     order: VoucherOrder,
     service: Opened,
-    idempotency_key: Annotated[str | None, Header(min_length=1, max_length=255)] = None,
+    idempotency_key: NeededKey,
 ) -> dict[str, Any]:
     """Issue a voucher; the same Idempotency-Key and body give the same token again."""
-    if idempotency_key is None:
-        raise ServiceError("idempotency-key-missing", "缺少 Idempotency-Key", "the Idempotency-Key header is required")
-    request = IssueRequest(order.holder, order.unit, order.amount, order.holder_key)
+    contract = None if order.contract is None else Contract(order.contract.provider, order.contract.number)
+    request = IssueRequest(order.holder, order.unit, order.amount, order.holder_key, contract, order.reason)
     return issuing.with_tokens(await service.issue(order.scheme, request, idempotency_key))
 
 
@@ -181,11 +193,9 @@ async def post_split(
     jti: JTI,
     part: VoucherPart,
     service: Opened,
-    idempotency_key: Annotated[str | None, Header(min_length=1, max_length=255)] = None,
+    idempotency_key: NeededKey,
 ) -> dict[str, Any]:
     """Make a part of what is available a voucher of its own, for another key of the same holder."""
-    if idempotency_key is None:
-        raise ServiceError("idempotency-key-missing", "缺少 Idempotency-Key", "the Idempotency-Key header is required")
     order = SplitOrder(jti, part.amount, part.holder_key, idempotency_key)
     return issuing.with_tokens(await service.split(order))
 
@@ -224,7 +234,7 @@ async def get_voucher_state(jti: JTI, scope: Scoped, service: Opened) -> dict[st
 async def get_centres(scope: Scoped, service: Opened) -> list[dict[str, Any]]:
     """Centres with what they reported."""
     async with service.database.read() as connection:
-        figures = await overview(connection, service.catalog)
+        figures = await overview(connection, service.catalog, memo=service.memo)
     return [
         {"id": centre.centre, "name": centre.name, "gpu_ms": centre.gpu_ms, "statuses": centre.statuses}
         for centre in figures.centres

@@ -17,10 +17,11 @@ import cbor2
 from ledger.entry import EntryKind, Event
 from ledger.errors import Kind
 from ledger.journal import Journal
-from ledger.scope import EVERYTHING
+from ledger.scope import EVERYTHING, Scope
 from ledger.sql import Connection
 from ledger.transaction import Transaction
 from suanquan.clock import ClockNs, shanghai_day
+from suanquan.db.notices import put
 from suanquan.office import Office
 from suanquan.use_cases.applications import (
     CALL,
@@ -35,6 +36,7 @@ from suanquan.use_cases.applications import (
     place_for,
 )
 from suanquan.use_cases.matter import Asking, ClauseMatter, Matter
+from suanquan.use_cases.procedure_notices import step_notices
 from suanquan.use_cases.procedure_requests import (
     ABOUT,
     Wish,
@@ -213,13 +215,15 @@ class Proceedings:
         """Take a step of an application; its id.
 
         Raises:
-            SubsidyError: `application-unknown`, `step-unknown`, and everything that `subsidy.steps` refuses.
+            SubsidyError: `application-unknown` (an applicant is told so of another's, too), `step-unknown`, and everything that `subsidy.steps` refuses.
 
         """
 
         async def work(tx: Transaction) -> str:
             wish = Wish(tx, name, application, {"as": actor.person, "inputs": given}, key)
-            found = await load_application(tx.connection, self.office, application, EVERYTHING)
+            applies = actor.role is Role.APPLICANT
+            scope = Scope(everything=False, holder=actor.person) if applies else EVERYTHING
+            found = await load_application(tx.connection, self.office, application, scope)
             if await wish.recorded() is not None or step_body.decode(found.rows[-1])["request"] == wish.digest:
                 return application
             procedure = found.round.procedure
@@ -245,6 +249,8 @@ class Proceedings:
         await self._write(
             tx, wish, place, found.round.procedure, replace(record, derived=derived), [*moved.events, *claims]
         )
+        for notice in step_notices(found, step, actor):
+            await put(tx.connection, notice, self.clock_ns() // 1000)
 
     async def allocate(self, actor: Actor, round_: str, given: Mapping[str, Any]) -> list[Award]:
         """Plan the applications of a closed round in the scheme's order, if each of them may be; what each gets.

@@ -23,7 +23,7 @@ from metering.model import UsageRecord
 from metering.rating import Tariffs, rate
 from metering.store import StoredBatch
 from suanquan.errors import ServiceError
-from suanquan.use_cases.postings import batch_event_id, compute_received, in_kind, receivable, self_pay
+from suanquan.use_cases.postings import batch_event_ids, compute_received, in_kind, receivable, self_pay
 from voucher import store as voucher_store
 from voucher.allocation import Charge, Cover, Purse, draw_one
 from voucher.scheme import Series
@@ -123,8 +123,8 @@ def draw_each(records: Sequence[UsageRecord], purses: Sequence[Purse], terms: Te
 
 async def posted_entries(tx: Transaction, stored: StoredBatch, account: str) -> list[Entry]:
     """The entries that a batch posted for an account."""
-    span = range(stored.log_size - stored.log_first)
-    ids = [batch_event_id(tx, stored.received_us, stored.number, at, account) for at in span]
+    accounts = [account] * (stored.log_size - stored.log_first)
+    ids = batch_event_ids(tx, stored.received_us, stored.number, accounts)
     return list((await tx.entries(ids)).values())
 
 
