@@ -93,6 +93,10 @@ def attach(
     invoice: Annotated[
         str | None, typer.Option(help="发票：号码,开票方代码,金额元 / of an invoice: NUMBER,ISSUER,YUAN")
     ] = None,
+    line: Annotated[
+        list[str] | None,
+        typer.Option(help="发票的一行：费用类别,金额元,文字，可多次 / a line of the invoice: KIND,YUAN,TEXT, repeat"),
+    ] = None,
     key: KeyOption = None,
     home: HomeOption = DEFAULT_HOME,
     json: JsonOption = False,
@@ -107,6 +111,9 @@ def attach(
     if invoice is not None:
         parts = [*invoice.split(","), "", "", ""]
         given["invoice"] = dict(zip(("number", "issuer", "amount_yuan"), parts, strict=False))
+        if line:
+            names, rows = ("kind", "amount_yuan", "text"), [[*one.split(",", 2), "", ""] for one in line]
+            given["invoice"]["lines"] = [dict(zip(names, row, strict=False)) for row in rows]
 
     async def use(service: Service) -> dict[str, Any]:
         by = await by_of(service, as_, "evidence", key)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import date
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Header, Query
+from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response
@@ -19,6 +18,7 @@ from suanquan import metrics
 from suanquan.decision_keys import published
 from suanquan.errors import ServiceError
 from suanquan.http.auth import Caller, Scoped, may
+from suanquan.http.fields import Day, NeededKey
 from suanquan.service import Service
 from suanquan.use_cases import issue as issuing
 from suanquan.use_cases.applications import load_committed
@@ -31,7 +31,7 @@ from suanquan.use_cases.split import SplitOrder
 from suanquan.use_cases.statement import statement
 from suanquan.use_cases.subsidies import day_of
 from voucher import store as voucher_store
-from voucher.issuance import IssueRequest
+from voucher.issuance import Contract, IssueRequest
 from voucher.sm2 import ALGORITHM as SM2
 
 public = APIRouter()
@@ -45,6 +45,15 @@ JTI = Annotated[str, Field(pattern=r"^[0-9A-Za-z-]{1,64}$")]
 Name = Annotated[str, Field(min_length=1, max_length=255)]
 
 
+class VoucherContract(BaseModel):
+    """The contract that a voucher supports: claimed once, or as often as its scheme allows."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    provider: Annotated[str, Field(max_length=400)]
+    number: Annotated[str, Field(max_length=400)]
+
+
 class VoucherOrder(BaseModel):
     """What a programme office asks for."""
 
@@ -55,6 +64,8 @@ class VoucherOrder(BaseModel):
     amount: Annotated[str, Field(description="十进制数 / decimal string", max_length=40)]
     unit: Annotated[str, Field(max_length=16)] = "CNY"
     holder_key: dict[str, str] | None = None
+    contract: VoucherContract | None = None
+    reason: Annotated[str, Field(max_length=400, description="没有合同的理由 / why there is no contract")] = ""
 
 
 class VoucherPart(BaseModel):
@@ -71,7 +82,7 @@ class QuoteRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    date: Annotated[date, Field(description="申请日 / day of application")]
+    date: Annotated[Day, Field(description="申请日 / day of application")]
     facts: Annotated[dict[str, Any], Field(description="已知的事实 / the facts that are known")]
 
 
@@ -168,12 +179,11 @@ async def post_quote(scheme_id: Name, request: QuoteRequest, service: Opened) ->
 async def post_voucher(
     order: VoucherOrder,
     service: Opened,
-    idempotency_key: Annotated[str | None, Header(min_length=1, max_length=255)] = None,
+    idempotency_key: NeededKey,
 ) -> dict[str, Any]:
     """Issue a voucher; the same Idempotency-Key and body give the same token again."""
-    if idempotency_key is None:
-        raise ServiceError("idempotency-key-missing", "缺少 Idempotency-Key", "the Idempotency-Key header is required")
-    request = IssueRequest(order.holder, order.unit, order.amount, order.holder_key)
+    contract = None if order.contract is None else Contract(order.contract.provider, order.contract.number)
+    request = IssueRequest(order.holder, order.unit, order.amount, order.holder_key, contract, order.reason)
     return issuing.with_tokens(await service.issue(order.scheme, request, idempotency_key))
 
 
@@ -182,11 +192,9 @@ async def post_split(
     jti: JTI,
     part: VoucherPart,
     service: Opened,
-    idempotency_key: Annotated[str | None, Header(min_length=1, max_length=255)] = None,
+    idempotency_key: NeededKey,
 ) -> dict[str, Any]:
     """Make a part of what is available a voucher of its own, for another key of the same holder."""
-    if idempotency_key is None:
-        raise ServiceError("idempotency-key-missing", "缺少 Idempotency-Key", "the Idempotency-Key header is required")
     order = SplitOrder(jti, part.amount, part.holder_key, idempotency_key)
     return issuing.with_tokens(await service.split(order))
 

@@ -43,6 +43,7 @@ from suanquan.use_cases.ingest import (
     receipt_of,
 )
 from suanquan.use_cases.postings import About, Charges, charges_of, post_batch
+from suanquan.use_cases.shares import Terms
 from voucher.hold_store import redeemed_rows
 
 ROUND_MAX = 16
@@ -211,8 +212,8 @@ def _meets(turn: _Round, source: int, names: Wanted) -> bool:
 
 async def _post(turn: _Round, job: _Job, names: Wanted, source: Source) -> bytes:
     request, batch, tx = job.request, job.batch, turn.tx
-    tariffs = turn.rules.tariffs(request.centre)
-    if batch.source in turn.seen.apart or not await nothing_waits(tx, request.centre, batch, tariffs):
+    terms = Terms(request.centre, turn.rules.tariffs(request.centre), turn.rules.schemes)
+    if batch.source in turn.seen.apart or not await nothing_waits(tx, batch, terms):
         raise _Careful
     number, first = turn.seen.next_batch, tx.size
     about = About(

@@ -25,6 +25,8 @@ from voucher.scheme import Scheme, Series
 from voucher.store import BoundVoucher
 
 LEGS_PER_ENTRY = 60
+COUNTERS = "delegation/"
+"""Begins the names of accounts that count what was drawn through delegations: their vouchers paid it, and they pay nothing."""
 
 
 class About(NamedTuple):
@@ -133,7 +135,7 @@ def charges_of(batch: Batch, rated: Rated) -> Charges:
     return charges
 
 
-async def _bound(
+async def bound_to(
     tx: Transaction, centre: str, accounts: Iterable[str], schemes: Mapping[str, Series]
 ) -> list[tuple[BoundVoucher, Scheme]]:
     """Vouchers bound to accounts that the centre may take, with the terms of the day of issue.
@@ -158,7 +160,7 @@ async def purses_of(
     tx: Transaction, centre: str, accounts: Iterable[str], schemes: Mapping[str, Series]
 ) -> dict[str, list[Purse]]:
     """Vouchers that may pay, by account, with what they still hold."""
-    bound = await _bound(tx, centre, accounts, schemes)
+    bound = await bound_to(tx, centre, accounts, schemes)
     balances = await tx.accounts_by_number([row.account for row, _ in bound])
     now_us = tx.now_ns // 1000
     over = {row.jti for row, _ in bound if row.until_us <= now_us}
