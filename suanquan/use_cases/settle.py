@@ -28,11 +28,11 @@ from metering.model import UsageRecord
 from metering.rating import Line, LineKey, Rated, rate
 from metering.store import Source, StoredBatch
 from suanquan.use_cases.hold_usage import Backing, backings_of, give_back, hold_again, keep_part, open_purse
-from suanquan.use_cases.postings import entries_of, open_accounts, purses_of, scheme_in_kind
+from suanquan.use_cases.postings import COUNTERS, entries_of, open_accounts, purses_of, scheme_in_kind
 from suanquan.use_cases.reopen import reopen
 from suanquan.use_cases.shares import Terms, parts_of, price_changed, unpaid_ids
 from voucher import store as voucher_store
-from voucher.allocation import Charge, Cover, draw_one
+from voucher.allocation import Charge, Cover, Purse, draw_one
 
 GROWING = ("checkpoint", "report")
 _New = Sequence[tuple[int, "Change", UsageRecord]]
@@ -78,9 +78,10 @@ class Change:
 
 @dataclass(slots=True)
 class _Worth:
-    """What records come to: yuan, compute and models by record, and the sums of pages."""
+    """What records come to: yuan, what of it no voucher pays, compute and models by record, and the sums of pages."""
 
     yuan: dict[int, int] = field(default_factory=dict)
+    own: dict[int, int] = field(default_factory=dict)
     compute: dict[int, int] = field(default_factory=dict)
     models: dict[int, tuple[str, ...]] = field(default_factory=dict)
     lines: dict[LineKey, Line] = field(default_factory=dict)
@@ -167,6 +168,7 @@ def _worth(records: Sequence[UsageRecord | None], terms: Terms) -> _Worth:
         rated: Rated = rate(batch_of(chosen), terms.tariffs, range(len(chosen)))
         for at, place in enumerate(places):
             found.yuan[place], found.compute[place] = int(rated.yuan[at]), int(rated.compute[at])
+            found.own[place] = int(rated.own[at])
             found.models[place] = rated.models[at]
         for key, line in rated.lines.items():
             sums = found.lines.setdefault(key, Line())
@@ -185,9 +187,12 @@ def _grows(change: Change, before: _Worth, after: _Worth, at: int) -> bool:
     return same and after.yuan[at] >= before.yuan[at] and after.compute[at] >= before.compute[at]
 
 
-def fact_event_id(tx: Transaction, recorded_us: int, fact: int, at: int) -> bytes:
-    """Id of the entry that a fact makes as its `at`th."""
-    return (recorded_us // 1000).to_bytes(6) + tx.keyed(b"fact %d %d" % (fact, at))[:10]
+def fact_event_id(tx: Transaction, fact: Fact, at: int) -> bytes:
+    """Id of the entry that a fact makes as its `at`th.
+
+    It says what the fact is, not its number alone: a fact that was refused leaves its number to the next one.
+    """
+    return (fact.recorded_us // 1000).to_bytes(6) + tx.keyed(b"fact %d " % at + fact.digest)[:10]
 
 
 class _Writer:
@@ -202,7 +207,7 @@ class _Writer:
     def act(self, change: Change) -> Act:
         """What the next entry of a change says of itself."""
         change.events += 1
-        event_id = fact_event_id(self.tx, self.tx.now_ns // 1000, change.fact, change.events)
+        event_id = fact_event_id(self.tx, self._facts[change.fact], change.events)
         return Act(event_id, self._said.digest, self.tx.entropy(32), "", self._said.actor)
 
     def dressed(self, event: Event, change: Change) -> Event:
@@ -241,19 +246,8 @@ async def _post(
     """Post what counts now, or what it is more; yuan that vouchers pay, by scheme."""
     new = [(at, change, change.after) for at, change in enumerate(changes) if change.after is not None]
     purses = await purses_of(writer.tx, terms.centre, {record.account for _, _, record in new}, terms.schemes)
-    covers: list[tuple[Change, str, Cover]] = []
     backings = await _open_backings(writer, terms, new)
-    for at, change, record in new:
-        yuan, compute = after.yuan[at], after.compute[at]
-        if change.grows:
-            yuan, compute, change.posted = yuan - before.yuan[at], compute - before.compute[at], change.before.own
-        backing, named, purse = backings.get(record.voucher or ""), record.voucher, purses[record.account]
-        if backing is not None:
-            if backing.by_hand:
-                continue
-            named, purse = backing.jti, [backing.purse] if backing.purse else purse
-        charge = Charge(record.start_us, yuan, compute, after.models[at], named)
-        covers.append((change, record.account, draw_one(charge, purse)))
+    covers, counted = _draw(new, purses, backings, before, after)
     await reopen(writer.tx, (purse for some in purses.values() for purse in some if purse.broken))
     accounts = await open_accounts(writer.tx, terms.centre, [(account, cover) for _, account, cover in covers])
     owners, events = [], []
@@ -262,12 +256,42 @@ async def _post(
             if legs and any(leg.amount for leg in legs):
                 events.append(writer.dressed(writer.act(change).event(EntryKind.POST)._replace(legs=legs), change))
                 owners.append(change)
+    counts = [(change, legs) for change, legs in counted if legs]
+    events += [writer.dressed(writer.act(one).event(EntryKind.POST)._replace(legs=legs), one) for one, legs in counts]
+    owners += [change for change, _ in counts]
     entries = await writer.tx.append(events)
     for change, entry in zip(owners, entries, strict=True):
         change.posted += (entry.seq,)
     await _hold_again(writer, backings, new)
     redeemed, _ = await _redeemed(writer.tx, entries, Side.DEBIT)
     return redeemed
+
+
+_Counted = list[tuple["Change", tuple[Leg, ...]]]
+
+
+def _draw(
+    new: _New, purses: Mapping[str, list[Purse]], backings: Mapping[str, Backing], before: _Worth, after: _Worth
+) -> tuple[list[tuple[Change, str, Cover]], _Counted]:
+    """Who pays for each record, by change and account; and what delegations count of it."""
+    covers: list[tuple[Change, str, Cover]] = []
+    counted: _Counted = []
+    for at, change, record in new:
+        yuan, own, compute = after.yuan[at], after.own[at], after.compute[at]
+        if change.grows:
+            yuan, own, compute = yuan - before.yuan[at], own - before.own[at], compute - before.compute[at]
+            change.posted = change.before.own
+        backing, named, purse = backings.get(record.voucher or ""), record.voucher, purses[record.account]
+        if backing is not None:
+            if backing.by_hand:
+                continue
+            named, purse = backing.jti, [backing.purse] if backing.purse else purse
+        charge = Charge(record.start_us, yuan, compute, after.models[at], named, own)
+        had = backing.purse.available if backing is not None and backing.purse else 0
+        covers.append((change, record.account, draw_one(charge, purse)))
+        if backing is not None and backing.purse:
+            counted.append((change, backing.count(had - backing.purse.available)))
+    return covers, counted
 
 
 async def _open_backings(writer: _Writer, terms: Terms, new: _New) -> dict[str, Backing]:
@@ -288,9 +312,12 @@ async def _hold_again(writer: _Writer, backings: Mapping[str, Backing], new: _Ne
     last = {record.voucher: (change, record) for _, change, record in new}
     for name, backing in backings.items():
         change, record = last[name]
-        if backing.purse is not None and backing.purse.available and not record.final:
-            (entry,) = await writer.tx.append([writer.dressed(hold_again(writer.act(change), backing), change)])
-            await keep_part(writer.tx, backing, entry.seq, backing.purse.available)
+        for share in backing.shares if backing.purse is not None and not record.final else ():
+            if share.left:
+                (entry,) = await writer.tx.append(
+                    [writer.dressed(hold_again(writer.act(change), backing, share), change)]
+                )
+                await keep_part(writer.tx, backing, entry.seq, share.left)
 
 
 async def _redeemed(tx: Transaction, entries: Iterable[Entry], side: Side) -> tuple[Counter[str], int]:
@@ -303,7 +330,9 @@ async def _redeemed(tx: Transaction, entries: Iterable[Entry], side: Side) -> tu
     for row in await voucher_store.vouchers_of(tx.connection, moved):
         found[row.scheme] += moved[row.account]
     for number, account in (await tx.accounts_by_number(moved)).items():
-        if scheme := scheme_in_kind(account.name):
+        if account.name.startswith(COUNTERS):  # counts what a voucher paid once more
+            moved[number] = 0
+        elif scheme := scheme_in_kind(account.name):
             found[scheme] += moved[number]
     return found, sum(moved.values())
 

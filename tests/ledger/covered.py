@@ -87,6 +87,8 @@ UNCOVERED = {
     "status_place": TOKENS,
     "revoked": "what status lists show; the entries that froze and emptied the account are in the log",
     "nonce": "forgotten after minutes",
+    "offline_lease": "which holds are leases; each is signed, and what it holds is in the log",
+    "offline_spend": "what a centre says it spent: the log has the sums, and a digest of each report",
     "hold_part": "which holds are of which voucher; what they hold and pay is in the log, and sums of vouchers are compared",
     "reclaim": "when idle vouchers were looked at and what came of it; notices and entries are in the log, and sums of vouchers are compared",
     "outflow": "what left a voucher other than by use; the entries are in the log, and sums of vouchers are compared",
@@ -97,8 +99,8 @@ UNCOVERED = {
     "api_token": "access, not accounts",
     "evidence_file": {"name": "for people; a fact says it"},
     **dict.fromkeys(("api_token", "person", "person_role", "session", "login_failure"), ACCESS),
-    **dict.fromkeys(("passkey", "challenge", "invitation"), ACCESS),
+    **dict.fromkeys(("passkey", "challenge", "invitation", "identity"), ACCESS),
+    **dict.fromkeys(("audit_row", "audit_detail", "audit_erased", "audit_state", "audit_head"), AUDIT),
     **dict.fromkeys(("notice", "notice_channel", "notice_choice", "notice_delivery"), NOTICES),
-    **dict.fromkeys(("audit_row", "audit_detail", "audit_erased", "audit_state"), AUDIT),
 }
 """What it does not, and why."""

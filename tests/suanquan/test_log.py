@@ -103,7 +103,7 @@ def test_a_rollback_is_accepted_under_a_new_name(shell):
     old_keys = load_verifier_keys(shell.home.log_keys)
     roll_back(shell, shell.issue)
     old_head = shell.home.log_head.read_bytes()
-    assert shell.run("db", "accept-rollback", "--officer", "x", "--reason", "", secret=True).status == 2
+    assert shell.run("db", "accept-rollback", "--officer", "李四", "--reason", "", secret=True).status == 2
     accepted = shell.ask("db", "accept-rollback", *BY, secret=True)
     assert accepted["continues_as"].startswith(f"{old_keys[0].name}/restored-")
     assert head_of(shell.home).origin == accepted["continues_as"]
@@ -167,6 +167,7 @@ def test_signers_beside_each_other_agree(installation):
     sizes = [int(note.split("\n")[1]) for note in heads]
     assert sizes == sorted(set(sizes))
     assert len(sizes) > 5
+    assert head_of(installation.home).size == sizes[-1]  # whoever wrote the file last
 
 
 def test_a_home_without_log_keys_gets_them(shell):
