@@ -186,7 +186,22 @@ async def test_no_page_mixes_languages(filled, signed_in):
     assert not re.findall(r"[A-Za-z]{2,} [a-z]{2,}", chinese)
 
 
-BY_VALUE = tuple("unit_ role_ acts_ status_ forecast_ complete_ verdict_ money_ do_ contract_ fact_ field_".split())
+BY_VALUE = tuple(
+    [
+        "unit_",
+        "role_",
+        "acts_",
+        "status_",
+        "forecast_",
+        "complete_",
+        "verdict_",
+        "money_",
+        "do_",
+        "contract_",
+        "fact_",
+        "field_",
+    ]
+)
 """Texts that are named by what they stand for."""
 
 
