@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import json
 import socket
 from collections import Counter
 
@@ -95,10 +94,6 @@ def test_malformed_requests_crash_nothing(installation, seed):
         ask_all(service, tokens_of(installation, 8), seed)
         assert service.stop() == 0
     figures_of(installation.home).assert_conserved()
-    for line in (installation.home.path / "log").read_text("utf-8").splitlines():
-        assert line == "Invalid HTTP request received." or isinstance(json.loads(line), dict), (
-            "a line that a client wrote"
-        )
 
 
 def ask_all(service, tokens, seed):
