@@ -64,3 +64,28 @@ class Outcome(NamedTuple):
         if self.error is not None:
             raise self.error
         return list(self.entries)
+
+
+def repeated(earlier: Entry, event: Event, at: int) -> Entry | Outcome:
+    """The answer to an id that was used: the entry again, or a conflict where the request is another."""
+    return earlier._replace(replayed=True) if earlier.digest == event.digest else _conflict(at)
+
+
+def _conflict(at: int) -> Outcome:
+    zh, en = "同一事件编号已用于内容不同的请求", "this event id was already used for a different request"
+    error = LedgerError("event-conflict", zh, en, kind=Kind.CONFLICT)
+    return Outcome(error.code, at=at, error=error)
+
+
+def burnt(failure: tuple[bytes, str], event: Event, at: int) -> Outcome:
+    """The answer to an id that was refused before."""
+    digest, code = failure
+    if digest != event.digest:
+        return _conflict(at)
+    error = LedgerError(
+        "event-failed",
+        f"该请求此前已被拒绝（{code}），请用新的编号重新提交",
+        f"this request was refused before ({code}); submit it again under a new id",
+        kind=Kind.CONFLICT,
+    )
+    return Outcome(error.code, at=at, detail=code, error=error)

@@ -25,7 +25,7 @@ from ledger.entry import (
 from ledger.errors import Kind, LedgerError
 from ledger.fresh import FreshIds, newest_of
 from ledger.mac import Keyed
-from ledger.outcome import Outcome, RefusedError
+from ledger.outcome import Outcome, RefusedError, burnt, repeated
 from ledger.pairs import Posting, post_series
 from ledger.refusal import Refusal
 from ledger.sql import Connection, Rows
@@ -346,15 +346,15 @@ class Transaction:
 
     def _record_chain(self, chain: Chain) -> Outcome:
         writer, state = self._writer, self._state
-        known, burnt = writer.known, writer.failed or writer.failed_before
+        known, failed = writer.known, writer.failed or writer.failed_before
         mark, recorded = len(state.undo), len(writer.recorded)
         entries: list[Entry] = []
         for at, event in enumerate(chain):
             earlier = known.get(event[1])
             if earlier is not None:
-                outcome: Entry | Outcome = _repeated(earlier, event, at)
-            elif burnt and (failure := writer.failure_of(event)):
-                outcome = _burnt(failure, event, at)
+                outcome: Entry | Outcome = repeated(earlier, event, at)
+            elif failed and (failure := writer.failure_of(event)):
+                outcome = burnt(failure, event, at)
             else:
                 outcome = self._try(event, at)
             if isinstance(outcome, Outcome):
@@ -387,26 +387,3 @@ class Transaction:
 def _storable(number: int) -> bool:
     """Whether a database can look a number up; nothing is known under any other."""
     return 0 <= number <= INT64_MAX
-
-
-def _repeated(earlier: Entry, event: Event, at: int) -> Entry | Outcome:
-    return earlier._replace(replayed=True) if earlier.digest == event.digest else _conflict(at)
-
-
-def _conflict(at: int) -> Outcome:
-    zh, en = "同一事件编号已用于内容不同的请求", "this event id was already used for a different request"
-    error = LedgerError("event-conflict", zh, en, kind=Kind.CONFLICT)
-    return Outcome(error.code, at=at, error=error)
-
-
-def _burnt(failure: tuple[bytes, str], event: Event, at: int) -> Outcome:
-    digest, code = failure
-    if digest != event.digest:
-        return _conflict(at)
-    error = LedgerError(
-        "event-failed",
-        f"该请求此前已被拒绝（{code}），请用新的编号重新提交",
-        f"this request was refused before ({code}); submit it again under a new id",
-        kind=Kind.CONFLICT,
-    )
-    return Outcome(error.code, at=at, detail=code, error=error)

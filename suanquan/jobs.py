@@ -64,6 +64,19 @@ async def running_jobs(service: Service) -> AsyncIterator[None]:
 
         return run
 
+    _add_jobs(scheduler, service, noted)
+    scheduler.start()
+    try:
+        yield
+    finally:
+        scheduler.pause()
+        if under_way:  # a statement that is cut off leaves a broken connection and a traceback behind
+            await asyncio.wait(under_way, timeout=FINISH_SECONDS)
+        scheduler.shutdown(wait=False)
+
+
+def _add_jobs(scheduler: AsyncIOScheduler, service: Service, noted: Callable[..., Any]) -> None:
+    """Every job with how often it runs; `noted` ones are waited for by a stop."""
     scheduler.add_job(
         noted(tidy), "interval", args=[service], seconds=EVERY_SECONDS, id="tidy", coalesce=True, max_instances=1
     )
@@ -112,14 +125,6 @@ async def running_jobs(service: Service) -> AsyncIterator[None]:
             _Follow(scheduler, service.clock_ns).look, "interval", seconds=FOLLOW_SECONDS, id=FOLLOW, coalesce=True,
             max_instances=1,
         )  # fmt: skip
-    scheduler.start()
-    try:
-        yield
-    finally:
-        scheduler.pause()
-        if under_way:  # a statement that is cut off leaves a broken connection and a traceback behind
-            await asyncio.wait(under_way, timeout=FINISH_SECONDS)
-        scheduler.shutdown(wait=False)
 
 
 class _Follow:

@@ -149,6 +149,7 @@ OBJECTS = {
     "/v1/vouchers/{jti}/state": "test_anothers_object_is_as_missing",
     "/v1/vouchers/{jti}/qr": "test_anothers_object_is_as_missing",
     "/v1/statements/{centre}/{account}": "test_anothers_account_is_as_missing",
+    "/v1/statements/{centre}/{account}/{month}": "test_anothers_account_is_as_missing",
     "/v1/decisions/{decision_id}/file": "test_anothers_decision_is_as_missing",
     "/v1/decisions/{decision_id}/letter": "test_anothers_decision_is_as_missing",
     "/v1/advice/{centre}": "test_another_centre_is_as_missing",
