@@ -1,0 +1,128 @@
+"""The portal in a real browser: every page in both languages, on a wide and a narrow screen, light and dark.
+
+Nothing leaves the site, no policy is broken, no page scrolls sideways, axe-core finds nothing. `SUANQUAN_TEST_PICTURES`
+names a folder to keep a picture of each page in.
+"""
+
+import io
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from suanquan.http.app import PAGES
+from suanquan.http.auth import COOKIE
+from suanquan.portal.text import TEXTS
+from tests.suanquan.site import made_site
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+PICTURES = os.environ.get("SUANQUAN_TEST_PICTURES", "")
+PICTURE_BYTES_MAX = 150_000
+WIDE, NARROW = {"width": 1366, "height": 768}, {"width": 320, "height": 640}
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no browser: install chromium")
+
+VISITS = {
+    "home": (None, "/"),
+    "notices": (None, "/notices"),
+    "subsidies": (None, "/subsidies"),
+    "login": (None, "/login"),
+    "docs": (None, "/docs"),
+    "vouchers": ("holder", "/vouchers"),
+    "voucher": ("holder", "/vouchers/{jti}"),
+    "usage": ("holder", "/usage"),
+    "applications": ("holder", "/applications"),
+    "apply": ("holder", "/applications/new?round={round}&clause=cn-sh-songjiang-sandbox"),
+    "application": ("holder", "/applications/{application}"),
+    "centre": ("centre", "/centre"),
+    "quarantine": ("centre", "/centre/quarantine"),
+}
+"""A visit to each page: who, and where."""
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    with made_site(tmp_path_factory.mktemp("site")) as site:
+        yield site
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    with sync_api.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def opened(chromium, site):
+    """`opened(who, **options)` is a page of somebody's browser, which goes to the site alone and breaks no policy."""
+    contexts, faults = [], []
+
+    def open_page(who=None, **options):
+        context = chromium.new_context(**{"viewport": WIDE, "locale": "zh-CN"} | options)
+        contexts.append(context)
+        if who:
+            context.add_cookies([{"name": COOKIE, "value": site.tokens[who], "url": site.url}])
+        page = context.new_page()
+        page.on("request", lambda sent: faults.append(sent.url) if not sent.url.startswith(site.url) else None)
+        page.on("console", lambda said: faults.append(said.text) if said.type == "error" else None)
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert not [fault for fault in faults if not fault.startswith(("data:", "blob:"))]
+
+
+def address(site, path, language):
+    """Where a page is, in a language."""
+    found = site.url + path.format(**site._asdict())
+    return f"{found}{'&' if '?' in found else '?'}lang=en" if language == "en" else found
+
+
+def keep_picture(page, name):
+    """Keep what a page looks like, small enough for the documents."""
+    if not PICTURES:
+        return
+    shot = Image.open(io.BytesIO(page.screenshot(full_page=True))).convert("RGB")
+    shot = shot.crop((0, 0, shot.width, min(shot.height, 1600)))
+    path = Path(PICTURES) / f"{name}.webp"
+    shot.save(path, quality=50, method=6)
+    assert path.stat().st_size < PICTURE_BYTES_MAX, path
+
+
+def _told(violations):
+    """What axe found: rule and where."""
+    return [(one["id"], node["target"], node["html"][:200]) for one in violations for node in one["nodes"]]
+
+
+def test_every_page_is_visited():
+    """A page that somebody adds is visited, too: the list above has each route that shows one."""
+    shown = {route.path for pages in PAGES for route in pages.routes if "GET" in route.methods}
+    visited = {path.partition("?")[0].replace("{application}", "{one}") for _, path in VISITS.values()}
+    assert {path.replace("{application}", "{one}") for path in shown if "." not in path} == visited
+
+
+@pytest.mark.parametrize("name", VISITS)
+def test_a_page_in_a_browser(site, opened, name):
+    """Axe finds nothing in either language, one of them dark; a narrow screen need not be scrolled sideways."""
+    who, path = VISITS[name]
+    for language, scheme in (("zh", "light"), ("en", "dark")):
+        page = opened(who, color_scheme=scheme)
+        answer = page.goto(address(site, path, language))
+        assert answer.status == 200, page.content()
+        assert TEXTS[language]["sandbox"] in page.content()
+        keep_picture(page, f"{name}-{language}")
+        found = axe.Axe().run(page)
+        assert not _told(found.response["violations"])
+        page.set_viewport_size(NARROW)
+        wide = page.evaluate("document.documentElement.scrollWidth")
+        keep_picture(page, f"{name}-{language}-narrow")
+        assert wide <= NARROW["width"], name
