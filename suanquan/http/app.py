@@ -9,6 +9,8 @@ from fastapi import Depends, FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
@@ -42,7 +44,8 @@ from suanquan.http.limits import Limits
 from suanquan.http.rates import Rates
 from suanquan.http.telemetry import post_telemetry
 from suanquan.http.usage import AgentKeys, post_usage
-from suanquan.portal import asking, beneficiary, centre, page, sign_in
+from suanquan.portal import applying, asking, beneficiary, centre, page, sign_in
+from suanquan.portal.frame import refused
 from suanquan.service import Service
 from suanquan.use_cases.advice import Desk
 
@@ -67,8 +70,9 @@ ROUTERS = (
 )
 """Every route of the API but what centres sign."""
 
-PAGES = (page.router, sign_in.router, asking.router, beneficiary.router, centre.router)
+PAGES = (*(page.router, sign_in.router, asking.router, applying.router, beneficiary.router, centre.router),)
 """Every page of the portal."""
+PAGE_PATHS = frozenset(route.path for pages in PAGES for route in pages.routes if isinstance(route, Route))
 
 SIGNED: dict[str, Endpoint] = {
     "/v1/usage": post_usage,
@@ -111,8 +115,16 @@ def create_app(service: Service) -> ASGIApp:
     ]
     close_unentered(app.state.routes)
     app.mount("/static", StaticFiles(directory=str(resources.files("suanquan.portal") / "static")))
-    app.add_exception_handler(DomainError, problem.on_domain_error)
+    app.add_exception_handler(DomainError, _on_domain_error)
     app.add_exception_handler(HTTPException, problem.on_http_error)
     app.add_exception_handler(RequestValidationError, problem.on_invalid_request)
     app.add_exception_handler(Exception, problem.on_crash)
     return Limits(Direct(app, app, SIGNED), problem.refuse)
+
+
+async def _on_domain_error(request: Request, error: Exception) -> Response:
+    """A page where a page was asked for, a problem document anywhere else."""
+    path = getattr(request.scope.get("route"), "path", "")
+    if path in PAGE_PATHS and isinstance(error, DomainError):
+        return refused(request, error)
+    return await problem.on_domain_error(request, error)

@@ -80,9 +80,14 @@ async def on_domain_error(request: Request, error: Exception) -> Response:
     return problem_of(error, _id(request))
 
 
+def status_of(error: DomainError) -> int:
+    """The status that an error is answered with."""
+    return 401 if isinstance(error, SignatureError) else _STATUS_OF_CODE.get(error.code, STATUS[error.kind])
+
+
 def problem_of(error: DomainError, request_id: str) -> Response:
     """The problem document of an error, for whoever asked under this id."""
-    status = 401 if isinstance(error, SignatureError) else _STATUS_OF_CODE.get(error.code, STATUS[error.kind])
+    status = status_of(error)
     headers = {"Retry-After": str(getattr(error, "wait_s", 1))} if status in {429, 503} else {}
     if status >= 500 and (cause := cause_of(error)):
         log.error("unavailable", id=request_id, code=error.code, cause=cause)

@@ -17,6 +17,7 @@ from ledger.amount import ASSETS_BY_NUMBER
 from ledger.errors import DomainError, Kind
 from suanquan.access.policy import BENEFICIARY, CENTRE, Reach, Role
 from suanquan.access.principal import PUBLIC, Principal
+from suanquan.http.problem import status_of
 from suanquan.portal import figures
 from suanquan.portal.text import TEXTS
 from suanquan.service import Service
@@ -96,11 +97,13 @@ async def or_failure(request: Request, answer: Awaitable[Response]) -> Response:
         log.exception("page not read", id=number)
         return render(request, "failed.html", status=503, request_id=number)
     except DomainError as error:
-        status = _STATUSES.get(error.kind, 422)
-        return render(request, "refused.html", status=status, error=error, request_id=number)
+        return refused(request, error)
 
 
-_STATUSES = {Kind.NOT_FOUND: 404, Kind.NOT_ALLOWED: 403, Kind.CONFLICT: 409, Kind.UNAVAILABLE: 503}
+def refused(request: Request, error: DomainError) -> Response:
+    """A page that says what was not done and why."""
+    number = request.scope["suanquan.request_id"]
+    return render(request, "refused.html", status=status_of(error), error=error, request_id=number)
 
 
 def render(

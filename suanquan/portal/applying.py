@@ -1,0 +1,221 @@
+"""Applying for a voucher on a page: the form follows the procedure's materials and the scheme's open questions.
+
+What was typed comes back with every fault beside its field; nothing is submitted by a check. Of files only the SHA-256 is kept.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from datetime import date
+from typing import Any, NamedTuple
+
+from fastapi import APIRouter
+from starlette.datastructures import FormData, UploadFile
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from ledger.errors import DomainError, Finding
+from suanquan.http.auth import is_from_here, may, permit
+from suanquan.portal.frame import language_of, link, or_failure, reading, render, service_of
+from suanquan.portal.text import TEXTS
+from suanquan.service import Service
+from suanquan.use_cases.applications import Round, load_round
+from suanquan.use_cases.catalogue import find_scheme, quote
+from suanquan.use_cases.officers import actor_of
+from subsidy.errors import SubsidyError
+from subsidy.materials import Material
+
+TYPED_MAX = 2_000
+FILES_MAX = 40
+CONTRACT = ("number", "provider", "signed_on", "starts_on", "ends_on")
+YES_NO = {"yes": True, "no": False}
+
+router = APIRouter()
+
+
+class Form(NamedTuple):
+    """What the form of one round and scheme asks for."""
+
+    round: Round
+    clause: str
+    facts: list[str]
+    today: date
+
+    @property
+    def materials(self) -> tuple[Material, ...]:
+        """The materials that the procedure names."""
+        return tuple(self.round.procedure.materials)
+
+
+@router.get("/applications/new", dependencies=[may("application.act", scoped=True)])
+async def get_form(request: Request) -> Response:
+    """The empty form."""
+    return await or_failure(request, _show(request))
+
+
+@router.post("/applications/new", dependencies=[may("application.act", scoped=True)])
+async def post_form(request: Request) -> Response:
+    """Check what was typed, or submit it; the same content twice is one application."""
+    return await or_failure(request, _take(request))
+
+
+async def _show(request: Request) -> Response:
+    await permit(request, "application.act", scoped=True)
+    return _page(request, await _form(request))
+
+
+async def _form(request: Request) -> Form:
+    service = service_of(request)
+    round_, clause = (request.query_params.get(name, "")[:80] for name in ("round", "clause"))
+    office = service.proceedings.office
+    with reading():
+        async with service.database.read() as conn:
+            found = await load_round(conn, office, round_)
+    if clause not in found.budgets or not found.procedure.for_schemes:
+        zh, en = "请从“我的申报”选择一轮", "choose a round under “My applications”"
+        raise SubsidyError("clause-not-called", zh, en)
+    today = service.proceedings.today
+    asked = quote(find_scheme(service.catalog.series, clause), {}, today)["missing"]
+    facts = [name for name in asked if name.startswith("beneficiary.")]
+    return Form(found, clause, facts, today)
+
+
+def _page(
+    request: Request,
+    form: Form,
+    typed: Mapping[str, str] | None = None,
+    problems: Mapping[str, str] | None = None,
+    checked: Mapping[str, Any] | None = None,
+    status: int = 200,
+) -> Response:
+    here = link(request, "/applications/new", round=form.round.id, clause=form.clause)
+    return render(
+        request,
+        "apply.html",
+        status=status,
+        form=form,
+        typed=typed or {},
+        problems=problems or {},
+        checked=checked,
+        contract=CONTRACT,
+        here=here,
+    )
+
+
+async def _take(request: Request) -> Response:
+    who = await permit(request, "application.act", scoped=True)
+    form = await _form(request)
+    sent = await request.form(max_files=FILES_MAX, max_fields=200)
+    typed = {name: value.strip()[:TYPED_MAX] for name, value in sent.items() if isinstance(value, str)}
+    await _hash_files(sent, typed)
+    if not is_from_here(request):
+        return _page(request, form, typed, {"project": TEXTS[language_of(request)]["foreign"]}, status=403)
+    body = _body(form, typed, who.tenant)
+    service = service_of(request)
+    if typed.get("act") == "check":
+        return _page(request, form, typed, checked=_check(service, form, body))
+    try:
+        application = await service.proceedings.submit(actor_of(who), body, None)
+    except DomainError as error:
+        if not error.findings and error.code not in {"inputs-malformed", "uscc-malformed"}:
+            raise
+        return _page(
+            request,
+            form,
+            typed,
+            _problems(error, [one["id"] for one in body["materials"]], language_of(request)),
+            status=422,
+        )
+    return RedirectResponse(link(request, f"/applications/{application}"), 303)
+
+
+async def _hash_files(sent: FormData, typed: dict[str, str]) -> None:
+    """The SHA-256 of each file that came along, as if it had been typed."""
+    for name, value in sent.multi_items():
+        if isinstance(value, UploadFile) and value.filename:
+            digest = hashlib.sha256()
+            while part := await value.read(1 << 16):
+                digest.update(part)
+            typed[name.removesuffix(":file")] = digest.hexdigest()
+
+
+def _body(form: Form, typed: Mapping[str, str], applicant: str) -> dict[str, Any]:
+    contract: dict[str, Any] = {name: typed.get(f"contract.{name}", "") for name in CONTRACT}
+    contract["sha256"] = typed.get("contract.sha256", "")
+    contract["items"] = [{"kind": "compute", "amount_yuan": typed.get("contract.yuan", "")}]
+    return {
+        "round": form.round.id,
+        "scheme": form.clause,
+        "applicant": applicant,
+        "applicant_name": typed.get("applicant_name", ""),
+        "project": typed.get("project", ""),
+        "facts": _facts(form, typed),
+        "contract": contract,
+        "materials": [found for one in form.materials if (found := _material(one, typed, applicant)) is not None],
+    }
+
+
+def _facts(form: Form, typed: Mapping[str, str]) -> dict[str, Any]:
+    facts: dict[str, Any] = {}
+    for name in form.facts:
+        if said := typed.get(name, ""):
+            first, _, rest = name.partition(".")
+            facts.setdefault(first, {})[rest] = YES_NO.get(said, said)
+    return facts
+
+
+def _material(one: Material, typed: Mapping[str, str], applicant: str) -> dict[str, Any] | None:
+    digest = typed.get("contract.sha256" if _is_contract(one) else f"material.{one.id}", "")
+    if not digest:
+        return None
+    found: dict[str, Any] = {"id": one.id, "sha256": digest}
+    for flag in ("sealed", "matches_original"):
+        found[flag] = typed.get(f"material.{one.id}.{flag}") == "yes"
+    for check in one.checks:
+        if check.field != "sha256" and (said := typed.get(f"material.{one.id}.{check.field}", "")):
+            found[check.field] = YES_NO.get(said, said)
+        elif check.field != "sha256" and _rule(check) == "equals_applicant":
+            found[check.field] = applicant
+    return found
+
+
+def _is_contract(one: Material) -> bool:
+    return any(_rule(check) == "equals_contract" for check in one.checks)
+
+
+def _rule(check: Any) -> str:
+    return str(getattr(check.rule, "value", check.rule))
+
+
+def _check(service: Service, form: Form, body: Mapping[str, Any]) -> dict[str, Any]:
+    """What the scheme says of a first claim of the year, as far as it is told: status, amount and each step. Nothing is recorded."""
+    contract = body["contract"]
+    days = {name: contract[name] for name in ("signed_on", "starts_on", "ends_on") if contract[name]}
+    facts = {**body["facts"], "contract": {**days, "prior_claims": 0}, "year_to_date": {"claimed_yuan": "0"}}
+    if contract["items"][0]["amount_yuan"]:
+        facts["cost_items"] = contract["items"]
+    try:
+        return quote(find_scheme(service.catalog.series, form.clause), facts, form.today)
+    except DomainError as error:
+        return {"status": "malformed", "findings": [*error.findings] or [Finding(error.code, error.zh, error.en)]}
+
+
+def _problems(error: DomainError, sent: list[str], language: str) -> dict[str, str]:
+    """Each finding beside the field that it is about, in the order found."""
+    found = list(error.findings) or [Finding(error.code, error.zh, error.en)]
+    problems: dict[str, str] = {}
+    for one in found:
+        problems.setdefault(_field(one.where, sent), one.en if language == "en" else one.zh)
+    return problems
+
+
+def _field(where: str, sent: list[str]) -> str:
+    parts = where.strip("/").split("/")
+    if parts[0] == "contract":
+        return "contract.yuan" if parts[1:2] == ["items"] else ".".join(parts[:2])
+    if parts[0] == "materials" and len(parts) > 1 and parts[1].isdigit() and int(parts[1]) < len(sent):
+        return ".".join(["material", sent[int(parts[1])], *parts[2:3]]).removesuffix(".sha256")
+    if parts[0] == "facts":
+        return ".".join(parts[1:]) or "project"
+    return parts[0] if parts[0] in {"applicant_name", "project"} else "project"
