@@ -22,7 +22,7 @@ from tests.subsidy.procedure_samples import OFFICERS, Clock
 from tests.voucher.application_samples import CALL, REVIEW, SCHEME, application, contract, materials
 from voucher.issuance import IssueRequest
 
-NOW = "2026-11-20T10:00:00+08:00"
+BEGIN, NOW = "2026-11-07T09:00:00+08:00", "2026-11-20T10:00:00+08:00"
 DAYS = 12
 PEOPLE = {
     "holder": ("beneficiary_admin", HOLDER),
@@ -44,11 +44,11 @@ class Site(NamedTuple):
 @contextlib.contextmanager
 def made_site(folder):
     """The site, served on a port of its own until the end of the block."""
-    home, clock = Home(folder / "home"), Clock(NOW)
+    home, clock = Home(folder / "home"), Clock(BEGIN)
     setup.initialise(home, Settings(sandbox=True), PASSPHRASE, clock)
     with MovedService(home, clock) as served:
         tokens = served.call(_people(served.service, clock))
-        jti = served.call(_usage(served.service))
+        jti = served.call(_usage(served.service, clock))
         yield Site(served.url, tokens, jti, *_case(served.url, tokens))
 
 
@@ -62,7 +62,7 @@ async def _people(service, clock):
     return tokens
 
 
-async def _usage(service):
+async def _usage(service, clock):
     """Two vouchers, of which one pays for twelve days of usage; a record with an unknown card waits."""
     scheme, issued = service.catalog.schemes[SCHEME], []
     for unit, amount in (("CNY", "100000.50"), ("PFLOPS.h", "12.5")):
@@ -70,8 +70,11 @@ async def _usage(service):
         issued.append(await issue(service.journal, order, service.keys, service.issuer.sign))
     await register_centre(service.journal, service.catalog, "sj01", "松江智算中心", {"A100": 8})
     await bind_account(service.journal, "sj01", "covered", HOLDER)
-    records = [_on(day, record(day + 1, "covered", 2 + day % 3)) for day in range(DAYS)]
-    await report(service, *records, _on(DAYS, record(DAYS + 1, "covered", 1, model="unheard-of")))
+    for day in range(DAYS):
+        clock.set(f"2026-11-{8 + day:02}T20:00:00+08:00")
+        await report(service, _on(day, record(day + 1, "covered", 2 + day % 3)))
+    clock.set(NOW)
+    await report(service, _on(DAYS - 1, record(DAYS + 1, "covered", 1, model="unheard-of")))
     return issued[0].jti
 
 
@@ -81,7 +84,7 @@ def _on(day, one):
     first = datetime(2026, 11, 8, tzinfo=UTC) + timedelta(days=day)
     for name, at in (("start", first), ("end", first + timedelta(hours=10))):
         moved["data"][name] = at.strftime("%Y-%m-%dT%H:%M:%SZ")
-    moved["time"] = (first + timedelta(hours=12)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    moved["time"] = (first + timedelta(hours=11)).strftime("%Y-%m-%dT%H:%M:%SZ")
     return moved
 
 

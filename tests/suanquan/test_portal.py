@@ -187,7 +187,20 @@ async def test_no_page_mixes_languages(filled, signed_in):
 
 
 BY_VALUE = (
-    *("unit_", "role_", "acts_", "status_", "forecast_", "complete_", "verdict_", "money_", "do_", "contract_", "fact_", "field_"),
+    *(
+        "unit_",
+        "role_",
+        "acts_",
+        "status_",
+        "forecast_",
+        "complete_",
+        "verdict_",
+        "money_",
+        "do_",
+        "contract_",
+        "fact_",
+        "field_",
+    ),
 )
 """Texts that are named by what they stand for."""
 
