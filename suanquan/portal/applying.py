@@ -106,9 +106,9 @@ def _page(
 async def _take(request: Request) -> Response:
     who = await permit(request, "application.act", scoped=True)
     form = await _form(request)
-    sent = await request.form(max_files=FILES_MAX, max_fields=200)
-    typed = {name: value.strip()[:TYPED_MAX] for name, value in sent.items() if isinstance(value, str)}
-    await _hash_files(sent, typed)
+    async with request.form(max_files=FILES_MAX, max_fields=200) as sent:
+        typed = {name: value.strip()[:TYPED_MAX] for name, value in sent.items() if isinstance(value, str)}
+        await _hash_files(sent, typed)
     if not is_from_here(request):
         return _page(request, form, typed, {"project": TEXTS[language_of(request)]["foreign"]}, status=403)
     body = _body(form, typed, who.tenant)

@@ -35,6 +35,8 @@ LISTED_MAX = 1000
 PARTS = ("available", "held", "redeemed", "expired", "returned", "split")
 """What a voucher is at any time: issued is their sum."""
 REASON_MAX = 2000
+BATCHES_MAX = 50
+"""Reports whose lines one page holds; its search, order and export are of these."""
 
 router = APIRouter()
 
@@ -151,7 +153,7 @@ async def _usage(
             found = None
             if centre:
                 upto = int(before) if before.isdecimal() and len(before) < 19 else 2**62
-                found = await statement(conn, service.catalog, scope_of(who), centre, account, upto)
+                found = await statement(conn, service.catalog, scope_of(who), centre, account, upto, BATCHES_MAX)
     lines = [] if found is None else found["lines"]
     rows = [_line_row(request, line) for line in lines]
     if (file := exported(request, "usage", LINES, rows)) is not None:
@@ -161,6 +163,7 @@ async def _usage(
         "usage.html",
         status=status,
         accounts=accounts,
+        batches=BATCHES_MAX,
         centre=centre,
         account=account,
         found=found,

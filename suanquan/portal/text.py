@@ -143,6 +143,7 @@ _TABLE = {
     "part": ("第 {first}–{last} 条，共 {found} 条", "{first}–{last} of {found}"),
     "previous": ("上一页", "Previous"),
     "next": ("下一页", "Next"),
+    "older_note": ("本页的查询、排序和导出只含 {count} 批上报。", "Search, order and export of this page cover {count} reports."),
     "older": ("更早的用量", "Older usage"),
     "problems": ("请改正以下内容", "Please correct the following"),
     "role_administrator": ("管理员", "Administrator"),
