@@ -7,6 +7,7 @@ registry; a token can name one, never bring one. Only a proof of possession brin
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from collections.abc import Callable, Mapping
@@ -61,15 +62,22 @@ def signing_input(claims: Mapping[str, Any], *, typ: str, kid: str) -> bytes:
         JwsError: claims that `verify` would refuse, so that nothing unverifiable is ever signed.
 
     """
-    return _input({"alg": ALGORITHM, "typ": typ, "kid": kid}, claims)
+    return _input(_own_header(typ, kid), claims)
 
 
-def _input(header: Mapping[str, Any], claims: Mapping[str, Any]) -> bytes:
-    payload = json.dumps(claims, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
+@functools.lru_cache(maxsize=64)
+def _own_header(typ: str, kid: str) -> str:
+    return _header({"alg": ALGORITHM, "typ": typ, "kid": kid})
+
+
+def _header(members: Mapping[str, Any]) -> str:
+    return base64url.encode(json.dumps(members, separators=(",", ":")).encode())
+
+
+def _input(header: str, claims: Mapping[str, Any]) -> bytes:
+    payload = _PLAIN.encode(claims).encode("utf-8", "surrogatepass")
     parse_object(payload)
-    return ".".join(
-        base64url.encode(part) for part in (json.dumps(header, separators=(",", ":")).encode(), payload)
-    ).encode("ascii")
+    return f"{header}.{base64url.encode(payload)}".encode("ascii")
 
 
 def compact(signed: bytes, signature: bytes) -> str:
@@ -85,8 +93,7 @@ def sign(claims: Mapping[str, Any], *, typ: str, kid: str, signer: Signer) -> st
 
 def sign_embedded(claims: Mapping[str, Any], *, typ: str, jwk: Mapping[str, str], alg: str, signer: Signer) -> str:
     """Compact JWS that brings its public key, for proofs of possession."""
-    header = {"alg": alg, "typ": typ, "jwk": dict(jwk)}
-    signed = _input(header, claims)
+    signed = _input(_header({"alg": alg, "typ": typ, "jwk": dict(jwk)}), claims)
     return compact(signed, signer(signed))
 
 
@@ -224,4 +231,5 @@ def _no_float(text: str) -> None:
     raise ValueError(f"{text[:20]} is not an integer")
 
 
+_PLAIN = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 _JSON = json.JSONDecoder(object_pairs_hook=_object, parse_int=_integer, parse_float=_no_float, parse_constant=_no_float)

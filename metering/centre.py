@@ -123,7 +123,7 @@ def green_share(months: Sequence[Energy]) -> Fraction | None:
 def _months_to(month: str) -> list[str]:
     year, number = int(month[:4]), int(month[5:])
     back = [(year * 12 + number - 1 - n) for n in range(MONTHS_OF_YEAR)]
-    return [f"{at // 12}-{at % 12 + 1:02d}" for at in reversed(back)]
+    return [f"{at // 12:04d}-{at % 12 + 1:02d}" for at in reversed(back)]
 
 
 def check_energy(reading: Energy) -> None:

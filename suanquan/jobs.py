@@ -24,10 +24,12 @@ from suanquan.use_cases.alerts import give_alerts
 from suanquan.use_cases.expiry import TOGETHER, any_over, close_expired
 from suanquan.use_cases.issue_approved import take_up
 from suanquan.use_cases.reclaim import reclaim_idle
+from suanquan.use_cases.send_notices import send_due
 from suanquan.use_cases.witnessing import Witnessing
 
 EVERY_SECONDS = 30
 CLOSE_SECONDS = 300
+NOTICES_SECONDS = 3
 FINDINGS_SECONDS = 3600
 RECLAIM_SECONDS = 3600
 RECOMPUTE_HOUR_UTC = 19
@@ -76,6 +78,10 @@ async def running_jobs(service: Service) -> AsyncIterator[None]:
     scheduler.add_job(
         noted(alert), "interval", args=[service], seconds=CLOSE_SECONDS, id="alerts", coalesce=True, max_instances=1
     )
+    scheduler.add_job(
+        noted(send_notices), "interval", args=[service], seconds=NOTICES_SECONDS, id="notices", coalesce=True,
+        max_instances=1,
+    )  # fmt: skip
     scheduler.add_job(
         noted(watch), "interval", args=[service], seconds=EVERY_SECONDS, id="watch", coalesce=True, max_instances=1,
         next_run_time=dt.datetime.now(dt.UTC), misfire_grace_time=None,
@@ -134,6 +140,17 @@ async def alert(service: Service) -> None:
     else:
         if count:
             jobs_log.info("alerts", count=count)
+
+
+async def send_notices(service: Service) -> None:
+    """Deliver what waits in the outbox of notices."""
+    try:
+        count = await send_due(service)
+    except DomainError as error:
+        jobs_log.warning("notices not sent", code=error.code)
+    else:
+        if count:
+            jobs_log.info("notices", count=count)
 
 
 async def take_back_idle(service: Service) -> None:

@@ -6,6 +6,7 @@ file, a key in a PKCS#11 token that a file names, or an SM2 key that OpenSSL use
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 
 from ledger.errors import Kind
@@ -25,6 +26,7 @@ class KeyRing:
         self._passphrase = passphrase
         self._signers: dict[str, Signer] = {}
         self._stamp: tuple[int, int] | None = None
+        self._file = os.fspath(home.registry_file)
         self._registry = self.registry
         if passphrase is not None:  # a wrong one is told at once
             for key in self._registry.keys:
@@ -34,7 +36,7 @@ class KeyRing:
     @property
     def registry(self) -> KeyRegistry:
         """The registry of the moment."""
-        found = self._home.registry_file.stat()
+        found = os.stat(self._file)  # noqa: PTH116 -- asked with every request: a path costs four times the look itself
         stamp = found.st_mtime_ns, found.st_ino
         if stamp != self._stamp:
             self._registry, self._stamp = self._home.load_registry(), stamp

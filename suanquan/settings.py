@@ -6,16 +6,24 @@ import tomllib
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from ledger.errors import Finding
 from suanquan.errors import ServiceError
+from suanquan.outbound import networks_of
 
 _OPTION = r"(host|port|sslmode|sslrootcert|sslcert|sslkey|sslcrl|target_session_attrs)=[^\s&\"\\]+"
 _DATABASE = rf'^$|^postgresql://([^\s:@/?#"\\]+@)?[^\s@/?#"\\]*/[^\s@/?#"\\]+(\?{_OPTION}(&{_OPTION})*)?$'
 
 _NATS = r"^$|^(nats|tls)://[^\s/?#@,\"\\]+(,(nats|tls)://[^\s/?#@,\"\\]+)*$"
+
+_NETWORKS = r"^$|^[0-9a-fA-F.:]+(/[0-9]{1,3})(, ?[0-9a-fA-F.:]+(/[0-9]{1,3}))*$"
+
+
+def _checked(networks: str) -> str:
+    networks_of(networks)
+    return networks
 
 
 class Settings(BaseSettings):
@@ -24,6 +32,7 @@ class Settings(BaseSettings):
     `public_url` is what agents sign: it holds behind a TLS proxy, too. `database_url` is empty for the database of the home.
     `nats_url` names servers of JetStream whose usage stream is consumed beside HTTP; empty for none.
     `witnesses` is a trust policy (c2sp.org/tlog-policy) in the home, `checkpoint_ms` how often a grown log is signed.
+    Notices go by the `smtp_…` server, and to private addresses only in `outbound_networks`.
     Details of the audit log are kept for `audit_days` at least. `security_contact` stands in `/.well-known/security.txt`.
     """
 
@@ -47,6 +56,13 @@ class Settings(BaseSettings):
     nats_ca_file: Annotated[str, Field(pattern=r'^[^"\\\n]*$')] = ""
     nats_replicas: Annotated[int, Field(ge=1, le=5)] = 1
     security_contact: Annotated[str, Field(pattern=r"^$|^(mailto:|https://|tel:)[^\s\"\\]{3,200}$")] = ""
+    outbound_networks: Annotated[str, Field(pattern=_NETWORKS), AfterValidator(_checked)] = ""
+    smtp_host: Annotated[str, Field(pattern=r"^[A-Za-z0-9.:-]*$")] = ""
+    smtp_port: Annotated[int, Field(ge=1, le=65535)] = 587
+    smtp_security: Annotated[str, Field(pattern=r"^(starttls|tls|none)$")] = "starttls"
+    smtp_user: Annotated[str, Field(pattern=r'^[^"\\\s]*$')] = ""
+    smtp_password_file: Annotated[str, Field(pattern=r'^[^"\\\n]*$')] = ""
+    smtp_sender: Annotated[str, Field(pattern=r"^$|^[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+$")] = ""
     audit_days: Annotated[int, Field(ge=180, le=36_500)] = 1096
 
     @property

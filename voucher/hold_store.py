@@ -10,6 +10,8 @@ from voucher import tables
 
 METERED, BY_HAND = "", "captured"
 """What stands for a proof: of a part that metering held again, and of the row that notes the first capture by hand."""
+LEASED = "lease "
+"""Stands before the proof of a hold that its centre may spend offline."""
 
 
 class Part(NamedTuple):

@@ -7,6 +7,7 @@ it can be used for nothing else; that it is used once, the caller sees to by rec
 
 from __future__ import annotations
 
+import functools
 import hmac
 import re
 from collections.abc import Mapping
@@ -55,7 +56,7 @@ class Request(NamedTuple):
     centre: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Presentation:
     """A proof that held: how much its holder lets the centre reserve, and for which job or hold (`reference`)."""
 
@@ -68,10 +69,10 @@ class Presentation:
     nonce: str
     expires_at_s: int
 
-    @property
-    def replay_key(self) -> bytes:
+    @functools.cached_property
+    def replay_key(self) -> str:
         """What must be new: record it in the transaction that acts on the proof, and keep it until `forget_at_s`."""
-        return sha256(f"{self.key.kid}.{self.jti}".encode()).digest()
+        return sha256(f"{self.key.kid}.{self.jti}".encode()).hexdigest()
 
     @property
     def forget_at_s(self) -> int:

@@ -221,11 +221,21 @@ class Stage:
 
 
 @dataclass(frozen=True, slots=True)
+class Offline:
+    """What may be out in leases: hours of the longest, percent of a voucher at once, units at one centre by number of the asset."""
+
+    hours: int
+    percent: int
+    centre_units: Mapping[int, int]
+
+
+@dataclass(frozen=True, slots=True)
 class Spending:
     """What may be done with a voucher: how long it lives (`months` from issue, or fixed days), and what becomes of it.
 
     `at_expiry` says whether a hold taken before expiry survives to the end of its job or stops; `interrupted` whether the
     time of a killed or failed job is charged. `signatures` are the algorithms by which a voucher must be signed to be spent.
+    `offline` is None where nothing may be spent from leases.
     """
 
     months: int | None
@@ -234,6 +244,7 @@ class Spending:
     at_expiry: str | None
     interrupted: str | None
     signatures: tuple[str, ...] = ()
+    offline: Offline | None = None
 
     def charges(self, *, interrupted: bool) -> bool | None:
         """Whether the time of a job is paid for; None where no text says what becomes of a killed or failed one."""

@@ -19,6 +19,7 @@ from voucher.scheme import (
     Budget,
     Cap,
     Contract,
+    Offline,
     Override,
     Procedure,
     RatioRow,
@@ -195,6 +196,7 @@ def build(identity: Mapping[str, Any], version: Version, facts: Dictionary, dige
             at_expiry=version.get("voucher.at_expiry"),
             interrupted=version.get("voucher.interrupted_time"),
             signatures=tuple(version.get("voucher.signatures") or ()),
+            offline=_offline(version),
         ),
         settlement=_settlement(version),
         target=_target(version),
@@ -270,6 +272,16 @@ def _cap(row: Row) -> Cap:
 def _override(version: Version) -> Override | None:
     section = version.sections.get("override")
     return None if section is None else Override(section.when, section.note)
+
+
+def _offline(version: Version) -> Offline | None:
+    """Leases are allowed where all three limits are given, in each unit on its own."""
+    hours, percent = version.get("voucher.offline_hours"), version.get("voucher.offline_percent")
+    fen, compute = version.get("voucher.offline_centre_fen"), version.get("voucher.offline_centre_pflops_h")
+    if hours is None or percent is None:
+        return None
+    limits = {CNY.number: (fen or 0) * MICRO_YUAN_PER_FEN, COMPUTE.number: compute or 0}
+    return Offline(hours, percent, {asset: units for asset, units in limits.items() if units})
 
 
 def _rounding(version: Version) -> Rounding | None:

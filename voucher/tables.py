@@ -105,6 +105,32 @@ again, and a note of the first capture by hand."""
 Index("hold_part_hold", hold_part.c.hold)
 Index("hold_part_jti", hold_part.c.jti)
 
+offline_lease = table(
+    "offline_lease",
+    Column("hold", TEXT, primary_key=True),
+    Column("seq", INT, nullable=False),
+    Column("jti", TEXT, nullable=False),
+    Column("centre", TEXT, nullable=False),
+    Column("asset", INT, nullable=False),
+    Column("from_s", INT, nullable=False),
+    Column("ends_s", INT, nullable=False),
+)
+"""Holds that are leases of one centre, and when they may be spent offline."""
+Index("offline_lease_jti", offline_lease.c.jti)
+Index("offline_lease_centre", offline_lease.c.centre)
+
+offline_spend = table(
+    "offline_spend",
+    Column("hold", TEXT, primary_key=True),
+    Column("number", INT, primary_key=True, autoincrement=False),
+    Column("units", INT, nullable=False),
+    Column("at_s", INT, nullable=False),
+    Column("reference", TEXT, nullable=False),
+    Column("seq", INT, nullable=False),
+    clustered=True,
+)
+"""What a centre says it spent of a lease; `seq` is the entry that captured it."""
+
 outflow = table(
     "outflow",
     Column("event_id", BYTES, primary_key=True),
@@ -210,5 +236,6 @@ tip = table(
 
 APPEND_ONLY = (
     *("voucher", "released", "status_place", "revoked", "spend_request", "hold_part", "outflow", "reclaim"),
+    *("offline_lease", "offline_spend"),
     *("finding", "finding_evidence", "finding_review", "finding_run", "sanction", "tip"),
 )

@@ -118,6 +118,9 @@ POLICY: Mapping[str, Right] = MappingProxyType(
         "account.end": _right({Role.ADMINISTRATOR}, {Role.BENEFICIARY_ADMIN, Role.CENTRE_OPERATOR}),
         "recovery.open": _right({*STAFF, Role.DEPARTMENT, Role.FINANCE}),
         "recovery.approve": _right({*STAFF, Role.DEPARTMENT, Role.FINANCE}),
+        # where an audience is told things
+        "channel.list": _right(OFFICE, {Role.BENEFICIARY_ADMIN, Role.CENTRE_OPERATOR}),
+        "channel.act": _right({Role.ADMINISTRATOR, Role.OPERATOR}, {Role.BENEFICIARY_ADMIN, Role.CENTRE_OPERATOR}),
         # who did and saw what
         "audit.read": _right({Role.ADMINISTRATOR, Role.AUDITOR}),
         "audit.erase": _right({Role.AUDITOR}),
@@ -134,6 +137,8 @@ POLICY: Mapping[str, Right] = MappingProxyType(
         "voucher.split": _right(STAFF),
         "voucher.list": _right(READERS, BENEFICIARY),
         "voucher.read": _right(READERS, BENEFICIARY),
+        "hold.list": _right(READERS, _STAFF_OF_CENTRE | BENEFICIARY),
+        "hold.read": _right(READERS, _STAFF_OF_CENTRE | BENEFICIARY),
         "voucher.suspend": _right(STAFF),
         "voucher.resume": _right(STAFF),
         "voucher.revoke": _right(STAFF),

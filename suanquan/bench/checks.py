@@ -8,9 +8,9 @@ from pathlib import Path
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from suanquan.home import Home, read_passphrase
+from suanquan.http.direct import Direct
 from suanquan.http.holds import Spending, verified_hold
 from suanquan.http.limits import Limits
 from suanquan.http.problem import refuse
@@ -29,11 +29,12 @@ async def _check(request: Request) -> Response:
 
 async def _main(home: Home) -> None:
     async with open_service(home, read_passphrase(home.path / "demo-passphrase")) as service:
-        app = Starlette(routes=[Route("/v1/holds", _check, methods=["POST"])])
+        app = Starlette()
         app.state.service, app.state.agent_keys, app.state.spending = service, AgentKeys(service), Spending(service)
         listener = bind("127.0.0.1", 0)
         listener.listen(128)
-        server = http_server(Limits(app, refuse))
+        routes = {"/v1/holds": _check}  # on the short way that the service's own take
+        server = http_server(Limits(Direct(app, app, routes), refuse))
         on_signals(lambda number: server.handle_exit(number, None))
         sys.stdout.write(f"http://127.0.0.1:{listener.getsockname()[1]}\n")
         sys.stdout.flush()

@@ -17,7 +17,9 @@ from suanquan.cli.centre_register import app as centre_register
 from suanquan.cli.claim import claim_app, receipt_app
 from suanquan.cli.custody import app as custody_app
 from suanquan.cli.findings import app as findings_app
+from suanquan.cli.hold import app as hold_app
 from suanquan.cli.keys import app as keys_app
+from suanquan.cli.lease import app as lease_app
 from suanquan.cli.ledger import app as ledger_app
 from suanquan.cli.ledger import db_app
 from suanquan.cli.log import accept_rollback, log_keys
@@ -66,6 +68,8 @@ app.add_typer(payee_app, name="payee", help="收款方 / payees")
 app.add_typer(audit_app, name="audit", help="审计日志 / who did and saw what")
 app.add_typer(account_app, name="account", help="账号与角色 / accounts and their roles")
 app.add_typer(programme_app, name="programme", help="方案的预算与额度 / budgets and allotments of schemes")
+app.add_typer(hold_app, name="hold", help="冻结 / holds of vouchers")
+app.add_typer(lease_app, name="lease", help="离线租约（中心）/ offline leases of a centre")
 app.add_typer(bench_app, name="bench", help="性能测量 / measurements")
 
 

@@ -165,12 +165,15 @@ def present(
     reference: Annotated[str, typer.Option("--ref", help="作业名，或所追加的冻结编号 / job, or the hold to be raised")],
     url: Annotated[str, typer.Option(help="服务的公开地址 / public address of the service")],
     unit: Annotated[str, typer.Option(help="CNY 或/or PFLOPS.h")] = "CNY",
+    lease: Annotated[bool, typer.Option("--lease", help="用于离线租约 / for an offline lease")] = False,
     json: JsonOption = False,
 ) -> None:
     """持券人对一次冻结的证明，两分钟内有效；不联网。The holder's proof for one hold, good for two minutes; no network."""
     from suanquan.use_cases.present import prove
 
-    proof = prove(token, key, nonce=nonce, centre=centre, amount=amount, unit=unit, reference=reference, url=url)
+    proof = prove(
+        token, key, nonce=nonce, centre=centre, amount=amount, unit=unit, reference=reference, url=url, lease=lease
+    )
     if json:
         emit(proof, as_json=True)
     else:

@@ -130,6 +130,61 @@ audit_state = table(
 Index("audit_row_person", audit_row.c.person, audit_row.c.seq)
 Index("audit_row_action", audit_row.c.action, audit_row.c.seq)
 
+notice = table(
+    "notice",
+    Column("number", INT, primary_key=True, autoincrement=False),
+    Column("kind", TEXT, nullable=False),
+    Column("audience", TEXT, nullable=False),
+    Column("subject", TEXT, nullable=False),
+    Column("zh", TEXT, nullable=False),
+    Column("en", TEXT, nullable=False),
+    Column("data", TEXT, nullable=False),
+    Column("at_us", INT, nullable=False),
+)
+"""The outbox: what somebody is told, written in the transaction of what it tells of."""
+Index("notice_audience", notice.c.audience, notice.c.number)
+
+notice_channel = table(
+    "notice_channel",
+    Column("number", INT, primary_key=True, autoincrement=False),
+    Column("way", TEXT, nullable=False),
+    Column("audience", TEXT, nullable=False, index=True),
+    Column("shown", TEXT, nullable=False),
+    Column("target", BYTES, nullable=False),
+    Column("secret", BYTES, nullable=False),
+    Column("wanted", TEXT, nullable=False),
+    Column("made_by", TEXT, nullable=False),
+    Column("made_us", INT, nullable=False),
+    Column("ended_us", INT),
+)
+"""`target` and `secret` are sealed: the address of a robot holds its key. `shown` is what may be read back."""
+
+notice_choice = table(
+    "notice_choice",
+    Column("person", TEXT, primary_key=True),
+    Column("email", TEXT, nullable=False),
+    Column("mailed", TEXT, nullable=False),
+    Column("muted", TEXT, nullable=False),
+    Column("seen", INT, nullable=False),
+)
+"""What somebody wants by mail and not in the inbox, by kinds; and the last notice that was read."""
+
+notice_delivery = table(
+    "notice_delivery",
+    Column("number", INT, primary_key=True, autoincrement=False),
+    Column("notice", INT, nullable=False),
+    Column("channel", INT, nullable=False),
+    Column("person", TEXT, nullable=False),
+    Column("state", TEXT, nullable=False),
+    Column("tries", INT, nullable=False),
+    Column("next_us", INT, nullable=False),
+    Column("tried_us", INT, nullable=False),
+    Column("fault", TEXT, nullable=False),
+)
+"""One notice on its way: over a channel, or (`channel` 0) by mail to a person."""
+Index("notice_delivery_due", notice_delivery.c.state, notice_delivery.c.next_us)
+Index("notice_delivery_channel", notice_delivery.c.channel, notice_delivery.c.tried_us)
+
 lease = table(
     "lease",
     Column("name", TEXT, primary_key=True),

@@ -25,7 +25,9 @@ from suanquan.http import (
     claims,
     decisions,
     findings,
+    hold_views,
     holds,
+    inbox,
     log,
     notices,
     problem,
@@ -59,12 +61,14 @@ ROUTERS = (
     *(applications.public, applications.person, applications.officer),
     *(decisions.public, decisions.officer),
     centres.officer,
+    hold_views.router,
     findings.officer,
     settlements.router,
     claims.router,
     questions.public,
     advice.scheduler,
     notices.officer,
+    inbox.router,
     accounts.router,
     audit.router,
 )
@@ -93,7 +97,7 @@ def create_app(service: Service) -> ASGIApp:
         docs_url=None,
         dependencies=[Depends(refuse_unentered)],
         redoc_url=None,
-        responses={"4XX": {"description": "RFC 9457 problem", "content": {problem.TYPE: {}}}},
+        responses={"4XX": problem.PROBLEM, 503: problem.PROBLEM},
     )
     app.state.service = service
     app.state.rates = Rates(time.monotonic_ns)

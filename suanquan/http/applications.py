@@ -5,12 +5,13 @@ from __future__ import annotations
 import secrets
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Query
+from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from suanquan.access.principal import Principal
 from suanquan.http import subsidies
 from suanquan.http.auth import Caller, may, scope_of
+from suanquan.http.fields import NeededKey
 from suanquan.http.routes import Name, Opened
 from suanquan.http.subsidies import BODY, Body, Id, Key, shown, shown_round
 from suanquan.service import Service
@@ -164,7 +165,7 @@ async def post_hand_out(
     centre: Name,
     order: HandOut,
     service: Opened,
-    idempotency_key: Annotated[str, Header(min_length=1, max_length=255)],
+    idempotency_key: NeededKey,
 ) -> dict[str, Any]:
     """A voucher out of a centre's allotment; the same Idempotency-Key and body give the same voucher."""
     portion = allotment.Portion(_version(service, scheme_id), centre, order.amount, order.unit)

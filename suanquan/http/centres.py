@@ -14,6 +14,7 @@ from metering.capacity import Card
 from metering.centre import Energy, checked_cards
 from metering.zones import shanghai_day_us
 from suanquan.http.auth import may, principal
+from suanquan.http.fields import Day
 from suanquan.http.routes import Opened
 from suanquan.use_cases import centres
 from suanquan.use_cases.centre_admission import admit, centre_object
@@ -24,7 +25,7 @@ officer = APIRouter(tags=["centres"])
 
 CENTRE = r"^[a-z0-9][a-z0-9-]{0,31}$"
 Centre = Annotated[str, Field(pattern=CENTRE)]
-Day = Annotated[date, Field(description="自何日起，上海 / from which day on, Shanghai")]
+Since = Annotated[Day, Field(description="自何日起，上海 / from which day on, Shanghai")]
 Evidence = Annotated[str, Field(description="证据的 SHA-256 / SHA-256 of the evidence", pattern=r"^([0-9a-f]{64})?$")]
 Kwh = Annotated[int, Field(ge=0, le=2**53)]
 Words = Annotated[str, Field(min_length=1, max_length=400)]
@@ -40,14 +41,14 @@ class CardEntry(_Body):
 
     serial: Serial
     model: Serial
-    from_: Annotated[date | None, Field(alias="from")] = None
-    to: date | None = None
+    from_: Annotated[Day | None, Field(alias="from")] = None
+    to: Day | None = None
 
 
 class Inventory(_Body):
     """All cards that a centre has, had, and is to get; `from` is the day of those that name none."""
 
-    from_: Annotated[Day, Field(alias="from")]
+    from_: Annotated[Since, Field(alias="from")]
     cards: Annotated[list[CardEntry], Field(min_length=1, max_length=100_000)]
     evidence: Evidence = ""
 
@@ -67,14 +68,14 @@ class Statement(_Body):
 
     fact: Annotated[str, Field(max_length=100)]
     value: Any
-    from_: Annotated[Day, Field(alias="from")]
+    from_: Annotated[Since, Field(alias="from")]
     evidence: Evidence = ""
 
 
 class Switch(_Body):
     """Suspend, or let go on, from a day on, and why."""
 
-    from_: Annotated[Day, Field(alias="from")]
+    from_: Annotated[Since, Field(alias="from")]
     reason: Words
     evidence: Evidence = ""
 
@@ -82,7 +83,7 @@ class Switch(_Body):
 class Admission(_Body):
     """From which day on the verdict is to stand."""
 
-    from_: Annotated[Day, Field(alias="from")]
+    from_: Annotated[Since, Field(alias="from")]
     evidence: Evidence = ""
 
 
@@ -91,7 +92,7 @@ async def _said(request: Request, day: date, evidence: str = "", reason: str = "
 
 
 @officer.get("/v1/centres/{centre}", dependencies=[may("centre.read")])
-async def get_centre(centre: Centre, service: Opened, on: date | None = None) -> dict[str, Any]:
+async def get_centre(centre: Centre, service: Opened, on: Day | None = None) -> dict[str, Any]:
     """What is registered of a centre, and what follows from it today or at the start of a day."""
     at_us = service.now_us if on is None else shanghai_day_us(on)
     async with service.database.read() as conn:
@@ -100,7 +101,7 @@ async def get_centre(centre: Centre, service: Opened, on: date | None = None) ->
 
 @officer.get("/v1/centres/{centre}/pools", dependencies=[may("centre.read")])
 async def get_pools(
-    centre: Centre, service: Opened, on: date, days: Annotated[int, Query(ge=1, le=31)] = 1
+    centre: Centre, service: Opened, on: Day, days: Annotated[int, Query(ge=1, le=31)] = 1
 ) -> list[dict[str, Any]]:
     """GPU time allocated, busy and seen, and energy, by model and hour, from the start of a day in Shanghai."""
     window = Window(centre, shanghai_day_us(on), shanghai_day_us(on + timedelta(days=days)))

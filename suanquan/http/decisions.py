@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Header, Query
+from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from ledger.scope import EVERYTHING
-from suanquan.errors import ServiceError
 from suanquan.http.auth import Scoped, may
+from suanquan.http.fields import Day, NeededKey
 from suanquan.http.routes import Opened
 from suanquan.use_cases import decisions as deciding
 from suanquan.use_cases.check_decision import LETTER_TEXT_MAX, Trusted, confirm, verify_statement
@@ -36,7 +35,7 @@ class DecisionOrder(BaseModel):
     uscc: Annotated[str, Field(description="统一社会信用代码 / unified social credit code", max_length=18)]
     project: Name
     clause: Name
-    on: Annotated[dt.date, Field(description="受理之日（上海）/ day of receipt, in Shanghai")]
+    on: Annotated[Day, Field(description="受理之日（上海）/ day of receipt, in Shanghai")]
     facts: dict[Annotated[str, Field(max_length=200)], bool | int | str | list[str] | None]
     verdict: Literal["grant", "refuse"]
     award_yuan: Annotated[str | None, Field(pattern=f"^{YUAN}$", max_length=16)] = None
@@ -82,11 +81,9 @@ async def get_decision(
 async def post_decision(
     order: DecisionOrder,
     service: Opened,
-    idempotency_key: Annotated[str | None, Header(min_length=1, max_length=255)] = None,
+    idempotency_key: NeededKey,
 ) -> dict[str, Any]:
     """Evaluate, sign and record a decision; the same Idempotency-Key and body give the same decision again."""
-    if idempotency_key is None:
-        raise ServiceError("idempotency-key-missing", "缺少 Idempotency-Key", "the Idempotency-Key header is required")
     made = await deciding.decide(service.journal, service.decisions, order.order(idempotency_key))
     async with service.database.read() as connection:
         return await deciding.public_object(connection, made)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import date
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query
@@ -13,6 +12,7 @@ from ledger.amount import INT64_MAX
 from metering.zones import shanghai_day_us
 from suanquan.checks import run_checks
 from suanquan.http.auth import may, principal
+from suanquan.http.fields import Day
 from suanquan.http.routes import Opened, Why
 from suanquan.use_cases import findings, parties
 from voucher.findings import State, Verdict
@@ -55,8 +55,8 @@ class SanctionBody(_Body):
 
     party: Party
     decision: Text
-    from_: Annotated[date, Field(alias="from")]
-    until: date | None = None
+    from_: Annotated[Day, Field(alias="from")]
+    until: Day | None = None
 
 
 class TipBody(_Body):

@@ -1,10 +1,12 @@
-"""`/v1/nonces` and `/v1/holds`: what centres ask in the name of a holder, signed by their agents like reports of usage."""
+"""`/v1/nonces`, `/v1/holds` and `/v1/leases`: what centres ask in the name of a holder, signed by their agents like reports of usage."""
 
 from __future__ import annotations
 
+import contextlib
 import re
 import secrets
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 from hashlib import sha256
 from types import MappingProxyType
 from typing import Any
@@ -21,15 +23,17 @@ from suanquan.http.usage import NONCE_KEPT_US, AgentKeys, signed_by
 from suanquan.service import Service
 from suanquan.use_cases.admission import Gate, Presented
 from suanquan.use_cases.ingest import Request
-from suanquan.use_cases.spend_acts import Act, Capture, Faulty, Release
+from suanquan.use_cases.spend_acts import Act, Capture, Faulty, Hold, Release, Report
 from suanquan.use_cases.till import Till
 from voucher import presentation
+from voucher.lease import NUMBER_MAX, REFERENCE, SPENDS_MAX
 from voucher.presentation import Nonces
 from voucher.spending import LIFE_S, LIFE_S_MAX, LIFE_S_MIN
 
 CONTENT_TYPE = "application/json"
 NONCES_MAX = 1_000
 _HOLD = re.compile(r"[0-9a-f]{32}")
+_INSTANT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
 
 
 class Spending:
@@ -79,6 +83,57 @@ async def post_hold(request: HttpRequest) -> Response:
 async def post_increment(request: HttpRequest) -> Response:
     """Raise a hold: the holder signs for more, with the hold's id as `ref`."""
     return await _reserve(request, _hold_id(request))
+
+
+@by_agents("hold.ask")
+async def post_lease(request: HttpRequest) -> Response:
+    """Set aside what the holder signed for, to be spent by this centre while it is cut off."""
+    signed, act = await verified_hold(request, None)
+    if isinstance(act, Hold):
+        act = act._replace(is_lease=True)
+    return _json(await _spending(request).till.ask_alone(signed, act))
+
+
+@by_agents("hold.ask")
+async def post_spends(request: HttpRequest) -> Response:
+    """Capture what was spent of a lease, each number once."""
+    hold, signed = _hold_id(request), await _signed(request)
+    body = await json_object(request)
+    spends, final = body.pop("spends", None), body.pop("final", False)
+    _refuse_unknown(body)
+    if not isinstance(final, bool):
+        raise _malformed("/final", "应为 true 或 false", "must be true or false")
+    if not isinstance(spends, list) or len(spends) > SPENDS_MAX or not (spends or final):
+        raise _malformed("/spends", f"应为至多 {SPENDS_MAX} 笔的列表", f"must be a list of at most {SPENDS_MAX} spends")
+    report = Report(hold, tuple(_spend(one, f"/spends/{at}") for at, one in enumerate(spends)), final)
+    return _json(await _spending(request).till.ask_alone(signed, report))
+
+
+def _spend(value: object, where: str) -> tuple[int, str, int, str]:
+    if not isinstance(value, dict) or value.keys() != {"number", "amount", "at", "reference"}:
+        raise _malformed(
+            where, "应恰含 number、amount、at、reference", "must hold exactly number, amount, at, reference"
+        )
+    number, amount, at, reference = (value[name] for name in ("number", "amount", "at", "reference"))
+    if type(number) is not int or not 0 < number <= NUMBER_MAX:
+        raise _malformed(f"{where}/number", f"应为 1 至 {NUMBER_MAX} 的整数", f"must be an integer of 1..{NUMBER_MAX}")
+    if not isinstance(amount, str) or len(amount) > 40:
+        raise _malformed(f"{where}/amount", "应为十进制文字", "must be a decimal in quotes")
+    if not isinstance(reference, str) or not REFERENCE.fullmatch(reference):
+        raise _malformed(
+            f"{where}/reference", "应为至多 128 个可见 ASCII 字符", "must be 1 to 128 visible ASCII characters"
+        )
+    return number, amount, _second(at, f"{where}/at"), reference
+
+
+def _second(value: object, where: str) -> int:
+    """UTC epoch seconds of `2026-11-22T01:15:37Z`."""
+    if isinstance(value, str) and _INSTANT.fullmatch(value):
+        with contextlib.suppress(ValueError):
+            return int(datetime.fromisoformat(value).timestamp())
+    raise _malformed(
+        where, "应为 2026-11-22T01:15:37Z 形式的 UTC 时刻", "must be a UTC instant like 2026-11-22T01:15:37Z"
+    )
 
 
 @by_agents("hold.ask")
@@ -203,5 +258,7 @@ ROUTES: MappingProxyType[str, Callable[[HttpRequest], Awaitable[Response]]] = Ma
         "/v1/holds/{hold}/increments": post_increment,
         "/v1/holds/{hold}/captures": post_capture,
         "/v1/holds/{hold}/release": post_release,
+        "/v1/leases": post_lease,
+        "/v1/leases/{hold}/captures": post_spends,
     }
 )

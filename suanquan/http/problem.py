@@ -11,12 +11,13 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Match
+from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ledger.errors import DomainError, Finding, Kind
 from metering.signature import SignatureError
 from suanquan.errors import cause_of
+from suanquan.http.fields import KEY_HEADER
 
 log = structlog.get_logger("suanquan.http")
 
@@ -50,6 +51,8 @@ _STATUS_OF_CODE = {
 }
 _TITLES = {400: "请求有误", 404: "没有这个地址", 405: "不支持的方法", 413: "请求过大", 422: "请求内容有误"}
 TYPE = "application/problem+json"
+PROBLEM: dict[str, Any] = {"description": "RFC 9457 problem", "content": {TYPE: {}}}
+"""How the OpenAPI document describes every refusal."""
 
 
 def problem(
@@ -111,14 +114,34 @@ async def on_http_error(request: Request, error: Exception) -> Response:
 
 
 def _allowed(request: Request) -> str:
-    """Methods of all routes of an address; the router itself names those of the first alone."""
-    matching = (route for route in request.app.state.routes if route.matches(request.scope)[0] is not Match.NONE)
-    return ", ".join(sorted({method for route in matching for method in route.methods}))
+    """Methods of all routes of an address; the router itself names those of the first alone.
+
+    An address that is written out goes before a pattern that it fits as well.
+    """
+    matching = [route for route in request.app.state.routes if route.matches(request.scope)[0] is not Match.NONE]
+    return _methods(_written_out(request) or matching)
+
+
+def _written_out(request: Request) -> list[Route]:
+    """Routes whose address is exactly the one that was asked for."""
+    return [route for route in request.app.state.routes if route.path == request.url.path]
+
+
+def _methods(routes: list[Route]) -> str:
+    return ", ".join(sorted({method for route in routes for method in route.methods or ()}))
 
 
 async def on_invalid_request(request: Request, error: Exception) -> Response:
     """What the request model refused, by JSON pointer."""
     assert isinstance(error, RequestValidationError)
+    if any(fault["type"] == "missing" and fault["loc"] == ("header", KEY_HEADER) for fault in error.errors()):
+        zh, en = "缺少 Idempotency-Key", "the Idempotency-Key header is required"
+        return problem(400, "idempotency-key-missing", zh, en, request_id=_id(request))
+    if (exact := _written_out(request)) and request.method not in _methods(exact).split(
+        ", "
+    ):  # it fitted a pattern only
+        refused = HTTPException(HTTPStatus.METHOD_NOT_ALLOWED, headers={"allow": _methods(exact)})
+        return await on_http_error(request, refused)
     findings = tuple(
         Finding(str(fault["type"]), "此项有误", str(fault["msg"]), "/" + "/".join(map(str, fault["loc"][1:])))
         for fault in error.errors()

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import date
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Header, Query
+from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response
@@ -18,6 +17,7 @@ from suanquan import metrics
 from suanquan.decision_keys import published
 from suanquan.errors import ServiceError
 from suanquan.http.auth import Caller, Scoped, may
+from suanquan.http.fields import Day, NeededKey
 from suanquan.service import Service
 from suanquan.use_cases import issue as issuing
 from suanquan.use_cases.applications import load_committed
@@ -70,7 +70,7 @@ class QuoteRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    date: Annotated[date, Field(description="申请日 / day of application")]
+    date: Annotated[Day, Field(description="申请日 / day of application")]
     facts: Annotated[dict[str, Any], Field(description="已知的事实 / the facts that are known")]
 
 
@@ -166,11 +166,9 @@ async def post_quote(scheme_id: Name, request: QuoteRequest, service: Opened) ->
 async def post_voucher(
     order: VoucherOrder,
     service: Opened,
-    idempotency_key: Annotated[str | None, Header(min_length=1, max_length=255)] = None,
+    idempotency_key: NeededKey,
 ) -> dict[str, Any]:
     """Issue a voucher; the same Idempotency-Key and body give the same token again."""
-    if idempotency_key is None:
-        raise ServiceError("idempotency-key-missing", "缺少 Idempotency-Key", "the Idempotency-Key header is required")
     request = IssueRequest(order.holder, order.unit, order.amount, order.holder_key)
     return issuing.with_tokens(await service.issue(order.scheme, request, idempotency_key))
 
@@ -180,11 +178,9 @@ async def post_split(
     jti: JTI,
     part: VoucherPart,
     service: Opened,
-    idempotency_key: Annotated[str | None, Header(min_length=1, max_length=255)] = None,
+    idempotency_key: NeededKey,
 ) -> dict[str, Any]:
     """Make a part of what is available a voucher of its own, for another key of the same holder."""
-    if idempotency_key is None:
-        raise ServiceError("idempotency-key-missing", "缺少 Idempotency-Key", "the Idempotency-Key header is required")
     order = SplitOrder(jti, part.amount, part.holder_key, idempotency_key)
     return issuing.with_tokens(await service.split(order))
 

@@ -10,6 +10,8 @@ from starlette.responses import Response
 
 from suanquan.errors import ServiceError
 from suanquan.http.auth import Scoped, may
+from suanquan.http.fields import NeededKey
+from suanquan.http.problem import PROBLEM
 from suanquan.http.routes import JTI, Opened
 from suanquan.use_cases import issue as issuing
 from suanquan.use_cases.books import Order
@@ -41,7 +43,12 @@ async def get_lists(service: Opened) -> dict[str, list[str]]:
         return {"status_lists": [row.uri for row in await store.lists_like(connection, "")]}
 
 
-@public.get("/status-lists/{name}", response_class=Response, dependencies=[may("status.read")])
+@public.get(
+    "/status-lists/{name}",
+    response_class=Response,
+    dependencies=[may("status.read")],
+    responses={304: {"description": "not changed"}, 501: PROBLEM},
+)
 async def get_list(
     name: ListId,
     service: Opened,
@@ -85,29 +92,24 @@ async def get_qr(
     return Response(qr.render(issuing.released(stored).cwt, form), media_type=media_type)
 
 
-async def _change(service: Opened, jti: str, what: str, reason: Reason, key: str | None) -> dict[str, Any]:
-    if key is None:
-        raise ServiceError("idempotency-key-missing", "缺少 Idempotency-Key", "the Idempotency-Key header is required")
+async def _change(service: Opened, jti: str, what: str, reason: Reason, key: str) -> dict[str, Any]:
     order = Order(reason.officer, reason.reason, key)
     return await change_standing(service.journal, order, jti, what, service.statuses)
 
 
-Key = Annotated[str | None, Header(alias="idempotency-key", min_length=1, max_length=255)]
-
-
 @officer.post("/v1/vouchers/{jti}/suspend", dependencies=[may("voucher.suspend")])
-async def suspend(jti: JTI, reason: Reason, service: Opened, key: Key = None) -> dict[str, Any]:
+async def suspend(jti: JTI, reason: Reason, service: Opened, key: NeededKey) -> dict[str, Any]:
     """Let a voucher not be spent for now."""
     return await _change(service, jti, "suspend", reason, key)
 
 
 @officer.post("/v1/vouchers/{jti}/resume", dependencies=[may("voucher.resume")])
-async def resume(jti: JTI, reason: Reason, service: Opened, key: Key = None) -> dict[str, Any]:
+async def resume(jti: JTI, reason: Reason, service: Opened, key: NeededKey) -> dict[str, Any]:
     """Let a suspended voucher be spent again."""
     return await _change(service, jti, "resume", reason, key)
 
 
 @officer.post("/v1/vouchers/{jti}/revoke", dependencies=[may("voucher.revoke")])
-async def revoke(jti: JTI, reason: Reason, service: Opened, key: Key = None) -> dict[str, Any]:
+async def revoke(jti: JTI, reason: Reason, service: Opened, key: NeededKey) -> dict[str, Any]:
     """Take back a voucher for ever; what it holds free goes back to the budget."""
     return await _change(service, jti, "revoke", reason, key)

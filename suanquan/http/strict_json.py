@@ -19,9 +19,7 @@ async def json_object(request: Request) -> dict[str, Any]:
 
     """
     try:
-        value = json.loads(
-            await request.body(), object_pairs_hook=_once, parse_float=_no_float, parse_constant=_no_float
-        )
+        value = _JSON.decode((await request.body()).decode())
     except (ValueError, RecursionError) as fault:
         raise _refused(f"不是 UTF-8 的 JSON：{fault}", f"is not JSON in UTF-8: {fault}") from None
     if not isinstance(value, dict):
@@ -40,6 +38,9 @@ def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_float(text: str) -> Any:
     raise _refused(f"小数 {text[:40]} 应写成带引号的文字", f"{text[:40]} is a float: write decimals in quotes")
+
+
+_JSON = json.JSONDecoder(object_pairs_hook=_once, parse_float=_no_float, parse_constant=_no_float)
 
 
 def _refused(zh: str, en: str) -> ServiceError:

@@ -144,4 +144,6 @@ def spendable(stored: StoredVoucher, series: Mapping[str, Series]) -> Spendable:
         multi_use=spending is None or spending.multi_use is not False,
         is_held=scheme is None or Action.HOLD in STEPS.get(scheme.claim_mode, {}),
         signatures=spending.signatures if spending else (),
+        offline=spending.offline if spending else None,
+        units=stored.units,
     )

@@ -10,6 +10,8 @@ from ledger.sql import Connection
 from ledger.transaction import Transaction
 from metering.notice_store import AlertRow, alerts_given, load_alerts, write_alerts
 from metering.zones import rfc3339
+from suanquan.db.notices import put
+from suanquan.notices.model import Kind, Notice, of_holder
 from suanquan.service import Service
 from voucher import store as voucher_store
 from voucher.alerts import EXPIRY, Alert, Standing, due
@@ -51,6 +53,13 @@ async def _write(tx: Transaction, new: list[Alert]) -> int:
         if (alert.kind, one.voucher, alert.threshold) not in given
     ]  # fmt: skip
     await write_alerts(tx.connection, rows)
+    for at, row in enumerate(rows):
+        told = alert_object(AlertRow(at, *row))
+        kind = Kind.VOUCHER_EXPIRING if told["kind"] == EXPIRY else Kind.VOUCHER_USED
+        data = {name: told[name] for name in ("threshold", "scheme", "unit", "available", "valid_until")}
+        zh, en = f"{told['title']}（{told['voucher']}）", f"{told['detail']} ({told['voucher']})"
+        notice = Notice(kind, of_holder(told["holder"]), told["voucher"], zh, en, data)
+        await put(tx.connection, notice, tx.now_ns // 1000)
     return len(rows)
 
 

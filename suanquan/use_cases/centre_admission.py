@@ -69,7 +69,7 @@ async def standing_of(conn: Connection, catalog: Catalog, rules: Subsidies, cent
 
 def _month_before(day: date) -> str:
     last = day.replace(day=1) - timedelta(days=1)
-    return f"{last.year}-{last.month:02d}"
+    return f"{last.year:04d}-{last.month:02d}"
 
 
 def _facts(

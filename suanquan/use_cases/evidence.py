@@ -32,6 +32,7 @@ from voucher.settlement.accounts import centre_of
 from voucher.settlement.batch import GENERATED, Batch, State, require_state
 from voucher.settlement.certificate import Row, certificate
 from voucher.settlement.line import Line
+from voucher.settlement.upload import fault_of
 
 FILE_BYTES_MAX = 5 * 1024 * 1024
 """A paper that is kept; of a larger one its hash is."""
@@ -75,6 +76,8 @@ def read_paper(given: Mapping[str, Any]) -> Paper:
     if kind == GENERATED:
         raise _malformed("kind", "由系统据计量生成，不能上传", "is made from metering and cannot be given")
     body = _content(given.get("content"))
+    if body is not None and (fault := fault_of(name, body)) is not None:
+        raise _malformed("content", *fault)
     digest = sha256(body).hexdigest() if body is not None else _text(given, "sha256", _HASH)
     if body is not None and given.get("sha256", digest) != digest:
         raise _malformed("sha256", "与内容不符", "is not that of the content")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ledger.amount import CNY, format_units
+from ledger.cells import plain_cell
 from metering.focus import COLUMNS, Charge, row
 from metering.zones import rfc3339
 from suanquan.optional import load_pyarrow
@@ -57,7 +58,7 @@ async def write_export(service: Service, month: int, form: str, path: Path) -> i
         writer = csv.DictWriter(out, wanted.columns, lineterminator="\n")
         writer.writeheader()
         async for charge in charges(service, month):
-            writer.writerow(wanted.row(charge))
+            writer.writerow({name: plain_cell(text) for name, text in wanted.row(charge).items()})
             count += 1
     return count
 

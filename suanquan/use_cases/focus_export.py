@@ -27,7 +27,7 @@ from metering.store import Source, StoredBatch
 from metering.zones import shanghai_day_us
 from suanquan.service import Service
 from suanquan.use_cases.corrections import CORRECTIONS
-from suanquan.use_cases.postings import scheme_in_kind
+from suanquan.use_cases.postings import COUNTERS, scheme_in_kind
 from suanquan.use_cases.settle import fact_event_id
 from suanquan.use_cases.shares import Terms, paid_by_batch, unpaid_ids
 from voucher import store as voucher_store
@@ -201,7 +201,7 @@ async def _payers(tx: Transaction, taken: Mapping[int, int]) -> Payers:
     found: Payers = {}
     vouchers = {row.account: row.jti for row in await voucher_store.vouchers_of(tx.connection, taken)}
     for number, account in (await tx.accounts_by_number(taken)).items():
-        if account.asset == CNY.number:
+        if account.asset == CNY.number and not account.name.startswith(COUNTERS):
             payer = vouchers.get(number) or scheme_in_kind(account.name)
             found[payer] = found.get(payer, 0) + taken[number]
     return found

@@ -2,18 +2,18 @@
 
 A record's `voucher` may be a hold's id. The first to draw decides who settles a hold: metering gives it back and posts the
 record on its voucher in the same transaction, holding the rest again while the job runs; a centre that captured by hand has
-been paid, so that the record counts and posts nothing. A hold through delegations is settled by hand alone, for only a
-capture moves the counters of its links.
+been paid, so that the record counts and posts nothing. What was drawn through delegations is counted on each of its links,
+by an entry beside the record's own.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ledger.amount import ASSETS_BY_NUMBER
-from ledger.entry import EntryKind, Event, credit, debit
+from ledger.entry import EntryKind, Event, Leg, credit, debit
 from ledger.orders import Act
 from ledger.scope import EVERYTHING
 from ledger.sql import insert_tables
@@ -21,7 +21,8 @@ from ledger.state import Hold, HoldStatus
 from ledger.transaction import Transaction
 from voucher import hold_store, store
 from voucher.allocation import Purse
-from voucher.hold_store import BY_HAND, METERED, Part
+from voucher.hold_store import BY_HAND, LEASED, METERED, Part
+from voucher.lease import WINDOW_S
 from voucher.scheme import Series
 
 _HOLD = re.compile("[0-9a-f]{32}")
@@ -30,6 +31,14 @@ _HOLD = re.compile("[0-9a-f]{32}")
 def names_hold(voucher: str | None) -> bool:
     """Whether what a record names is a hold: a voucher's id has dashes."""
     return voucher is not None and _HOLD.fullmatch(voucher) is not None
+
+
+@dataclass(slots=True)
+class Share:
+    """Parts of a hold on the same accounts: pairs of debit and credit, the voucher's first, then each link's counters."""
+
+    pairs: tuple[tuple[int, int], ...]
+    left: int
 
 
 @dataclass(slots=True)
@@ -42,6 +51,18 @@ class Backing:
     parts: list[Part]
     open: list[Hold]
     purse: Purse | None = None
+    shares: list[Share] = field(default_factory=list)
+
+    def count(self, units: int) -> tuple[Leg, ...]:
+        """What the counters of delegations move by when so much is drawn from the purse; the oldest part is drawn first."""
+        moved: dict[tuple[int, int], int] = {}
+        for share in self.shares:
+            taken = min(share.left, units)
+            share.left, units = share.left - taken, units - taken
+            for pair in share.pairs[1:]:
+                moved[pair] = moved.get(pair, 0) + taken
+        legs = ((debit(one, taken), credit(other, taken)) for (one, other), taken in moved.items() if taken)
+        return tuple(leg for pair in legs for leg in pair)
 
 
 async def backings_of(tx: Transaction, centre: str, vouchers: Iterable[str | None]) -> dict[str, Backing]:
@@ -55,7 +76,7 @@ async def backings_of(tx: Transaction, centre: str, vouchers: Iterable[str | Non
         if parts[0].centre == centre:
             held = [*(await tx.holds([part.seq for part in parts])).values()]
             captured = any(part.proof == BY_HAND for part in parts)
-            captured |= any(_captured(one) or len(one.lines) > 1 for one in held)
+            captured |= any(map(_captured, held))
             still = [one for one in held if one.status is HoldStatus.OPEN and not captured and _lives(one, tx.now_ns)]
             found[hold] = Backing(hold, parts[0].jti, captured, parts, still)
     return found
@@ -76,10 +97,24 @@ async def open_purse(tx: Transaction, backing: Backing, schemes: Mapping[str, Se
     assert row is not None, "a hold is of a voucher"
     series = schemes.get(row.scheme)
     models = (series.at(row.issued_us) or series.latest).accelerators if series else None
-    units = sum(one.lines[0].remaining for one in backing.open)
+    shares: dict[tuple[tuple[int, int], ...], Share] = {}
+    for one in backing.open:
+        pairs = tuple((line.debit, line.credit) for line in one.lines)
+        shares.setdefault(pairs, Share(pairs, 0)).left += one.lines[0].remaining
+    backing.shares = [*shares.values()]
+    units = sum(share.left for share in backing.shares)
     backing.purse = Purse(
-        row.jti, row.scheme, row.account, ASSETS_BY_NUMBER[row.asset], units, row.from_us, row.until_us, row.priority, models
+        row.jti, row.scheme, row.account, ASSETS_BY_NUMBER[row.asset], units, row.from_us, _until_us(backing, row.until_us),
+        row.priority, models,
     )  # fmt: skip
+
+
+def _until_us(backing: Backing, until_us: int) -> int:
+    """A lease pays for what began before its end, which its hold outlives by the time for reporting."""
+    ends = [one.expires_ns for one in backing.open if one.expires_ns is not None]
+    if not backing.parts[0].proof.startswith(LEASED) or not ends:
+        return until_us
+    return min(until_us, max(ends) // 1000 - WINDOW_S * 1_000_000)
 
 
 def give_back(act: Act, hold: Hold) -> Event:
@@ -87,14 +122,11 @@ def give_back(act: Act, hold: Hold) -> Event:
     return act.event(EntryKind.RELEASE)._replace(ref_seq=hold.seq, final=True)
 
 
-def hold_again(act: Act, backing: Backing) -> Event:
-    """Hold what a job under way has left of its hold, until the hold would have ended."""
-    assert backing.purse is not None
-    line, units = backing.open[0].lines[0], backing.purse.available
+def hold_again(act: Act, backing: Backing, share: Share) -> Event:
+    """Hold what a job under way has left of a share of its hold, until the hold would have ended."""
     ends = [one.expires_ns for one in backing.open if one.expires_ns is not None]
-    return act.event(EntryKind.HOLD)._replace(
-        legs=(debit(line.debit, units), credit(line.credit, units)), expires_ns=max(ends, default=None)
-    )
+    legs = [leg for one, other in share.pairs for leg in (debit(one, share.left), credit(other, share.left))]
+    return act.event(EntryKind.HOLD)._replace(legs=tuple(legs), expires_ns=max(ends, default=None))
 
 
 async def keep_part(tx: Transaction, backing: Backing, seq: int, units: int) -> None:

@@ -23,7 +23,7 @@ from metering.zones import rfc3339
 from suanquan.errors import ServiceError
 from suanquan.use_cases.books import parse_event_id
 from suanquan.use_cases.ingest import Rules
-from suanquan.use_cases.postings import scheme_in_kind
+from suanquan.use_cases.postings import COUNTERS, scheme_in_kind
 from suanquan.use_cases.settle import counted_of
 from suanquan.use_cases.shares import Terms, paid_by_batch, parts_of
 from voucher import hold_store
@@ -221,7 +221,11 @@ def _signed(entry: Entry, numbers: Mapping[bytes, int]) -> dict[int, int]:
 async def _yuan(tx: Transaction, taken: Mapping[int, int]) -> int:
     """Yuan of what was taken, from whomever."""
     accounts = await tx.accounts_by_number(taken)
-    return sum(units for number, units in taken.items() if accounts[number].asset == CNY.number)
+    return sum(
+        units
+        for number, units in taken.items()
+        if accounts[number].asset == CNY.number and not accounts[number].name.startswith(COUNTERS)
+    )
 
 
 async def _parts(tx: Transaction, seq: int, taken: Mapping[int, int]) -> list[Part]:

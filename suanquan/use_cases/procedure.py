@@ -21,6 +21,7 @@ from ledger.scope import EVERYTHING
 from ledger.sql import Connection
 from ledger.transaction import Transaction
 from suanquan.clock import ClockNs, shanghai_day
+from suanquan.db.notices import put
 from suanquan.office import Office
 from suanquan.use_cases.applications import (
     CALL,
@@ -35,6 +36,7 @@ from suanquan.use_cases.applications import (
     place_for,
 )
 from suanquan.use_cases.matter import Asking, ClauseMatter, Matter
+from suanquan.use_cases.procedure_notices import step_notices
 from suanquan.use_cases.procedure_requests import (
     ABOUT,
     Wish,
@@ -245,6 +247,8 @@ class Proceedings:
         await self._write(
             tx, wish, place, found.round.procedure, replace(record, derived=derived), [*moved.events, *claims]
         )
+        for notice in step_notices(found, step, actor):
+            await put(tx.connection, notice, self.clock_ns() // 1000)
 
     async def allocate(self, actor: Actor, round_: str, given: Mapping[str, Any]) -> list[Award]:
         """Plan the applications of a closed round in the scheme's order, if each of them may be; what each gets.

@@ -28,11 +28,11 @@ from metering.model import UsageRecord
 from metering.rating import Line, LineKey, Rated, rate
 from metering.store import Source, StoredBatch
 from suanquan.use_cases.hold_usage import Backing, backings_of, give_back, hold_again, keep_part, open_purse
-from suanquan.use_cases.postings import entries_of, open_accounts, purses_of, scheme_in_kind
+from suanquan.use_cases.postings import COUNTERS, entries_of, open_accounts, purses_of, scheme_in_kind
 from suanquan.use_cases.reopen import reopen
 from suanquan.use_cases.shares import Terms, parts_of, price_changed, unpaid_ids
 from voucher import store as voucher_store
-from voucher.allocation import Charge, Cover, draw_one
+from voucher.allocation import Charge, Cover, Purse, draw_one
 
 GROWING = ("checkpoint", "report")
 _New = Sequence[tuple[int, "Change", UsageRecord]]
@@ -241,8 +241,36 @@ async def _post(
     """Post what counts now, or what it is more; yuan that vouchers pay, by scheme."""
     new = [(at, change, change.after) for at, change in enumerate(changes) if change.after is not None]
     purses = await purses_of(writer.tx, terms.centre, {record.account for _, _, record in new}, terms.schemes)
-    covers: list[tuple[Change, str, Cover]] = []
     backings = await _open_backings(writer, terms, new)
+    covers, counted = _draw(new, purses, backings, before, after)
+    await reopen(writer.tx, (purse for some in purses.values() for purse in some if purse.broken))
+    accounts = await open_accounts(writer.tx, terms.centre, [(account, cover) for _, account, cover in covers])
+    owners, events = [], []
+    for change, account, cover in covers:
+        for legs in entries_of(terms.centre, account, cover, accounts):
+            if legs and any(leg.amount for leg in legs):
+                events.append(writer.dressed(writer.act(change).event(EntryKind.POST)._replace(legs=legs), change))
+                owners.append(change)
+    counts = [(change, legs) for change, legs in counted if legs]
+    events += [writer.dressed(writer.act(one).event(EntryKind.POST)._replace(legs=legs), one) for one, legs in counts]
+    owners += [change for change, _ in counts]
+    entries = await writer.tx.append(events)
+    for change, entry in zip(owners, entries, strict=True):
+        change.posted += (entry.seq,)
+    await _hold_again(writer, backings, new)
+    redeemed, _ = await _redeemed(writer.tx, entries, Side.DEBIT)
+    return redeemed
+
+
+_Counted = list[tuple["Change", tuple[Leg, ...]]]
+
+
+def _draw(
+    new: _New, purses: Mapping[str, list[Purse]], backings: Mapping[str, Backing], before: _Worth, after: _Worth
+) -> tuple[list[tuple[Change, str, Cover]], _Counted]:
+    """Who pays for each record, by change and account; and what delegations count of it."""
+    covers: list[tuple[Change, str, Cover]] = []
+    counted: _Counted = []
     for at, change, record in new:
         yuan, compute = after.yuan[at], after.compute[at]
         if change.grows:
@@ -253,21 +281,11 @@ async def _post(
                 continue
             named, purse = backing.jti, [backing.purse] if backing.purse else purse
         charge = Charge(record.start_us, yuan, compute, after.models[at], named)
+        had = backing.purse.available if backing is not None and backing.purse else 0
         covers.append((change, record.account, draw_one(charge, purse)))
-    await reopen(writer.tx, (purse for some in purses.values() for purse in some if purse.broken))
-    accounts = await open_accounts(writer.tx, terms.centre, [(account, cover) for _, account, cover in covers])
-    owners, events = [], []
-    for change, account, cover in covers:
-        for legs in entries_of(terms.centre, account, cover, accounts):
-            if legs and any(leg.amount for leg in legs):
-                events.append(writer.dressed(writer.act(change).event(EntryKind.POST)._replace(legs=legs), change))
-                owners.append(change)
-    entries = await writer.tx.append(events)
-    for change, entry in zip(owners, entries, strict=True):
-        change.posted += (entry.seq,)
-    await _hold_again(writer, backings, new)
-    redeemed, _ = await _redeemed(writer.tx, entries, Side.DEBIT)
-    return redeemed
+        if backing is not None and backing.purse:
+            counted.append((change, backing.count(had - backing.purse.available)))
+    return covers, counted
 
 
 async def _open_backings(writer: _Writer, terms: Terms, new: _New) -> dict[str, Backing]:
@@ -288,9 +306,12 @@ async def _hold_again(writer: _Writer, backings: Mapping[str, Backing], new: _Ne
     last = {record.voucher: (change, record) for _, change, record in new}
     for name, backing in backings.items():
         change, record = last[name]
-        if backing.purse is not None and backing.purse.available and not record.final:
-            (entry,) = await writer.tx.append([writer.dressed(hold_again(writer.act(change), backing), change)])
-            await keep_part(writer.tx, backing, entry.seq, backing.purse.available)
+        for share in backing.shares if backing.purse is not None and not record.final else ():
+            if share.left:
+                (entry,) = await writer.tx.append(
+                    [writer.dressed(hold_again(writer.act(change), backing, share), change)]
+                )
+                await keep_part(writer.tx, backing, entry.seq, share.left)
 
 
 async def _redeemed(tx: Transaction, entries: Iterable[Entry], side: Side) -> tuple[Counter[str], int]:
@@ -303,7 +324,9 @@ async def _redeemed(tx: Transaction, entries: Iterable[Entry], side: Side) -> tu
     for row in await voucher_store.vouchers_of(tx.connection, moved):
         found[row.scheme] += moved[row.account]
     for number, account in (await tx.accounts_by_number(moved)).items():
-        if scheme := scheme_in_kind(account.name):
+        if account.name.startswith(COUNTERS):  # counts what a voucher paid once more
+            moved[number] = 0
+        elif scheme := scheme_in_kind(account.name):
             found[scheme] += moved[number]
     return found, sum(moved.values())
 

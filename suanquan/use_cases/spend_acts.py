@@ -7,6 +7,7 @@ from typing import NamedTuple
 from ledger.amount import Asset
 from ledger.errors import DomainError
 from voucher.presentation import Presentation
+from voucher.scheme import Offline
 
 
 class Spendable(NamedTuple):
@@ -22,6 +23,8 @@ class Spendable(NamedTuple):
     multi_use: bool
     is_held: bool = True
     signatures: tuple[str, ...] = ()
+    offline: Offline | None = None
+    units: int = 0
 
 
 class Counter(NamedTuple):
@@ -32,7 +35,7 @@ class Counter(NamedTuple):
 
 
 class Hold(NamedTuple):
-    """Reserve what the holder, or who he delegated to, signed for; `hold` is that which is raised, if any."""
+    """Reserve what the holder, or who he delegated to, signed for; `hold` is that which is raised, if any. A lease is spent offline."""
 
     voucher: Spendable
     shown: Presentation
@@ -40,6 +43,7 @@ class Hold(NamedTuple):
     life_s: int
     hold: str | None = None
     counters: tuple[Counter, ...] = ()
+    is_lease: bool = False
 
 
 class Capture(NamedTuple):
@@ -56,10 +60,19 @@ class Release(NamedTuple):
     hold: str
 
 
+class Report(NamedTuple):
+    """What a centre spent of a lease while it was cut off; `final` gives the rest back."""
+
+    hold: str
+    spends: tuple[tuple[int, str, int, str], ...]
+    """Number, decimal amount, UTC epoch seconds, reference."""
+    final: bool
+
+
 class Faulty(NamedTuple):
     """A request that cannot be done: it is answered so, unless it was done before."""
 
     error: DomainError
 
 
-Act = Hold | Capture | Release | Faulty
+Act = Hold | Capture | Release | Report | Faulty

@@ -18,7 +18,10 @@ from ledger.journal import Journal
 from ledger.orders import Act
 from ledger.scope import EVERYTHING
 from ledger.transaction import Transaction
+from suanquan.db.notices import put
 from suanquan.errors import ServiceError
+from suanquan.notices.model import Kind as NoticeKind
+from suanquan.notices.model import Notice, of_holder
 from suanquan.use_cases.books import Order, record_act
 from suanquan.use_cases.caps import give_back
 from suanquan.use_cases.issue import budget_name, load, voucher_object
@@ -65,12 +68,26 @@ async def change_standing(
             returned = await _give_back(tx, act, stored)
             await store.write_revoked(tx.connection, jti, tx.now_ns // 1000, returned)
             await release_unused(tx, await load(tx.connection, jti, EVERYTHING))
+        await put(tx.connection, _notice(stored, what, act.reason), tx.now_ns // 1000)
         return final
 
     await record_act(journal, order, f"{what}\0{jti}", build)
     if cache is not None:
         cache.lists.clear()
     return voucher_object(await journal.transact(lambda tx: load(tx.connection, jti, EVERYTHING)))
+
+
+_TOLD = {
+    "suspend": (NoticeKind.VOUCHER_SUSPENDED, "券已中止", "the voucher is suspended"),
+    "resume": (NoticeKind.VOUCHER_RESUMED, "券已恢复", "the voucher may be spent again"),
+    "revoke": (NoticeKind.VOUCHER_REVOKED, "券已撤销", "the voucher is revoked"),
+}
+
+
+def _notice(stored: StoredVoucher, what: str, reason: str) -> Notice:
+    kind, zh, en = _TOLD[what]
+    words = f"{zh}：{stored.jti}（{reason}）", f"{en}: {stored.jti} ({reason})"
+    return Notice(kind, of_holder(stored.holder), stored.jti, *words, {"reason": reason})
 
 
 async def _give_back(tx: Transaction, act: Act, stored: StoredVoucher) -> int:

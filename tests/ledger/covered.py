@@ -51,6 +51,7 @@ MONITOR = "what monitors saw: evidence for a second look, never what is billed"
 QUESTIONS = "questions to reviewers and their answers; each run and each answer stands in the log as a note"
 TOKENS = "its signature proves it: the log commits to the digests of what was signed"
 SIGNED = "its text is compared, its signature is for those who have the log's key"
+NOTICES = "what people were told, and on which way; the facts it tells of are compared themselves"
 ACCESS = "access, not accounts of money"
 AUDIT = "a log of its own, which `audit verify` recomputes"
 UNCOVERED = {
@@ -86,6 +87,8 @@ UNCOVERED = {
     "status_place": TOKENS,
     "revoked": "what status lists show; the entries that froze and emptied the account are in the log",
     "nonce": "forgotten after minutes",
+    "offline_lease": "which holds are leases; each is signed, and what it holds is in the log",
+    "offline_spend": "what a centre says it spent: the log has the sums, and a digest of each report",
     "hold_part": "which holds are of which voucher; what they hold and pay is in the log, and sums of vouchers are compared",
     "reclaim": "when idle vouchers were looked at and what came of it; notices and entries are in the log, and sums of vouchers are compared",
     "outflow": "what left a voucher other than by use; the entries are in the log, and sums of vouchers are compared",
@@ -97,6 +100,7 @@ UNCOVERED = {
     "evidence_file": {"name": "for people; a fact says it"},
     **dict.fromkeys(("api_token", "person", "person_role", "session", "login_failure"), ACCESS),
     **dict.fromkeys(("passkey", "challenge", "invitation"), ACCESS),
+    **dict.fromkeys(("notice", "notice_channel", "notice_choice", "notice_delivery"), NOTICES),
     **dict.fromkeys(("audit_row", "audit_detail", "audit_erased", "audit_state"), AUDIT),
 }
 """What it does not, and why."""

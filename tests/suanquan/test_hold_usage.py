@@ -4,12 +4,15 @@ import time
 from dataclasses import replace
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from ledger.ed25519 import PublicKey
 from suanquan.use_cases import setup
 from tests.suanquan.harness import A100_HOUR, assert_problem, usage
 from tests.suanquan.spender import YUAN, Spender, give
 from tests.suanquan.test_corrections_http import post
-from tests.suanquan.test_holds_http import state
+from tests.suanquan.test_holds_http import link, state
+from voucher.document import read_voucher
 from voucher.holder import sandbox_uscc
 
 PRICE = A100_HOUR // YUAN
@@ -100,3 +103,31 @@ def test_another_centres_hold_pays_nothing(service, agent, voucher):
     hold = Spender(service.url, "sj02").hold(voucher.token, 3 * PRICE).content["hold"]
     assert agent.report_records([job(1, hold)]).statuses == ["accepted"]
     assert money(service, voucher) == (1000 - 3 * PRICE, 3 * PRICE, 0, PRICE, PRICE)
+
+
+@pytest.mark.parametrize("running", [False, True])
+def test_usage_of_a_delegated_hold_is_posted_and_counted(service, centre, agent, voucher, running):
+    """A member's job is paid by the investigator's voucher through metering, and his delegation lets that much less through."""
+    member = Ed25519PrivateKey.generate()
+    _, document = read_voucher(voucher.token, service.service.keys.all_keys())
+    chain = [link(document, voucher.token, PublicKey.of(member).kid, 4 * PRICE)]
+
+    def hold(yuan):
+        proof = centre.proof(voucher.token, yuan, key=PublicKey.of(member), signer=member.sign)
+        return centre.hold(voucher.token, yuan, body={"proof": proof, "delegations": chain})
+
+    held = hold(3 * PRICE).content["hold"]
+    last = job(1, held)
+    if running:
+        early = replace(last, end_us=last.start_us + 5_000_000, active_ms=5_000, final=False)
+        assert agent.report_records([early]).statuses == ["accepted"]
+        assert money(service, voucher) == (1000 - 3 * PRICE, 3 * PRICE - PRICE // 2, PRICE // 2, PRICE // 2, 0)
+        assert_problem(hold(2 * PRICE), 409, "insufficient")
+    assert agent.report_records([last]).statuses == ["accepted"]
+    assert money(service, voucher) == (1000 - PRICE, 0, PRICE, PRICE, 0)
+    assert_problem(hold(4 * PRICE), 409, "insufficient")
+    assert centre.release(hold(3 * PRICE).content["hold"]).status == 200
+    void = {"id": last.id, "revision": 1, "record": None}
+    assert post(service, {"source": agent.source, "corrections": [void]}).content["results"][0]["status"] == "accepted"
+    assert money(service, voucher) == (1000, 0, 0, 0, 0)
+    assert hold(4 * PRICE).status == 200

@@ -167,6 +167,7 @@ def test_signers_beside_each_other_agree(installation):
     sizes = [int(note.split("\n")[1]) for note in heads]
     assert sizes == sorted(set(sizes))
     assert len(sizes) > 5
+    assert head_of(installation.home).size == sizes[-1]  # whoever wrote the file last
 
 
 def test_a_home_without_log_keys_gets_them(shell):

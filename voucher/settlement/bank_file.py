@@ -15,6 +15,7 @@ from hashlib import sha256
 from html import escape
 from typing import NamedTuple
 
+from ledger.cells import plain_cell
 from ledger.errors import Kind
 from voucher.errors import VoucherError
 from voucher.settlement.line import UNITS_PER_FEN
@@ -98,19 +99,14 @@ def to_csv(order: Order) -> bytes:
         to = one.details
         writer.writerow(
             [
-                one.batch, one.payee, _plain(to.name), to.uscc, f"'{to.account}", _plain(to.bank), f"'{to.bank_code}",
-                fen_text(one.units), "CNY", order.execute_on.isoformat(), _plain(one.remittance),
+                one.batch, one.payee, plain_cell(to.name), to.uscc, f"'{to.account}", plain_cell(to.bank), f"'{to.bank_code}",
+                fen_text(one.units), "CNY", order.execute_on.isoformat(), plain_cell(one.remittance),
             ]
         )  # fmt: skip
     writer.writerow(
         ["TOTAL", len(order.transfers), "", "", "", "", "", fen_text(total(order.transfers)), "CNY", "", order.id]
     )
     return b"\xef\xbb\xbf" + out.getvalue().encode()
-
-
-def _plain(text: str) -> str:
-    """Text that no spreadsheet takes for a formula."""
-    return f"'{text}" if text[:1] in "=+-@\t" else text
 
 
 def to_pain001(order: Order) -> bytes:

@@ -11,6 +11,7 @@ import io
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
+from ledger.cells import plain_cell
 from voucher.settlement.batch import yuan
 
 COLUMNS = (
@@ -45,16 +46,11 @@ def certificate(rows: Iterable[Row]) -> bytes:
         start = about.get("start") or about.get("captured_at") or ""
         writer.writerow(
             [
-                row.seq, row.centre, row.account, about["kind"], _plain(job), _plain(about.get("id") or about.get("event_id", "")),
-                start, about.get("end", ""), cards, about.get("gpu_ms", ""), yuan(row.price), row.jti, yuan(row.paid),
+                row.seq, row.centre, plain_cell(row.account), about["kind"], plain_cell(job), plain_cell(about.get("id") or about.get("event_id", "")),
+                start, about.get("end", ""), plain_cell(cards), about.get("gpu_ms", ""), yuan(row.price), row.jti, yuan(row.paid),
                 yuan(row.own),
             ]
         )  # fmt: skip
         total, count = total + row.paid, count + 1
     writer.writerow(["TOTAL", count, *[""] * 10, yuan(total), ""])
     return b"\xef\xbb\xbf" + out.getvalue().encode()
-
-
-def _plain(text: str) -> str:
-    """Text that no spreadsheet takes for a formula: names of jobs come from outside."""
-    return f"'{text}" if text[:1] in set("=+-@\t\r") else text
