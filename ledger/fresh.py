@@ -43,6 +43,12 @@ class FreshIds:
         if self.low < event_id < self.high:
             self.high = event_id
 
+    def exclude_all(self, ids: Iterable[bytes]) -> None:
+        """Ids that were not taken are used."""
+        low, high = self.low, self.high
+        if low < high:
+            self.high = min([high, *(event_id for event_id in ids if low < event_id < high)])
+
 
 def newest_of(ids: Sequence[bytes]) -> bytes:
     """The last id, or one that came a little earlier with a later time."""

@@ -22,7 +22,7 @@ from ledger.fresh import FreshIds
 from ledger.outcome import Outcome, RefusedError
 from ledger.state import HoldStatus
 from ledger.transaction import Chain, Transaction, Writer
-from ledger.tree import hash_leaf
+from ledger.tree import hash_leaves
 
 QUEUE_MAX = 4096
 """Work waiting for the writer; beyond it callers are told to come back."""
@@ -355,7 +355,7 @@ class Journal(Writer):
         """What was applied and is to be written; after a failed commit everything is read again."""
         state, recorded = self.state, self.recorded
         state.undo.clear()
-        full = self._edge.extend([hash_leaf(entry[12]) for entry, _ in recorded])
+        full = self._edge.extend(hash_leaves(entry[12] for entry, _ in recorded))
         frontier = self._edge.frontier
         head = LogHead(
             self.origin, frontier.size, frontier.root(), frontier, state.last_ns, state.next_account, state.closed_ns,

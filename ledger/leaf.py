@@ -6,11 +6,11 @@ a serialiser. Grammar and test vectors: docs/ledger.md.
 
 from __future__ import annotations
 
-import hmac
 import struct
 
 from ledger.entry import LEGS_MAX, ZERO32, Entry, EntryKind, PostedLeg
 from ledger.errors import Kind, LedgerError
+from ledger.mac import mac
 
 MAGIC = b"CVL1"
 SCHEMA = 1
@@ -18,8 +18,9 @@ SCHEMA = 1
 _HEAD = struct.Struct(">4sBBHIQQq16s32sQ32s8sH")
 _LEG = struct.Struct(">16sIBBQQQQQQQQQQQ")
 _TAIL_BYTES = 32
-_TWO_LEGS = struct.Struct(_HEAD.format + _LEG.format[1:] * 2 + "32s")
-"""The whole leaf of an entry of two legs, as most are."""
+TWO_LEGS = struct.Struct(_HEAD.format + "16sIBB8xQQ8xQ8xQ8xQ8xQ" * 2 + "32s")
+"""The whole leaf of an entry of two legs, as most are; amounts below 2^64, whose high halves are zero."""
+TWO_LEGS_BYTES = 2 * _LEG.size
 TWO_LEGS_FOLDED = struct.Struct(_HEAD.format.replace("16s32sQ32s8s", "48xQ40x") + _LEG.format[1:] * 2 + "32x")
 """What a replay folds of such a leaf: all but ids, digests and the commitment."""
 _KINDS = frozenset(EntryKind)
@@ -47,10 +48,9 @@ def encode(
     if len(legs) == 2:  # most entries: one call packs all, in half the time
         _, p1, a1, s1, l1, m1, v1, d1, c1, g1, h1 = legs[0]
         _, p2, a2, s2, l2, m2, v2, d2, c2, g2, h2 = legs[1]
-        return _TWO_LEGS.pack(
+        return TWO_LEGS.pack(
             MAGIC, kind, flags, SCHEMA, shard, seq, recorded_ns, effective_ns, event_id, digest, ref_seq, ruleset,
-            actor, 220, p1, a1, s1, l1, 0, m1, v1, 0, d1, 0, c1, 0, g1, 0, h1,
-            p2, a2, s2, l2, 0, m2, v2, 0, d2, 0, c2, 0, g2, 0, h2, committed,
+            actor, TWO_LEGS_BYTES, p1, a1, s1, l1, m1, v1, d1, c1, g1, h1, p2, a2, s2, l2, m2, v2, d2, c2, g2, h2, committed,
         )  # fmt: skip
     parts = [
         _HEAD.pack(
@@ -114,4 +114,4 @@ def commitment(salt: bytes, payload: bytes) -> bytes:
     """HMAC-SHA256 of the payload under its own salt: dropping the salt erases it, and guessing a name does not reveal it."""
     if not payload:
         return ZERO32
-    return hmac.digest(salt, payload, "sha256")
+    return mac(salt, payload)

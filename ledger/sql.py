@@ -199,7 +199,7 @@ def insert_statements(
     """What `insert_rows` executes on SQLite."""
     parts = (rows[at : at + ROWS_PER_STATEMENT] for at in range(0, len(rows), ROWS_PER_STATEMENT))
     after = _on_conflict(table, conflict)
-    return [(_insert_sql(table, len(part)) + after, [value for row in part for value in row]) for part in parts]
+    return [(_insert_sql(table, len(part)) + after, list(itertools.chain.from_iterable(part))) for part in parts]
 
 
 def _all_statements(rows: Sequence[Rows]) -> list[Statement]:

@@ -6,7 +6,10 @@ import enum
 from dataclasses import dataclass, field
 from typing import Any
 
-from ledger.entry import NO_SEQ, UNLIMITED, Limits
+from ledger.entry import NO_SEQ, UNLIMITED, Entry, EntryKind, Limits
+
+REVERSIBLE = (EntryKind.POST, EntryKind.CAPTURE)
+"""Kinds of entries that may be taken back."""
 
 
 class HoldStatus(enum.IntEnum):
@@ -93,6 +96,17 @@ class Original:
 
     moved: dict[tuple[int, int], int]
     reversed: dict[tuple[int, int], int] = field(default_factory=dict)
+
+
+def original_of(entry: Entry) -> Original | None:
+    """A posting as just recorded: nothing of it was taken back yet. None for an entry of a kind that nobody takes back."""
+    if entry.kind not in REVERSIBLE:
+        return None
+    moved: dict[tuple[int, int], int] = {}
+    for leg in entry.legs:
+        if leg.layer == 0:
+            moved[leg.account, leg.side] = moved.get((leg.account, leg.side), 0) + leg.amount
+    return Original(moved)
 
 
 @dataclass(slots=True)

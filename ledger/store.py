@@ -22,7 +22,7 @@ from ledger.places import (
     unpack_places,
 )
 from ledger.sql import Connection, chunks, execute_all, insert_rows, insert_tables, select_in
-from ledger.state import Account, Hold, HoldLine, HoldStatus, Original
+from ledger.state import REVERSIBLE, Account, Hold, HoldLine, HoldStatus, Original
 from ledger.tree import Frontier, hash_leaf
 
 
@@ -151,6 +151,18 @@ async def accounts_under(conn: Connection, prefix: str) -> list[Account]:
     return [_account(row) for row in (await conn.execute(query.order_by(name))).mappings()]
 
 
+async def sum_under(conn: Connection, prefix: str) -> int:
+    """Posted credits minus posted debits of all accounts whose name starts with `prefix`; they have one asset."""
+    name = tables.account_name.c.name
+    beyond = prefix[:-1] + chr(ord(prefix[-1]) + 1)
+    query = (
+        select(func.coalesce(func.sum(tables.balance.c.credits_posted - tables.balance.c.debits_posted), 0))
+        .join_from(tables.account_name, tables.balance, tables.balance.c.account == tables.account_name.c.account)
+        .where(name >= prefix, name < beyond)
+    )
+    return int((await conn.execute(query)).scalar_one())
+
+
 async def load_entries(conn: Connection, event_ids: Iterable[bytes]) -> dict[bytes, Entry]:
     """Recorded entries of these event ids."""
     found = await execute_all(conn, select_in(_LEAVES, event_ids))
@@ -261,16 +273,13 @@ async def load_entry(conn: Connection, seq: int) -> EntryRow | None:
     return rows[0] if rows and rows[0].seq == seq else None
 
 
-_REVERSIBLE = (EntryKind.POST, EntryKind.CAPTURE)
-
-
 async def load_originals(conn: Connection, seqs: Iterable[int]) -> dict[int, Original]:
     """What the postings of these sequence numbers moved, and what of that was taken back."""
     found: dict[int, Original] = {}
     for part in chunks(seqs):
         entry = tables.entry.c
         rows = await conn.execute(
-            select(entry.seq, entry.leaf).where(entry.shard == 0, entry.seq.in_(part), entry.kind.in_(_REVERSIBLE))
+            select(entry.seq, entry.leaf).where(entry.shard == 0, entry.seq.in_(part), entry.kind.in_(REVERSIBLE))
         )
         leaves = {seq: decode(leaf)[0] for seq, leaf in rows}
         numbers = await load_numbers(conn, {leg.public_id for recorded in leaves.values() for leg in recorded.legs})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -25,10 +24,12 @@ from ledger.entry import (
 )
 from ledger.errors import Kind, LedgerError
 from ledger.fresh import FreshIds, newest_of
+from ledger.mac import Keyed
 from ledger.outcome import Outcome, RefusedError
+from ledger.pairs import Posting, post_series
 from ledger.refusal import Refusal
 from ledger.sql import Connection, Rows
-from ledger.state import Account, Hold, State
+from ledger.state import Account, Hold, Original, State, original_of
 
 _new = tuple.__new__
 
@@ -44,6 +45,7 @@ class Writer:
         self.state = State()
         self.entropy = entropy
         self.pseudonym_key = b""
+        self._keyed = Keyed(b"")
         self.origin = ""
         self.memo: dict[str, Any] = {}
         self.assets: dict[str, Asset] = {}
@@ -70,6 +72,10 @@ class Writer:
             state.holds.update({hold.seq: hold for hold in holds})
             missing.update(number for hold in holds for line in hold.lines for number in (line.debit, line.credit))
             reversals = {event.ref_seq for event in events if event.kind == EntryKind.REVERSE} & seqs
+            for seq in [seq for seq in reversals if seq not in originals_known]:
+                if (original := self._original_here(seq)) is not None:
+                    originals_known[seq] = original
+                    state.undo.append((originals_known.pop, seq))  # taken back, its number may be another entry's
             originals = await store.load_originals(connection, {seq for seq in reversals if seq not in originals_known})
             state.originals.update(originals)
             missing.update(number for original in originals.values() for number, _ in original.moved)
@@ -78,6 +84,17 @@ class Writer:
                 connection, [number for number in missing if number not in accounts]
             ):
                 state.add(account)
+
+    def _original_here(self, seq: int) -> Original | None:
+        """What a posting moved that was recorded since the last commit: no table has it yet."""
+        at = seq - self.recorded[0][0].seq if self.recorded else -1
+        return original_of(self.recorded[at][0]) if 0 <= at < len(self.recorded) else None
+
+    async def originals(self, connection: Connection, seqs: Iterable[int]) -> dict[int, Original]:
+        """What these postings moved and what of it was taken back, also where no table has it yet."""
+        known = {seq: self.state.originals.get(seq) or self._original_here(seq) for seq in seqs}
+        stored = await store.load_originals(connection, [seq for seq, original in known.items() if original is None])
+        return {seq: original for seq, original in known.items() if original is not None} | stored
 
     async def _load_used(self, connection: Connection, ids: Sequence[bytes]) -> None:
         doubtful = self.fresh.take(ids)
@@ -88,6 +105,12 @@ class Writer:
             self.failed_before.update(used.failed)
             if doubtful[-1] is ids[-1] and self.fresh.is_elsewhere(newest):
                 self.fresh.follow(newest, [*ids, *self.known, *self.failed_before, *self.failed, *used.following])
+
+    def keyed(self) -> Keyed:
+        """Digests that only this ledger can make."""
+        if self._keyed.key is not self.pseudonym_key:
+            self._keyed = Keyed(self.pseudonym_key)
+        return self._keyed
 
     def failure_of(self, event: Event) -> tuple[bytes, str] | None:
         """Digest and refusal of an id that was burnt, in this commit or before."""
@@ -173,7 +196,7 @@ class Transaction:
 
     def keyed(self, text: bytes) -> bytes:
         """Digest that only this ledger can make: a leaf may carry it without anybody guessing the text."""
-        return hmac.digest(self._writer.pseudonym_key, text, "sha256")
+        return self._writer.keyed().digest(text)
 
     async def accounts(self, names: Iterable[str]) -> dict[str, Account]:
         """The accounts of these names that exist."""
@@ -194,6 +217,16 @@ class Transaction:
             for account in await store.load_accounts(self.connection, missing):
                 self._state.add(account)
         return {number: known[number] for number in wanted if number in known}
+
+    async def originals(self, seqs: Iterable[int]) -> dict[int, Original]:
+        """What these postings moved and what of it was taken back, with all that this commit has recorded; to be read only."""
+        return await self._writer.originals(self.connection, seqs)
+
+    async def entries(self, event_ids: Iterable[bytes]) -> dict[bytes, Entry]:
+        """The entries of these event ids that exist, with all that this commit has recorded."""
+        known, wanted = self._writer.known, list(event_ids)
+        stored = await store.load_entries(self.connection, [event_id for event_id in wanted if event_id not in known])
+        return {event_id: known[event_id] for event_id in wanted if event_id in known} | stored
 
     async def holds(self, seqs: Sequence[int]) -> dict[int, Hold]:
         """The holds of these entries that exist."""
@@ -254,6 +287,26 @@ class Transaction:
         """
         await self._writer.load(self.connection, events, fresh=fresh)
         return self._record_chain(events).entries_or_raise()
+
+    async def post_series(self, model: Event, postings: Sequence[Posting]) -> None:
+        """`append` of postings that are `model` but for what each has of its own; the caller knows their ids to be new.
+
+        Raises:
+            LedgerError: one is refused; nothing of the series remains.
+
+        """
+        writer, state = self._writer, self._state
+        numbers = {leg[0] for posting in postings for leg in posting[3]}
+        await self.accounts_by_number([number for number in numbers if number not in state.accounts])
+        mark, before = len(state.undo), len(writer.recorded)
+        refused = post_series(state, model, postings, self.now_ns, writer.recorded)
+        if refused is not None:
+            writer.burn(*refused)
+            writer.take_back(mark, before)
+            raise RefusedError(*refused)
+        for entry, _ in writer.recorded[before:]:
+            writer.known[entry[2]] = entry
+        writer.fresh.exclude_all([posting[0] for posting in postings])
 
     async def bulk(self, chains: Sequence[Chain], *, all_or_nothing: bool = False) -> list[Outcome]:
         """Record chains in order, each atomic, and say of each what became of it.

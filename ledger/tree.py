@@ -17,6 +17,16 @@ def hash_leaf(data: bytes) -> bytes:
     return leaf.digest()
 
 
+def hash_leaves(leaves: Iterable[bytes]) -> list[bytes]:
+    """`hash_leaf` of each, without a call for each."""
+    copy, hashes = _LEAF_PREFIX.copy, []
+    for data in leaves:
+        leaf = copy()
+        leaf.update(data)
+        hashes.append(leaf.digest())
+    return hashes
+
+
 def hash_node(left: bytes, right: bytes) -> bytes:
     """RFC 6962 §2.1: SHA-256(0x01 ‖ left ‖ right)."""
     node = _NODE_PREFIX.copy()
@@ -28,10 +38,13 @@ def root_of(hashes: Sequence[bytes]) -> bytes:
     """Tree head over leaf hashes. An odd last node moves up a level unchanged, which is RFC 6962's largest-power split."""
     if not hashes:
         return EMPTY_ROOT
-    level = list(hashes)
+    level, copy = list(hashes), _NODE_PREFIX.copy
     while len(level) > 1:
-        pairs = iter(level)
-        parents = [hash_node(left, right) for left, right in zip(pairs, pairs, strict=False)]
+        pairs, parents = iter(level), []
+        for left, right in zip(pairs, pairs, strict=False):
+            node = copy()
+            node.update(left + right)
+            parents.append(node.digest())
         if len(level) % 2:
             parents.append(level[-1])
         level = parents

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ledger.tree import hash_leaf, root_of
+from ledger.tree import hash_leaves, root_of
 from metering import segment
 
 Column = NDArray[Any]
@@ -82,7 +82,7 @@ def compact(
         _int64(columns.active_ms),
         tuple(vouchers) if any(vouchers) else (),
         segment.pack(leaves),
-        root_of([hash_leaf(leaf) for leaf in leaves]),
+        root_of(hash_leaves(leaves)),
         all(map(lt, ids, islice(ids, 1, None))),
     )
 

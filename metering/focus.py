@@ -6,7 +6,8 @@ whose name differs between the published text and the released validator (`Resou
 
 A voucher is a commitment discount: its id, category Spend, Used (Unused for what expired). `BilledCost` is what is invoiced
 to the account, `EffectiveCost` what it bears after the subsidy. A correction has `ChargeClass` Correction, stands in the
-billing period in which it was made, and carries the charge period of the usage that it corrects.
+billing period in which it was made, and carries the charge period of the usage that it corrects. `x_CostClasses`, a column of
+our own, itemises what the row costs: a JSON object of yuan by cost class.
 """
 
 from __future__ import annotations
@@ -41,8 +42,9 @@ RENAMED = {
 class Charge:
     """One priced part of usage. Money is in units of CNY; instants are UTC epoch microseconds.
 
-    `list_yuan` is the price before any voucher, `billed_yuan` what is invoiced to the account, `effective_yuan` what it
-    bears after the subsidy. `voucher` names what paid this part; `used` False is what a voucher lost by expiring.
+    `list_yuan` is the list price, `contracted_yuan` what is left of it after discounts (None: all), `billed_yuan` what is
+    invoiced to the account, `effective_yuan` what it bears after the subsidy; `unit_yuan` and `list_unit_yuan` are prices of an
+    hour. `voucher` names what paid this part; `used` False is what a voucher lost by expiring. `classes` itemise the cost.
     """
 
     billing_from_us: int
@@ -70,6 +72,9 @@ class Charge:
     used: bool = True
     correction: bool = False
     tags: Mapping[str, str] = field(default_factory=dict)
+    list_unit_yuan: int | None = None
+    contracted_yuan: int | None = None
+    classes: Mapping[str, int] = field(default_factory=dict)
 
 
 COLUMNS = (
@@ -82,12 +87,16 @@ COLUMNS = (
     *("RegionName", "ResourceID", "ResourceName", "ResourceType", "ServiceCategory", "ServiceName", "SkuId"),
     *("SkuPriceId", "SubAccountId", "SubAccountName", "Tags"),
     *RENAMED.values(),
+    "x_CostClasses",
 )
 
 
 def row(charge: Charge) -> dict[str, str]:
     """Every column of one charge as text; empty is null."""
     hours, price = gpu_hours(charge.gpu_ms), _yuan(charge.unit_yuan)
+    list_price = price if charge.list_unit_yuan is None else _yuan(charge.list_unit_yuan)
+    contracted = charge.list_yuan if charge.contracted_yuan is None else charge.contracted_yuan
+    classes = {name: _yuan(units) for name, units in charge.classes.items()}
     values = {
         "BilledCost": _yuan(charge.billed_yuan),
         "BillingAccountId": charge.beneficiary,
@@ -103,12 +112,12 @@ def row(charge: Charge) -> dict[str, str]:
         "ChargePeriodStart": rfc3339(charge.from_us),
         "ConsumedQuantity": hours,
         "ConsumedUnit": "GPU-Hours",
-        "ContractedCost": _yuan(charge.list_yuan),
+        "ContractedCost": _yuan(contracted),
         "ContractedUnitPrice": price,
         "EffectiveCost": _yuan(charge.effective_yuan),
         "InvoiceIssuer": charge.issuer,
         "ListCost": _yuan(charge.list_yuan),
-        "ListUnitPrice": price,
+        "ListUnitPrice": list_price,
         "PricingCategory": "Committed" if charge.voucher else "Standard",
         "PricingQuantity": hours,
         "PricingUnit": "GPU-Hours",
@@ -126,6 +135,7 @@ def row(charge: Charge) -> dict[str, str]:
         "SubAccountId": charge.account,
         "SubAccountName": charge.account_name,
         "Tags": json.dumps(dict(charge.tags), ensure_ascii=False, sort_keys=True),
+        "x_CostClasses": json.dumps(classes, sort_keys=True) if classes else "",
         **_discount(charge),
     }
     return values | {published: values[released] for released, published in RENAMED.items()}

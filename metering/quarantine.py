@@ -1,8 +1,8 @@
 """Quarantine: records that wait for a person, why, and what the person may decide.
 
 A record is held, never dropped and never rated as zero, where something about it needs an eye: its card is not registered,
-it lasts longer than any job should, it fills a pool beyond what is there, its agent's clock is off, its centre is suspended, or
-its id was said with other content. A release rates it by the time of its usage; a rejection keeps it, unrated, with the reason.
+it lasts longer than any job should, it fills a pool beyond what is there, its agent's clock is off, its centre is suspended, its
+holder has a hold that it does not name, or its id was said with other content. A release rates it by the time of its usage; a rejection keeps it, unrated, with the reason.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ class Cause(enum.Enum):
     DURATION = "implausible-duration"
     OVERLAP = "device-overlap"
     SUSPENDED = "centre-suspended"
+    HOLD = "hold-unnamed"
 
 
 class Verdict(enum.Enum):

@@ -1,6 +1,7 @@
 """Rating a compact batch: what `metering.rating.rate` would say of it, in sums over whole columns.
 
-Only for what needs no look at single records: every card known and at one price throughout, nothing across a month.
+Only for what needs no look at single records: every card known and at one price throughout, nothing across a month, and
+nothing that vouchers may not pay.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ def rate_columns(batch: Compact, tariffs: Tariffs) -> Sums | None:
     found = [tariffs(word, first) for word, _ in batch.cards]
     known = [tariff for tariff in found if tariff is not None and tariff.until_us > last]
     months = month_index(batch.start_us)
+    if any(tariff.own_price(count) for tariff, (_, count) in zip(known, batch.cards, strict=False)):
+        return None
     if len(known) != len(found) or (month_index(np.maximum(batch.end_us - 1, batch.start_us)) != months).any():
         return None
     amounts = _amounts(batch, known)
@@ -37,7 +40,9 @@ def rate_columns(batch: Compact, tariffs: Tariffs) -> Sums | None:
 def _amounts(batch: Compact, known: list[Tariff]) -> tuple[Column, Column, Column] | None:
     """GPU-milliseconds, yuan and compute of each record; None beyond what 64 bits can add up."""
     counts = np.array([count for _, count in batch.cards], dtype=np.int64)[batch.card]
-    prices = np.array([tariff.micro_yuan_per_gpu_hour for tariff in known], dtype=np.int64)[batch.card]
+    prices = np.array([tariff.price(n) for tariff, (_, n) in zip(known, batch.cards, strict=True)], dtype=np.int64)[
+        batch.card
+    ]
     gflops = np.array([tariff.gflops for tariff in known], dtype=np.int64)[batch.card]
     if int(counts.max()) * int(batch.active_ms.max()) > INT64_MAX:
         return None
@@ -55,7 +60,7 @@ def _lines(
     first = int(months.min())
     width = int(months.max()) - first + 1
     keys = (batch.account.astype(np.int64) * len(models) + model) * width + (months - first)
-    distinct, group = np.unique(keys, return_inverse=True)
+    distinct, group = _grouped(keys, len(batch.accounts) * len(models) * width)
     columns = [sums_by(column, group, len(distinct)).tolist() for column in (np.ones_like(group), *amounts)]
     lines: dict[LineKey, Line] = {}
     for key, *row in zip(distinct.tolist(), *columns, strict=True):
@@ -63,6 +68,19 @@ def _lines(
         account, which = divmod(pair, len(models))
         lines[batch.accounts[account], models[which], month_name(first + at)] = Line(*row)
     return lines
+
+
+def _grouped(keys: Column, size: int) -> tuple[Column, Column]:
+    """Distinct keys below a size, ascending, and the place of each key among them."""
+    if size > _DENSE_MAX:
+        return np.unique(keys, return_inverse=True)
+    used = np.zeros(size, dtype=bool)
+    used[keys] = True
+    return np.flatnonzero(used), (np.cumsum(used) - 1)[keys]
+
+
+_DENSE_MAX = 65_536
+"""Keys up to which a table of all of them is quicker than sorting those that occur."""
 
 
 def _accounts(batch: Compact, known: list[Tariff], amounts: tuple[Column, Column, Column]) -> dict[str, AccountUsage]:
@@ -73,8 +91,12 @@ def _accounts(batch: Compact, known: list[Tariff], amounts: tuple[Column, Column
     columns = [sums_by(column, group, size) for column in (np.ones(batch.count, dtype=np.int64), *amounts[:2])]
     rows = zip(*(column.tolist() for column in (*columns, first, last)), strict=True)
     used = {account: AccountUsage(*row) for account, row in zip(batch.accounts, rows, strict=True)}
-    for account, card in set(zip(group.tolist(), batch.card.tolist(), strict=True)):
+    pairs, _ = _grouped(group.astype(np.int64) * len(known) + batch.card, size * len(known))
+    for pair in pairs.tolist():
+        account, card = divmod(pair, len(known))
         used[batch.accounts[account]].models.add(known[card].model)
-    for at in np.flatnonzero([voucher is not None for voucher in batch.vouchers]).tolist():
-        used[batch.accounts[group[at]]].named = True
+    if batch.vouchers:
+        for at, voucher in enumerate(batch.vouchers):
+            if voucher is not None:
+                used[batch.accounts[group[at]]].named = True
     return used

@@ -18,6 +18,7 @@ from ledger.split import split
 from metering.batch import Batch
 from metering.compact import Part
 from metering.model import UsageRecord
+from metering.price_parts import PriceParts
 from metering.prices import GFLOPS_MS_PER_COMPUTE_UNIT, MS_PER_HOUR
 from metering.zones import shanghai_day_us
 
@@ -25,13 +26,25 @@ Column = NDArray[Any]
 
 
 class Tariff(NamedTuple):
-    """What a card model is worth while [from_us, until_us) lasts: dense FP16 GFLOPS and millionths of a yuan per GPU-hour."""
+    """What a card model is worth while [from_us, until_us) lasts: dense FP16 GFLOPS and millionths of a yuan per GPU-hour.
+
+    Where the price has `parts`, it depends on the number of cards, and some of it may be for the user alone to pay.
+    """
 
     model: str
     gflops: int
     micro_yuan_per_gpu_hour: int
     from_us: int
     until_us: int
+    parts: PriceParts | None = None
+
+    def price(self, count_milli: int) -> int:
+        """Millionths of a yuan per GPU-hour in a record of so many thousandths of this card."""
+        return self.micro_yuan_per_gpu_hour if self.parts is None else self.parts.net_price(count_milli)
+
+    def own_price(self, count_milli: int) -> int:
+        """The part of `price` that no voucher pays."""
+        return 0 if self.parts is None else self.parts.own_price(count_milli)
 
 
 Tariffs = Callable[[str, int], Tariff | None]
@@ -63,7 +76,8 @@ LineKey = tuple[str, str, int]
 class AccountUsage:
     """An account's rated records together: enough to pay them as one while every voucher may pay for every one of them.
 
-    `first_us` and `last_us` are the earliest and the latest start; `named` says that some record names its voucher.
+    `first_us` and `last_us` are the earliest and the latest start; `named` says that some record names its voucher. `own` of
+    the yuan no voucher may pay.
     """
 
     records: int
@@ -73,18 +87,21 @@ class AccountUsage:
     last_us: int
     models: set[str] = field(default_factory=set)
     named: bool = False
+    own: int = 0
 
 
 @dataclass(slots=True)
 class Rated:
     """A batch with its prices, one column element per chosen record.
 
-    `held` gives, by batch column index, why a record waits for a person: it is never rated as zero.
+    `held` gives, by batch column index, why a record waits for a person: it is never rated as zero. `own` is what of `yuan`
+    no voucher may pay.
     """
 
     index: list[int]
     gpu_ms: Column
     yuan: Column
+    own: Column
     compute: Column
     models: list[tuple[str, ...]]
     held: dict[int, str]
@@ -113,20 +130,21 @@ def rate(batch: Batch, tariffs: Tariffs, chosen: Sequence[int], waiting: Mapping
     parts = _parts([batch.accelerators[index] for index in chosen])
     found, unknown = _tariffs_of(parts, start_us, tariffs)
     milliseconds = _times(parts.count_milli, active_ms[parts.record]) // 1000
-    price = _column([tariff.micro_yuan_per_gpu_hour for tariff in found])
+    price, own = _prices(found, parts.count_milli)
     gflops = _column([tariff.gflops for tariff in found])
     size = len(chosen)
     rated = Rated(
         list(chosen),
         _per_record(milliseconds, parts.record, size),
         _per_record(_times(milliseconds, price), parts.record, size) // MS_PER_HOUR,
+        _per_record(_times(milliseconds, own), parts.record, size) // MS_PER_HOUR,
         _per_record(_times(milliseconds, gflops), parts.record, size) // GFLOPS_MS_PER_COMPUTE_UNIT,
         _names(found, parts.record, size),
         dict(waiting) | {chosen[place]: "model-unknown" for place in unknown},
     )
     if waiting:
         unknown |= {place for place, index in enumerate(chosen) if index in waiting}
-    for column in (rated.gpu_ms, rated.yuan, rated.compute):
+    for column in (rated.gpu_ms, rated.yuan, rated.own, rated.compute):
         column[sorted(unknown)] = 0
     known = np.ones(size, dtype=bool)
     known[sorted(unknown)] = False
@@ -147,7 +165,7 @@ def rate_one(record: UsageRecord, tariffs: Tariffs) -> int:
         tariff = tariffs(part.model, record.start_us)
         if tariff is None:
             return 0
-        price += part.count_milli * record.active_ms // 1000 * tariff.micro_yuan_per_gpu_hour
+        price += part.count_milli * record.active_ms // 1000 * tariff.price(part.count_milli)
     return price // MS_PER_HOUR
 
 
@@ -163,6 +181,14 @@ def _parts(accelerators: Sequence[tuple[Part, ...]]) -> _Parts:
         cards = [part for some in accelerators for part in some]
         record = np.repeat(np.arange(len(accelerators)), [len(some) for some in accelerators])
     return _Parts(record, [model for model, _ in cards], _column([count for _, count in cards]))
+
+
+def _prices(found: list[Tariff], count_milli: Column) -> tuple[Column, Column]:
+    """Price of each part, and what of it no voucher pays."""
+    if not any(tariff.parts for tariff in found):
+        return _column([tariff.micro_yuan_per_gpu_hour for tariff in found]), np.zeros(len(found), dtype=np.int64)
+    pairs = list(zip(found, count_milli.tolist(), strict=True))
+    return _column([tariff.price(count) for tariff, count in pairs]), _column([t.own_price(n) for t, n in pairs])
 
 
 _UNKNOWN = Tariff("", 0, 0, 0, 0)
@@ -267,6 +293,10 @@ def _sum_accounts(rated: Rated, batch: Batch, accounts: _Accounts, start_us: Col
     for account, row in zip(accounts.names, rows, strict=True):
         if row[0]:
             rated.accounts[account] = AccountUsage(*row)
+    if rated.own.any():
+        for account, own in zip(accounts.names, sums_by(rated.own[known], group, size).tolist(), strict=True):
+            if account in rated.accounts:
+                rated.accounts[account].own = own
     for account, model, _ in rated.lines:
         rated.accounts[account].models.add(model)
     if any(batch.voucher):

@@ -43,6 +43,15 @@ class Entry:
             self.refuse(f"{name} 应为正整数", f"{name} must be a positive integer")
         return value
 
+    def tables(self, name: str, members: dict[str, type], *, some: bool = False) -> list[dict[str, Any]]:
+        """Take an array of tables, or one table, whose members are these and of these types; `some` of them may be left out."""
+        value = self._take(name) if self.has(name) else []
+        found = [value] if type(value) is dict else value
+        if type(found) is not list or not all(type(one) is dict and _fits(one, members, some=some) for one in found):
+            names = ", ".join(members)
+            self.refuse(f"{name} 的各项应为 {names}", f"{name} has members {names}, and each has its type")
+        return found
+
     def day_us(self, name: str) -> int:
         """Take a day, as the instant at which it begins in Shanghai."""
         value = self._take(name)
@@ -68,6 +77,11 @@ class Entry:
         if name not in self._members:
             self.refuse(f"缺少 {name}", f"{name} is missing")
         return self._members.pop(name)
+
+
+def _fits(table: dict[str, Any], members: dict[str, type], *, some: bool) -> bool:
+    whole = bool(table) if some else table.keys() == members.keys()
+    return whole and all(type(value) is members.get(name) for name, value in table.items())
 
 
 def entries_of(data: bytes, file: str, table: str) -> list[Entry]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -273,6 +273,28 @@ async def usage_by(conn: Connection, *columns: str, **where: str | int) -> list[
     ]
 
 
+_BY_MODEL = """
+SELECT centre, model, SUM(gpu_high), SUM(gpu_low), SUM(yuan_high), SUM(yuan_low) FROM (
+  SELECT centre, model, SUM(gpu_ms / 4294967296) AS gpu_high, SUM(gpu_ms % 4294967296) AS gpu_low,
+    SUM(rated_units / 4294967296) AS yuan_high, SUM(rated_units % 4294967296) AS yuan_low
+  FROM usage_month GROUP BY centre, account, model
+) s GROUP BY centre, model ORDER BY centre, model
+"""
+
+
+async def usage_by_model(conn: Connection) -> list[tuple[str, str, int, int]]:
+    """Centre, model, GPU-milliseconds and yuan units rated, over all accounts and months.
+
+    Summed by account first, which is the order of the rows: three times as fast as `usage_by` on SQLite.
+    """
+    [rows] = await execute_all(conn, [(_BY_MODEL, ())])
+    return [
+        (centre, model, (int(gpu[0]) << 32) + int(gpu[1]), (int(yuan[0]) << 32) + int(yuan[1]))
+        for centre, model, *sums in rows
+        for gpu, yuan in [(sums[:2], sums[2:])]
+    ]
+
+
 async def write_batch_accounts(conn: Connection, rows: Sequence[tuple[str, str, int]]) -> None:
     """Index from an account to the batches that hold its records."""
     await insert_rows(conn, tables.batch_account, rows)
@@ -312,3 +334,42 @@ async def load_declarations(conn: Connection, centre: str) -> dict[tuple[int, st
         (row.month, row.account): (row.number, Declaration(row.month, row.account, row.jobs, row.segments, row.gpu_ms))
         for row in await conn.execute(query)
     }
+
+
+_GAPS = """
+SELECT d.centre, COUNT(*) FROM declaration d LEFT JOIN (
+  SELECT centre, month, account, SUM(records) AS records, SUM(gpu_ms / 4294967296) AS high, SUM(gpu_ms % 4294967296) AS low
+  FROM usage_month GROUP BY centre, month, account
+) u ON u.centre = d.centre AND u.month = d.month AND u.account = d.account
+WHERE (d.segments > COALESCE(u.records, 0) OR d.gpu_ms > COALESCE(u.high * 4294967296 + u.low, 0))
+  AND NOT EXISTS (SELECT 1 FROM declaration l WHERE l.centre = d.centre AND l.month = d.month AND l.account = d.account
+    AND l.number > d.number)
+GROUP BY d.centre
+"""
+
+
+async def count_gaps(conn: Connection) -> dict[str, int]:
+    """By centre: account-months whose newest declaration says more than has arrived (`completeness.State.MISSING`)."""
+    [declared] = await execute_all(conn, [("SELECT 1 FROM declaration LIMIT 1", ())])
+    if not declared:
+        return {}
+    [rows] = await execute_all(conn, [(_GAPS, ())])
+    return {str(centre): int(count) for centre, count in rows}
+
+
+USAGE_PART = 2_000
+
+
+async def usage_rows(conn: Connection) -> AsyncIterator[list[tuple[str, str, str, int, int, int, int]]]:
+    """Every monthly total, some at a time: centre, account, model, month, records, GPU-milliseconds, yuan units rated."""
+    text = (
+        "SELECT centre, account, model, month, records, gpu_ms, rated_units FROM usage_month "
+        "WHERE (centre, account, model, month) > (?, ?, ?, ?) ORDER BY centre, account, model, month LIMIT ?"
+    )
+    after: tuple[str, str, str, int] = ("", "", "", 0)
+    while True:
+        [rows] = await execute_all(conn, [(text, (*after, USAGE_PART))])
+        if not rows:
+            return
+        yield [(str(a), str(b), str(c), int(d), int(e), int(f), int(g)) for a, b, c, d, e, f, g in rows]
+        after = rows[-1][0], rows[-1][1], rows[-1][2], rows[-1][3]

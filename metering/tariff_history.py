@@ -49,5 +49,5 @@ def _facts(registers: Registers, centres: Iterable[str], until_us: int) -> Itera
         for centre in ("", *sorted(centres)):
             for price in prices.intervals(centre, model):
                 if price.from_us < until_us:
-                    value = str(price.micro_yuan_per_gpu_hour)
+                    value = str(price.micro_yuan_per_gpu_hour) + (f" {price.parts}" if price.parts else "")
                     yield Fact("price", model, centre, value, price.from_us, min(price.to_us, until_us))

@@ -44,6 +44,7 @@ class Catalog:
                 price.micro_yuan_per_gpu_hour,
                 max(card.from_us, price.from_us),
                 min(card.to_us, price.to_us),
+                price.parts,
             )
 
         return tariff

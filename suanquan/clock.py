@@ -1,15 +1,19 @@
 """The clock of an opened home, asked for in one place, so that rules, journal and use cases agree on what day it is.
 
-A sandbox may rehearse a round on other days than today: `SUANQUAN_SANDBOX_CLOCK` says at which instant its clock starts. No
-other home takes it: who could set the clock could shorten a public notice.
+A sandbox may live on other days than today: `suanquan sandbox clock advance` sets its clock forwards, for the service and every
+command at once, and `SUANQUAN_SANDBOX_CLOCK` says for one process at which instant its clock starts. No other home takes
+either: who could set the clock could shorten a public notice.
 """
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import time
 from collections.abc import Callable, Mapping
 from datetime import date, datetime
+from pathlib import Path
 
 from metering.instants import parse_instant
 from metering.zones import SHANGHAI
@@ -21,8 +25,83 @@ ClockNs = Callable[[], int]
 """UTC epoch nanoseconds."""
 
 
-def clock_of(settings: Settings, environment: Mapping[str, str] = os.environ) -> ClockNs:
-    """The system's clock, or that of a rehearsal in a sandbox.
+LOOK_NS = 200_000_000
+"""How often a running process looks whether the sandbox's clock was set forwards."""
+AHEAD_DAYS_MAX = 3660
+_UNITS = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
+_SPAN = re.compile(r"([1-9][0-9]{0,6})([dhms])")
+
+
+class SandboxClock:
+    """The system's clock and what a sandbox is ahead of it, which a file in the home says: a running service follows."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._looked_ns, self._stamp, self._ahead_s = -LOOK_NS, 0, 0
+
+    @property
+    def ahead_ns(self) -> int:
+        """How far the sandbox is ahead, in nanoseconds."""
+        now = time.monotonic_ns()
+        if now - self._looked_ns >= LOOK_NS:
+            self._looked_ns = now
+            try:
+                stamp = self._file.stat().st_mtime_ns
+            except FileNotFoundError:
+                stamp = self._ahead_s = 0
+            if stamp != self._stamp:
+                self._stamp, self._ahead_s = stamp, read_ahead(self._file)
+        return self._ahead_s * 1_000_000_000
+
+    def __call__(self) -> int:
+        """UTC epoch nanoseconds, in the sandbox."""
+        return time.time_ns() + self.ahead_ns
+
+
+def read_ahead(file: Path) -> int:
+    """How many seconds a sandbox is ahead by its file; 0 without one.
+
+    Raises:
+        ServiceError: `clock-malformed`.
+
+    """
+    try:
+        seconds = json.loads(file.read_bytes())["ahead_s"]
+    except FileNotFoundError:
+        return 0
+    except (ValueError, KeyError, TypeError):
+        seconds = None
+    if not isinstance(seconds, int) or not 0 <= seconds <= AHEAD_DAYS_MAX * _UNITS["d"]:
+        raise ServiceError(
+            "clock-malformed", f"{file} 损坏；请删除该文件", f"{file} is damaged; delete it: the clock is today's again"
+        )
+    return seconds
+
+
+def parse_span(text: str) -> int:
+    """Seconds of a span such as 30d, 12h, 90m or 45s.
+
+    Raises:
+        ServiceError: `span-malformed`.
+
+    """
+    found = _SPAN.fullmatch(text)
+    if found is None:
+        raise ServiceError(
+            "span-malformed",
+            f"时长应形如 30d、12h、90m、45s，现为“{text[:40]}”；时钟只能向前",
+            f"a span looks like 30d, 12h, 90m or 45s, not {text[:40]!r}; the clock goes forwards only",
+        )
+    return int(found[1]) * _UNITS[found[2]]
+
+
+def wall_ns(clock: ClockNs) -> int:
+    """The time outside: signatures, sessions and nonces are made and end by it, whatever day a sandbox is at."""
+    return clock() - clock.ahead_ns if isinstance(clock, SandboxClock) else clock()
+
+
+def clock_of(settings: Settings, file: Path, environment: Mapping[str, str] = os.environ) -> ClockNs:
+    """The system's clock, or that of a sandbox, whose `file` says how far it is ahead.
 
     Raises:
         ServiceError: `clock-not-sandbox` or `clock-malformed`.
@@ -30,7 +109,7 @@ def clock_of(settings: Settings, environment: Mapping[str, str] = os.environ) ->
     """
     text = environment.get(VARIABLE, "")
     if not text:
-        return time.time_ns
+        return SandboxClock(file) if settings.sandbox else time.time_ns
     if not settings.sandbox:
         raise ServiceError(
             "clock-not-sandbox",

@@ -71,6 +71,16 @@ class Home:
         return self.path / "log-head"
 
     @property
+    def audit_head(self) -> Path:
+        """The last head of the audit log that was signed, outside the database."""
+        return self.path / "audit-head"
+
+    @property
+    def sandbox_clock(self) -> Path:
+        """How far a sandbox is ahead of today."""
+        return self.path / "sandbox-clock.json"
+
+    @property
     def has_keys(self) -> bool:
         """Whether the issuer's keys were made, which happens after the database and before the settings are written."""
         return self.registry_file.exists()

@@ -19,8 +19,10 @@ from ledger.standing import Fault
 from ledger.transaction import Transaction
 from metering.store import forget_nonces
 from suanquan.checks import run_checks
+from suanquan.clock import SandboxClock
 from suanquan.service import Service
 from suanquan.use_cases.alerts import give_alerts
+from suanquan.use_cases.audit_heads import heads_of
 from suanquan.use_cases.expiry import TOGETHER, any_over, close_expired
 from suanquan.use_cases.issue_approved import take_up
 from suanquan.use_cases.reclaim import reclaim_idle
@@ -29,12 +31,15 @@ from suanquan.use_cases.witnessing import Witnessing
 
 EVERY_SECONDS = 30
 CLOSE_SECONDS = 300
+AUDIT_SECONDS = 10
 NOTICES_SECONDS = 3
 FINDINGS_SECONDS = 3600
 RECLAIM_SECONDS = 3600
 RECOMPUTE_HOUR_UTC = 19
 """03:00 in Shanghai."""
 EXIT_PROOF = 8
+FOLLOW, FOLLOW_SECONDS = "follow-clock", 0.5
+"""The job that looks whether a sandbox's clock was set forwards."""
 FINISH_SECONDS = 5
 """How long a stop waits for jobs under way; a recomputation is ended at once."""
 jobs_log = structlog.get_logger("suanquan.jobs")
@@ -96,8 +101,17 @@ async def running_jobs(service: Service) -> AsyncIterator[None]:
     )  # fmt: skip
     every = {"coalesce": True, "max_instances": 1, "seconds": service.settings.checkpoint_ms / 1000}
     scheduler.add_job(noted(sign_log), "interval", args=[service], id="sign-log", **every)
+    scheduler.add_job(
+        noted(sign_audit), "interval", args=[service], seconds=AUDIT_SECONDS, id="sign-audit", coalesce=True,
+        max_instances=1,
+    )  # fmt: skip
     if service.settings.witnesses:
         scheduler.add_job(noted(Witnessing(service.log).round), "interval", id="witnesses", **every)
+    if isinstance(service.clock_ns, SandboxClock):
+        scheduler.add_job(
+            _Follow(scheduler, service.clock_ns).look, "interval", seconds=FOLLOW_SECONDS, id=FOLLOW, coalesce=True,
+            max_instances=1,
+        )  # fmt: skip
     scheduler.start()
     try:
         yield
@@ -108,11 +122,32 @@ async def running_jobs(service: Service) -> AsyncIterator[None]:
         scheduler.shutdown(wait=False)
 
 
+class _Follow:
+    """Has every job run at once when a sandbox's clock was set forwards: what fell due meanwhile happens in seconds."""
+
+    def __init__(self, scheduler: AsyncIOScheduler, clock: SandboxClock) -> None:
+        self._scheduler, self._clock, self._ahead_ns = scheduler, clock, clock.ahead_ns
+
+    async def look(self) -> None:
+        """Look once."""
+        try:
+            ahead_ns = self._clock.ahead_ns
+        except DomainError as error:
+            jobs_log.error("clock not read", code=error.code)
+            return
+        if ahead_ns != self._ahead_ns:
+            self._ahead_ns = ahead_ns
+            jobs_log.info("clock set forwards", days=ahead_ns // 86_400_000_000_000)
+            for job in self._scheduler.get_jobs():
+                if job.id not in {FOLLOW, "recompute"}:
+                    job.modify(next_run_time=dt.datetime.now(dt.UTC))
+
+
 async def tidy(service: Service) -> None:
     """Log due expiries of holds, which any turn of the writer does first, and drop nonces past their use."""
 
     async def forget(tx: Transaction) -> None:
-        await forget_nonces(tx.connection, service.now_us)
+        await forget_nonces(tx.connection, service.wall_us)
 
     try:
         await service.journal.transact(forget)
@@ -228,3 +263,11 @@ async def sign_log(service: Service) -> None:
         jobs_log.error("log not signed", code=error.code, cause=error.en)
         if error.kind is Kind.PROOF:
             service.journal.guard = service.check_history
+
+
+async def sign_audit(service: Service) -> None:
+    """Sign the head of the audit log if it has grown."""
+    try:
+        await heads_of(service.log).sign()
+    except DomainError as error:
+        jobs_log.error("audit log not signed", code=error.code, cause=error.en)

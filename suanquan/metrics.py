@@ -8,8 +8,8 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from ledger.amount import CNY
-from suanquan.use_cases.overview import CentreSum, Overview, SchemeSum
+from ledger.amount import CNY, COMPUTE
+from suanquan.use_cases.overview import CentreSum, Overview
 from suanquan.use_cases.sight_figures import SightFigures
 from suanquan.use_cases.subsidies import RuleFigures
 
@@ -42,7 +42,7 @@ def render(
 
 
 def _families(figures: Overview, now_us: int) -> Iterator[Metric]:
-    yield from _voucher_families(figures.schemes)
+    yield from _voucher_families(figures)
     redeemed = CounterMetricFamily("voucher_redeemed_yuan", "Yuan paid by vouchers.", labels=["scheme", "centre"])
     for scheme, centre, units in figures.redeemed:
         redeemed.add_metric([scheme, centre], yuan(units))
@@ -118,21 +118,37 @@ def _sight_families(sight: SightFigures) -> Iterator[Metric]:
     return iter((pue, green, admitted, suspended, open_))
 
 
-def _voucher_families(schemes: list[SchemeSum]) -> Iterator[Metric]:
+STATES = ("issued", "available", "held", "redeemed", "expired", "returned")
+"""States of a voucher's face; the first is the sum of the others."""
+PFLOPS_HOUR = 10**COMPUTE.scale
+
+
+def _voucher_families(figures: Overview) -> Iterator[Metric]:
     budget = GaugeMetricFamily(
         "voucher_budget_yuan", "Face value of vouchers in yuan by state.", labels=["scheme", "state"]
     )
-    active = GaugeMetricFamily("voucher_active", "Vouchers issued.", labels=["scheme"])
-    holders = GaugeMetricFamily("voucher_beneficiaries", "Holders of vouchers.", labels=["scheme", "class"])
-    for scheme in schemes:
-        if scheme.asset is CNY:
-            for state in ("issued", "available", "held", "redeemed"):
-                budget.add_metric([scheme.scheme, state], yuan(getattr(scheme, state)))
-    for name in dict.fromkeys(scheme.scheme for scheme in schemes):
-        of_scheme = [scheme for scheme in schemes if scheme.scheme == name]
-        active.add_metric([name], sum(scheme.vouchers for scheme in of_scheme))
-        holders.add_metric([name, "all"], max(scheme.holders for scheme in of_scheme))
-    return iter((budget, active, holders))
+    compute = GaugeMetricFamily(
+        "voucher_budget_pflops_hours", "Face value of compute vouchers in PFLOPS-hours by state.",
+        labels=["scheme", "state"],
+    )  # fmt: skip
+    active = GaugeMetricFamily(
+        "voucher_active", "Vouchers in force that still have something to spend.", labels=["scheme"]
+    )
+    issued = GaugeMetricFamily("voucher_issued", "Vouchers issued so far.", labels=["scheme"])
+    holders = GaugeMetricFamily(
+        "voucher_beneficiaries", "Holders of vouchers by class of organisation.", labels=["scheme", "class"]
+    )
+    for scheme in figures.schemes:
+        family, scale = (budget, 10**CNY.scale) if scheme.asset is CNY else (compute, PFLOPS_HOUR)
+        for state in STATES:
+            family.add_metric([scheme.scheme, state], getattr(scheme, state) / float(scale))
+    for name in dict.fromkeys(scheme.scheme for scheme in figures.schemes):
+        of_scheme = [scheme for scheme in figures.schemes if scheme.scheme == name]
+        active.add_metric([name], sum(scheme.active for scheme in of_scheme))
+        issued.add_metric([name], sum(scheme.vouchers for scheme in of_scheme))
+    for name, kind, count in figures.classes:
+        holders.add_metric([name, kind], count)
+    return iter((budget, compute, active, issued, holders))
 
 
 def _centre_families(figures: Overview, now_us: int) -> Iterator[Metric]:

@@ -62,6 +62,18 @@ def load_pyarrow() -> ModuleType:
     return _load("pyarrow", "suanquan[parquet]")
 
 
+def load_joserfc() -> ModuleType:
+    """Signatures of providers of identities.
+
+    Raises:
+        ServiceError: `library-missing`.
+
+    """
+    for name in ("joserfc.errors", "joserfc.jwk", "joserfc.jws", "joserfc.jwt"):
+        _load(name, "suanquan[oidc]")
+    return _load("joserfc", "suanquan[oidc]")
+
+
 def load_webauthn() -> ModuleType:
     """Passkeys.
 

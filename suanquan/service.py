@@ -18,7 +18,7 @@ from ledger.transaction import Chain, Transaction
 from suanquan.access.acting import acting
 from suanquan.access.trail import Act
 from suanquan.catalog import Catalog, load_catalog
-from suanquan.clock import ClockNs, clock_of
+from suanquan.clock import ClockNs, clock_of, wall_ns
 from suanquan.db import trail
 from suanquan.db.database import Database
 from suanquan.db.place import Place
@@ -39,6 +39,7 @@ from suanquan.use_cases.issue import Order, issue
 from suanquan.use_cases.issue_approved import issue_approved
 from suanquan.use_cases.issue_many import Desk, issue_many
 from suanquan.use_cases.log import Log, open_log
+from suanquan.use_cases.overview import Memo
 from suanquan.use_cases.procedure import Proceedings
 from suanquan.use_cases.split import SplitOrder, split
 from suanquan.use_cases.status_lists import StatusCache
@@ -113,6 +114,7 @@ class Service:
     decoder: BatchDecoder = field(default_factory=BatchDecoder)
     watch: Watch = field(default_factory=Watch)
     statuses: StatusCache = field(default_factory=StatusCache)
+    memo: Memo = field(default_factory=Memo)
     _proceedings: Proceedings | None = None
     _intake: Intake | None = None
 
@@ -132,6 +134,11 @@ class Service:
     def now_us(self) -> int:
         """UTC epoch microseconds."""
         return self.clock_ns() // 1000
+
+    @property
+    def wall_us(self) -> int:
+        """UTC epoch microseconds outside, which those who sign requests go by; a sandbox may be ahead of it."""
+        return wall_ns(self.clock_ns) // 1000
 
     @property
     def issuer(self) -> Issuer:
@@ -268,12 +275,12 @@ async def open_service(
     place = home.place(settings)
     require_head(place)
     database = Database(place)
-    clock = clock_ns or clock_of(settings)
+    clock = clock_ns or clock_of(settings, home.sandbox_clock)
     log = open_log(home, settings, database, passphrase, clock)
     journal = GuardedJournal(database, clock, secrets.token_bytes)
     catalog, ring = load_catalog(home.config), KeyRing(home, passphrase)
     rules, desk = Subsidies(home.config), open_desk(home, settings, passphrase)
-    access = Access(database, home, settings, clock)
+    access = Access(database, home, settings, lambda: wall_ns(clock))
     service = Service(home, settings, catalog, ring, database, journal, log, clock, rules, desk, access)
     journal.guard = service.check_history
     try:

@@ -18,6 +18,7 @@ _DATABASE = rf'^$|^postgresql://([^\s:@/?#"\\]+@)?[^\s@/?#"\\]*/[^\s@/?#"\\]+(\?
 
 _NATS = r"^$|^(nats|tls)://[^\s/?#@,\"\\]+(,(nats|tls)://[^\s/?#@,\"\\]+)*$"
 
+_ISSUER = r"^$|^https://[^\s\"\\?#@]{3,200}$|^http://(localhost|127\.0\.0\.1)(:[0-9]{1,5})?(/[^\s\"\\?#]*)?$"
 _NETWORKS = r"^$|^[0-9a-fA-F.:]+(/[0-9]{1,3})(, ?[0-9a-fA-F.:]+(/[0-9]{1,3}))*$"
 
 
@@ -34,6 +35,7 @@ class Settings(BaseSettings):
     `witnesses` is a trust policy (c2sp.org/tlog-policy) in the home, `checkpoint_ms` how often a grown log is signed.
     Notices go by the `smtp_…` server, and to private addresses only in `outbound_networks`.
     Details of the audit log are kept for `audit_days` at least. `security_contact` stands in `/.well-known/security.txt`.
+    `oidc_…` name a provider of identities at which linked accounts log in; the client's secret is in a file of the home.
     """
 
     model_config = SettingsConfigDict(env_prefix="SUANQUAN_", extra="forbid", frozen=True, hide_input_in_errors=True)
@@ -56,6 +58,9 @@ class Settings(BaseSettings):
     nats_ca_file: Annotated[str, Field(pattern=r'^[^"\\\n]*$')] = ""
     nats_replicas: Annotated[int, Field(ge=1, le=5)] = 1
     security_contact: Annotated[str, Field(pattern=r"^$|^(mailto:|https://|tel:)[^\s\"\\]{3,200}$")] = ""
+    oidc_issuer: Annotated[str, Field(pattern=_ISSUER)] = ""
+    oidc_client_id: Annotated[str, Field(pattern=r'^[^"\\\s]{0,200}$')] = ""
+    oidc_client_secret_file: Annotated[str, Field(pattern=r'^[^"\\\n]*$')] = ""
     outbound_networks: Annotated[str, Field(pattern=_NETWORKS), AfterValidator(_checked)] = ""
     smtp_host: Annotated[str, Field(pattern=r"^[A-Za-z0-9.:-]*$")] = ""
     smtp_port: Annotated[int, Field(ge=1, le=65535)] = 587
@@ -145,6 +150,10 @@ _WORDS = {
     ),
     "alert_used_percent": ("应为逗号分开的整数，如 80,95,100", "must be whole numbers with commas, such as 80,95,100"),
     "alert_expiry_days": ("应为逗号分开的整数，如 30,7,1", "must be whole numbers with commas, such as 30,7,1"),
+    "oidc_issuer": (
+        "应形如 https://login.example.cn，或留空；http 只限本机",
+        "must look like https://login.example.cn, or be empty; http for this machine alone",
+    ),
     "nats_url": (
         "应形如 nats://主机:4222 或 tls://…，几台用逗号分开，不含口令，或留空",
         "must look like nats://host:4222 or tls://…, several with commas, without a password, or be empty",

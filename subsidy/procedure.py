@@ -53,12 +53,15 @@ class Guard(enum.Enum):
     ROUND_CLOSED = "round_closed"
     WITHIN_ALLOCATION = "within_allocation"
     SOMETHING_DUE = "something_due"
+    OVERRIDE_PROVIDED = "override_provided"
+    OVERRIDE_ASKED = "override_asked"
 
 
 class Effect(enum.Enum):
     """What a step brings about. COMMIT, PAY, RECOVER and RELEASE move money; CLAIM and RELEASE change the register.
 
-    ISSUE makes a voucher of what was committed and is released by now.
+    ISSUE makes a voucher of what was committed and is released by now. ASK_OVERRIDE names a cap in place of the rules' for this
+    one case (一事一议), and OVERRIDE, another person's, makes it count.
     """
 
     CLAIM = "claim"
@@ -72,6 +75,8 @@ class Effect(enum.Enum):
     DEMAND = "demand"
     RECOVER = "recover"
     ISSUE = "issue"
+    ASK_OVERRIDE = "ask_override"
+    OVERRIDE = "override"
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,11 +168,23 @@ class Record:
 
 
 @dataclass(frozen=True, slots=True)
+class Lifted:
+    """A cap of one case in place of the rules' (一事一议), in fen: whose decision it was (a document), why, and who asked for it."""
+
+    cap_fen: int
+    basis: str
+    reason: str
+    asked_by: str
+    confirmed_by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Case:
     """What has become of one application. Amounts are fen; `state` is empty before it begins.
 
     `decided` names the facts that an officer or reviewer established, which weigh more than what was claimed. `reached` are
-    events that release tranches; of `committed_fen`, `issued_fen` became `vouchers` (their ids).
+    events that release tranches; of `committed_fen`, `issued_fen` became `vouchers` (their ids). `asked_override` is a cap that
+    nobody confirmed yet, `override` the one that counts.
     """
 
     state: str = ""
@@ -194,6 +211,8 @@ class Case:
     reached: frozenset[str] = frozenset()
     issued_fen: int = 0
     vouchers: tuple[str, ...] = ()
+    asked_override: Lifted | None = None
+    override: Lifted | None = None
 
     @property
     def open_objections(self) -> tuple[int, ...]:
@@ -247,7 +266,7 @@ def with_inputs(case: Case, step: Step, inputs: Mapping[str, Any], day: date) ->
         changes["reached"] = case.reached | {step.reaches}
     if "until" in inputs:
         changes["until"] = parse_day(inputs["until"])
-    if "amount_fen" in inputs and Effect.DEMAND not in step.effects:
+    if "amount_fen" in inputs and not {Effect.DEMAND, Effect.ASK_OVERRIDE}.intersection(step.effects):
         changes["amount_fen"] = inputs["amount_fen"]
     return replace(case, **changes)
 
@@ -296,6 +315,16 @@ def _issued(case: Case, record: Record) -> Case:
     )
 
 
+def _override_asked(case: Case, record: Record) -> Case:
+    said = record.inputs
+    return replace(case, asked_override=Lifted(said["amount_fen"], said["basis"], said["reason"], record.person))
+
+
+def _overridden(case: Case, record: Record) -> Case:
+    assert case.asked_override is not None, "a cap is confirmed that somebody asked for"
+    return replace(case, asked_override=None, override=replace(case.asked_override, confirmed_by=record.person))
+
+
 _CHANGES = {
     Effect.NOTICE: _noticed,
     Effect.WAIVE_NOTICE: _waived,
@@ -307,4 +336,6 @@ _CHANGES = {
     Effect.RECOVER: _recovered,
     Effect.RELEASE: _released,
     Effect.ISSUE: _issued,
+    Effect.ASK_OVERRIDE: _override_asked,
+    Effect.OVERRIDE: _overridden,
 }

@@ -25,7 +25,7 @@ class Judged:
 
     `closed` says why nothing is taken (code, Chinese, English). `refused` are the reasons for which it gets nothing, `missing` the
     facts without which nothing can be said, `ceiling_fen` the most it may get (None where the text names no sum). `told` is what
-    a step records of it, `shown` what surfaces show. `findings` say the same as `refused` with place, rule and source.
+    a step records of it, `shown` what surfaces show. `no_override` says why no cap of it may be lifted. `findings` say the same as `refused` with place, rule and source.
     """
 
     closed: tuple[str, str, str] | None = None
@@ -33,6 +33,11 @@ class Judged:
     missing: tuple[str, ...] = ()
     ceiling_fen: int | None = None
     findings: tuple[Finding, ...] = ()
+    no_override: tuple[str, str, str] | None = (
+        "override-not-provided",
+        "规则没有一事一议",
+        "the rules lift no cap case by case",
+    )
     told: Mapping[str, Any] = field(default_factory=dict)
     shown: Mapping[str, Any] = field(default_factory=dict)
 
@@ -331,6 +336,19 @@ def _something_due(asked: Asked, case: Case, setting: Setting) -> list[Finding]:
     ]
 
 
+def _override_provided(asked: Asked, _case: Case, setting: Setting) -> list[Finding]:
+    if setting.judged.no_override is None:
+        return []
+    return [_found(asked, *setting.judged.no_override)]
+
+
+def _override_asked(asked: Asked, case: Case, _setting: Setting) -> list[Finding]:
+    if case.asked_override is not None:
+        return []
+    zh, en = "没有待核准的一事一议", "no cap waits to be lifted"
+    return [_found(asked, "override-not-asked", zh, en)]
+
+
 def _found(asked: Asked, code: str, zh: str, en: str, where: str = "") -> Finding:
     basis = asked.step.basis
     return Finding(code, f"{zh}（{basis.cited}）", f"{en} ({basis.clause})", where)
@@ -353,4 +371,6 @@ _GUARDS: Mapping[Guard, Callable[[Asked, Case, Setting], list[Finding]]] = {
     Guard.ROUND_CLOSED: _round_closed,
     Guard.WITHIN_ALLOCATION: _within_allocation,
     Guard.SOMETHING_DUE: _something_due,
+    Guard.OVERRIDE_PROVIDED: _override_provided,
+    Guard.OVERRIDE_ASKED: _override_asked,
 }

@@ -226,8 +226,28 @@ def _step_faults(procedure: Procedure, step: Step) -> Iterator[tuple[str, str]]:
         yield "自动办理，不能要求填写", "is automatic: it can take nothing"
     if Effect.ISSUE in step.effects and not procedure.for_schemes:
         yield "发券，只在方案的流程中", "issues a voucher: only a procedure of schemes can"
+    yield from _override_faults(procedure, step)
     if procedure.for_schemes and {Effect.PAY, Effect.DEMAND, Effect.RECOVER} & set(step.effects):
         yield "券的付款与追回由结算办理", "pays or recovers, which settlement does for vouchers"
+
+
+def _override_faults(procedure: Procedure, step: Step) -> Iterator[tuple[str, str]]:
+    """A cap is lifted with a sum, a decision and a reason, and by two persons."""
+    asking = [one.id for one in procedure.steps.values() if Effect.ASK_OVERRIDE in one.effects]
+    if Effect.ASK_OVERRIDE in step.effects:
+        if Guard.OVERRIDE_PROVIDED not in step.guards or not {"amount_yuan", "basis", "reason"} <= set(step.takes):
+            yield (
+                "提出一事一议，须要 amount_yuan、basis、reason 与守卫 override_provided",
+                "asks for a cap: it takes amount_yuan, basis and reason, under the guard override_provided",
+            )
+        if not procedure.for_schemes:
+            yield "一事一议只在方案的流程中", "lifts a cap: only a procedure of schemes can"
+    sound = Guard.OVERRIDE_ASKED in step.guards and asking and set(asking) <= set(step.apart_from)
+    if Effect.OVERRIDE in step.effects and not sound:
+        yield (
+            "核准一事一议，须有守卫 override_asked，并由提出者以外的人办理（apart_from）",
+            "confirms a cap: under the guard override_asked, apart from every step that asks for one",
+        )
 
 
 def _reachable(procedure: Procedure) -> set[str]:

@@ -17,6 +17,8 @@ import sqlalchemy.event
 from tests.back_ends import Databases, Files, OwnServer
 
 ALL = os.environ.get("SUANQUAN_TEST_ALL") == "1"
+LONG_S = 3600
+"""Limit of a test with `--all`: ten times the examples of the ordinary run do not fit into its 240 seconds."""
 
 hypothesis.settings.register_profile(
     "suanquan",
@@ -137,8 +139,11 @@ def pytest_runtest_makereport(item, call):
 
 
 def pytest_collection_modifyitems(items):
-    """The type check takes longest, so it starts first."""
+    """The type check takes longest, so it starts first. Long counts take longer than the limit of the ordinary run."""
     items.sort(key=lambda item: item.path.name != "test_tidy.py")
+    for item in items if ALL else ():
+        if item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(LONG_S))
 
 
 def pytest_collection_finish():

@@ -45,7 +45,7 @@ HTTP_USE_CASES = (
     *("centres", "centre_admission", "notes", "findings", "parties"),
     *("settlements", "settlement_facts", "settlement_reading", "payees", "evidence"),
     *("claims", "claim_sources", "claim_reading", "disputes", "job_receipts", "job_parts"),
-    *("access", "accounts", "passkeys", "sign_in"),
+    *("access", "accounts", "identities", "passkeys", "sign_in"),
     *("matter", "procedure_requests", "voucher_matter", "programme_money", "allotment", "issue_approved"),
 )
 PROBLEMS_RISE_IN = [
@@ -77,7 +77,8 @@ PROBLEMS_RISE_IN = [
         )
     ),
     *(ROOT / "voucher/settlement").glob("*.py"),
-    *(ROOT / "suanquan/access" / f"{name}.py" for name in ("passwords", "policy", "seal")),
+    *(ROOT / "suanquan/access" / f"{name}.py" for name in ("oidc", "passwords", "policy", "seal")),
+    ROOT / "suanquan/oidc_client.py",
     ROOT / "suanquan/optional.py",
     *(
         ROOT / "subsidy" / name

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import ALL
+
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("ledger", "metering", "subsidy", "voucher", "suanquan")
 
@@ -191,3 +193,11 @@ def test_the_tools_find_nothing(command):
     done = subprocess.run([sys.executable, "-m", *command], cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode:
         pytest.fail(done.stdout + done.stderr, pytrace=False)
+
+
+def test_bandit_finds_nothing_severe():
+    """No finding of high severity where requests, rights and SQL are; in every package with --all."""
+    folders = PACKAGES if ALL else ("suanquan/http", "suanquan/access", "suanquan/db")
+    command = [sys.executable, "-m", "bandit", "--quiet", "-lll", "--recursive", *folders]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -65,24 +65,28 @@ def advise(
         return Advice(need is Need.NONE, 0, 0, 0, (_unknown("、".join(unknown)),))
     parts = [_Part(part.count_milli, tariff) for part, tariff in found if tariff is not None]
     charge = charge_of(job.start_us, parts, job.active_ms)
-    covered = charge.yuan - _unpaid(charge, purses)
-    reasons = [*_over(parts, capacity), *_short(charge.yuan, covered, purses, bound=bound)]
-    enough = {Need.FULL: covered == charge.yuan, Need.SOME: covered > 0 or not charge.yuan, Need.NONE: True}[need]
+    payable = charge.payable
+    covered = payable - _unpaid(charge, purses)
+    reasons = [*_over(parts, capacity), *_short(payable, covered, purses, bound=bound)]
+    enough = {Need.FULL: covered == payable, Need.SOME: covered > 0 or not payable, Need.NONE: True}[need]
     fits = not any(reason.code == "over-capacity" for reason in reasons)
-    lasting = job.active_ms if covered == charge.yuan else _lasting_ms(job, parts, purses)
+    lasting = job.active_ms if covered == payable else _lasting_ms(job, parts, purses)
     return Advice(enough and fits, charge.yuan, covered, lasting, tuple(reasons))
 
 
 def charge_of(start_us: int, parts: Sequence[_Part], active_ms: int) -> Charge:
     """What `metering.rating.rate` makes of a record, for one alone; a test compares the two."""
     times = [part.count_milli * active_ms // 1000 for part in parts]
-    yuan = sum(ms * part.tariff.micro_yuan_per_gpu_hour for ms, part in zip(times, parts, strict=True)) // MS_PER_HOUR
-    compute = sum(ms * part.tariff.gflops for ms, part in zip(times, parts, strict=True)) // GFLOPS_MS_PER_COMPUTE_UNIT
-    return Charge(start_us, yuan, compute, tuple(part.tariff.model for part in parts))
+    pairs = list(zip(times, parts, strict=True))
+    yuan = sum(ms * part.tariff.price(part.count_milli) for ms, part in pairs) // MS_PER_HOUR
+    own = sum(ms * part.tariff.own_price(part.count_milli) for ms, part in pairs) // MS_PER_HOUR
+    compute = sum(ms * part.tariff.gflops for ms, part in pairs) // GFLOPS_MS_PER_COMPUTE_UNIT
+    return Charge(start_us, yuan, compute, tuple(part.tariff.model for part in parts), own=own)
 
 
 def _unpaid(charge: Charge, purses: Sequence[Purse]) -> int:
-    return draw_one(charge, [replace(purse) for purse in purses]).self_pay
+    """Yuan that vouchers might pay and do not."""
+    return draw_one(charge, [replace(purse) for purse in purses]).self_pay - charge.own
 
 
 def _lasting_ms(job: Job, parts: Sequence[_Part], purses: Sequence[Purse]) -> int:

@@ -11,13 +11,22 @@ from metering.rating import AccountUsage
 
 
 class Charge(NamedTuple):
-    """One rated usage record: its start decides eligibility; `yuan` and `compute` are units of CNY and PFLOPS.h."""
+    """One rated usage record: its start decides eligibility; `yuan` and `compute` are units of CNY and PFLOPS.h.
+
+    `own` of the yuan no voucher may pay: cost classes that the user pays himself.
+    """
 
     start_us: int
     yuan: int
     compute: int
     models: tuple[str, ...]
     voucher: str | None = None
+    own: int = 0
+
+    @property
+    def payable(self) -> int:
+        """Units of yuan that vouchers may pay."""
+        return self.yuan - self.own
 
 
 @dataclass(slots=True)
@@ -80,7 +89,7 @@ def allocate(total: AccountUsage, charges: Callable[[], Sequence[Charge]], purse
     cover = Cover()
     ordered = burn_down_order(purses) if len(purses) > 1 else purses
     if ordered[0].covers_all(total) if len(ordered) == 1 else all(purse.covers_all(total) for purse in ordered):
-        cover.self_pay = _draw_yuan(total.yuan, ordered, cover)
+        cover.self_pay = _draw_yuan(total.yuan - total.own, ordered, cover) + total.own
         return cover
     for charge in charges():
         eligible = [purse for purse in ordered if purse.covers(charge)]
@@ -108,7 +117,7 @@ def _draw_yuan(due: int, purses: Sequence[Purse], cover: Cover) -> int:
 
 def _draw(charge: Charge, purses: Sequence[Purse], cover: Cover) -> int:
     """Draw one charge on its eligible purses; yuan left uncovered."""
-    due, compute = charge.yuan, charge.compute
+    due, compute = charge.payable, charge.compute
     for purse in purses:
         if due == 0:
             break
@@ -117,10 +126,10 @@ def _draw(charge: Charge, purses: Sequence[Purse], cover: Cover) -> int:
             due = _draw_yuan(due, (purse,), cover)
             # The compute that yuan has paid for is no longer open to compute vouchers, rounded up so that no part of a
             # record is covered twice.
-            compute -= min(compute, -(-charge.compute * (before - due) // charge.yuan))
+            compute -= min(compute, -(-charge.compute * (before - due) // charge.payable))
         else:
             due, compute = _draw_compute(charge, purse, due, compute, cover)
-    return due
+    return due + charge.own
 
 
 def _draw_compute(charge: Charge, purse: Purse, due: int, compute: int, cover: Cover) -> tuple[int, int]:
@@ -128,7 +137,7 @@ def _draw_compute(charge: Charge, purse: Purse, due: int, compute: int, cover: C
     part = min(compute, purse.available)
     if part <= 0:
         return due, compute
-    worth = due if part == compute else min(due, charge.yuan * part // charge.compute)
+    worth = due if part == compute else min(due, charge.payable * part // charge.compute)
     purse.available -= part
     cover.compute[purse.account] = cover.compute.get(purse.account, 0) + part
     cover.in_kind[purse.scheme] = cover.in_kind.get(purse.scheme, 0) + worth

@@ -7,13 +7,16 @@ from it. Everything is a value in and a value out; amounts are fen.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import date
 from typing import Any, NamedTuple
 
+from ledger.amount import CNY
 from ledger.errors import Finding
-from subsidy.procedure import Case
+from subsidy.operators import names_read
+from subsidy.procedure import Case, Lifted
 from subsidy.procedure_guards import Judged
-from voucher.claim import read_claim
+from voucher.claim import Claim, read_claim
 from voucher.decide import Decision, decide
 from voucher.programme import Award, Round, RoundClaim, award, released
 from voucher.scheme import ISSUING_MODES, Scheme, SchemeStatus, Series, Terms
@@ -88,6 +91,9 @@ def stated_claim(case: Case, sums: Sums) -> dict[str, Any]:
         ("to_date", sums.claimed, sums.redeemed),
     ):
         raw[group] = {"claimed_yuan": _yuan(claimed), "redeemed_yuan": _yuan(redeemed)}
+    if (lifted := case.override) is not None:
+        by = f"{lifted.basis}，{lifted.asked_by} 提出，{lifted.confirmed_by} 核准"
+        raw["override"] = {"cap_yuan": _yuan(lifted.cap_fen), "approved_by": by, "reason": lifted.reason}
     return raw
 
 
@@ -101,7 +107,42 @@ def judge(series: Series, case: Case, sums: Sums, received: date) -> tuple[Stand
     if findings:
         return None, findings
     decision = decide(series, claim, received)
-    return Standing(decision, _judged(decision, sums), due_fen(decision.scheme, case)), []
+    judged = replace(_judged(decision, sums, case.override), no_override=no_override(decision.scheme, claim))
+    return Standing(decision, judged, due_fen(decision.scheme, case)), []
+
+
+def no_override(scheme: Scheme, claim: Claim) -> tuple[str, str, str] | None:
+    """Why no cap may be lifted for a claim case by case (一事一议): its code, in Chinese and in English; None where it may."""
+    rule = scheme.override
+    if rule is None:
+        source = scheme.source("")
+        return (
+            "override-not-provided",
+            f"方案 {scheme.id} 没有一事一议的规定（{source}）",
+            f"the scheme {scheme.id} lifts no cap case by case ({source})",
+        )
+    if rule.when is None or rule.when.test(claim.facts) is True:
+        return None
+    facts = ", ".join(dict.fromkeys(names_read(rule.when)))
+    return (
+        "override-not-for-whom",
+        f"一事一议只适用于符合条件的单位，须由 {facts} 证明（{rule.source}）",
+        f"caps are lifted only for whom {facts} shows to be meant ({rule.source})",
+    )
+
+
+def lifted(scheme: Scheme, override: Lifted | None) -> Scheme:
+    """A version with a holder's cap of the year, and its largest voucher, as they were lifted for one application."""
+    if override is None:
+        return scheme
+    units = override.cap_fen * UNITS_PER_FEN
+    terms = tuple(_lift(one, units) if one.asset is CNY else one for one in scheme.terms)
+    return replace(scheme, terms=terms)
+
+
+def _lift(terms: Terms, units: int) -> Terms:
+    cap, largest = max(terms.cap_holder_year_units, units), max(terms.max_units, units)
+    return replace(terms, cap_holder_year_units=cap, max_units=largest)
 
 
 def _place(path: str) -> str:
@@ -113,7 +154,7 @@ def _place(path: str) -> str:
     return f"/{path}" if path.startswith("contract/") else f"/facts/{path}"
 
 
-def _judged(decision: Decision, sums: Sums) -> Judged:
+def _judged(decision: Decision, sums: Sums, override: Lifted | None) -> Judged:
     told = decision_object(decision)
     refused = tuple(
         Finding(
@@ -124,7 +165,7 @@ def _judged(decision: Decision, sums: Sums) -> Judged:
         )
         for failure in decision.failed
     )
-    most = None if decision.failed or decision.missing else _ceiling(decision, sums)
+    most = None if decision.failed or decision.missing else _ceiling(decision, sums, override)
     return Judged(
         closed=closed(decision.scheme),
         refused=tuple(failure.id for failure in decision.failed),
@@ -136,9 +177,9 @@ def _judged(decision: Decision, sums: Sums) -> Judged:
     )
 
 
-def _ceiling(decision: Decision, sums: Sums) -> int:
+def _ceiling(decision: Decision, sums: Sums, override: Lifted | None) -> int:
     """What the rules give, at most one voucher's largest face; without base or ratio (free allocation) that and the year's cap."""
-    terms = decision.scheme.terms_in("CNY")
+    terms = lifted(decision.scheme, override).terms_in("CNY")
     if terms is None:
         return 0
     largest = terms.max_units // UNITS_PER_FEN
@@ -180,6 +221,11 @@ def due_fen(scheme: Scheme, case: Case) -> int:
 def unpaid_fen(case: Case) -> int:
     """What was approved and became no voucher."""
     return case.committed_fen - case.issued_fen
+
+
+def claims_max(scheme: Scheme) -> int:
+    """How often a contract may be claimed under a version; once where its text does not say."""
+    return (scheme.contract.claims_max if scheme.contract else None) or 1
 
 
 def least_fen(scheme: Scheme, terms: Terms) -> int:

@@ -154,6 +154,13 @@ def round_fen(amount: Fen, rule: Rounding) -> int:
 def _capped(made: Figure, scheme: Scheme, claim: Claim, amount: int) -> int:
     rule = scheme.rounding or _FLOOR_TO_FEN
     limits = []
+    if claim.override is not None and not _is_lifted(scheme, claim):
+        source = scheme.override.source if scheme.override else scheme.source("")
+        zh, en = (
+            "一事一议不适用：方案没有规定，或不符合其条件",
+            "no cap is lifted: the scheme has no such rule, or not for whom asks",
+        )
+        made.step("override", zh, en, amount, source)
     for name, room, zh, en, source in _rooms(made, scheme, claim):
         if amount > room:
             amount = round_fen(room, Rounding("truncate", rule.quantum_fen, rule.source))
@@ -197,10 +204,8 @@ def _limit(made: Figure, scheme: Scheme, claim: Claim, cap: Cap) -> tuple[Fen, F
     """The cap, lifted if it may be, and how much of it is used: the largest of the sums it counts, each on its own."""
     limit, words = Fraction(cap.units), ""
     asked = claim.override
-    if asked is not None and scheme.override is not None:
-        rule = scheme.override
-        if rule.when is None or rule.when.test(claim.facts) is True:
-            limit, words = max(limit, asked.cap_fen), f"（一事一议：{asked.approved_by}，{asked.reason}）"
+    if asked is not None and _is_lifted(scheme, claim):
+        limit, words = max(limit, asked.cap_fen), f"（一事一议：{asked.approved_by}，{asked.reason}）"
     group = _USED_BY.get(cap.limit)
     if group is None:
         return limit, Fraction(0), words
@@ -212,6 +217,12 @@ def _limit(made: Figure, scheme: Scheme, claim: Claim, cap: Cap) -> tuple[Fen, F
         else:
             made.missing.append(name)
     return limit, max(sums, default=Fraction(0)), words
+
+
+def _is_lifted(scheme: Scheme, claim: Claim) -> bool:
+    """Whether the scheme lifts caps case by case for whom claims."""
+    rule = scheme.override
+    return rule is not None and (rule.when is None or rule.when.test(claim.facts) is True)
 
 
 def _minimum(made: Figure, scheme: Scheme, amount: int, base: Fen) -> None:

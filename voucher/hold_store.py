@@ -60,6 +60,12 @@ async def look_up(conn: Connection, nonces: Pairs, keys: Pairs, holds: Sequence[
     return Seen({(row[0], row[1]) for row in rows[0]}, {(row[0], row[1]): (row[2], row[3]) for row in rows[1]}, parts)
 
 
+async def parts_of_vouchers(conn: Connection, jtis: Iterable[str]) -> list[Part]:
+    """Every part of every hold of these vouchers."""
+    query = f"SELECT {', '.join(Part._fields)} FROM hold_part WHERE jti"  # noqa: S608 -- own names
+    return [Part(*row) for rows in await execute_all(conn, select_in(query, sorted(jtis))) for row in rows]
+
+
 def _by_first(text: str, pairs: Pairs) -> list[Statement]:
     """Statements that find pairs by the key that begins with their first half."""
     groups: dict[str, list[str]] = {}

@@ -35,13 +35,29 @@ _LINT_KEY = Ed25519PrivateKey.from_private_bytes(b"signs only what is thrown awa
 _LINT_PUBLIC = PublicKey.of(_LINT_KEY)
 
 
+GROUNDS_MAX = 400
+"""Characters of a reason, or of the provider or number of a contract."""
+
+
+class Contract(NamedTuple):
+    """A contract for compute, as the register of what is supported knows it."""
+
+    provider: str
+    number: str
+
+
 class IssueRequest(NamedTuple):
-    """What is asked for: a holder (USCC), an amount as a decimal string in a unit, and the holder's public JWK if he has one."""
+    """What is asked for: a holder (USCC), an amount as a decimal string in a unit, and the holder's public JWK if he has one.
+
+    What is issued without an application says why: the `contract` that it supports, or the `reason` why there is none.
+    """
 
     holder: str
     unit: str
     amount: str
     holder_key: Mapping[str, object] | None = None
+    contract: Contract | None = None
+    reason: str = ""
 
 
 class YearToDate(NamedTuple):
@@ -139,8 +155,11 @@ def prepare(
     jti: str,
     now_us: int,
     status: StatusPlace | None = None,
+    applied: bool = False,
 ) -> Prepared:
     """Check a request against its scheme at `now_us` (UTC epoch microseconds) and build what may be signed.
+
+    `applied`: an application or a centre's allotment stands behind it, which says what it is for.
 
     Raises:
         VoucherError: `issue-refused` with one finding per fault, all of them at once. Its kind is INVALID if the request is
@@ -153,6 +172,7 @@ def prepare(
     units = _attempt("/amount", faults, lambda: _units(request.amount, terms)) if terms else None
     jwk = request.holder_key
     holder_key = _attempt("/holder_key", faults, lambda: parse_holder_key(jwk)) if jwk is not None else None
+    faults += _grounds(request, scheme, applied=applied)
     closed = list(_closed(scheme, now_us))
     exceeded = list(_exceeded(units, terms, issued)) if terms and units else []
     for kind, findings in ((Kind.INVALID, faults), (Kind.NOT_ALLOWED, closed), (Kind.INSUFFICIENT, exceeded)):
@@ -212,6 +232,23 @@ def _attempt(where: str, findings: list[Finding], act: Callable[[], T]) -> T | N
     except DomainError as error:
         findings.append(Finding(error.code, error.zh, error.en, where))
         return None
+
+
+def _grounds(request: IssueRequest, scheme: Scheme, *, applied: bool) -> Iterator[Finding]:
+    """What a voucher is for. A sandbox gives without asking, for what it gives is worth nothing."""
+    contract, where = request.contract, ("/contract/provider", "/contract/number", "/reason")
+    for text, place in zip((*(contract or ("-", "-")), request.reason or "-"), where, strict=True):
+        if not text.strip() or len(text) > GROUNDS_MAX or not text.isprintable():
+            zh, en = f"应为至多 {GROUNDS_MAX} 个可打印字符", f"must be at most {GROUNDS_MAX} printable characters"
+            yield Finding("grounds-malformed", zh, en, place)
+    if contract is None and not request.reason and scheme.status is SchemeStatus.USABLE and not applied:
+        source = scheme.source("contract")
+        yield Finding(
+            "grounds-missing",
+            f"不经申领发券，须写明所支持的合同（一份合同按方案只能申领若干次），没有合同的写明理由（{source}）",
+            f"without an application say which contract it supports, which is claimed once, or why there is none ({source})",
+            "/contract",
+        )
 
 
 def _terms(scheme: Scheme, unit: str) -> Terms:

@@ -217,30 +217,6 @@ async def newest_vouchers(conn: Connection, scope: Scope, limit: int) -> list[St
     return [_stored(row) for row in (await conn.execute(query)).mappings()]
 
 
-async def scheme_totals(conn: Connection) -> list[dict[str, Any]]:
-    """Per scheme and asset: vouchers, holders, units issued, redeemed and held."""
-    table = tables.voucher.c
-    query = (
-        select(
-            table.scheme,
-            table.asset,
-            func.count().label("vouchers"),
-            func.count(table.holder.distinct()).label("holders"),
-            func.sum(table.units - func.coalesce(_FLOW.c.split, 0)).label("issued"),
-            func.sum(balance.c.debits_posted - (balance.c.credits_posted - table.units) - _UNPAID).label("redeemed"),
-            func.sum(balance.c.debits_held).label("held"),
-        )
-        .join_from(tables.voucher, balance, balance.c.account == table.account)
-        .outerjoin(tables.revoked, tables.revoked.c.jti == table.jti)
-        .outerjoin(_FLOW, _FLOW.c.jti == table.jti)
-        .group_by(table.scheme, table.asset)
-        .order_by(table.scheme, table.asset)
-    )
-    rows = (await conn.execute(query)).mappings()
-    sums = ("vouchers", "holders", "issued", "redeemed", "held")
-    return [dict(row) | {name: int(row[name]) for name in sums} for row in rows]
-
-
 async def add_redeemed(conn: Connection, centre: str, units: Mapping[str, int]) -> None:
     """Add yuan units that a scheme's vouchers paid at a centre."""
     rows = [(scheme, centre, amount) for scheme, amount in units.items()]

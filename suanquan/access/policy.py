@@ -179,6 +179,15 @@ POLICY: Mapping[str, Right] = MappingProxyType(
         # the ledger
         "ledger.read": _right(READERS),
         "statement.make": _right(READERS),
+        # what commands alone do: accounts of the ledger, corrections by the office, rules, keys, copies of the home
+        "ledger.act": _right({*STAFF, Role.FINANCE}),
+        "usage.amend": _right(DEPARTMENTS),
+        "usage.approve": _right(DEPARTMENTS),
+        "finding.seek": _right(DEPARTMENTS),
+        "rules.propose": _right(DEPARTMENTS),
+        "rules.adopt": _right(DEPARTMENTS),
+        "key.change": _right({*STAFF, Role.OPERATOR}),
+        "home.keep": _right({*STAFF, Role.OPERATOR}),
         # decisions and procedures; the steps of a procedure name the roles of their own besides
         "decision.make": _right({*STAFF, Role.DEPARTMENT}),
         "decision.list": _right(READERS, BENEFICIARY),

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import hmac
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from hashlib import sha256
+from types import MappingProxyType
 
 import cbor2
 
@@ -81,17 +82,28 @@ class Checked:
     earlier: bytes | None = None
 
 
-def check(rows: Iterable[Row], erased: frozenset[int] = frozenset(), at: int | None = None) -> Checked:
-    """Recompute the tree over rows in order; details must be what their rows commit to, or erased."""
-    tree, fault, earlier = Frontier(), "", None
+def check(
+    rows: Iterable[Row],
+    erased: frozenset[int] = frozenset(),
+    at: int | None = None,
+    heads: Mapping[int, bytes] = MappingProxyType({}),
+) -> Checked:
+    """Recompute the tree over rows in order; details must be what their rows commit to, or erased.
+
+    `heads` are roots by size that the tree must have had.
+    """
+    tree, fault, roots = Frontier(), "", {}
+    sizes = {*heads, at}
     for number, row in enumerate(rows):
-        if number == at:
-            earlier = tree.root()
+        if number in sizes:
+            roots[number] = tree.root()
         fault = fault or _fault(number, row, erased)
         tree.append(row.leaf())
-    if tree.size == at:
-        earlier = tree.root()
-    return Checked(tree.size, tree.root(), fault, earlier)
+    roots[tree.size] = tree.root()
+    for size, root in sorted(heads.items()):
+        if roots.get(size) != root:
+            fault = fault or f"the rows do not continue the signed head of {size} rows"
+    return Checked(tree.size, tree.root(), fault, None if at is None else roots.get(at))
 
 
 def _fault(number: int, row: Row, erased: frozenset[int]) -> str:

@@ -58,6 +58,8 @@ class Reports:
 
     def _columns(self, numbers: range) -> dict[str, Any]:
         starts = [_start_us(number) for number in numbers]
+        subjects = list(dict.fromkeys(number * 7919 % self._vouchers for number in numbers))
+        places = {subject: place for place, subject in enumerate(subjects)}
         return {
             "source": self._source,
             "first_sequence": numbers[0],
@@ -67,8 +69,8 @@ class Reports:
             "start_us": starts,
             "end_us": [start + 60_000_000 for start in starts],
             "active_ms": [60_000] * len(starts),
-            "subjects": [account(number) for number in range(self._vouchers)],
-            "subject": [number * 7919 % self._vouchers for number in numbers],
+            "subjects": [account(subject) for subject in subjects],
+            "subject": [places[number * 7919 % self._vouchers] for number in numbers],
             "accelerators": [[{"model": MODEL, "count_milli": 1000 << power}] for power in range(4)],
             "accelerator": [number % 4 for number in numbers],
             "states": ["COMPLETED"],

@@ -10,10 +10,11 @@ from ledger.errors import DomainError
 def main() -> None:
     """Run a command; errors of the domain and of the system become one clear message and the exit status of their kind."""
     from suanquan.cli.app import app
+    from suanquan.cli.entering import built
     from suanquan.cli.output import fail, note, of_system
 
     try:
-        app(standalone_mode=True, prog_name="suanquan")
+        built(app)(standalone_mode=True, prog_name="suanquan")
     except DomainError as error:
         sys.exit(fail(error))
     except OSError as fault:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from suanquan.cli.options import DEFAULT_HOME, HomeOption, JsonOption, run_with_service
+from suanquan.cli.options import DEFAULT_HOME, HomeOption, JsonOption, run_with_service, who_acts
 from suanquan.cli.output import emit, note
 
 if TYPE_CHECKING:
@@ -101,12 +101,67 @@ def recover(
         note(ONCE)
 
 
-def _as(home: Path, name: str, action: str, use: Callable[[Service, Principal], Awaitable[Any]]) -> Any:
-    from suanquan.use_cases.named import named
+FileOption = Annotated[Path, typer.Option("--out", "-o", help="新文件，0600 / a new file of the session")]
+PasswordOption = Annotated[
+    Path | None, typer.Option("--password-file", help="口令文件（0600），不写则提问 / asked for where it is not given")
+]
 
+
+@app.command()
+def login(
+    name: NameArgument,
+    out: FileOption,
+    role: Annotated[str, typer.Option(help="以哪个角色，有多个时 / in which role, of several")] = "",
+    code: Annotated[str, typer.Option(help="验证器的六位数字 / six digits of the authenticator")] = "",
+    password_file: PasswordOption = None,
+    home: HomeOption = DEFAULT_HOME,
+    json: JsonOption = False,
+) -> None:
+    """登录，会话存入文件，供 --token-file 出示。Log in; the file of the session is what --token-file shows."""
+    from suanquan.home import write_secret
+    from suanquan.use_cases import sign_in
+
+    typed = sign_in.Login(name, _typed(password_file, "口令 password"), code, role)
+
+    async def use(service: Service) -> sign_in.Begun:
+        return await sign_in.log_in(service.access, typed)
+
+    begun = run_with_service(home, use)
+    write_secret(out, begun.secret.encode())
+    emit({"name": begun.who.name, "role": begun.who.role.value, "file": str(out)}, as_json=json)
+
+
+@app.command("take-up")
+def take_up(
+    secret_file: Annotated[
+        Path | None, typer.Option("--secret-file", help="一次性密码文件，不写则提问 / the one-time secret's file")
+    ] = None,
+    password_file: PasswordOption = None,
+    home: HomeOption = DEFAULT_HOME,
+    json: JsonOption = False,
+) -> None:
+    """以一次性密码设口令。Set the password of an account by its one-time secret."""
+    from suanquan.use_cases import accounts
+
+    secret, password = _typed(secret_file, "一次性密码 one-time secret"), _typed(password_file, "新口令 new password")
+
+    async def use(service: Service) -> str:
+        return await accounts.take_up(service.access, secret, password)
+
+    emit({"name": run_with_service(home, use)}, as_json=json)
+
+
+def _typed(file: Path | None, what: str) -> str:
+    """A secret from its file, or as it is typed unseen."""
+    from getpass import getpass
+
+    from suanquan.home import read_secret
+
+    return getpass(f"{what}: ") if file is None else read_secret(file).decode("utf-8")
+
+
+def _as(home: Path, name: str, action: str, use: Callable[[Service, Principal], Awaitable[Any]]) -> Any:
     async def run(service: Service) -> Any:
-        async with service.database.read() as conn:
-            by = await named(conn, name, action)
-        return await use(service, by)
+        return await use(service, (await who_acts(service, action, name)).who)
 
     return run_with_service(home, run)

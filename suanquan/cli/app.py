@@ -16,6 +16,7 @@ from suanquan.cli.centre import app as centre_app
 from suanquan.cli.centre_register import app as centre_register
 from suanquan.cli.claim import claim_app, receipt_app
 from suanquan.cli.custody import app as custody_app
+from suanquan.cli.entering import token_file
 from suanquan.cli.findings import app as findings_app
 from suanquan.cli.hold import app as hold_app
 from suanquan.cli.keys import app as keys_app
@@ -28,6 +29,7 @@ from suanquan.cli.options import DEFAULT_HOME, HomeOption, JsonOption, Passphras
 from suanquan.cli.output import emit, emit_summary, note
 from suanquan.cli.procedure import application_app, officer_app, round_app
 from suanquan.cli.programme import app as programme_app
+from suanquan.cli.sandbox import app as sandbox_app
 from suanquan.cli.scheme import app as scheme_app
 from suanquan.cli.settlement import payee_app, settlement_app
 from suanquan.cli.subsidy import app as subsidy_app
@@ -42,6 +44,23 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=True,
 )
+
+
+@app.callback()
+def root(
+    token: Annotated[
+        Path | None,
+        typer.Option(
+            "--token-file",
+            envvar="SUANQUAN_TOKEN_FILE",
+            help="办理人的令牌或会话文件（0600）/ token or session of whoever acts",
+        ),
+    ] = None,
+) -> None:
+    """算券：算力券的签发、计量、记账与核验。compute vouchers: issue, meter, record, verify."""
+    token_file.set(token)
+
+
 app.add_typer(scheme_app, name="scheme", help="方案 / schemes")
 app.add_typer(voucher_app, name="voucher", help="算力券 / vouchers")
 app.add_typer(keys_app, name="keys", help="签发密钥 / issuer keys")
@@ -70,6 +89,7 @@ app.add_typer(account_app, name="account", help="账号与角色 / accounts and 
 app.add_typer(programme_app, name="programme", help="方案的预算与额度 / budgets and allotments of schemes")
 app.add_typer(hold_app, name="hold", help="冻结 / holds of vouchers")
 app.add_typer(lease_app, name="lease", help="离线租约（中心）/ offline leases of a centre")
+app.add_typer(sandbox_app, name="sandbox", help="沙箱 / the sandbox")
 app.add_typer(bench_app, name="bench", help="性能测量 / measurements")
 
 

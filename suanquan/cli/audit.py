@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from suanquan.cli.options import DEFAULT_HOME, HomeOption, JsonOption, run_with_service
+from suanquan.cli.options import DEFAULT_HOME, HomeOption, JsonOption, PassphraseOption, run_with_service, who_acts
 from suanquan.cli.output import emit, note
 
 if TYPE_CHECKING:
@@ -21,27 +22,30 @@ EXIT_PROOF = 8
 @app.command()
 def verify(
     from_: Annotated[Path | None, typer.Option("--from", help="只凭导出文件核验 / check an export alone")] = None,
+    key: Annotated[
+        str | None, typer.Option(help="日志公钥，或其文件，与 --from 同用 / the log's vkey or file, with --from")
+    ] = None,
     head: Annotated[
         str, typer.Option(help="早先记下的 条数:根 / SIZE:ROOT noted earlier, to find what was cut off")
     ] = "",
     home: HomeOption = DEFAULT_HOME,
     json: JsonOption = False,
 ) -> None:
-    """重算审计日志。Recompute the audit log; exit status 8 where it does not agree."""
-    from suanquan.db import trail
+    """重算审计日志，与签名的日志头核对。Recompute the audit log and compare it with its signed heads; else exit status 8."""
+    from suanquan.cli.log import verifier_key
     from suanquan.use_cases.audit_file import verify_lines
+    from suanquan.use_cases.audit_heads import heads_of
 
     size, root = _head(head)
 
     async def use(service: Service) -> Checked:
-        async with service.database.read() as conn:
-            return await trail.verify(conn, size)
+        return await heads_of(service.log).verify(size)
 
     if from_ is None:
         found = run_with_service(home, use)
     else:
         with from_.open(encoding="utf-8") as lines:
-            found = verify_lines(lines, size)
+            found = verify_lines(lines, size, [] if key is None else [verifier_key(key)])
     fault = found.fault
     if size is not None and (found.earlier is None or found.earlier.hex() != root):
         fault = fault or f"it does not continue the head of {size} rows"
@@ -49,6 +53,21 @@ def verify(
     if fault:
         note("审计日志与其记录不符。The audit log does not agree with its rows.")
         raise typer.Exit(EXIT_PROOF)
+
+
+@app.command()
+def checkpoint(
+    home: HomeOption = DEFAULT_HOME, passphrase_file: PassphraseOption = None, json: JsonOption = False
+) -> None:
+    """签名的审计日志头；有口令时先签最新的。The signed head; with the passphrase the newest is signed first."""
+    from suanquan.cli.log import run_with_keys
+    from suanquan.use_cases.audit_heads import signed_head
+
+    found = run_with_keys(home, lambda service: signed_head(service.log), passphrase_file)
+    if json:
+        emit({"size": found.size, "root": found.root.hex(), "note": found.note}, as_json=True)
+    else:
+        sys.stdout.write(found.note)
 
 
 def _head(text: str) -> tuple[int | None, str]:
@@ -123,11 +142,12 @@ def erase(
     json: JsonOption = False,
 ) -> None:
     """删去过了保存期的明细（谁、何物），条目与根不变。Drop details past their time; rows and root stay as they are."""
+    from suanquan.access.trail import ERASE
     from suanquan.use_cases.audit_retention import erase_before
 
     until_us = _instant(before, 0)
 
     async def use(service: Service) -> int:
-        return await erase_before(service, as_, until_us, reason)
+        return await erase_before(service, (await who_acts(service, ERASE, as_)).who, until_us, reason)
 
     emit({"erased": run_with_service(home, use)}, as_json=json)

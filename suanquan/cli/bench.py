@@ -132,3 +132,18 @@ def prolog(
     from suanquan.bench.prolog import Plan, measure
 
     emit(measure(Plan(questions, clients, accounts, scripts), runs), as_json=json)
+
+
+@app.command()
+def pages(
+    backend: Backend = "sqlite",
+    records: Annotated[int, typer.Option(help="用量记录数 / usage records", min=100, max=100_000_000)] = 1_000_000,
+    holders: Annotated[int, typer.Option(help="受益单位数 / beneficiaries", min=10, max=50_000)] = 10_000,
+    rounds: Annotated[int, typer.Option(help="每页请求次数 / requests of each page", min=2, max=1_000)] = 20,
+    json: JsonOption = False,
+) -> None:
+    """页面、指标与导出的服务器用时。Server time of pages, of the metrics, and of a long export."""
+    from suanquan.bench.pages import Plan, measure
+
+    _check_backend(backend)
+    emit(measure(Plan(backend, records, holders, rounds)), as_json=json)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from suanquan.cli.options import DEFAULT_HOME, HomeOption, JsonOption, PassphraseOption, run_with_service
+from suanquan.cli.options import DEFAULT_HOME, HomeOption, JsonOption, PassphraseOption, actor_here, run_with_service
 from suanquan.cli.output import emit
 from suanquan.cli.settlement import AsOption, FilterOption, KeyOption, ReasonOption, by_of
 
@@ -103,12 +103,10 @@ def show(
 ) -> None:
     """一个作业的签名收据。The signed receipt of a job."""
     from suanquan.use_cases.job_receipts import About, Receipts
-    from suanquan.use_cases.officers import actor_for
     from suanquan.use_cases.settlement_facts import By
 
     async def use(service: Service) -> dict[str, Any]:
-        async with service.database.read() as conn:
-            actor = await actor_for(conn, as_)
+        actor = await actor_here(service, as_)
         receipts = Receipts(service.journal, service.rules, service.keys.issuer)
         about = About(source, record, event)
         return await receipts.receipt(By(actor.person, actor.role.value), about, service.issuer)

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from suanquan.cli.books import OfficerOption, ReasonOption
-from suanquan.cli.options import DEFAULT_HOME, HomeOption, JsonOption, PassphraseOption, demo_passphrase
+from suanquan.cli.options import (
+    DEFAULT_HOME,
+    HomeOption,
+    JsonOption,
+    PassphraseOption,
+    acting_name,
+    demo_passphrase,
+    enter_home,
+)
 from suanquan.cli.options import run_with_service as run_with
 from suanquan.cli.output import emit
 
@@ -49,7 +57,7 @@ def jwks(
 
 @app.command()
 def rotate(
-    officer: OfficerOption = "keys",
+    officer: OfficerOption = "",
     reason: ReasonOption = "rotation",
     announce: Annotated[
         bool, typer.Option("--announce", help="只公布，暂不启用 / publish only, do not sign yet")
@@ -85,7 +93,7 @@ def rotate(
 @app.command()
 def revoke(
     kid: Annotated[str, typer.Argument(help="密钥编号 / key id")],
-    officer: OfficerOption = "keys",
+    officer: OfficerOption = "",
     reason: ReasonOption = "compromised",
     from_: Annotated[
         str | None,
@@ -127,11 +135,14 @@ def decision_keys(
     from suanquan.settings import load_settings
 
     opened = Home(home).require()
+    enter_home(home)
     settings = load_settings(opened.settings_file)
     if revoke is not None:
         if not reason.strip():
             raise typer.BadParameter("吊销须写明理由 / a revocation has a reason", param_hint="--reason")
-        made = revoke_decision_key(opened, revoke, at_s=clock_of(settings)() // 1_000_000_000, reason=reason)
+        made = revoke_decision_key(
+            opened, revoke, at_s=clock_of(settings, opened.sandbox_clock)() // 1_000_000_000, reason=reason
+        )
     if revoke is None or rotate:
         passphrase = read_passphrase(passphrase_file or demo_passphrase(opened))
         made = (rotate_decision_keys if rotate else create_decision_keys)(opened, settings.issuer, passphrase)
@@ -153,6 +164,8 @@ def _in_keyroom(
     passphrase = read_passphrase(passphrase_file or demo_passphrase(Home(home)))
 
     async def use(service: Service) -> dict[str, Any]:
-        return await work(Keyroom(service.home, service.journal, service.ring, passphrase, officer, reason))
+        return await work(
+            Keyroom(service.home, service.journal, service.ring, passphrase, officer or acting_name(), reason)
+        )
 
     return run_with(home, use, passphrase_file, sign=True)

@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from suanquan.cli.books import EventArgument, OfficerOption, ReasonOption, SeqArgument
-from suanquan.cli.options import DEFAULT_HOME, HomeOption, JsonOption, PassphraseOption, demo_passphrase, quiet
+from suanquan.cli.options import (
+    DEFAULT_HOME,
+    HomeOption,
+    JsonOption,
+    PassphraseOption,
+    acting_name,
+    demo_passphrase,
+    quiet,
+)
 from suanquan.cli.options import run_with_service as run_with
 from suanquan.cli.output import emit, note
 
@@ -61,7 +69,7 @@ def checkpoint(
             "note": head.note,
         }
 
-    found = _run(home, use, passphrase_file)
+    found = run_with_keys(home, use, passphrase_file)
     if json:
         emit(found, as_json=True)
     else:
@@ -88,7 +96,7 @@ def export(
                 service.log, folder, lambda done, total: progress.update(task, completed=done, total=total)
             )
 
-    emit(_run(home, use, passphrase_file), as_json=json)
+    emit(run_with_keys(home, use, passphrase_file), as_json=json)
 
 
 @app.command()
@@ -104,7 +112,10 @@ def prove(
     """一个事件的凭据，可离线核验。The receipt of an event, to be checked offline."""
     from suanquan.use_cases.receipts import prove_event
 
-    _write(out, _run(home, lambda service: prove_event(service.log, event_id, disclose=disclose_), passphrase_file))
+    _write(
+        out,
+        run_with_keys(home, lambda service: prove_event(service.log, event_id, disclose=disclose_), passphrase_file),
+    )
 
 
 @app.command()
@@ -114,7 +125,7 @@ def disclose(
     """披露一条分录的私密内容，附证明。Disclose the private content of one entry, with its proof."""
     from suanquan.use_cases.receipts import prove_entry
 
-    _write(out, _run(home, lambda service: prove_entry(service.log, seq), passphrase_file))
+    _write(out, run_with_keys(home, lambda service: prove_entry(service.log, seq), passphrase_file))
 
 
 @app.command()
@@ -136,7 +147,7 @@ def statement(
     out: OutOption,
     from_: Annotated[str | None, typer.Option("--from", help="起（含）/ first moment; default: its opening")] = None,
     until: Annotated[str | None, typer.Option("--until", help="止（不含）/ moment it ends; default: now")] = None,
-    officer: Annotated[str, typer.Option("--officer", help="经办人 / who asks")] = "statement",
+    officer: Annotated[str, typer.Option("--officer", help="经办人 / who asks")] = "",
     home: HomeOption = DEFAULT_HOME,
     passphrase_file: PassphraseOption = None,
 ) -> None:
@@ -145,10 +156,10 @@ def statement(
 
     _write(
         out,
-        _run(
+        run_with_keys(
             home,
             lambda service: make_statement(
-                service.log, service.journal, service.clock_ns(), officer, account, from_, until
+                service.log, service.journal, service.clock_ns(), officer or acting_name(), account, from_, until
             ),
             passphrase_file,
         ),
@@ -188,7 +199,7 @@ def accept_rollback(
             service.log, service.journal, service.check_history, Order(officer, reason), passphrase
         )  # fmt: skip
 
-    emit(_run(home, use, passphrase_file), as_json=json)
+    emit(run_with_keys(home, use, passphrase_file), as_json=json)
 
 
 def log_keys(
@@ -233,7 +244,7 @@ def witness_serve(
     run(witness, host, port)
 
 
-def _run(home: Path, use: Callable[[Service], Awaitable[T]], passphrase_file: Path | None) -> T:
+def run_with_keys(home: Path, use: Callable[[Service], Awaitable[T]], passphrase_file: Path | None) -> T:
     """Open the home with its keys where the passphrase is at hand."""
     from suanquan.home import Home
 

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import getpass
-import itertools
 import os
-import re
-import sys
 from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
+from suanquan.cli.entering import entered, token_file
+
 if TYPE_CHECKING:
-    from suanquan.access.trail import Act
     from suanquan.home import Home
     from suanquan.service import Service
+    from suanquan.use_cases.named import Acting
+    from subsidy.steps import Actor
 
 T = TypeVar("T")
+here: ContextVar[Acting | None] = ContextVar("here", default=None)
+"""Who acts by this command, once the home is entered."""
 
 HomeOption = Annotated[
     Path,
@@ -32,16 +35,19 @@ PassphraseOption = Annotated[
     ),
 ]
 DEFAULT_HOME = Path("suanquan-home")
-_COMMAND = re.compile(r"[a-z][a-z-]*")
 
 
 def run_with_service(
     home: Path, use: Callable[[Service], Awaitable[T]], passphrase_file: Path | None = None, *, sign: bool = False
 ) -> T:
-    """Open a home, use it, close it. With `sign` the private key is opened, too."""
+    """Open a home for whoever acts, use it, close it. With `sign` the private key is opened, too.
+
+    Raises:
+        DomainError: the home cannot be opened, or whoever acts may not do this (see `use_cases.named`).
+
+    """
     import asyncio
 
-    from suanquan.access.acting import acting
     from suanquan.home import Home, read_passphrase
     from suanquan.service import open_service
 
@@ -49,27 +55,112 @@ def run_with_service(
 
     async def run() -> T:
         async with open_service(Home(home), passphrase) as service:
-            acting.set(acting_here())
+            await _enter(service)
             return await use(service)
 
     return asyncio.run(run())
 
 
-def acting_here() -> Act:
-    """What the audit log says of this command: its name, and as whom it was run (`--as`, `--officer`, else who is logged in here)."""
+def enter_home(home: Path) -> None:
+    """For a command that works on files of the home alone: find out who acts, and leave its row.
+
+    Raises:
+        DomainError: as `run_with_service`.
+
+    """
+
+    async def leave_row(service: Service) -> None:
+        from suanquan.access.acting import acting
+
+        act = acting.get()
+        if act is not None:
+            await service.audit(act)
+
+    run_with_service(home, leave_row)
+
+
+async def _enter(service: Service) -> None:
+    """Find out who acts and whether he may; what is shown has its row first, what changes gets it in its transaction."""
+    from suanquan.access.acting import acting, surface
+    from suanquan.access.commands import COMMANDS, EVERYTHING_SHOWN, NOBODYS
     from suanquan.access.trail import Act
+    from suanquan.errors import ServiceError
+    from suanquan.use_cases.named import SHOWN
 
-    words = list(itertools.takewhile(_COMMAND.fullmatch, sys.argv[1:3]))
-    name = "".join(f".{word}" for word in words) or ".other"
-    return Act(f"cli{name}", _named(sys.argv) or getpass.getuser(), "", via="cli")
+    command = entered.get()
+    assert command is not None, "commands are run by `main`"
+    action = COMMANDS[command.path]
+    if action == NOBODYS:
+        surface.set(SHOWN)
+        return
+    if command.lacks_name:
+        raise ServiceError("reason-missing", "请写明经办人与理由", "name the officer and the reason")
+    found = await who_acts(service, action, command.name)
+    surface.set(found.surface)
+    here.set(found)
+    reads = action.endswith((".read", ".list")) or command.path in EVERYTHING_SHOWN
+    name = f"cli.{command.path.replace(' ', '.')}"
+    about = command.about(reads=reads)
+    act = Act(name, found.who.name, found.who.role.value, found.who.tenant, about, via=found.surface)
+    if reads:
+        await service.audit(act)
+    else:
+        acting.set(act)
 
 
-def _named(words: list[str]) -> str:
-    for at, word in enumerate(words):
-        option, equals, value = word.partition("=")
-        if option in {"--as", "--officer"}:
-            return value if equals else next(iter(words[at + 1 :]), "")
-    return ""
+async def who_acts(service: Service, action: str, name: str) -> Acting:
+    """Whom the name and the secret of a command stand for.
+
+    Raises:
+        ServiceError: see `named.acting_person`.
+
+    """
+    from suanquan.home import read_secret
+    from suanquan.use_cases.named import acting_person
+
+    file = token_file.get()
+    secret = read_secret(file).decode("utf-8") if file is not None else ""
+    return await acting_person(service.access, action, name=name, secret=secret, keeper=getpass.getuser())
+
+
+async def second_person(service: Service, action: str, name: str, file: Path | None) -> str:
+    """The name of somebody who agrees to what another does, and shows it as well where a sandbox does not spare him that.
+
+    Raises:
+        ServiceError: see `named.acting_person`.
+
+    """
+    from suanquan.home import read_secret
+    from suanquan.use_cases.named import acting_person
+
+    secret = read_secret(file).decode("utf-8") if file is not None else ""
+    found = await acting_person(service.access, action, name=name, secret=secret, keeper=getpass.getuser())
+    return found.who.name
+
+
+def acting_name() -> str:
+    """Under which name what this command does stands in the log."""
+    found = here.get()
+    assert found is not None, "asked before the home was entered"
+    return found.who.name
+
+
+async def actor_here(service: Service, person: str, *roles: str) -> Actor:
+    """Who acts in a procedure: whom a secret showed, in its role; else the one named, in one of these roles if he has it.
+
+    Raises:
+        DomainError: `person-unknown`, `role-not-allowed`.
+
+    """
+    from suanquan.use_cases import officers
+    from suanquan.use_cases.named import SHOWN
+    from subsidy.procedure import Role
+
+    found = here.get()
+    if found is not None and found.surface == SHOWN:
+        return officers.actor_of(found.who)
+    async with service.database.read() as conn:
+        return await officers.actor_for(conn, person, [Role(role) for role in roles])
 
 
 def demo_passphrase(home: Home) -> Path | None:

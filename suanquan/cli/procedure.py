@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ledger.scope import EVERYTHING
-from suanquan.cli.options import DEFAULT_HOME, HomeOption, JsonOption, run_with_service
+from suanquan.cli.options import DEFAULT_HOME, HomeOption, JsonOption, actor_here, run_with_service
 from suanquan.cli.output import emit, note
 
 if TYPE_CHECKING:
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from suanquan.office import Office
     from suanquan.service import Service
     from suanquan.use_cases.applications import Application
-    from subsidy.steps import Actor
 
 round_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 application_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
@@ -106,7 +105,7 @@ def call_round(
         from suanquan.use_cases import applications, procedure_views
 
         proceedings = service.proceedings
-        round_ = await proceedings.call(await _actor(service, as_, "department"), given, key)
+        round_ = await proceedings.call(await actor_here(service, as_, "department"), given, key)
         async with service.database.read() as conn:
             found = await applications.load_round(conn, proceedings.office, round_)
         return procedure_views.round_object(proceedings.office, found)
@@ -133,7 +132,7 @@ def fund_round(
         from suanquan.use_cases import applications, procedure_views
 
         proceedings = service.proceedings
-        await proceedings.fund(await _actor(service, as_, "finance"), round_, given, key)
+        await proceedings.fund(await actor_here(service, as_, "finance"), round_, given, key)
         async with service.database.read() as conn:
             found = await applications.load_round(conn, proceedings.office, round_)
         return procedure_views.round_object(proceedings.office, found)
@@ -213,7 +212,7 @@ def submit(
 
     async def use(service: Service) -> dict[str, Any]:
         application = await service.proceedings.submit(
-            await _actor(service, as_, "applicant", "department"), given, key
+            await actor_here(service, as_, "applicant", "department"), given, key
         )
         return await _shown(service, application)
 
@@ -258,7 +257,7 @@ def take_step(
         }
 
     async def use(service: Service) -> dict[str, Any]:
-        actor = await _actor(service, as_, *await _roles_for(service, application, step))
+        actor = await actor_here(service, as_, *await _roles_for(service, application, step))
         await service.proceedings.take(actor, application, step, given, key)
         return await _shown(service, application)
 
@@ -311,15 +310,6 @@ async def _everything(service: Service, round_: str = "") -> list[Application]:
     async with service.database.read() as conn:
         rounds = [round_] if round_ else [one.id for one in await applications.load_rounds(conn, office)]
         return [one for name in rounds for one in await applications.load_applications(conn, office, name, EVERYTHING)]
-
-
-async def _actor(service: Service, person: str, *roles: str) -> Actor:
-    """Who `--as` names, in one of these roles if he has it."""
-    from suanquan.use_cases import officers
-    from subsidy.procedure import Role
-
-    async with service.database.read() as conn:
-        return await officers.actor_for(conn, person, [Role(role) for role in roles])
 
 
 async def _roles_for(service: Service, application: str, step: str) -> list[str]:

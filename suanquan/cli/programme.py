@@ -9,7 +9,7 @@ import typer
 
 from suanquan.cli.books import KeyOption as ActKeyOption
 from suanquan.cli.books import OfficerOption, ReasonOption
-from suanquan.cli.options import DEFAULT_HOME, HomeOption, JsonOption, PassphraseOption, run_with_service
+from suanquan.cli.options import DEFAULT_HOME, HomeOption, JsonOption, PassphraseOption, actor_here, run_with_service
 from suanquan.cli.output import emit
 from suanquan.cli.procedure import (
     ApplicationArgument,
@@ -23,7 +23,6 @@ from suanquan.cli.procedure import (
 if TYPE_CHECKING:
     from suanquan.service import Service
     from suanquan.use_cases.allotment import Portion
-    from subsidy.steps import Actor
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
@@ -166,14 +165,6 @@ def hand_out(
     emit(run_with_service(home, use, passphrase_file, sign=True), as_json=json)
 
 
-async def _actor(service: Service, person: str, role: str) -> Actor:
-    from suanquan.use_cases import officers
-    from subsidy.procedure import Role
-
-    async with service.database.read() as conn:
-        return await officers.actor_for(conn, person, [Role(role)])
-
-
 @round_app.command("allocate")
 def allocate_round(
     round_: RoundArgument,
@@ -187,7 +178,7 @@ def allocate_round(
     async def use(service: Service) -> list[dict[str, Any]]:
         from suanquan.use_cases.procedure_views import award_objects
 
-        actor = await _actor(service, as_, "department")
+        actor = await actor_here(service, as_, "department")
         return award_objects(await service.proceedings.allocate(actor, round_, {"basis": basis}))
 
     emit(run_with_service(home, use), as_json=json)
@@ -208,7 +199,7 @@ def settle_round(
         from suanquan.use_cases import applications, procedure_views
 
         proceedings = service.proceedings
-        await proceedings.settle_round(await _actor(service, as_, "finance"), round_, {"basis": basis}, key)
+        await proceedings.settle_round(await actor_here(service, as_, "finance"), round_, {"basis": basis}, key)
         async with service.database.read() as conn:
             found = await applications.load_round(conn, proceedings.office, round_)
         return procedure_views.round_object(proceedings.office, found)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from suanquan.cli.options import DEFAULT_HOME, HomeOption, JsonOption, PassphraseOption, run_with_service
+from suanquan.cli.options import DEFAULT_HOME, HomeOption, JsonOption, PassphraseOption, actor_here, run_with_service
 from suanquan.cli.output import emit, note
 
 if TYPE_CHECKING:
@@ -31,12 +31,9 @@ FilterOption = Annotated[str | None, typer.Option(help="只看此方案或收款
 
 async def by_of(service: Service, person: str, kind: str, key: str | None) -> By:
     """Who acts, in a role that may do this."""
-    from suanquan.use_cases.officers import actor_for
     from suanquan.use_cases.settlement_facts import MAY, By
-    from subsidy.procedure import Role
 
-    async with service.database.read() as conn:
-        actor = await actor_for(conn, person, [Role(name) for name in MAY[kind]])
+    actor = await actor_here(service, person, *MAY[kind])
     return By(actor.person, actor.role.value, key)
 
 
@@ -93,6 +90,10 @@ def attach(
     invoice: Annotated[
         str | None, typer.Option(help="发票：号码,开票方代码,金额元 / of an invoice: NUMBER,ISSUER,YUAN")
     ] = None,
+    line: Annotated[
+        list[str] | None,
+        typer.Option(help="发票的一行：费用类别,金额元,文字，可多次 / a line of the invoice: KIND,YUAN,TEXT, repeat"),
+    ] = None,
     key: KeyOption = None,
     home: HomeOption = DEFAULT_HOME,
     json: JsonOption = False,
@@ -107,6 +108,9 @@ def attach(
     if invoice is not None:
         parts = [*invoice.split(","), "", "", ""]
         given["invoice"] = dict(zip(("number", "issuer", "amount_yuan"), parts, strict=False))
+        if line:
+            names, rows = ("kind", "amount_yuan", "text"), [[*one.split(",", 2), "", ""] for one in line]
+            given["invoice"]["lines"] = [dict(zip(names, row, strict=False)) for row in rows]
 
     async def use(service: Service) -> dict[str, Any]:
         by = await by_of(service, as_, "evidence", key)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from suanquan.cli import rules
-from suanquan.cli.options import DEFAULT_HOME, HomeOption, JsonOption
+from suanquan.cli.options import DEFAULT_HOME, HomeOption, JsonOption, enter_home
 from suanquan.cli.output import emit, note
 from suanquan.cli.progress import Bar
 
@@ -46,6 +46,7 @@ def propose(
     from subsidy.mutants import mutants
     from subsidy.yaml_text import read_yaml
 
+    enter_home(home)
     desk = Desk(Home(home))
     candidate = desk.candidate(file)
     total = sum(1 for _ in mutants(read_yaml(candidate.text, candidate.name)))
@@ -125,6 +126,7 @@ def adopt(
     from suanquan.home import Home
     from suanquan.use_cases.proposals import Desk
 
+    enter_home(home)
     day, today = rules.day(effective, "--effective"), rules.day(None)
     emit(Desk(Home(home)).adopt(proposal, _act(as_), day, today), as_json=json)
     note("重启 serve 后生效。Restart serve to use it.")

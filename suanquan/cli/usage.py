@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from suanquan.cli import notices
-from suanquan.cli.options import DEFAULT_HOME, HomeOption, JsonOption, run_with_service
+from suanquan.cli.options import DEFAULT_HOME, HomeOption, JsonOption, run_with_service, second_person
 from suanquan.cli.output import emit
 
 if TYPE_CHECKING:
     from suanquan.service import Service
+    from suanquan.use_cases.desk import Amendment
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 quarantine = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
@@ -25,6 +27,10 @@ OfficerOption = Annotated[str, typer.Option("--officer", help="经办人 / who d
 ReasonOption = Annotated[str, typer.Option("--reason", help="理由 / reason")]
 ApprovedOption = Annotated[
     str, typer.Option("--approved-by", help="复核人，超过 45 天须有 / second person, after 45 days")
+]
+ApproverOption = Annotated[
+    Path | None,
+    typer.Option("--approver-token-file", help="复核人的令牌或会话文件 / token or session of the second person"),
 ]
 RevisionOption = Annotated[
     int | None, typer.Option("--revision", help="修订号，默认下一个 / by default the next", min=1)
@@ -121,6 +127,7 @@ def void(
     officer: OfficerOption,
     reason: ReasonOption,
     approved_by: ApprovedOption = "",
+    approver_token_file: ApproverOption = None,
     revision: RevisionOption = None,
     home: HomeOption = DEFAULT_HOME,
     json: JsonOption = False,
@@ -128,7 +135,7 @@ def void(
     """作废一条用量：按原价退回原来支付的券。Void a record: exactly what it took goes back to the vouchers that paid."""
     from suanquan.use_cases.desk import Amendment
 
-    _amend(home, json, Amendment(source, record, officer, reason, approved_by, revision))
+    _amend(home, json, Amendment(source, record, officer, reason, approved_by, revision), approver_token_file)
 
 
 @app.command()
@@ -143,6 +150,7 @@ def revise(
     active_ms: Annotated[int | None, typer.Option(help="计费毫秒 / charged milliseconds", min=0)] = None,
     card: Annotated[list[str] | None, typer.Option(help="型号=千分之一卡数 / MODEL=THOUSANDTHS")] = None,
     approved_by: ApprovedOption = "",
+    approver_token_file: ApproverOption = None,
     revision: RevisionOption = None,
     home: HomeOption = DEFAULT_HOME,
     json: JsonOption = False,
@@ -151,16 +159,45 @@ def revise(
     from suanquan.use_cases.desk import Amendment, changes_of
 
     changes = changes_of(account, start, end, active_ms, card)
-    _amend(home, json, Amendment(source, record, officer, reason, approved_by, revision, changes))
+    _amend(home, json, Amendment(source, record, officer, reason, approved_by, revision, changes), approver_token_file)
 
 
-def _amend(home: Path, as_json: bool, amendment: Any) -> None:
+def _amend(home: Path, as_json: bool, amendment: Amendment, approver: Path | None) -> None:
     from suanquan.use_cases.desk import amend
 
     async def use(service: Service) -> dict[str, Any]:
+        if amendment.approved_by:
+            await second_person(service, "usage.approve", amendment.approved_by, approver)
         return (await amend(service.journal, service.rules, amendment))._asdict()
 
     emit(run_with_service(home, use), as_json=as_json)
+
+
+@app.command()
+def statement(
+    account: Annotated[str, typer.Argument(help="账户 / account")],
+    centre: Annotated[str, typer.Option(help="中心编号 / centre id")],
+    month: Annotated[str, typer.Option(help="月份，如 2026-11 / the month")],
+    home: HomeOption = DEFAULT_HOME,
+    json: JsonOption = False,
+) -> None:
+    """账户的月对账单：入账用量、价格、谁付了款、凭据编号。A month of an account: usage, prices, who paid, entries to prove."""
+    from ledger.scope import EVERYTHING
+    from suanquan.use_cases.month_statement import month_statement
+
+    number = _month(month)
+
+    async def use(service: Service) -> dict[str, Any]:
+        return await month_statement(service, EVERYTHING, centre, account, number)
+
+    emit(run_with_service(home, use), as_json=json)
+
+
+def _month(text: str) -> int:
+    """The month 2026-11 as 202611."""
+    if re.fullmatch(r"20[0-9]{2}-(0[1-9]|1[0-2])", text) is None:
+        raise typer.BadParameter("应为 2026-11 / must look like 2026-11", param_hint="--month")
+    return int(text.replace("-", ""))
 
 
 @app.command()
@@ -172,16 +209,13 @@ def export(
     json: JsonOption = False,
 ) -> None:
     """导出当月入账的用量与谁付了款；focus-csv 为 FOCUS 1.0。Export what was posted in a month, and who paid."""
-    import re
-
     from suanquan.use_cases.exports import FORMS, write_export
 
-    if re.fullmatch(r"20[0-9]{2}-(0[1-9]|1[0-2])", month) is None:
-        raise typer.BadParameter("应为 2026-11 / must look like 2026-11", param_hint="--month")
+    number = _month(month)
     if form not in FORMS:
         raise typer.BadParameter(f"应为 {', '.join(FORMS)} 之一 / must be one of them", param_hint="--form")
 
     async def use(service: Service) -> int:
-        return await write_export(service, int(month.replace("-", "")), form, out)
+        return await write_export(service, number, form, out)
 
     emit({"file": str(out), "rows": run_with_service(home, use)}, as_json=json)

@@ -28,10 +28,15 @@ def issue(
     unit: Annotated[str, typer.Option(help="CNY 或/or PFLOPS.h")] = "CNY",
     holder_key: Annotated[str | None, typer.Option(help="持券人公钥 JWK（文件或文本）/ holder's public JWK")] = None,
     idempotency_key: Annotated[str | None, typer.Option(help="重试用同一键得同一张券 / same key, same voucher")] = None,
+    contract: Annotated[
+        str | None,
+        typer.Option(help="所支持的合同：服务商,合同号；一份合同只能申领一次 / contract it supports: PROVIDER,NUMBER"),
+    ] = None,
+    reason: Annotated[str, typer.Option(help="没有合同的理由 / why there is no contract")] = "",
     batch: Annotated[
         Path | None,
         typer.Option(
-            help="批量：每行一个 JSON，含 holder、amount，可含 unit、holder_key、key / one JSON object a line"
+            help="批量：每行一个 JSON，含 holder、amount，可含 unit、holder_key、key、contract、reason / one JSON object a line"
         ),
     ] = None,
     home: HomeOption = DEFAULT_HOME,
@@ -40,14 +45,16 @@ def issue(
 ) -> None:
     """签发一张算力券，或按文件批量签发。Issue a voucher, or one for each line of a file."""
     from suanquan.use_cases.issue import with_tokens
-    from voucher.issuance import IssueRequest
+    from voucher.issuance import Contract, IssueRequest
 
     if batch is not None:
         _issue_batch(scheme, batch, home, passphrase_file, json=json)
         return
     if holder is None or amount is None:
         raise typer.BadParameter("须给出 --holder 与 --amount，或 --batch / give --holder and --amount, or --batch")
-    request = IssueRequest(holder, unit, amount, read_jwk(holder_key))
+    provider, _, number = (contract or "").rpartition(",")
+    supported = None if contract is None else Contract(provider.strip(), number.strip())
+    request = IssueRequest(holder, unit, amount, read_jwk(holder_key), supported, reason)
 
     async def use(service: Service) -> dict[str, Any]:
         return with_tokens(await service.issue(scheme, request, idempotency_key))

@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, delete, func, insert, select, update
 from ledger.sql import Connection
 from suanquan.access.policy import Role
 from suanquan.access.principal import Principal
-from suanquan.db.tables import challenge, invitation, login_failure, passkey, person, person_role, session
+from suanquan.db.tables import challenge, identity, invitation, login_failure, passkey, person, person_role, session
 
 ACTIVE, ENDED = "active", "ended"
 
@@ -275,3 +275,34 @@ async def count_passkey(conn: Connection, credential: bytes, sign_count: int) ->
 async def drop_passkeys(conn: Connection, name: str) -> None:
     """Take away every credential of somebody."""
     await conn.execute(delete(passkey).where(passkey.c.person == name))
+
+
+async def link_identity(conn: Connection, issuer: str, subject: str, name: str, now_us: int) -> None:
+    """Let an account be logged in to by whom a provider calls so."""
+    row = {"issuer": issuer, "subject": subject, "person": name, "linked_us": now_us}
+    await conn.execute(insert(identity).values(row))
+
+
+async def person_of_identity(conn: Connection, issuer: str, subject: str) -> str | None:
+    """The account that is linked to whom a provider calls so."""
+    query = select(identity.c.person).where(identity.c.issuer == issuer, identity.c.subject == subject)
+    return (await conn.execute(query)).scalar_one_or_none()
+
+
+async def identities_of(conn: Connection, name: str) -> list[tuple[str, str, int]]:
+    """Issuer, subject and when it was linked, of each link of an account, oldest first."""
+    columns = identity.c.issuer, identity.c.subject, identity.c.linked_us
+    query = select(*columns).where(identity.c.person == name)
+    rows = await conn.execute(query.order_by(identity.c.linked_us, identity.c.subject))
+    return [(issuer, subject, at) for issuer, subject, at in rows]
+
+
+async def unlink_identity(conn: Connection, name: str, issuer: str, subject: str) -> bool:
+    """Take a link of an account away; whether there was one."""
+    found = identity.c.person == name, identity.c.issuer == issuer, identity.c.subject == subject
+    return (await conn.execute(delete(identity).where(*found))).rowcount == 1
+
+
+async def drop_identities(conn: Connection, name: str) -> None:
+    """Take every link of an account away."""
+    await conn.execute(delete(identity).where(identity.c.person == name))

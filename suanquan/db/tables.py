@@ -127,6 +127,26 @@ audit_state = table(
     Column("nodes", BYTES, nullable=False),
     Column("key", BYTES, nullable=False),
 )
+audit_head = table(
+    "audit_head",
+    Column("size", INT, primary_key=True, autoincrement=False),
+    Column("root", BYTES, nullable=False),
+    Column("nodes", BYTES, nullable=False),
+    Column("signed_us", INT, nullable=False),
+    Column("note", TEXT, nullable=False),
+)
+"""Heads of the audit log that were signed; `nodes` are what a tree of this size is continued by."""
+
+identity = table(
+    "identity",
+    Column("issuer", TEXT, primary_key=True),
+    Column("subject", TEXT, primary_key=True),
+    Column("person", TEXT, nullable=False),
+    Column("linked_us", INT, nullable=False),
+)
+"""Who a provider of identities says that an account is; a person made the link himself, or its administrator did."""
+Index("ix_identity_person", identity.c.person)
+
 Index("audit_row_person", audit_row.c.person, audit_row.c.seq)
 Index("audit_row_action", audit_row.c.action, audit_row.c.seq)
 
@@ -199,6 +219,7 @@ ERASABLE = (*ledger_tables.ERASABLE, "audit_detail")
 APPEND_ONLY = (
     "audit_row",
     "audit_erased",
+    "audit_head",
     *ledger_tables.APPEND_ONLY,
     *metering_tables.APPEND_ONLY,
     *subsidy_tables.APPEND_ONLY,

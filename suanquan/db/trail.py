@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 from sqlalchemy import Select, delete, insert, select, update
@@ -13,7 +14,7 @@ from ledger.errors import Kind
 from ledger.sql import Connection, is_storage_fault
 from ledger.tree import Frontier
 from suanquan.access.trail import ERASE, SALT_BYTES, Act, Checked, Row, check, commitment_of, pseudonym
-from suanquan.db.tables import audit_detail, audit_erased, audit_row, audit_state
+from suanquan.db.tables import audit_detail, audit_erased, audit_head, audit_row, audit_state
 from suanquan.errors import ServiceError
 
 _PAGE = 2_000
@@ -96,9 +97,9 @@ async def search(conn: Connection, wanted: Wanted) -> list[Row]:
     return [Row(r.seq, r.at_us, r.action, r.person, r.commitment, r.salt, r.body) for r in rows]
 
 
-async def stream(conn: Connection) -> AsyncIterator[Row]:
-    """Every row in order."""
-    after = -1
+async def stream(conn: Connection, first: int = 0) -> AsyncIterator[Row]:
+    """Rows from a number on, in order."""
+    after = first - 1
     while True:
         page = await search(conn, Wanted(after=after, limit=_PAGE))
         for row in page:
@@ -115,17 +116,48 @@ async def head(conn: Connection) -> tuple[int, bytes]:
     return tree.size, tree.root()
 
 
+class SignedHead(NamedTuple):
+    """A head of the audit log that was signed: size, root, what a tree of this size is continued by, when, and the note."""
+
+    size: int
+    root: bytes
+    nodes: bytes
+    signed_us: int
+    note: str
+
+
+async def signed_heads(conn: Connection) -> list[SignedHead]:
+    """Every signed head, smallest first."""
+    rows = await conn.execute(select(audit_head).order_by(audit_head.c.size))
+    return [SignedHead(*row) for row in rows]
+
+
+async def newest_head(conn: Connection) -> SignedHead | None:
+    """The last signed head."""
+    rows = await conn.execute(select(audit_head).order_by(audit_head.c.size.desc()).limit(1))
+    row = rows.one_or_none()
+    return None if row is None else SignedHead(*row)
+
+
+async def add_head(conn: Connection, signed: SignedHead) -> None:
+    """Keep a signed head."""
+    await conn.execute(insert(audit_head).values(signed._asdict()))
+
+
 async def erased(conn: Connection) -> dict[int, int]:
     """Erasing row by the row whose detail is gone."""
     rows = (await conn.execute(select(audit_erased.c.seq, audit_erased.c.by_seq))).all()
     return {row.seq: row.by_seq for row in rows}
 
 
-async def verify(conn: Connection, at: int | None = None) -> Checked:
-    """Recompute everything and compare it with the head; `at` asks for the root at an earlier size as well."""
+async def verify(conn: Connection, at: int | None = None, also: Mapping[int, bytes] = MappingProxyType({})) -> Checked:
+    """Recompute everything and compare it with the head and every signed head; `at` asks for the root at an earlier size as well.
+
+    `also` are roots by size that are known from elsewhere.
+    """
     gone = await erased(conn)
     rows = [row async for row in stream(conn)]
-    found = check(rows, frozenset(gone), at)
+    found = check(rows, frozenset(gone), at, {**also, **{one.size: one.root for one in await signed_heads(conn)}})
     fault = found.fault
     for seq, by in gone.items():
         if not (0 <= seq < by < len(rows)) or rows[by].action != ERASE:

@@ -137,34 +137,34 @@ async def post_logout(
 @router.post("/v1/me/password", dependencies=[may("account.self")])
 async def post_password(order: NewPassword, caller: Caller, service: Opened, number: RequestId) -> dict[str, Any]:
     """Set another password; other sessions end."""
-    await accounts.change_password(service.access, _at_desk(caller), order.old, order.new, number)
+    await accounts.change_password(service.access, at_desk(caller), order.old, order.new, number)
     return _me(caller)
 
 
 @router.post("/v1/me/totp", dependencies=[may("account.self")])
 async def post_totp(caller: Caller, service: Opened) -> dict[str, str]:
     """Begin a second factor: the address that an authenticator reads."""
-    return {"address": await accounts.begin_totp(service.access, _at_desk(caller))}
+    return {"address": await accounts.begin_totp(service.access, at_desk(caller))}
 
 
 @router.post("/v1/me/totp/confirm", dependencies=[may("account.self")])
 async def post_totp_code(order: Code, caller: Caller, service: Opened, number: RequestId) -> dict[str, Any]:
     """Let the second factor count."""
-    await accounts.confirm_totp(service.access, _at_desk(caller), order.code, number)
+    await accounts.confirm_totp(service.access, at_desk(caller), order.code, number)
     return _me(caller)
 
 
 @router.post("/v1/me/passkeys/options", dependencies=[may("account.self")])
 async def post_passkey_options(caller: Caller, service: Opened) -> dict[str, Any]:
     """What an authenticator needs to make a passkey."""
-    return await passkeys.registration_options(service.access, _at_desk(caller))
+    return await passkeys.registration_options(service.access, at_desk(caller))
 
 
 @router.post("/v1/me/passkeys", status_code=201, dependencies=[may("account.self")], openapi_extra=_BODY)
 async def post_passkey(body: Body, caller: Caller, service: Opened, number: RequestId) -> dict[str, Any]:
     """Register a passkey; `label` is what its owner calls it."""
     label = str(body.pop("label", ""))[: passkeys.LABEL_MAX]
-    return await passkeys.register(service.access, _at_desk(caller), body, label, number)
+    return await passkeys.register(service.access, at_desk(caller), body, label, number)
 
 
 @router.get("/v1/me/tokens", dependencies=[may("account.self")])
@@ -252,7 +252,7 @@ async def post_approval(order: Named, caller: Caller, service: Opened, number: R
     return {"name": order.name, "secret": await accounts.agree_recovery(service.access, caller, order.name, number)}
 
 
-def _at_desk(caller: Principal) -> Principal:
+def at_desk(caller: Principal) -> Principal:
     """Who asks, if he is logged in: a token, which a program keeps, does not change how its owner logs in.
 
     Raises:

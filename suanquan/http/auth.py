@@ -32,7 +32,7 @@ SESSION, SECURE_SESSION = "suanquan_session", "__Host-suanquan_session"
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 TOKEN_MAX = 128
 OWN_ACCOUNT = "account.self"
-_ACTION = "__suanquan_action__"
+_ACTION, _SCOPED = "__suanquan_action__", "__suanquan_scoped__"
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -134,6 +134,7 @@ def may(action: str, *, scoped: bool = False) -> Any:
         return await permit(request, action, scoped=scoped)
 
     setattr(check, _ACTION, action)
+    setattr(check, _SCOPED, scoped)
     return Depends(check)
 
 
@@ -208,6 +209,11 @@ def actions_of(route: BaseRoute) -> Iterator[str]:
     endpoint = getattr(route, "endpoint", None)
     marked = [dependency.dependency for dependency in _dependencies(route)]
     yield from (getattr(one, _ACTION) for one in (*marked, endpoint) if hasattr(one, _ACTION))
+
+
+def is_scoped(route: BaseRoute) -> bool:
+    """Whether a route gives each tenant its own part."""
+    return any(getattr(one.dependency, _SCOPED, False) for one in _dependencies(route))
 
 
 def _dependencies(route: BaseRoute) -> list[Dependency]:

@@ -6,7 +6,6 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 
-from ledger.errors import Kind
 from suanquan.access.principal import Principal
 from suanquan.errors import ServiceError
 from suanquan.http.auth import Caller, may
@@ -50,7 +49,7 @@ async def get_claim(claim: Id, service: Opened, caller: Caller) -> dict[str, Any
     async with service.database.read() as conn:
         found = await claim_reading.load_claim(conn, claim)
     if not _may_see(caller, found):
-        raise ServiceError("not-your-claim", "只能查看本单位的申请", "this is another's claim", kind=Kind.NOT_ALLOWED)
+        raise claim_reading.claim_unknown(claim)
     return await _shown(service, found)
 
 

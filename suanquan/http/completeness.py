@@ -45,7 +45,7 @@ async def post_completeness(request: Request) -> Response:
     body = await request.body()
     signed = await signed_by(request, sha256(body).digest())
     new = _declarations(body)
-    centre, until_us = keys.centre(signed.keyid), service.now_us + NONCE_KEPT_US
+    centre, until_us = keys.centre(signed.keyid), service.wall_us + NONCE_KEPT_US
     found = await service.journal.transact(lambda tx: declare(tx, centre, signed.keyid, signed.nonce, until_us, new))
     return Response(msgspec.json.encode(_answer(found)), media_type=CONTENT_TYPE)
 

@@ -54,7 +54,7 @@ async def post_corrections(request: Request) -> Response:
     wanted = [_correction(at, one, read.source, kid, service.now_us) for at, one in enumerate(read.corrections)]
     said = Said(digest, sha256(kid.encode()).digest()[:8], service.rules.ruleset)
     terms = Terms(centre, service.rules.tariffs(centre), service.rules.schemes)
-    until_us = service.now_us + NONCE_KEPT_US
+    until_us = service.wall_us + NONCE_KEPT_US
 
     async def work(tx: Transaction) -> list[Result]:
         await use_nonce(tx, kid, signed.nonce, until_us)

@@ -212,7 +212,7 @@ async def _signed(request: HttpRequest) -> Request:
     digest = sha256(request.scope["path"].encode() + b"\0" + body).digest()
     signed = await signed_by(request, sha256(body).digest())
     return Request(
-        keys.centre(signed.keyid), signed.keyid, signed.nonce, service.now_us + NONCE_KEPT_US,
+        keys.centre(signed.keyid), signed.keyid, signed.nonce, service.wall_us + NONCE_KEPT_US,
         request.headers["idempotency-key"], digest,
     )  # fmt: skip
 

@@ -35,6 +35,7 @@ _STATUS_OF_CODE = {
     "batch-too-large": 413,
     "token-required": 401,
     "token-unknown": 401,
+    "identity-refused": 401,
     "login-failed": 401,
     "second-factor-needed": 401,
     "secret-unknown": 401,

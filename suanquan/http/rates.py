@@ -9,6 +9,9 @@ from suanquan.errors import ServiceError
 
 PER_SECOND = 200
 BURST = 2_000
+KEYS_PER_SECOND = 5_000
+KEYS_BURST = 20_000
+"""Of one key of a centre's agents, and of a centre by all of its keys: several times what one machine can serve of them."""
 CALLERS_MAX = 10_000
 """Beyond that, who was quiet longest is forgotten: his bucket is the fullest."""
 
@@ -16,11 +19,11 @@ CALLERS_MAX = 10_000
 class TooOftenError(ServiceError):
     """A caller that has used up its share; `wait_s` says when it may ask again."""
 
-    def __init__(self) -> None:
+    def __init__(self, per_second: int = PER_SECOND) -> None:
         super().__init__(
             "too-many-requests",
             "请求过于频繁，请稍后再试",
-            f"at most {PER_SECOND} requests a second of one caller; try again later",
+            f"at most {per_second} requests a second of one caller; try again later",
             kind=Kind.NOT_ALLOWED,
         )
         self.wait_s = 1
@@ -29,8 +32,8 @@ class TooOftenError(ServiceError):
 class Rates:
     """Buckets by name. `now_ns` is a clock that never goes back."""
 
-    def __init__(self, now_ns: Callable[[], int]) -> None:
-        self._now_ns = now_ns
+    def __init__(self, now_ns: Callable[[], int], per_second: int = PER_SECOND, burst: int = BURST) -> None:
+        self._now_ns, self._per_second, self._burst = now_ns, per_second, burst
         self._left: dict[str, tuple[int, int]] = {}
 
     def take(self, *names: str) -> None:
@@ -42,15 +45,15 @@ class Rates:
         """
         now = self._now_ns()
         for name in filter(None, names):
-            left, since = self._left.pop(name, (BURST, now))
-            gained = (now - since) * PER_SECOND // 1_000_000_000
+            left, since = self._left.pop(name, (self._burst, now))
+            gained = (now - since) * self._per_second // 1_000_000_000
             left, since = (
-                (BURST, now)
-                if left + gained >= BURST
-                else (left + gained, since + gained * 1_000_000_000 // PER_SECOND)
+                (self._burst, now)
+                if left + gained >= self._burst
+                else (left + gained, since + gained * 1_000_000_000 // self._per_second)
             )
             self._left[name] = max(left - 1, 0), since
             if not left:
-                raise TooOftenError
+                raise TooOftenError(self._per_second)
         while len(self._left) > CALLERS_MAX:
             del self._left[next(iter(self._left))]

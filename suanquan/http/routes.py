@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, Path, Query
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
+from ledger import store as ledger_store
 from ledger.errors import Kind
 from metering.quarantine import Verdict
 from metering.zones import rfc3339
@@ -23,6 +24,7 @@ from suanquan.use_cases import issue as issuing
 from suanquan.use_cases.applications import load_committed
 from suanquan.use_cases.catalogue import find_scheme, quote, scheme_object, scheme_terms
 from suanquan.use_cases.desk import decide_waiting
+from suanquan.use_cases.month_statement import month_statement
 from suanquan.use_cases.overview import overview
 from suanquan.use_cases.quarantine import Decision, list_waiting, parse_place
 from suanquan.use_cases.sight_figures import sight_figures
@@ -30,7 +32,7 @@ from suanquan.use_cases.split import SplitOrder
 from suanquan.use_cases.statement import statement
 from suanquan.use_cases.subsidies import day_of
 from voucher import store as voucher_store
-from voucher.issuance import IssueRequest
+from voucher.issuance import Contract, IssueRequest
 from voucher.sm2 import ALGORITHM as SM2
 
 public = APIRouter()
@@ -44,6 +46,15 @@ JTI = Annotated[str, Field(pattern=r"^[0-9A-Za-z-]{1,64}$")]
 Name = Annotated[str, Field(min_length=1, max_length=255)]
 
 
+class VoucherContract(BaseModel):
+    """The contract that a voucher supports: claimed once, or as often as its scheme allows."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    provider: Annotated[str, Field(max_length=400)]
+    number: Annotated[str, Field(max_length=400)]
+
+
 class VoucherOrder(BaseModel):
     """What a programme office asks for."""
 
@@ -54,6 +65,8 @@ class VoucherOrder(BaseModel):
     amount: Annotated[str, Field(description="十进制数 / decimal string", max_length=40)]
     unit: Annotated[str, Field(max_length=16)] = "CNY"
     holder_key: dict[str, str] | None = None
+    contract: VoucherContract | None = None
+    reason: Annotated[str, Field(max_length=400, description="没有合同的理由 / why there is no contract")] = ""
 
 
 class VoucherPart(BaseModel):
@@ -101,15 +114,16 @@ async def healthz() -> dict[str, str]:
 async def readyz(service: Opened) -> dict[str, Any]:
     """Database answers and the log can be read."""
     async with service.database.read() as connection:
-        figures = await overview(connection, service.catalog)
-    return {"status": "ok", "log_size": figures.head.size}
+        head = await ledger_store.load_head(connection)
+    assert head is not None, "a home has a ledger"
+    return {"status": "ok", "log_size": head.size}
 
 
 @public.get("/metrics", tags=["operations"], response_class=Response, dependencies=[may("figures.read")])
 async def get_metrics(service: Opened) -> Response:
     """Figures for Prometheus."""
     async with service.database.read() as connection:
-        figures = await overview(connection, service.catalog)
+        figures = await overview(connection, service.catalog, service.now_us, service.memo)
         committed = await load_committed(connection, service.proceedings.office)
         sight = await sight_figures(connection, service.catalog, service.subsidies, service.now_us)
     rules = replace(service.subsidies.figures(day_of(service.now_us)), committed=committed)
@@ -169,7 +183,8 @@ async def post_voucher(
     idempotency_key: NeededKey,
 ) -> dict[str, Any]:
     """Issue a voucher; the same Idempotency-Key and body give the same token again."""
-    request = IssueRequest(order.holder, order.unit, order.amount, order.holder_key)
+    contract = None if order.contract is None else Contract(order.contract.provider, order.contract.number)
+    request = IssueRequest(order.holder, order.unit, order.amount, order.holder_key, contract, order.reason)
     return issuing.with_tokens(await service.issue(order.scheme, request, idempotency_key))
 
 
@@ -219,7 +234,7 @@ async def get_voucher_state(jti: JTI, scope: Scoped, service: Opened) -> dict[st
 async def get_centres(scope: Scoped, service: Opened) -> list[dict[str, Any]]:
     """Centres with what they reported."""
     async with service.database.read() as connection:
-        figures = await overview(connection, service.catalog)
+        figures = await overview(connection, service.catalog, memo=service.memo)
     return [
         {"id": centre.centre, "name": centre.name, "gpu_ms": centre.gpu_ms, "statuses": centre.statuses}
         for centre in figures.centres
@@ -240,6 +255,20 @@ async def get_statement(
     """Usage of one account line by line, newest batches first; `next` continues."""
     async with service.database.read() as connection:
         return await statement(connection, service.catalog, scope, centre, account, before)
+
+
+@officer.get(
+    "/v1/statements/{centre}/{account}/{month}", tags=["statements"], dependencies=[may("statement.read", scoped=True)]
+)
+async def get_month_statement(
+    centre: Name,
+    account: Name,
+    month: Annotated[str, Path(pattern=r"^20[0-9]{2}-(0[1-9]|1[0-2])$")],
+    scope: Scoped,
+    service: Opened,
+) -> dict[str, Any]:
+    """What was booked of an account in a month: prices, who paid, energy where it is known, and the entries that prove it."""
+    return await month_statement(service, scope, centre, account, int(month.replace("-", "")))
 
 
 @officer.get("/v1/quarantine", tags=["centres"], dependencies=[may("quarantine.list", scoped=True)])

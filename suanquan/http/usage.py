@@ -15,6 +15,7 @@ from metering.columns import COLUMNS
 from metering.store import load_agent_keys
 from suanquan.errors import ServiceError
 from suanquan.http.auth import by_agents
+from suanquan.http.rates import Rates
 from suanquan.service import Service
 from suanquan.use_cases.ingest import Request
 
@@ -73,19 +74,23 @@ async def signed_by(request: HttpRequest, digest: bytes) -> signature.SignatureI
 
     Raises:
         SignatureError: see `signature.verify`.
+        TooOftenError: the key, or its centre, has used up its share.
 
     """
     service: Service = request.app.state.service
     keys: AgentKeys = request.app.state.agent_keys
     await keys.refresh(request.headers.get("signature-input", ""))
-    return signature.verify(
+    signed = signature.verify(
         request.method,
         target_uri(request, service.settings.url),
         [(name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers.raw],
         digest,
-        now_s=service.now_us // 1_000_000,
+        now_s=service.wall_us // 1_000_000,
         key_of=keys.key,
     )
+    rates: Rates = request.app.state.agent_rates  # after the signature: nobody uses up what is another's
+    rates.take(f"key {signed.keyid}", f"centre {keys.centre(signed.keyid)}")
+    return signed
 
 
 @by_agents("usage.report")
@@ -108,7 +113,7 @@ async def post_usage(request: HttpRequest) -> Response:
         keys.centre(signed.keyid),
         signed.keyid,
         signed.nonce,
-        service.now_us + NONCE_KEPT_US,
+        service.wall_us + NONCE_KEPT_US,
         request.headers["idempotency-key"],
         digest,
     )

@@ -43,6 +43,10 @@ PLACES = (
     Place("/usage", "my_usage", "statement.read", BENEFICIARY),
     Place("/centre", "my_centre", "centre.list", CENTRE),
     Place("/centre/quarantine", "quarantine_list", "quarantine.list", CENTRE),
+    Place("/office", "office", "programme.read"),
+    Place("/verify", "verify", "log.read"),
+    Place("/log", "log", "log.read"),
+    Place("/policies", "policies", "scheme.read"),
     Place("/docs", "api", "service.look"),
 )
 """In the order shown. The table of rights says who sees which; a role's own places are for that role alone."""

@@ -66,7 +66,7 @@ async def _home(request: Request) -> Response:
         if found:
             await permit(request, "voucher.list")
         async with service.database.read() as connection:
-            read = await overview(connection, service.catalog)
+            read = await overview(connection, service.catalog, service.now_us, service.memo)
             vouchers = await voucher_store.newest_vouchers(connection, EVERYTHING, VOUCHERS_MAX) if found else []
     revoked = who.is_public and COOKIE in request.cookies
     response = render(

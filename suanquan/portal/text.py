@@ -21,7 +21,7 @@ _TABLE = {
     "retry": ("重新读取", "Read again"),
     # vouchers per scheme
     "vouchers": ("算力券", "Compute vouchers"),
-    "vouchers_note": ("发放 = 可用 + 预占 + 已核销，逐位相等。", "Issued = available + on hold + redeemed, to the last digit."),
+    "vouchers_note": ("发放 = 可用 + 预占 + 已核销 + 已过期 + 已收回，逐位相等。", "Issued = available + on hold + redeemed + expired + recalled, to the last digit."),
     "scheme": ("方案", "Scheme"),
     "sandbox_tag": ("沙箱", "Sandbox"),
     "unit": ("单位", "Unit"),
@@ -302,6 +302,11 @@ _TABLE = {
     "docs_plain": ("本页需要 JavaScript。接口描述文件：", "This page needs JavaScript. The description of the API:"),
     "public_keys": ("验证公钥", "Public keys"),
     "metrics": ("监控指标", "Metrics"),
+    # entries of the navigation whose pages have texts of their own (`office_text`)
+    "office": ("委办局", "Commission"),
+    "verify": ("核验", "Verify"),
+    "log": ("日志与见证", "Log and witnesses"),
+    "policies": ("政策与版本", "Policies and versions"),
 }  # fmt: skip
 
 TEXTS = {language: {key: pair[at] for key, pair in _TABLE.items()} for at, language in enumerate(("zh", "en"))}

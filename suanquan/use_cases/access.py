@@ -25,6 +25,8 @@ IDLE_MINUTES = 30
 SEEN_SECONDS = 60
 INVITATION_DAYS = 7
 NAME_MAX = 60
+KEEPER = "os:"
+"""How names begin that are no accounts: users of the machine who run commands on the home."""
 MINUTE_US, HOUR_US, DAY_US = 60_000_000, 3_600_000_000, 86_400_000_000
 
 
@@ -56,7 +58,8 @@ def check_grant(name: str, grant: people.Grant) -> Role:
         DomainError: `person-malformed`, `role-unknown`, `tenant-malformed`, or a code that is not valid.
 
     """
-    if not 0 < len(name) <= NAME_MAX or not name.isprintable() or name != name.strip():
+    misshapen = not 0 < len(name) <= NAME_MAX or not name.isprintable() or name != name.strip()
+    if misshapen or name.startswith(KEEPER):
         zh, en = f"姓名应为 1 至 {NAME_MAX} 个可见字符", f"a name has 1 to {NAME_MAX} printable characters"
         raise ServiceError("person-malformed", zh, en)
     role = Role.parse(grant.role)

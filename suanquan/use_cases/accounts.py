@@ -97,6 +97,7 @@ async def take_up(access: Access, secret: str, password: str, request: str = "")
 async def _drop_factors(conn: Connection, name: str, now_us: int) -> None:
     await people.set_totp(conn, name, None)
     await people.drop_passkeys(conn, name)
+    await people.drop_identities(conn, name)
     await people.end_sessions(conn, name, now_us)
     await tokens.revoke_tokens(conn, name, now_us)
 

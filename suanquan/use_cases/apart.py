@@ -20,6 +20,7 @@ from metering.model import UsageRecord
 from metering.quarantine import DAY_US, SKEW_HELD_US, Cause
 from metering.rating import Tariffs
 from metering.store import Source
+from suanquan.use_cases.hold_unnamed import Use, some_hold, waits_for_hold
 from suanquan.use_cases.hold_usage import names_hold
 from suanquan.use_cases.settle import Change, Counted, unpriced
 from suanquan.use_cases.shares import Terms
@@ -38,35 +39,39 @@ class Apart:
     checkpoints: dict[int, tuple[str, str, str]] = field(default_factory=dict)
 
 
-async def waiting_of(tx: Transaction, centre: str, batch: Batch, tariffs: Tariffs) -> dict[int, str]:
+async def waiting_of(tx: Transaction, batch: Batch, terms: Terms) -> dict[int, str]:
     """Why closed records of a batch wait for a person before they are rated, by column index."""
     found: dict[int, str] = {}
     if not batch.id:
         return found
-    capacity = await _capacity(tx, centre)
+    uses = [*map(Use, batch.account, batch.voucher, batch.start_us, batch.end_us)]
+    found.update((at, Cause.HOLD.value) for at in await waits_for_hold(tx, terms, uses))
+    capacity = await _capacity(tx, terms.centre)
     if capacity:
-        found.update((at, Cause.CAPACITY.value) for at in _over(batch, capacity, tariffs))
+        found.update((at, Cause.CAPACITY.value) for at in _over(batch, capacity, terms.tariffs))
     if max(map(sub, batch.end_us, batch.start_us)) > DURATION_US_MAX:
         spans = enumerate(map(sub, batch.end_us, batch.start_us))
         found.update((at, Cause.DURATION.value) for at, span in spans if span > DURATION_US_MAX)
     latest = tx.now_ns // 1000 + SKEW_HELD_US
     if max(batch.end_us) > latest:
         found.update((at, Cause.SKEW.value) for at, end in enumerate(batch.end_us) if end > latest)
-    if stops := await suspensions(tx, centre):
+    if stops := await suspensions(tx, terms.centre):
         both = enumerate(zip(batch.start_us, batch.end_us, strict=True))
         found.update((at, Cause.SUSPENDED.value) for at, (start, end) in both if _meets(stops, start, end))
     return found
 
 
-async def nothing_waits(tx: Transaction, centre: str, batch: Compact, tariffs: Tariffs) -> bool:
+async def nothing_waits(tx: Transaction, batch: Compact, terms: Terms) -> bool:
     """Whether `waiting_of` would find nothing in a batch of closed records; False also where that takes a closer look."""
     span, end = int((batch.end_us - batch.start_us).max()), int(batch.end_us.max())
-    if span > DURATION_US_MAX or end > tx.now_ns // 1000 + SKEW_HELD_US or await suspensions(tx, centre):
+    if span > DURATION_US_MAX or end > tx.now_ns // 1000 + SKEW_HELD_US or await suspensions(tx, terms.centre):
         return False
-    capacity = await _capacity(tx, centre)
+    if await some_hold(tx, terms, batch.accounts):
+        return False
+    capacity = await _capacity(tx, terms.centre)
     if not capacity:
         return True
-    found = [(tariffs(word, int(batch.start_us.min())), count) for word, count in batch.cards]
+    found = [(terms.tariffs(word, int(batch.start_us.min())), count) for word, count in batch.cards]
     return all(tariff is not None and count <= capacity.get(tariff.model, count) for tariff, count in found)
 
 
@@ -120,12 +125,19 @@ async def set_apart(tx: Transaction, source: Source, batch: Batch, new: Sequence
         ids = [record.id for _, _, record in running]
         await metering_store.index_ranges(tx.connection, source.number, min(ids), max(ids))
         reported |= (await metering_store.known_ids(tx.connection, source.number, ids)).keys()
-        spans = await suspensions(tx, source.centre)
-        stopped = {position for position, _, record in running if _meets(spans, record.start_us, record.end_us)}
+        stopped = await _stopped(tx, running, terms)
         _checkpoints(found, [one for one in running if one[0] not in stopped], states, reported, terms)
-        held = {at: (record.id, "held", Cause.SUSPENDED.value) for at, _, record in running if at in stopped}
-        found.checkpoints.update(held)
+        found.checkpoints.update({at: (one.id, "held", stopped[at]) for at, _, one in running if at in stopped})
     return found
+
+
+async def _stopped(tx: Transaction, running: Sequence[tuple[int, bytes, UsageRecord]], terms: Terms) -> dict[int, str]:
+    """Why checkpoints wait, by position."""
+    uses = [Use(one.account, one.voucher, one.start_us, one.end_us) for _, _, one in running]
+    found = {running[at][0]: Cause.HOLD.value for at in await waits_for_hold(tx, terms, uses)}
+    spans = await suspensions(tx, terms.centre)
+    stopped = (at for at, _, record in running if _meets(spans, record.start_us, record.end_us))
+    return found | dict.fromkeys(stopped, Cause.SUSPENDED.value)
 
 
 def _of_holds(found: Apart, batch: Batch, new: Sequence[int], terms: Terms) -> None:

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
-from ledger.errors import Kind
+from ledger.checkpoint import Checkpoint
+from ledger.errors import Kind, LedgerError
+from ledger.note import Note
 from ledger.sql import Connection
+from ledger.vkey import VerifierKey
 from metering.zones import rfc3339
 from suanquan.access.trail import Checked, Row, check
 from suanquan.db import trail
 from suanquan.errors import ServiceError
+from suanquan.use_cases.audit_heads import audit_keys, fault_of
 
 
 def row_object(row: Row) -> dict[str, Any]:
@@ -37,11 +42,13 @@ async def export(conn: Connection) -> AsyncIterator[str]:
         yield json.dumps(line, ensure_ascii=False)
     size, root = await trail.head(conn)
     gone = sorted((await trail.erased(conn)).items())
-    yield json.dumps({"size": size, "root": root.hex(), "erased": gone})
+    newest = await trail.newest_head(conn)
+    note = None if newest is None else newest.note
+    yield json.dumps({"size": size, "root": root.hex(), "erased": gone, "signed": note}, ensure_ascii=False)
 
 
-def verify_lines(lines: Iterable[str], at: int | None = None) -> Checked:
-    """Recompute an export from its lines alone.
+def verify_lines(lines: Iterable[str], at: int | None = None, keys: Iterable[VerifierKey] = ()) -> Checked:
+    """Recompute an export from its lines alone; with keys, the signed head that it ends with is checked, and must be there.
 
     Raises:
         ServiceError: `audit-malformed`, with the line.
@@ -54,12 +61,24 @@ def verify_lines(lines: Iterable[str], at: int | None = None) -> Checked:
     try:
         gone = frozenset(int(seq) for seq, _ in end["erased"])
         head = int(end["size"]), bytes.fromhex(end["root"])
-    except (KeyError, TypeError, ValueError) as fault:
+        signed = end.get("signed")
+        checkpoint = None if signed is None else Checkpoint.parse(Note.parse(signed.encode()).text)
+    except (KeyError, TypeError, ValueError, AttributeError, LedgerError) as fault:
         raise _malformed(f"the last line: {fault}") from None
-    found = check(rows, gone, at)
+    found = check(rows, gone, at, {} if checkpoint is None else {checkpoint.size: checkpoint.root})
+    if not found.fault and (why := _unsigned(signed, checkpoint, audit_keys(keys))):
+        return replace(found, fault=why)
     if not found.fault and (found.size, found.root) != head:
         return Checked(found.size, found.root, "the head is not that of the rows", found.earlier)
     return found
+
+
+def _unsigned(signed: str | None, checkpoint: Checkpoint | None, keys: tuple[VerifierKey, ...]) -> str:
+    if not keys:
+        return ""
+    if signed is None or checkpoint is None or checkpoint.origin not in {key.name for key in keys}:
+        return "it has no head signed by this key"
+    return fault_of(signed, keys, {checkpoint.size: checkpoint.root})
 
 
 def _rows(lines: Iterable[str], end: dict[str, Any]) -> Iterator[Row]:

@@ -5,19 +5,19 @@ from __future__ import annotations
 from ledger.errors import Kind
 from metering.zones import rfc3339
 from suanquan.access.acting import act_of
+from suanquan.access.principal import Principal
 from suanquan.access.trail import ERASE
 from suanquan.db import trail
 from suanquan.errors import ServiceError
 from suanquan.service import Service
 from suanquan.use_cases.access import DAY_US
-from suanquan.use_cases.named import named
 
 
-async def erase_before(service: Service, name: str, until_us: int, reason: str) -> int:
+async def erase_before(service: Service, who: Principal, until_us: int, reason: str) -> int:
     """Drop details of rows before a moment; how many.
 
     Raises:
-        ServiceError: `account-unknown`, `not-permitted`, `reason-missing`, or `retention` for rows that must be kept still.
+        ServiceError: `reason-missing`, or `retention` for rows that must be kept still.
 
     """
     if not reason.strip():
@@ -31,8 +31,5 @@ async def erase_before(service: Service, name: str, until_us: int, reason: str) 
             kind=Kind.NOT_ALLOWED,
         )
     async with service.database.write() as conn:
-        who = await named(conn, name, ERASE)
         about = f"before {rfc3339(until_us)}: {reason.strip()}"
-        return await trail.erase(
-            conn, await trail.before(conn, until_us), act_of(who, ERASE, about, via="cli"), service.now_us
-        )
+        return await trail.erase(conn, await trail.before(conn, until_us), act_of(who, ERASE, about), service.now_us)

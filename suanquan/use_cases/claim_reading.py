@@ -23,10 +23,15 @@ async def load_claim(conn: Connection, claim: str) -> Claim:
     """
     facts = await store.facts_of(conn, claim)
     if not facts or facts[0].kind != "claim":
-        raise VoucherError(
-            "claim-unknown", f"没有兑付申请“{claim[:60]}”", f"no redemption claim {claim[:60]!r}", kind=Kind.NOT_FOUND
-        )
+        raise claim_unknown(claim)
     return claims.fold(facts)
+
+
+def claim_unknown(claim: str) -> VoucherError:
+    """There is no such claim, or none for whoever asks."""
+    return VoucherError(
+        "claim-unknown", f"没有兑付申请“{claim[:60]}”", f"no redemption claim {claim[:60]!r}", kind=Kind.NOT_FOUND
+    )
 
 
 async def load_claims(conn: Connection, scheme: str | None = None, payee: str | None = None) -> list[Claim]:

@@ -18,7 +18,7 @@ from ledger.orders import Act as LedgerAct
 from ledger.orders import reverse
 from ledger.transaction import Transaction
 from suanquan.clock import shanghai_day
-from suanquan.use_cases.claim_reading import batch_of_claim, load_claim, load_claims
+from suanquan.use_cases.claim_reading import batch_of_claim, claim_unknown, load_claim, load_claims
 from suanquan.use_cases.claim_sources import (
     Asked,
     Source,
@@ -147,7 +147,7 @@ class Claims:
         Its units go back whence they came.
 
         Raises:
-            VoucherError: `claim-state`, `claim-in-batch`, `not-your-claim`, `reason-missing`.
+            VoucherError: `claim-unknown` (also of another's), `claim-state`, `claim-in-batch`, `reason-missing`.
 
         """
 
@@ -156,7 +156,7 @@ class Claims:
             found = await load_claim(tx.connection, claim)
             if await wish.recorded() is None:
                 if kind == "withdraw" and by.person not in {found.by, found.holder}:
-                    raise not_yours()
+                    raise claim_unknown(claim)
                 await _end(tx, wish, found, require_reason(reason))
             return await load_claim(tx.connection, claim)
 

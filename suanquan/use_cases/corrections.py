@@ -19,8 +19,10 @@ from metering.corrections import Correction, correction_fault
 from metering.errors import MeteringError
 from metering.fate_store import Fact
 from metering.model import UsageRecord
+from metering.quarantine import Cause
 from metering.signature import SignatureError
 from metering.store import Source
+from suanquan.use_cases.hold_unnamed import meets_hold
 from suanquan.use_cases.settle import Change, Said, counted_of, last_said, settle, unpriced
 from suanquan.use_cases.shares import Terms
 
@@ -38,6 +40,10 @@ FAULTS = {
     "record-unknown": ("没有这条记录，无法作废", "there is no such record to void"),
     "revision-reused": ("该修订号此前的内容不同", "this revision was made before with other content"),
     "model-unknown": ("型号或价格未登记", "its card or price is not registered"),
+    "hold-unnamed": (
+        "该单位在本中心有冻结：请在 voucher 写冻结编号；与冻结无关的，由主管部门两人办理",
+        "its holder has a hold at the centre: name it in `voucher`; if it has nothing to do with it, two persons of the office must act",
+    ),
 }
 """Why a correction is not taken, in words."""
 
@@ -97,7 +103,7 @@ async def _one(tx: Transaction, said: Said, source: Source, terms: Terms, correc
         return Result(name, revision, "duplicate" if same else "conflict", "" if same else "revision-reused")
     counted, _ = await counted_of(tx, source, name)
     known = await last_said(tx, source, name)
-    fault = _fault(tx, correction, known, terms)
+    fault = _fault(tx, correction, known, terms) or await _of_hold(tx, correction, counted.record, terms)
     if fault is not None:
         return Result(name, revision, "rejected", fault)
     counts = revision > max(earlier, default=0)
@@ -123,6 +129,13 @@ def _fault(tx: Transaction, correction: Correction, known: UsageRecord | None, t
     if fault := correction_fault(correction, min(ends), tx.now_ns // 1000):
         return fault
     return "model-unknown" if record is not None and unpriced([record], terms) else None
+
+
+async def _of_hold(tx: Transaction, correction: Correction, counted: UsageRecord | None, terms: Terms) -> str | None:
+    """A centre cannot correct its way around a hold; two persons of the office can, and what a person let through stays so."""
+    if correction.record is None or correction.approved_by or not await meets_hold(tx, terms, correction.record):
+        return None
+    return None if counted is not None and await meets_hold(tx, terms, counted) else Cause.HOLD.value
 
 
 def _leaf(record: UsageRecord | None) -> bytes:

@@ -15,7 +15,7 @@ from typing import Any
 
 from ledger import store as ledger_store
 from ledger.amount import CNY, parse_units
-from ledger.errors import Finding
+from ledger.errors import Finding, LedgerError
 from ledger.journal import Journal
 from ledger.sql import Connection
 from ledger.transaction import Transaction
@@ -27,17 +27,21 @@ from suanquan.use_cases.settlement_reading import load_batch
 from suanquan.use_cases.settlement_views import batch_object, line_object
 from voucher.errors import VoucherError
 from voucher.holder import is_uscc
+from voucher.scheme import COST_KINDS
 from voucher.settlement import store
 from voucher.settlement.accounts import centre_of
-from voucher.settlement.batch import GENERATED, Batch, State, require_state
+from voucher.settlement.batch import GENERATED, Batch, InvoiceLine, State, require_state
 from voucher.settlement.certificate import Row, certificate
 from voucher.settlement.line import Line
 from voucher.settlement.upload import fault_of
 
 FILE_BYTES_MAX = 5 * 1024 * 1024
 """A paper that is kept; of a larger one its hash is."""
+LINES_MAX = 100
+"""Lines of one invoice."""
 _KIND = re.compile(r"[a-z][a-z_]{0,39}")
 _NAME = re.compile(r"[^/\\\x00-\x1f\x7f]{1,120}")
+_LINE = re.compile(r"[^\x00-\x1f\x7f]{1,200}")
 _HASH = re.compile(r"[0-9a-f]{64}")
 _NUMBER = re.compile(r"[0-9A-Za-z-]{4,40}")
 _EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -53,13 +57,15 @@ class Paper:
     sha256: str
     body: bytes | None
     invoice: tuple[str, str, int] | None
+    lines: tuple[InvoiceLine, ...] = ()
 
     @property
     def content(self) -> dict[str, Any]:
         """What a fact keeps of it."""
         invoice = None if self.invoice is None else list(self.invoice)
         kept = self.body is not None
-        return {"kind": self.kind, "name": self.name, "sha256": self.sha256, "kept": kept, "invoice": invoice}
+        said = {"kind": self.kind, "name": self.name, "sha256": self.sha256, "kept": kept, "invoice": invoice}
+        return said | ({"lines": [list(line) for line in self.lines]} if self.lines else {})
 
 
 def read_paper(given: Mapping[str, Any]) -> Paper:
@@ -81,8 +87,10 @@ def read_paper(given: Mapping[str, Any]) -> Paper:
     digest = sha256(body).hexdigest() if body is not None else _text(given, "sha256", _HASH)
     if body is not None and given.get("sha256", digest) != digest:
         raise _malformed("sha256", "与内容不符", "is not that of the content")
-    invoice = _invoice(given.get("invoice")) if kind == "invoice" else None
-    return Paper(kind, name, digest, body, invoice)
+    if kind != "invoice":
+        return Paper(kind, name, digest, body, None)
+    invoice = _invoice(given.get("invoice"))
+    return Paper(kind, name, digest, body, invoice, _lines(given["invoice"].get("lines", []), invoice[2]))
 
 
 async def add_paper(journal: Journal, by: By, batch: str, paper: Paper) -> Batch:
@@ -198,15 +206,46 @@ def _content(given: object) -> bytes | None:
 
 
 def _invoice(given: object) -> tuple[str, str, int]:
-    if not isinstance(given, Mapping) or given.keys() != {"number", "issuer", "amount_yuan"}:
-        raise _malformed("invoice", "须有 number、issuer、amount_yuan", "has a number, an issuer and an amount_yuan")
+    if not isinstance(given, Mapping) or given.keys() - {"lines"} != {"number", "issuer", "amount_yuan"}:
+        raise _malformed(
+            "invoice",
+            "须有 number、issuer、amount_yuan，可有 lines",
+            "has a number, an issuer and an amount_yuan, and may have lines",
+        )
     number, issuer = _text(given, "number", _NUMBER, "invoice/"), given["issuer"]
     if not isinstance(issuer, str) or not is_uscc(issuer):
         raise _malformed("invoice/issuer", "应为统一社会信用代码", "must be a unified social credit code")
-    units = parse_units(given["amount_yuan"] if isinstance(given["amount_yuan"], str) else "", CNY)
+    return number, issuer, _yuan(given["amount_yuan"], "invoice/amount_yuan")
+
+
+def _lines(given: object, total: int) -> tuple[InvoiceLine, ...]:
+    """The lines of an invoice as they stand on it; together they are its amount. An invoice may be taken down without them."""
+    if not isinstance(given, list) or len(given) > LINES_MAX:
+        raise _malformed("invoice/lines", f"应为至多 {LINES_MAX} 行的列表", f"must be a list of at most {LINES_MAX}")
+    lines = tuple(_line(line, f"invoice/lines/{at}") for at, line in enumerate(given))
+    if lines and sum(line.units for line in lines) != total:
+        raise _malformed("invoice/lines", "各行之和应等于 amount_yuan", "must add up to amount_yuan")
+    return lines
+
+
+def _line(given: object, where: str) -> InvoiceLine:
+    if not isinstance(given, Mapping) or given.keys() != {"kind", "amount_yuan", "text"}:
+        raise _malformed(where, "须有 kind、amount_yuan、text", "has a kind, an amount_yuan and a text")
+    if given["kind"] not in COST_KINDS:
+        listed = ", ".join(COST_KINDS)
+        raise _malformed(f"{where}/kind", f"应为其中之一：{listed}", f"must be one of: {listed}")
+    units = _yuan(given["amount_yuan"], f"{where}/amount_yuan")
+    return InvoiceLine(given["kind"], units, _text(given, "text", _LINE, f"{where}/"))
+
+
+def _yuan(given: object, where: str) -> int:
+    try:
+        units = parse_units(given if isinstance(given, str) else "", CNY)
+    except LedgerError:
+        units = 0
     if units <= 0:
-        raise _malformed("invoice/amount_yuan", "应大于零", "must be more than zero")
-    return number, issuer, units
+        raise _malformed(where, "应为大于零的十进制元", "must be yuan as a decimal in quotes, more than zero")
+    return units
 
 
 def _text(given: Mapping[str, Any], name: str, form: re.Pattern[str], before: str = "") -> str:

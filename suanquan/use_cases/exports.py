@@ -27,16 +27,18 @@ class _Form(NamedTuple):
 
 PLAIN = (
     *("billing_from", "billing_to", "from", "to", "centre", "account", "model", "gpu_ms", "yuan_per_gpu_hour"),
-    *("list_yuan", "self_pay_yuan", "voucher", "correction", "records"),
+    *("list_yuan", "self_pay_yuan", "voucher", "correction", "records", "yuan", "cost_classes"),
 )
 
 
 def _plain(charge: Charge) -> dict[str, str]:
+    focus = row(charge)
     instants = charge.billing_from_us, charge.billing_to_us, charge.from_us, charge.to_us
     values = (
         *map(rfc3339, instants), charge.centre, charge.account, charge.model, str(charge.gpu_ms),
         *(format_units(units, CNY) for units in (charge.unit_yuan, charge.list_yuan, charge.billed_yuan)),
-        charge.voucher or "", "true" if charge.correction else "false", charge.tags["records"],
+        charge.voucher or "", "true" if charge.correction else "false", charge.tags["records"], focus["ContractedCost"],
+        focus["x_CostClasses"],
     )  # fmt: skip
     return dict(zip(PLAIN, values, strict=True))
 

@@ -7,6 +7,7 @@ posted stands in the month of that fact; if it is a correction, its rows say so.
 from __future__ import annotations
 
 import datetime as dt
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -19,6 +20,7 @@ from ledger.transaction import Transaction
 from metering import fate_store as fates
 from metering import segment
 from metering import store as metering_store
+from metering.bill import Bill, bill_of
 from metering.fate_store import Fact
 from metering.focus import Charge
 from metering.model import UsageRecord
@@ -29,12 +31,13 @@ from suanquan.service import Service
 from suanquan.use_cases.corrections import CORRECTIONS
 from suanquan.use_cases.postings import COUNTERS, scheme_in_kind
 from suanquan.use_cases.settle import fact_event_id
-from suanquan.use_cases.shares import Terms, paid_by_batch, unpaid_ids
+from suanquan.use_cases.shares import Terms, paid_by_batch, posted_entries, unpaid_ids
 from voucher import store as voucher_store
 
 ENTRIES_MAX = 512
 """Entries of one fact that are looked for: a record has a checkpoint every few minutes at most, each one entry."""
 BATCHES_PAGE = 20
+NEWEST = 2**62
 FACTS_PAGE = 200
 
 Payers = dict[str | None, int]
@@ -56,11 +59,13 @@ class _Sum:
     to_us: int
     gpu_ms: int = 0
     yuan: int = 0
+    list_yuan: int = 0
+    classes: Counter[str] = field(default_factory=Counter)
     ids: set[str] = field(default_factory=set)
 
 
-_Key = tuple[str, str, int, str | None]
-"""Account, model, price, payer."""
+_Key = tuple[str, str, int, int, str | None]
+"""Account, model, price, list price, payer."""
 
 
 def period_of(month: int) -> Period:
@@ -83,6 +88,33 @@ async def charges(service: Service, month: int) -> AsyncIterator[Charge]:
     async for fact in _facts(service, period):
         for charge in await about.of_fact(sources[fact.source], fact):
             yield charge
+
+
+async def charges_of_account(
+    service: Service, month: int, centre: str, account: str
+) -> AsyncIterator[tuple[Charge, list[str]]]:
+    """The charges of one account in a month, each with the ids (hex) of the entries that book it."""
+    period = period_of(month)
+    async with service.database.read() as conn:
+        names = await metering_store.load_centres(conn)
+        sources = {source.number: source for source in await metering_store.load_sources(conn)}
+    about = _About(service, period, names, sources)
+    before, page = NEWEST, BATCHES_PAGE
+    while page == BATCHES_PAGE:
+        async with service.database.read() as conn:
+            numbers = [n for n, _ in await metering_store.account_segments(conn, centre, account, before, BATCHES_PAGE)]
+            found = [one for n in numbers if (one := await metering_store.batch_numbered(conn, n))]
+        page, before = len(numbers), numbers[-1] if numbers else 0
+        for number, batch in found:
+            if period.from_us <= batch.received_us < period.to_us:
+                events = await about.events_of_batch(batch, account)
+                for charge in await about.of_batch(sources[number], batch, account):
+                    yield charge, events
+    async for fact in _facts(service, period):
+        if sources[fact.source].centre == centre:
+            for charge in await about.of_fact(sources[fact.source], fact):
+                if charge.account == account:
+                    yield charge, await about.events_of_fact(fact)
 
 
 async def _batches(service: Service, period: Period) -> AsyncIterator[tuple[int, StoredBatch]]:
@@ -124,16 +156,30 @@ class _About:
         rules = self.service.rules
         return Terms(centre, rules.tariffs(centre), rules.schemes)
 
-    async def of_batch(self, source: Source, batch: StoredBatch) -> list[Charge]:
+    async def events_of_batch(self, batch: StoredBatch, account: str) -> list[str]:
+        async def work(tx: Transaction) -> list[str]:
+            return [entry.event_id.hex() for entry in await posted_entries(tx, batch, account)]
+
+        return await self.service.journal.transact(work, keeps_memo=True)
+
+    async def events_of_fact(self, fact: Fact) -> list[str]:
+        async def work(tx: Transaction) -> list[str]:
+            return [
+                one.hex() for one in await tx.entries(fact_event_id(tx, fact, at) for at in range(1, ENTRIES_MAX + 1))
+            ]
+
+        return await self.service.journal.transact(work, keeps_memo=True)
+
+    async def of_batch(self, source: Source, batch: StoredBatch, account: str | None = None) -> list[Charge]:
         terms = self.terms(source.centre)
         sums: dict[_Key, _Sum] = {}
 
         async def work(tx: Transaction) -> None:
             unpaid = unpaid_ids(batch)
             records = [one for one in map(segment.decode, segment.unpack(batch.segment)) if one.id not in unpaid]
-            for account in dict.fromkeys(record.account for record in records):
-                for record, taken in await paid_by_batch(tx, batch, account, terms):
-                    _add(sums, record, await _payers(tx, taken), record.gpu_ms, terms.tariffs)
+            for name in dict.fromkeys(one.account for one in records if account in {None, one.account}):
+                for record, taken in await paid_by_batch(tx, batch, name, terms):
+                    _add(sums, record, None, await _payers(tx, taken), terms.tariffs)
 
         await self.service.journal.transact(work)
         return [self._charge(source.centre, key, one, correction=False) for key, one in sums.items()]
@@ -145,7 +191,7 @@ class _About:
         async def work(tx: Transaction) -> None:
             before = await _before(tx, source, fact)
             after = segment.decode(fact.record) if fact.record else None
-            ids = [fact_event_id(tx, fact.recorded_us, fact.number, at) for at in range(1, ENTRIES_MAX + 1)]
+            ids = [fact_event_id(tx, fact, at) for at in range(1, ENTRIES_MAX + 1)]
             used = await ledger_store.load_used(tx.connection, ids, max(ids))
             taken: dict[bool, dict[int, int]] = {True: {}, False: {}}
             for entry in used.entries.values():
@@ -158,9 +204,9 @@ class _About:
             for back, record in ((True, before), (False, after)):
                 if record is None or not taken[back]:
                     continue
-                gpu_ms = record.gpu_ms - (before.gpu_ms if not back and before and not taken[True] else 0)
+                grown = before if not back and not taken[True] else None
                 sums: dict[_Key, _Sum] = {}
-                _add(sums, record, await _payers(tx, taken[back]), gpu_ms, terms.tariffs, -1 if back else 1)
+                _add(sums, record, grown, await _payers(tx, taken[back]), terms.tariffs, -1 if back else 1)
                 correction = fact.kind in CORRECTIONS
                 found.extend(self._charge(source.centre, key, one, correction=correction) for key, one in sums.items())
 
@@ -168,32 +214,61 @@ class _About:
         return found
 
     def _charge(self, centre: str, key: _Key, one: _Sum, *, correction: bool) -> Charge:
-        account, model, price, payer = key
+        account, model, price, list_price, payer = key
         own = one.yuan if payer is None else 0
         issuer = self.service.settings.issuer
         return Charge(
             *self.period, one.from_us, max(one.to_us, one.from_us + 1_000_000), centre, self.names.get(centre, centre),
             centre, self.names.get(centre, centre), account, account, account, account, model, one.gpu_ms, price,
-            one.yuan, own, own, issuer, f"{centre}/{model}", payer, correction=correction,
-            tags={"records": str(len(one.ids))},
+            one.list_yuan, own, own, issuer, f"{centre}/{model}", payer, correction=correction,
+            tags={"records": str(len(one.ids))}, list_unit_yuan=list_price, contracted_yuan=one.yuan,
+            classes=dict(one.classes),
         )  # fmt: skip
 
 
 def _add(
-    sums: dict[_Key, _Sum], record: UsageRecord, payers: Payers, gpu_ms: int, tariffs: Tariffs, sign: int = 1
+    sums: dict[_Key, _Sum],
+    record: UsageRecord,
+    grown: UsageRecord | None,
+    payers: Payers,
+    tariffs: Tariffs,
+    sign: int = 1,
 ) -> None:
-    """Spread a record's time over its payers by what each paid."""
+    """Spread a record over its payers by what each paid; of one that has `grown` from another, what it is more."""
     parts = [(part, tariffs(part.model, record.start_us)) for part in record.accelerators]
-    price = next((tariff.micro_yuan_per_gpu_hour for _, tariff in parts if tariff), 0) if len(parts) == 1 else 0
+    single = parts[0] if len(parts) == 1 else None
+    price = single[1].price(single[0].count_milli) if single and single[1] else 0
+    bill, earlier = bill_of(record, tariffs), bill_of(grown, tariffs) if grown else None
+    listed = (bill.list_yuan if bill else 0) - (earlier.list_yuan if earlier else 0)
+    list_price = price
+    if single and single[1] and single[1].parts:
+        list_price = single[1].parts.list_price(single[0].count_milli)
     model = "+".join(tariff.model if tariff else part.model for part, tariff in parts)
     paying = {payer: units for payer, units in payers.items() if units}
-    times = split(gpu_ms, list(paying.values())) if paying else []
-    for (payer, units), share in zip(paying.items(), times, strict=True):
-        one = sums.setdefault((record.account, model, price, payer), _Sum(record.start_us, record.end_us))
+    times = split(record.gpu_ms - (grown.gpu_ms if grown else 0), list(paying.values())) if paying else []
+    lists = split(listed, list(paying.values())) if paying else []
+    for (payer, units), share, list_yuan in zip(paying.items(), times, lists, strict=True):
+        key = record.account, model, price, list_price, payer
+        one = sums.setdefault(key, _Sum(record.start_us, record.end_us))
         one.from_us, one.to_us = min(one.from_us, record.start_us), max(one.to_us, record.end_us)
         one.gpu_ms += sign * share
         one.yuan += sign * units
+        one.list_yuan += sign * list_yuan
         one.ids.add(record.id)
+        if bill and bill.explained:
+            for name, part in paid_classes(bill, earlier, units, own=payer is None).items():
+                one.classes[name] += sign * part
+
+
+def paid_classes(bill: Bill, earlier: Bill | None, units: int, *, own: bool) -> dict[str, int]:
+    """What a payer paid, by cost class: the account itself (`own`) those that no voucher pays, and its share of the others."""
+    excluded = (bill.own - (earlier.own if earlier else 0)) if own else 0
+    found = dict(zip(bill.excluded, split(excluded, list(bill.excluded.values())), strict=True)) if excluded else {}
+    payable = {name: part - bill.excluded.get(name, 0) for name, part in bill.classes.items()}
+    shares = split(units - excluded, list(payable.values()))
+    for name, part in zip(payable, shares, strict=True):
+        found[name] = found.get(name, 0) + part
+    return {name: part for name, part in found.items() if part}
 
 
 async def _payers(tx: Transaction, taken: Mapping[int, int]) -> Payers:

@@ -25,11 +25,13 @@ from metering.zones import shanghai_day_us
 from suanquan.catalog import Catalog
 from suanquan.office import Office
 from suanquan.use_cases.applications import Application, load_applications, load_rounds
+from suanquan.use_cases.claim_reading import load_claims
+from suanquan.use_cases.settlement_reading import load_batches
 from suanquan.use_cases.sight import Use, day_of
 from voucher import finding_store
 from voucher import store as voucher_store
 from voucher.finding import Suspicion, Thresholds
-from voucher.findings_money import Paid, Paper, both_sides, paybacks, price_rises, used_twice
+from voucher.findings_money import Line, Paid, Paper, both_sides, misplaced_items, paybacks, price_rises, used_twice
 from voucher.findings_parties import (
     Act,
     Party,
@@ -52,6 +54,7 @@ from voucher.findings_usage import (
     inflated_capacity,
     sham_use,
 )
+from voucher.settlement.batch import Evidence as SettlementPaper
 
 FEN = 10 ** (CNY.scale - 2)
 DECLARE_DAYS = 15
@@ -164,11 +167,12 @@ async def _split(home: Home, people: People) -> list[Suspicion]:
 
 
 async def of_money(home: Home, use: Use) -> list[Suspicion]:
-    """A1, A5, A7, A9: prices, papers and two claims of one use."""
+    """A1, A5, A7, A9, A12: prices, papers, two claims of one use, and what invoices say."""
     tips = [(tip.provider, tip.message) for tip in await finding_store.load_tips(home.conn)]
     found = list(paybacks(await _bills(home, {provider for provider, _ in tips}), tips, home.limits))
     found += used_twice(_papers(await _applications(home)))
     found += both_sides(_claims(use))
+    found += misplaced_items(await invoice_lines(home.conn))
     tariffs = await _tariffs(home)
     for series in home.catalog.series.values():
         oldest = series.versions[0]
@@ -223,6 +227,25 @@ def _papers(applications: Iterable[Application]) -> list[Paper]:
     return [
         Paper(one.id, one.clause, kind, key) for (kind, key), by in users.items() if len(by) > 1 for one in by.values()
     ]
+
+
+async def invoice_lines(conn: Connection) -> list[Line]:
+    """Lines of invoices of batches and claims that count; what a centre invoiced as compute, against what was metered of its batch."""
+    found = []
+    for batch in await load_batches(conn):
+        if batch.is_live:
+            lines = _lines_of(batch.id, batch.evidence)
+            compute = sum(line.amount_fen for line in lines if line.kind == "compute")
+            if compute and batch.invoiced:
+                lines.append(Line(batch.id, "compute", compute, "发票算力行合计", -(-batch.invoiced // FEN)))
+            found += lines
+    for claim in await load_claims(conn):
+        found += _lines_of(claim.id, claim.evidence) if claim.is_live else []
+    return found
+
+
+def _lines_of(subject: str, papers: Iterable[SettlementPaper]) -> list[Line]:
+    return [Line(subject, line.kind, line.units // FEN, line.text, None) for paper in papers for line in paper.lines]
 
 
 def _claims(use: Use) -> list[tuple[str, str, str]]:

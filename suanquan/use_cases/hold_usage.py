@@ -76,13 +76,13 @@ async def backings_of(tx: Transaction, centre: str, vouchers: Iterable[str | Non
         if parts[0].centre == centre:
             held = [*(await tx.holds([part.seq for part in parts])).values()]
             captured = any(part.proof == BY_HAND for part in parts)
-            captured |= any(map(_captured, held))
+            captured |= any(map(is_captured, held))
             still = [one for one in held if one.status is HoldStatus.OPEN and not captured and _lives(one, tx.now_ns)]
             found[hold] = Backing(hold, parts[0].jti, captured, parts, still)
     return found
 
 
-def _captured(hold: Hold) -> bool:
+def is_captured(hold: Hold) -> bool:
     """What the ledger itself tells, for holds that were captured before captures were noted."""
     return hold.status is HoldStatus.CAPTURED or any(0 < line.remaining < line.amount for line in hold.lines)
 

@@ -122,7 +122,7 @@ async def ingest(tx: Transaction, request: Request, batch: Batch | Compact, rule
     new = await _new(tx, source, batch, others)
     terms = Terms(request.centre, rules.tariffs(request.centre), rules.schemes)
     apart = await set_apart(tx, source, batch, new, terms)
-    waiting = await waiting_of(tx, request.centre, batch, terms.tariffs)
+    waiting = await waiting_of(tx, batch, terms)
     rated = _rate(batch, new, apart, waiting, terms)
     for index, code in (rated.held | apart.held).items():
         others[batch.position[index]] = Result(batch.id[index], "held", code)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 
@@ -18,7 +18,7 @@ import msgspec
 from ledger.amount import INT64_MAX
 from ledger.errors import DomainError
 from ledger.journal import Journal
-from ledger.sql import Rows, insert_tables
+from ledger.sql import Rows
 from ledger.transaction import Transaction
 from ledger.tree import EMPTY_ROOT
 from metering import intake_store, segment
@@ -42,11 +42,14 @@ from suanquan.use_cases.ingest import (
     nonce_replayed,
     receipt_of,
 )
-from suanquan.use_cases.postings import About, Charges, charges_of, post_batch
+from suanquan.use_cases.postings import About, Charges, ReopensError, charges_of, post_batch
+from suanquan.use_cases.shares import Terms
 from voucher.hold_store import redeemed_rows
 
 ROUND_MAX = 16
 """Batches served together: more gain nothing."""
+ROUNDS_MAX = 2
+"""Rounds under way: one is posted while the one before is on its way to the disk."""
 
 
 class _Careful(Exception):  # noqa: N818 -- no error: the batch needs the careful way
@@ -66,14 +69,14 @@ class _Job:
 
 
 class Intake:
-    """One round at work at a time; whoever comes meanwhile is served together next."""
+    """A round on its way to the disk and one at work; whoever comes meanwhile is served together next."""
 
     def __init__(self, journal: Journal, rules: Callable[[], Rules], issuer: Callable[[], Issuer]) -> None:
         self._journal = journal
         self._rules = rules
         self._issuer = issuer
         self._waiting: list[_Job] = []
-        self._task: asyncio.Task[None] | None = None
+        self._rounds: set[asyncio.Task[None]] = set()
 
     async def take(self, request: Request, batch: Batch | Compact) -> bytes:
         """The answer to a batch whose signature was verified, as JSON, once it is durable.
@@ -100,30 +103,40 @@ class Intake:
             raise _Careful
         job = _Job(request, batch, sums, asyncio.get_running_loop().create_future())
         self._waiting.append(job)
-        if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._serve(), name="intake")
+        self._serve()
         return await job.done
 
-    async def _serve(self) -> None:
-        while self._waiting:
-            jobs, self._waiting = self._waiting[:ROUND_MAX], self._waiting[ROUND_MAX:]
-            try:
-                rules, issuer = self._rules(), self._issuer()
-                answers = await self._journal.transact(
-                    lambda tx: _round(tx, jobs, rules, issuer),  # noqa: B023
-                    keeps_memo=True,
-                )
-            except _Undone:
-                answers = [_Careful()] * len(jobs)
-            except Exception as error:  # noqa: BLE001 -- everybody in the round must hear
-                answers = [error] * len(jobs)
-            for job, answer in zip(jobs, answers, strict=True):
-                if job.done.done():
-                    continue
-                if isinstance(answer, bytes):
-                    job.done.set_result(answer)
-                else:
-                    job.done.set_exception(answer)
+    def _serve(self) -> None:
+        """Begin a round with those who wait, unless as many are under way as the journal has use for."""
+        if not self._waiting or len(self._rounds) >= ROUNDS_MAX:
+            return
+        jobs, self._waiting = self._waiting[:ROUND_MAX], self._waiting[ROUND_MAX:]
+        task = asyncio.create_task(self._serve_round(jobs), name="intake")
+        self._rounds.add(task)
+        task.add_done_callback(self._end)
+
+    def _end(self, task: asyncio.Task[None]) -> None:
+        self._rounds.discard(task)
+        self._serve()
+
+    async def _serve_round(self, jobs: list[_Job]) -> None:
+        answers: Sequence[bytes | Exception]
+        try:
+            rules, issuer = self._rules(), self._issuer()
+            answers = await self._journal.transact(
+                lambda tx: _round(tx, jobs, rules, issuer), keeps_memo=True, flies=True
+            )
+        except _Undone:
+            answers = [_Careful()] * len(jobs)
+        except Exception as error:  # noqa: BLE001 -- everybody in the round must hear
+            answers = [error] * len(jobs)
+        for job, answer in zip(jobs, answers, strict=True):
+            if job.done.done():
+                continue
+            if isinstance(answer, bytes):
+                job.done.set_result(answer)
+            else:
+                job.done.set_exception(answer)
 
 
 @dataclass(slots=True)
@@ -160,15 +173,47 @@ class _Round:
 
 async def _round(tx: Transaction, jobs: list[_Job], rules: Rules, issuer: Issuer) -> list[bytes | Exception]:
     wanted = [_wanted(job) for job in jobs]
-    turn = _Round(tx, rules, issuer, await intake_store.look_up(tx.connection, wanted))
+    turn = _Round(tx, rules, issuer, await _look_up(tx, wanted))
     answers: list[bytes | Exception] = []
     for job, names in zip(jobs, wanted, strict=True):
         try:
             answers.append(await _serve(turn, job, names))
         except (DomainError, _Careful) as error:
             answers.append(error)
-    await insert_tables(tx.connection, turn.rows())
+    tx.write(turn.rows())
+    _note(turn)
     return answers
+
+
+async def _look_up(tx: Transaction, wanted: list[Wanted]) -> Found:
+    """What is recorded, on disk or by a round that is on its way there."""
+    noted = dict(tx.noted)  # before the tables: what lands meanwhile is found in either
+    seen = await intake_store.look_up(tx.connection, wanted)
+    seen.next_batch = max(seen.next_batch, noted.get(_NEXT, 0))
+    spans = [(key[1], span) for key, span in noted.items() if key[0] == "ids"]
+    for one in wanted:
+        if ("nonce", one.kid, one.nonce) in noted:
+            seen.nonces.add((one.kid, one.nonce))
+        if ("usage", one.urn, one.key) in noted:
+            seen.keys.add((one.urn, one.key))
+        if ("source", one.urn) in noted and one.urn in seen.sources:
+            seen.sources[one.urn] = noted["source", one.urn]
+        if any(urn == one.urn and first <= one.last_id and last >= one.first_id for urn, (first, last) in spans):
+            seen.taken.add(one.span)
+    return seen
+
+
+def _note(turn: _Round) -> None:
+    """Say what a look into the tables misses until this round is on disk."""
+    noted, urns = turn.tx.noted, {source.number: source.urn for source in turn.seen.sources.values()}
+    noted[_NEXT] = turn.seen.next_batch
+    noted.update({("nonce", kid, nonce): True for kid, nonce, _ in turn.nonces})
+    noted.update({("usage", urns[source], stored.key): True for source, stored in turn.batches})
+    noted.update({("source", urn): turn.seen.sources[urn] for urn in turn.touched})
+    noted.update({("ids", urns[source], number): (first, last) for source, first, last, number in turn.ranges})
+
+
+_NEXT = ("next batch",)
 
 
 def _wanted(job: _Job) -> Wanted:
@@ -211,8 +256,8 @@ def _meets(turn: _Round, source: int, names: Wanted) -> bool:
 
 async def _post(turn: _Round, job: _Job, names: Wanted, source: Source) -> bytes:
     request, batch, tx = job.request, job.batch, turn.tx
-    tariffs = turn.rules.tariffs(request.centre)
-    if batch.source in turn.seen.apart or not await nothing_waits(tx, request.centre, batch, tariffs):
+    terms = Terms(request.centre, turn.rules.tariffs(request.centre), turn.rules.schemes)
+    if batch.source in turn.seen.apart or not await nothing_waits(tx, batch, terms):
         raise _Careful
     number, first = turn.seen.next_batch, tx.size
     about = About(
@@ -220,7 +265,9 @@ async def _post(turn: _Round, job: _Job, names: Wanted, source: Source) -> bytes
     )
     charges = _charges(turn, batch, request.centre)
     try:
-        paid = await post_batch(tx, about, job.sums.accounts, charges, turn.rules.schemes, told=True)
+        paid = await post_batch(tx, about, job.sums.accounts, charges, turn.rules.schemes, told=True, may_reopen=False)
+    except ReopensError as early:
+        raise _Careful from early
     except DomainError as fault:
         raise _Undone from fault
     receipt = receipt_of(batch, number, batch.count, batch.root, (first, tx.size), _now_us(tx), turn.issuer)

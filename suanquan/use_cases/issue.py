@@ -18,12 +18,16 @@ from ledger.sql import Connection
 from ledger.transaction import Transaction
 from metering.zones import rfc3339
 from suanquan.use_cases.caps import Caps, hand_over, open_caps, year_to_date
+from suanquan.use_cases.register import Claimant, claim_slot
 from suanquan.use_cases.status_lists import take_status_place
+from subsidy.materials import Basis
+from subsidy.policy import Quote
 from voucher import store
+from voucher.application import claims_max
 from voucher.document import make_jti
 from voucher.errors import VoucherError
 from voucher.holder import is_uscc
-from voucher.issuance import IssueRequest, Prepared, Tokens, YearToDate, prepare, recorded, sign_again
+from voucher.issuance import Contract, IssueRequest, Prepared, Tokens, YearToDate, prepare, recorded, sign_again
 from voucher.keys import KeyRegistry
 from voucher.scheme import Scheme, Terms, policy_year
 from voucher.status_list import StatusPlace
@@ -53,8 +57,11 @@ class Order(NamedTuple):
     @property
     def digest(self) -> bytes:
         """What tells another request under the same key apart."""
-        jwk = sorted((self.request.holder_key or {}).items())
-        parts = (self.scheme.id, self.request.holder, self.request.unit, self.request.amount, jwk)
+        asked = self.request
+        jwk = sorted((asked.holder_key or {}).items())
+        parts = [self.scheme.id, asked.holder, asked.unit, asked.amount, jwk]
+        if asked.contract or asked.reason:
+            parts += [list(asked.contract or ()), asked.reason]
         return sha256(cbor2.dumps(parts, canonical=True)).digest()
 
 
@@ -74,6 +81,7 @@ async def issue(
 
     Raises:
         VoucherError: `issue-refused` with every reason, or `idempotency-key-reused`.
+        SubsidyError: `supported-already`: its contract is claimed as often as the scheme allows.
         DomainError: the key of a recorded voucher cannot sign any more.
 
     """
@@ -182,6 +190,7 @@ async def record(
 
     Raises:
         VoucherError: `issue-refused`.
+        SubsidyError: `supported-already`: the contract is claimed as often as the scheme allows.
 
     """
     scheme, now_us = order.scheme, tx.now_ns // 1000
@@ -208,8 +217,11 @@ async def record(
         jti=jti,
         now_us=now_us,
         status=place,
+        applied=source is not None,
     )
     assert terms is not None
+    if order.request.contract is not None:
+        await tx.append(await _claim(tx, order, jti, order.request.contract))
     if source is None:
         caps = await open_caps(tx, path, terms, issued.holder_units, prepared.voucher.units)
         left = terms.budget_year_units - issued.programme_units
@@ -231,6 +243,18 @@ async def record(
     else:
         ready.rows.append(row)
     return prepared
+
+
+async def _claim(tx: Transaction, order: Order, jti: str, contract: Contract) -> list[Event]:
+    """Claim the contract that a voucher supports, for the voucher itself.
+
+    Raises:
+        SubsidyError: `supported-already`.
+
+    """
+    claimant = Claimant(jti, order.request.holder, jti, order.scheme.id)
+    basis = Basis(order.scheme.source("contract"), Quote("", ()))
+    return await claim_slot(tx, claimant, contract._asdict(), claims_max(order.scheme), basis)
 
 
 def _without(issued: YearToDate, request: IssueRequest, terms: Terms | None, source: Source | None) -> YearToDate:
@@ -276,11 +300,17 @@ async def _post(tx: Transaction, order: Order, prepared: Prepared, caps: Caps, l
         funded = tx.keyed(b"fund\x00%d" % tx.size)
         await tx.append([Event(EntryKind.POST, funded[:16], funded, legs, ruleset=ruleset)], fresh=True)
     paid = (debit(budget, voucher.units), credit(holder, voucher.units), *caps.spend(voucher.units))
-    await tx.append([_event(tx, order, prepared, paid, {})], fresh=fresh)
+    await tx.append([_event(tx, order, prepared, paid, _told(order.request))], fresh=fresh)
     return holder
 
 
-def _event(tx: Transaction, order: Order, prepared: Prepared, legs: tuple[Leg, ...], more: dict[str, str]) -> Event:
+def _told(request: IssueRequest) -> dict[str, Any]:
+    """What an issue without an application says it is for."""
+    told: dict[str, Any] = {} if request.contract is None else {"contract": list(request.contract)}
+    return told | ({"reason": request.reason} if request.reason else {})
+
+
+def _event(tx: Transaction, order: Order, prepared: Prepared, legs: tuple[Leg, ...], more: dict[str, Any]) -> Event:
     """The issue entry; it commits to the bytes that are signed."""
     payload = {"type": "issue", "jti": prepared.voucher.jti, "jwt": prepared.jwt_digest, "cwt": prepared.cwt_digest}
     return Event(

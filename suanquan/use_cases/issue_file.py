@@ -11,7 +11,7 @@ import msgspec
 from ledger.errors import DomainError
 from suanquan.errors import ServiceError
 from suanquan.use_cases.issue import with_tokens
-from voucher.issuance import IssueRequest
+from voucher.issuance import Contract, IssueRequest
 from voucher.store import StoredVoucher
 
 
@@ -21,6 +21,13 @@ class _Line(msgspec.Struct, forbid_unknown_fields=True):
     unit: str = "CNY"
     holder_key: dict[str, str] | None = None
     key: str = ""
+    contract: _Contract | None = None
+    reason: str = ""
+
+
+class _Contract(msgspec.Struct, forbid_unknown_fields=True):
+    provider: str
+    number: str
 
 
 def read_orders(data: bytes) -> list[tuple[IssueRequest, str]]:
@@ -41,7 +48,9 @@ def read_orders(data: bytes) -> list[tuple[IssueRequest, str]]:
                 "batch-malformed", f"第 {number} 行：{fault}", f"line {number} is no order: {fault}"
             ) from None
         key = read.key or sha256(b"%d\0%b" % (number, line)).hexdigest()
-        orders.append((IssueRequest(read.holder, read.unit, read.amount, read.holder_key), key))
+        contract = None if read.contract is None else Contract(read.contract.provider, read.contract.number)
+        request = IssueRequest(read.holder, read.unit, read.amount, read.holder_key, contract, read.reason)
+        orders.append((request, key))
     return orders
 
 

@@ -65,12 +65,7 @@ async def usage_job(tx: Transaction, rules: Rules, source: str, record_id: str) 
     found = await metering_store.source_of(tx.connection, source)
     counted = None if found is None else (await counted_of(tx, found, record_id))[0]
     if found is None or counted is None or counted.record is None:
-        raise ServiceError(
-            "record-unknown",
-            "没有计费的用量记录",
-            "there is no usage record of this id that counts",
-            kind=Kind.NOT_FOUND,
-        )
+        raise record_unknown()
     record, terms = counted.record, Terms(found.centre, rules.tariffs(found.centre), rules.schemes)
     if counted.batch is not None:
         moved = {
@@ -82,6 +77,17 @@ async def usage_job(tx: Transaction, rules: Rules, source: str, record_id: str) 
     parts = [part for seq, taken in moved.items() for part in await _parts(tx, seq, taken)]
     price = sum([await _yuan(tx, taken) for taken in moved.values()])
     return Job(found.centre, record.account, record_object(source, record), price, tuple(parts))
+
+
+def record_unknown() -> ServiceError:
+    """There is no such record, or none for whoever asks."""
+    zh, en = "没有计费的用量记录", "there is no usage record of this id that counts"
+    return ServiceError("record-unknown", zh, en, kind=Kind.NOT_FOUND)
+
+
+def capture_unknown() -> ServiceError:
+    """There is no such capture, or none for whoever asks."""
+    return ServiceError("capture-unknown", "没有这笔请款", "no such capture", kind=Kind.NOT_FOUND)
 
 
 async def capture_job(tx: Transaction, event_id: str) -> Job:
@@ -96,7 +102,7 @@ async def capture_job(tx: Transaction, event_id: str) -> Job:
     row = None if entry is None else await ledger_store.load_entry(tx.connection, entry.seq)
     told = None if row is None or row.body is None or row.kind != EntryKind.CAPTURE else cbor2.loads(row.body)
     if entry is None or told is None:
-        raise ServiceError("capture-unknown", "没有这笔请款", "no such capture", kind=Kind.NOT_FOUND)
+        raise capture_unknown()
     held = (await hold_store.look_up(tx.connection, [], [], [told["hold"]])).parts[told["hold"]][0]
     taken = await _debits(tx, entry.seq)
     about = {
@@ -192,7 +198,7 @@ def _told(row: EntryRow) -> Mapping[str, Any]:
 
 async def _debits(tx: Transaction, seq: int) -> dict[int, int]:
     """Units that an entry took from each account, less what was given back."""
-    originals = await ledger_store.load_originals(tx.connection, [seq])
+    originals = await tx.originals([seq])
     if seq not in originals:
         return {}
     original = originals[seq]

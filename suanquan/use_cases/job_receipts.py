@@ -17,7 +17,7 @@ from ledger.transaction import Transaction
 from suanquan.errors import ServiceError
 from suanquan.use_cases.disputes import Dispute, load_dispute, load_disputes
 from suanquan.use_cases.ingest import Issuer, Rules
-from suanquan.use_cases.job_parts import Job, capture_job, holders_of, usage_job
+from suanquan.use_cases.job_parts import Job, capture_job, capture_unknown, holders_of, record_unknown, usage_job
 from suanquan.use_cases.settlement_facts import By, Wish
 from suanquan.use_cases.settlements import require_reason
 from subsidy.procedure import Role
@@ -62,7 +62,7 @@ class Receipts:
 
         async def work(tx: Transaction) -> tuple[dict[str, Any], list[dict[str, Any]], int]:
             job = await self._job(tx, about)
-            await _require_party(tx, by, job)
+            await _require_party(tx, by, job, about)
             found = receipt_of(self.issuer_name, job)
             said = await store.facts_of(tx.connection, subject_of(digest_of(found)))
             return found, [_said(fact.kind, fact.person, fact.content) for fact in said], tx.now_ns // 1_000_000_000
@@ -177,7 +177,7 @@ class Receipts:
 
     async def _answered(self, tx: Transaction, by: By, about: About, receipt: str) -> Job:
         job = await self._job(tx, about)
-        await _require_party(tx, by, job, answers=True)
+        await _require_party(tx, by, job, about, answers=True)
         if digest_of(receipt_of(self.issuer_name, job)) != receipt:
             raise VoucherError(
                 "receipt-changed",
@@ -213,10 +213,12 @@ def _said(kind: str, person: str, content: Mapping[str, Any]) -> dict[str, Any]:
     return {"answer": kind, "by": person, "signed": bool(content.get("signature"))}
 
 
-async def _require_party(tx: Transaction, by: By, job: Job, *, answers: bool = False) -> None:
-    """The office reads every receipt; a beneficiary reads his own, and he alone answers."""
+async def _require_party(tx: Transaction, by: By, job: Job, about: About, *, answers: bool = False) -> None:
+    """The office reads every receipt; a beneficiary reads his own, and he alone answers. Another's is unknown to him."""
     applicant = by.role == Role.APPLICANT.value
     if (applicant or answers) and by.person not in await holders_of(tx, job):
+        if applicant:
+            raise capture_unknown() if about.event else record_unknown()
         raise VoucherError(
             "not-your-receipt",
             "只有该作业的受益单位可查看和答复",

@@ -12,6 +12,7 @@ import cbor2
 
 from ledger.amount import ASSETS_BY_NUMBER, CNY, COMPUTE
 from ledger.entry import EntryKind, Event, Leg, Side, credit, debit
+from ledger.pairs import Posting
 from ledger.state import Account
 from ledger.transaction import Transaction
 from metering.batch import Batch
@@ -41,52 +42,107 @@ class About(NamedTuple):
     ruleset: bytes
 
 
+class ReopensError(Exception):
+    """A posting draws on what had broken at a voucher's end: only work that writes rows of its own can post it."""
+
+
 Charges = Callable[[str], Sequence[Charge]]
 """Charges of an account, one by one; only asked for when its sum does not decide."""
 
 
 async def post_batch(
     tx: Transaction, about: About, rated: Mapping[str, AccountUsage], charges: Charges, schemes: Mapping[str, Series], *,
-    told: bool,
+    told: bool, may_reopen: bool = True,
 ) -> Counter[str]:  # fmt: skip
     """One entry per account: its vouchers and self-pay against the centre's receivable; yuan paid, by scheme.
 
     A batch with records that post nothing here (`told`: it has any) is in the log all the same.
+
+    Raises:
+        ReopensError: breakage must be taken back, and `may_reopen` says that nothing but entries may be written; nothing was.
+
     """
-    purses = await purses_of(tx, about.centre, rated, schemes)
-    covers = {account: allocate(total, partial(charges, account), purses[account]) for account, total in rated.items()}
-    await reopen(tx, (purse for some in purses.values() for purse in some if purse.broken))
+    bound = await bound_to(tx, about.centre, rated, schemes)
+    plain = await _plain_draws(tx, rated, bound)
+    rest = (
+        {account: total for account, total in rated.items() if account not in plain} if len(plain) < len(rated) else {}
+    )
+    purses = await purses_of(tx, about.centre, rest, schemes)
+    covers = {account: allocate(total, partial(charges, account), purses[account]) for account, total in rest.items()}
+    broken = [purse for some in purses.values() for purse in some if purse.broken > purse.available]
+    if broken and not may_reopen:
+        raise ReopensError
+    await reopen(tx, broken)
     accounts = await open_accounts(tx, about.centre, covers.items())
-    postings = [
-        (account, legs)
-        for account, cover in covers.items()
-        for legs in entries_of(about.centre, account, cover, accounts)
-    ]
+    owed = accounts[receivable(about.centre)].number
+    postings: list[tuple[str, tuple[Leg, ...]]] = []
+    for account in rated:
+        if (draw := plain.get(account)) is not None:
+            legs = _new(Leg, (draw.account, 0, draw.units)), _new(Leg, (owed, 1, draw.units))
+            postings.append((account, legs))
+        else:
+            postings += [(account, legs) for legs in entries_of(about.centre, account, covers[account], accounts)]
     if not postings and told:
         postings = [("", ())]
-    await tx.append(_events(tx, about, postings), fresh=True)
-    return _redeemed(covers.values(), purses.values())
+    await _record(tx, about, postings)
+    paid = _redeemed(covers.values(), purses.values())
+    for draw in plain.values():
+        paid[draw.scheme] += draw.units
+    return paid
 
 
-def _events(tx: Transaction, about: About, postings: list[tuple[str, tuple[Leg, ...]]]) -> list[Event]:
-    """Events of a batch: what they share is encoded once, for a batch may post to thousands of accounts."""
+class _Draw(NamedTuple):
+    account: int
+    scheme: str
+    units: int
+
+
+async def _plain_draws(
+    tx: Transaction, rated: Mapping[str, AccountUsage], bound: Mapping[str, Sequence[tuple[BoundVoucher, Scheme]]]
+) -> dict[str, _Draw]:
+    """What is drawn for accounts whose one voucher, which pays for no other, is in time, free, and covers the whole sum.
+
+    What `allocate` would say of them; it says it of all others.
+    """
+    numbers = [pair[0].account for account in rated for pair in bound[account]]
+    if len(set(numbers)) < len(numbers):
+        return {}
+    balances = await tx.accounts_by_number(numbers)
+    now_us, yuan = tx.now_ns // 1000, CNY.number
+    plain: dict[str, _Draw] = {}
+    for account, total in rated.items():
+        if len(pairs := bound[account]) != 1:
+            continue
+        voucher, scheme = pairs[0]
+        balance, until_us = balances[voucher.account], voucher.until_us
+        if (
+            voucher.asset == yuan and until_us > now_us and voucher.from_us <= total.first_us
+            and total.last_us < until_us and not (total.named or balance.restriction)
+            and 0 < total.yuan <= balance.available
+            and (scheme.accelerators is None or scheme.accelerators.issuperset(total.models))
+        ):  # fmt: skip
+            plain[account] = _new(_Draw, (voucher.account, voucher.scheme, total.yuan))
+    return plain
+
+
+async def _record(tx: Transaction, about: About, postings: list[tuple[str, tuple[Leg, ...]]]) -> None:
+    """Record what a batch posts: what its entries share is encoded once, for it may post to thousands of accounts."""
     salts = tx.entropy(32 * len(postings))
     now_us = tx.now_ns // 1000
     actor = sha256(about.kid.encode()).digest()[:8]
     shared = {"batch": about.number, "root": about.root, "source": about.source, "type": "usage"}
     # Deterministic CBOR (RFC 8949 §4.2.1) sorts keys by length first, so that the account stands last.
     payload = cbor2.dumps(shared | {"account": ""}, canonical=True).removesuffix(cbor2.dumps(""))
-    model = Event(EntryKind.POST, b"", about.body_digest, ruleset=about.ruleset, actor=actor)
-    rest = model[10:]
-    digest, ruleset, effective, ref = model.digest, model.ruleset, model.effective_ns, model.ref_seq
-
-    def event(at: int, account: str, legs: tuple[Leg, ...]) -> Event:
-        kind = EntryKind.POST if legs else EntryKind.NOTE
-        event_id = batch_event_id(tx, now_us, about.number, at, account)
-        salt, body = salts[32 * at : 32 * at + 32], payload + _text(account)
-        return _new(Event, (kind, event_id, digest, legs, effective, ref, ruleset, actor, salt, body, *rest))
-
-    return [event(at, account, legs) for at, (account, legs) in enumerate(postings)]
+    ids = batch_event_ids(tx, now_us, about.number, [account for account, _ in postings])
+    series = [
+        _new(Posting, (event_id, salts[32 * at : 32 * at + 32], payload + _text(account), legs))
+        for at, (event_id, (account, legs)) in enumerate(zip(ids, postings, strict=True))
+    ]
+    if postings and not postings[0][1]:  # nothing is posted: a note says that the batch was taken
+        model = Event(EntryKind.NOTE, b"", about.body_digest, ruleset=about.ruleset, actor=actor)
+    else:
+        model = Event(EntryKind.POST, b"", about.body_digest, ruleset=about.ruleset, actor=actor)
+    await tx.post_series(model, series)
 
 
 _new = tuple.__new__
@@ -95,9 +151,10 @@ _text = lru_cache(maxsize=100_000)(cbor2.dumps)
 """A name as CBOR: the same accounts come again and again."""
 
 
-def batch_event_id(tx: Transaction, received_us: int, batch: int, at: int, account: str) -> bytes:
-    """Id of the entry that a batch posts as its `at`th, for an account: only this ledger can tell whose it is."""
-    return (received_us // 1000).to_bytes(6) + tx.keyed(b"%d %d %s" % (batch, at, account.encode()))[:10]
+def batch_event_ids(tx: Transaction, received_us: int, batch: int, accounts: Iterable[str]) -> list[bytes]:
+    """Ids of the entries that a batch posts, for the account of each: only this ledger can tell whose they are."""
+    time, head, keyed = (received_us // 1000).to_bytes(6), b"%d " % batch, tx.keyed
+    return [time + keyed(b"%b%d %b" % (head, at, account.encode()))[:10] for at, account in enumerate(accounts)]
 
 
 def _redeemed(covers: Iterable[Cover], purses: Iterable[Iterable[Purse]]) -> Counter[str]:
@@ -128,6 +185,7 @@ def charges_of(batch: Batch, rated: Rated) -> Charges:
                 int(rated.compute[place]),
                 rated.models[place],
                 batch.voucher[index],
+                int(rated.own[place]),
             )
             for place in places[account]
         ]
@@ -135,9 +193,9 @@ def charges_of(batch: Batch, rated: Rated) -> Charges:
     return charges
 
 
-async def _bound(
+async def bound_to(
     tx: Transaction, centre: str, accounts: Iterable[str], schemes: Mapping[str, Series]
-) -> list[tuple[BoundVoucher, Scheme]]:
+) -> dict[str, list[tuple[BoundVoucher, Scheme]]]:
     """Vouchers bound to accounts that the centre may take, with the terms of the day of issue.
 
     Read once and kept until anything but usage is recorded.
@@ -153,14 +211,15 @@ async def _bound(
                 continue
             if Action.CAPTURE in STEPS.get(scheme.claim_mode, {}):  # another is redeemed by a claim, not by use
                 memo[row.bound_account].append((row, scheme))
-    return [pair for account in accounts for pair in memo[account]]
+    return memo
 
 
 async def purses_of(
     tx: Transaction, centre: str, accounts: Iterable[str], schemes: Mapping[str, Series]
 ) -> dict[str, list[Purse]]:
     """Vouchers that may pay, by account, with what they still hold."""
-    bound = await _bound(tx, centre, accounts, schemes)
+    known = await bound_to(tx, centre, accounts, schemes)
+    bound = [pair for account in accounts for pair in known[account]]
     balances = await tx.accounts_by_number([row.account for row, _ in bound])
     now_us = tx.now_ns // 1000
     over = {row.jti for row, _ in bound if row.until_us <= now_us}

@@ -17,7 +17,7 @@ import cbor2
 from ledger.entry import EntryKind, Event
 from ledger.errors import Kind
 from ledger.journal import Journal
-from ledger.scope import EVERYTHING
+from ledger.scope import EVERYTHING, Scope
 from ledger.sql import Connection
 from ledger.transaction import Transaction
 from suanquan.clock import ClockNs, shanghai_day
@@ -215,13 +215,15 @@ class Proceedings:
         """Take a step of an application; its id.
 
         Raises:
-            SubsidyError: `application-unknown`, `step-unknown`, and everything that `subsidy.steps` refuses.
+            SubsidyError: `application-unknown` (an applicant is told so of another's, too), `step-unknown`, and everything that `subsidy.steps` refuses.
 
         """
 
         async def work(tx: Transaction) -> str:
             wish = Wish(tx, name, application, {"as": actor.person, "inputs": given}, key)
-            found = await load_application(tx.connection, self.office, application, EVERYTHING)
+            applies = actor.role is Role.APPLICANT
+            scope = Scope(everything=False, holder=actor.person) if applies else EVERYTHING
+            found = await load_application(tx.connection, self.office, application, scope)
             if await wish.recorded() is not None or step_body.decode(found.rows[-1])["request"] == wish.digest:
                 return application
             procedure = found.round.procedure

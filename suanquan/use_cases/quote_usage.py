@@ -14,6 +14,7 @@ from ledger.errors import Kind
 from ledger.journal import Journal
 from ledger.transaction import Transaction
 from metering.batch import batch_of
+from metering.bill import Bill, bill_of
 from metering.instants import parse_instant
 from metering.model import Accelerator, UsageRecord
 from metering.quarantine import Cause
@@ -22,6 +23,7 @@ from metering.wire import ACTIVE_MS_MAX, EARLIEST_US
 from suanquan.errors import ServiceError
 from suanquan.use_cases.ingest import Rules
 from suanquan.use_cases.postings import purses_of
+from suanquan.use_cases.statement import bill_object
 from voucher.allocation import Charge, Cover, Purse, draw_one
 
 COUNT_MAX = 100_000_000
@@ -92,21 +94,24 @@ async def quote_usage(journal: Journal, rules: Rules, run: Run) -> dict[str, Any
 
     """
 
-    async def work(tx: Transaction) -> tuple[Rated, list[Purse], Cover]:
+    async def work(tx: Transaction) -> tuple[Rated, list[Purse], Cover, Bill]:
         cards = tuple(Accelerator(model, count) for model, count in run.cards)
         record = UsageRecord(
             "quote", run.account, "quote", 0, run.start_us, run.start_us + run.active_ms * 1000, run.active_ms, cards,
             "QUOTE", True, run.voucher,
         )  # fmt: skip
         rated = rate(batch_of([record]), rules.tariffs(run.centre), [0])
-        if rated.held:
+        bill = bill_of(record, rules.tariffs(run.centre))
+        if rated.held or bill is None:
             raise _unpriced(run)
         purses = (await purses_of(tx, run.centre, [run.account], rules.schemes))[run.account]
-        charge = Charge(run.start_us, int(rated.yuan[0]), int(rated.compute[0]), rated.models[0], run.voucher)
-        return rated, purses, draw_one(charge, purses)
+        charge = Charge(
+            run.start_us, int(rated.yuan[0]), int(rated.compute[0]), rated.models[0], run.voucher, int(rated.own[0])
+        )
+        return rated, purses, draw_one(charge, purses), bill
 
-    rated, purses, cover = await journal.transact(work, own_sql=False, keeps_memo=True)
-    return _told(run, rated, purses, cover)
+    rated, purses, cover, bill = await journal.transact(work, own_sql=False, keeps_memo=True)
+    return _told(run, rated, purses, cover) | bill_object(bill)
 
 
 def _unpriced(run: Run) -> ServiceError:

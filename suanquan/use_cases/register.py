@@ -67,6 +67,18 @@ async def claim_contract(
     return await claim_all(tx, claimant, wanted, basis)
 
 
+async def claim_slot(
+    tx: Transaction, claimant: Claimant, contract: Mapping[str, Any], claims_max: int, basis: Basis
+) -> list[Event]:
+    """Claim a contract alone, for a voucher that no application stands behind.
+
+    Raises:
+        SubsidyError: `supported-already`.
+
+    """
+    return await claim_all(tx, claimant, [await _free_slot(tx, claimant.subject, contract, claims_max)], basis)
+
+
 async def _free_slot(tx: Transaction, subject: str, contract: Mapping[str, Any], claims_max: int) -> Commitment:
     """The subject's own claim on a contract, else the first that nobody holds, else the last."""
     slots = [

@@ -12,7 +12,6 @@ from hashlib import sha256
 import cbor2
 
 from ledger import orders
-from ledger import store as ledger_store
 from ledger.entry import Entry, Side, credit, debit
 from ledger.orders import Act
 from ledger.transaction import Transaction
@@ -26,11 +25,10 @@ async def reopen(tx: Transaction, purses: Iterable[Purse]) -> None:
     if not short:
         return
     broken = await hold_store.load_broken(tx.connection, short)
-    ids = [event_id for _, event_id in broken]
-    used = await ledger_store.load_used(tx.connection, ids, max(ids))
-    originals = await ledger_store.load_originals(tx.connection, [entry.seq for entry in used.entries.values()])
+    entries = await tx.entries([event_id for _, event_id in broken])
+    originals = await tx.originals([entry.seq for entry in entries.values()])
     for jti, event_id in broken:
-        purse, entry = short[jti], used.entries[event_id]
+        purse, entry = short[jti], entries[event_id]
         original = originals[entry.seq]
         key = purse.account, int(Side.DEBIT)
         units = min(purse.broken - purse.available, original.moved[key] - original.reversed.get(key, 0))

@@ -12,9 +12,11 @@ from voucher.store import StoredVoucher, load_vouchers
 
 
 async def release_unused(tx: Transaction, stored: StoredVoucher) -> None:
-    """Give back what the voucher's application claims, once all its vouchers were returned whole; else nothing happens."""
+    """Give back what the voucher or its application claims, once all that was issued was returned whole; else nothing happens."""
     application = await application_of(tx, stored)
     if application is None:
+        if await unused(tx, [stored.jti]):
+            await tx.append(await release_support(tx, stored.jti))
         return
     steps = [step_body.decode(row) for row in await store.steps_of(tx.connection, application)]
     jtis = [step["derived"]["voucher"] for step in steps if "voucher" in step["derived"]]

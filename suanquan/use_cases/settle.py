@@ -78,9 +78,10 @@ class Change:
 
 @dataclass(slots=True)
 class _Worth:
-    """What records come to: yuan, compute and models by record, and the sums of pages."""
+    """What records come to: yuan, what of it no voucher pays, compute and models by record, and the sums of pages."""
 
     yuan: dict[int, int] = field(default_factory=dict)
+    own: dict[int, int] = field(default_factory=dict)
     compute: dict[int, int] = field(default_factory=dict)
     models: dict[int, tuple[str, ...]] = field(default_factory=dict)
     lines: dict[LineKey, Line] = field(default_factory=dict)
@@ -167,6 +168,7 @@ def _worth(records: Sequence[UsageRecord | None], terms: Terms) -> _Worth:
         rated: Rated = rate(batch_of(chosen), terms.tariffs, range(len(chosen)))
         for at, place in enumerate(places):
             found.yuan[place], found.compute[place] = int(rated.yuan[at]), int(rated.compute[at])
+            found.own[place] = int(rated.own[at])
             found.models[place] = rated.models[at]
         for key, line in rated.lines.items():
             sums = found.lines.setdefault(key, Line())
@@ -185,9 +187,12 @@ def _grows(change: Change, before: _Worth, after: _Worth, at: int) -> bool:
     return same and after.yuan[at] >= before.yuan[at] and after.compute[at] >= before.compute[at]
 
 
-def fact_event_id(tx: Transaction, recorded_us: int, fact: int, at: int) -> bytes:
-    """Id of the entry that a fact makes as its `at`th."""
-    return (recorded_us // 1000).to_bytes(6) + tx.keyed(b"fact %d %d" % (fact, at))[:10]
+def fact_event_id(tx: Transaction, fact: Fact, at: int) -> bytes:
+    """Id of the entry that a fact makes as its `at`th.
+
+    It says what the fact is, not its number alone: a fact that was refused leaves its number to the next one.
+    """
+    return (fact.recorded_us // 1000).to_bytes(6) + tx.keyed(b"fact %d " % at + fact.digest)[:10]
 
 
 class _Writer:
@@ -202,7 +207,7 @@ class _Writer:
     def act(self, change: Change) -> Act:
         """What the next entry of a change says of itself."""
         change.events += 1
-        event_id = fact_event_id(self.tx, self.tx.now_ns // 1000, change.fact, change.events)
+        event_id = fact_event_id(self.tx, self._facts[change.fact], change.events)
         return Act(event_id, self._said.digest, self.tx.entropy(32), "", self._said.actor)
 
     def dressed(self, event: Event, change: Change) -> Event:
@@ -272,15 +277,16 @@ def _draw(
     covers: list[tuple[Change, str, Cover]] = []
     counted: _Counted = []
     for at, change, record in new:
-        yuan, compute = after.yuan[at], after.compute[at]
+        yuan, own, compute = after.yuan[at], after.own[at], after.compute[at]
         if change.grows:
-            yuan, compute, change.posted = yuan - before.yuan[at], compute - before.compute[at], change.before.own
+            yuan, own, compute = yuan - before.yuan[at], own - before.own[at], compute - before.compute[at]
+            change.posted = change.before.own
         backing, named, purse = backings.get(record.voucher or ""), record.voucher, purses[record.account]
         if backing is not None:
             if backing.by_hand:
                 continue
             named, purse = backing.jti, [backing.purse] if backing.purse else purse
-        charge = Charge(record.start_us, yuan, compute, after.models[at], named)
+        charge = Charge(record.start_us, yuan, compute, after.models[at], named, own)
         had = backing.purse.available if backing is not None and backing.purse else 0
         covers.append((change, record.account, draw_one(charge, purse)))
         if backing is not None and backing.purse:

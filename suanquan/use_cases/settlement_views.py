@@ -65,6 +65,10 @@ def evidence_object(one: Evidence) -> dict[str, Any]:
     if one.invoice is not None:
         number, issuer, units = one.invoice
         shown["invoice"] = {"number": number, "issuer": issuer, "amount_yuan": yuan(units)}
+        if one.lines:
+            shown["invoice"]["lines"] = [
+                {"kind": line.kind, "amount_yuan": yuan(line.units), "text": line.text} for line in one.lines
+            ]
     return shown
 
 

@@ -43,7 +43,7 @@ def initialise(home: Home, settings: Settings, passphrase: bytes, clock_ns: Cloc
     """
     home.require_new()
     home.create_folder()
-    token = asyncio.run(_first_token(home, settings, passphrase, clock_ns or clock_of(settings)))
+    token = asyncio.run(_first_token(home, settings, passphrase, clock_ns or clock_of(settings, home.sandbox_clock)))
     create_decision_keys(home, settings.issuer, passphrase)
     create_home(home, settings, passphrase)
     return token

@@ -12,9 +12,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from ledger import store as ledger_store
 from ledger.amount import ASSETS_BY_NUMBER
-from ledger.entry import Leg, Side, credit, debit
+from ledger.entry import Entry, Leg, Side, credit, debit
 from ledger.errors import Kind
 from ledger.state import Original
 from ledger.transaction import Transaction
@@ -24,7 +23,7 @@ from metering.model import UsageRecord
 from metering.rating import Tariffs, rate
 from metering.store import StoredBatch
 from suanquan.errors import ServiceError
-from suanquan.use_cases.postings import batch_event_id, compute_received, in_kind, receivable, self_pay
+from suanquan.use_cases.postings import batch_event_ids, compute_received, in_kind, receivable, self_pay
 from voucher import store as voucher_store
 from voucher.allocation import Charge, Cover, Purse, draw_one
 from voucher.scheme import Series
@@ -113,18 +112,25 @@ def draw_each(records: Sequence[UsageRecord], purses: Sequence[Purse], terms: Te
     rated = rate(batch_of(records), terms.tariffs, range(len(records)))
     return [
         draw_one(
-            Charge(record.start_us, int(rated.yuan[at]), int(rated.compute[at]), rated.models[at], record.voucher), purses
+            Charge(
+                record.start_us, int(rated.yuan[at]), int(rated.compute[at]), rated.models[at], record.voucher,
+                int(rated.own[at]),
+            ), purses
         )
         for at, record in enumerate(records)
     ]  # fmt: skip
 
 
-async def _originals(tx: Transaction, stored: StoredBatch, account: str) -> dict[int, Original]:
+async def posted_entries(tx: Transaction, stored: StoredBatch, account: str) -> list[Entry]:
     """The entries that a batch posted for an account."""
-    span = range(stored.log_size - stored.log_first)
-    ids = [batch_event_id(tx, stored.received_us, stored.number, at, account) for at in span]
-    used = await ledger_store.load_used(tx.connection, ids, max(ids, default=b""))
-    return await ledger_store.load_originals(tx.connection, [entry.seq for entry in used.entries.values()])
+    accounts = [account] * (stored.log_size - stored.log_first)
+    ids = batch_event_ids(tx, stored.received_us, stored.number, accounts)
+    return list((await tx.entries(ids)).values())
+
+
+async def _originals(tx: Transaction, stored: StoredBatch, account: str) -> dict[int, Original]:
+    """What the entries moved that a batch posted for an account."""
+    return await tx.originals([entry.seq for entry in await posted_entries(tx, stored, account)])
 
 
 async def _purses(tx: Transaction, drawn: Mapping[int, int], schemes: Mapping[str, Series]) -> list[Purse]:

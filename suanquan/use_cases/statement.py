@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from ledger.amount import CNY, format_units
@@ -10,15 +11,17 @@ from ledger.sql import Connection
 from metering import fate_store as fates
 from metering import segment
 from metering import store as metering_store
+from metering.bill import Bill, bill_of
 from metering.completeness import Completeness, Declaration, State, completeness_finding
 from metering.fate_store import State as FateState
 from metering.model import UsageRecord
 from metering.notice_store import urns_of
-from metering.rating import Tariffs, rate_one
+from metering.rating import Tariffs
 from metering.zones import rfc3339
 from suanquan.catalog import Catalog
 from suanquan.use_cases.completeness import months_of
 from suanquan.use_cases.line_disputes import marks_of
+from suanquan.use_cases.shares import unpaid_ids
 from voucher import store as voucher_store
 
 BATCHES_PER_PAGE = 5
@@ -35,7 +38,8 @@ async def statement(
 ) -> dict[str, Any]:
     """Totals of an account, how complete they are, and the lines of its newest batches below number `before`.
 
-    `settled` are records of which more is known than their report: what they say there is what the totals count.
+    `settled` are records of which more is known than their report: what they say there is what the totals count. A line whose
+    record waits, was corrected (perhaps to another account's) or was settled on its own `counts` for nothing.
     """
     if not scope.everything:
         bound = {(found, name): holder for found, name, holder in await voucher_store.load_bindings(conn)}
@@ -48,12 +52,15 @@ async def statement(
     months = {month: found for (month, name), found in (await months_of(conn, centre)).items() if name == account}
     marks = await marks_of(conn, centre, account)
     urns = await urns_of(conn, (number for number, _ in segments)) if marks else {}
-    lines = [
-        _line(record, number, tariffs) | _mark(marks.get((urns.get(number, ""), record.id)))
-        for number, data in segments
-        for record in map(segment.decode, segment.unpack(data))
-        if record.account == account
-    ]
+    lines: list[dict[str, Any]] = []
+    for number, data in segments:
+        records = [one for one in map(segment.decode, segment.unpack(data)) if one.account == account]
+        apart = await _apart(conn, number, records)
+        lines += [
+            _line(record, number, tariffs, counts=record.id not in apart)
+            | _mark(marks.get((urns.get(number, ""), record.id)))
+            for record in records
+        ]
     return {
         "centre": centre,
         "account": account,
@@ -77,6 +84,15 @@ async def statement(
     }
 
 
+async def _apart(conn: Connection, number: int, records: Sequence[UsageRecord]) -> set[str]:
+    """Ids of a batch that its entries did not pay, or of which more is known since."""
+    found = await metering_store.batch_numbered(conn, number)
+    if found is None:
+        return set()
+    states = await fates.load_states(conn, found[0], [record.id for record in records])
+    return unpaid_ids(found[1]) | states.keys()
+
+
 def _mark(dispute: dict[str, Any] | None) -> dict[str, Any]:
     """What a line says of its dispute, if it ever had one."""
     return {} if dispute is None else {"dispute": dispute}
@@ -97,11 +113,12 @@ def _settled(state: FateState, tariffs: Tariffs) -> dict[str, Any]:
     if not state.record:
         return shown | {"state": "VOIDED", "gpu_ms": 0, "yuan": "0"}
     line = _line(segment.decode(state.record), 0, tariffs)
-    del line["batch"]
+    del line["batch"], line["counts"]
     return shown | line
 
 
-def _line(record: UsageRecord, batch: int, tariffs: Tariffs) -> dict[str, Any]:
+def _line(record: UsageRecord, batch: int, tariffs: Tariffs, *, counts: bool = True) -> dict[str, Any]:
+    bill = bill_of(record, tariffs)
     return {
         "id": record.id,
         "job": record.job,
@@ -110,6 +127,17 @@ def _line(record: UsageRecord, batch: int, tariffs: Tariffs) -> dict[str, Any]:
         "end": rfc3339(record.end_us),
         "accelerators": {part.model: part.count_milli for part in record.accelerators},
         "gpu_ms": record.gpu_ms,
-        "yuan": format_units(rate_one(record, tariffs), CNY),
+        "yuan": format_units(bill.yuan if bill else 0, CNY),
+        **(bill_object(bill) if bill and bill.explained else {}),
         "batch": batch,
+        "counts": counts,
+    }
+
+
+def bill_object(bill: Bill) -> dict[str, Any]:
+    """How a price is made: before discounts, by cost class, and what of it no voucher pays."""
+    return {
+        "list_yuan": format_units(bill.list_yuan, CNY),
+        "excluded_yuan": format_units(bill.own, CNY),
+        "classes": {name: format_units(units, CNY) for name, units in bill.classes.items()},
     }

@@ -20,6 +20,7 @@ from ledger.refusal import Refusal
 from ledger.transaction import Transaction
 from metering.signature import SignatureError
 from metering.store import nonce_rows
+from suanquan.use_cases.hold_unnamed import forget_holds
 from suanquan.use_cases.ingest import Issuer, Request
 from suanquan.use_cases.leases import give_lease, settle_lease
 from suanquan.use_cases.spend_acts import Act, Capture, Faulty, Hold, Release, Report
@@ -124,6 +125,7 @@ async def _round(tx: Transaction, jobs: list[_Job], issuer: Issuer) -> list[byte
         tx.noted["nonce", kid, nonce] = True
     for centre, key, digest, _, told in turn.requests:
         tx.noted["request", centre, key] = digest, told
+    forget_holds(tx, {part.centre for part in turn.parts})
     for hold in dict.fromkeys(part.hold for part in turn.parts):
         tx.noted["hold", hold] = list(turn.seen.parts[hold])
     return answers

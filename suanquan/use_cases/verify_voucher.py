@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +66,22 @@ def verify_text(
     """
     now_s = time.time_ns() // 1_000_000_000
     statuses = _statuses(lists, trust, now_s) if lists else None
+    return voucher_verdict(token, trust, now_s, centre, statuses)
+
+
+def voucher_verdict(
+    token: str,
+    trust: Trust,
+    now_s: int,
+    centre: str | None = None,
+    statuses: Mapping[str, StatusList] | None = None,
+) -> dict[str, Any]:
+    """Content of a genuine voucher in time.
+
+    Raises:
+        VoucherError: kind PROOF when it is not.
+
+    """
     verdict = verify(token.strip(), trust, now_s=now_s, centre=centre, statuses=statuses)
     voucher = verdict.voucher
     return {

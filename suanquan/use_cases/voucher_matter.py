@@ -35,7 +35,18 @@ from subsidy.procedure_inputs import Reader
 from subsidy.register import application_commitment
 from subsidy.steps import Call
 from voucher import programme_store
-from voucher.application import UNITS_PER_FEN, Standing, Sums, allocate, call_faults, judge, read_stated, unpaid_fen
+from voucher.application import (
+    UNITS_PER_FEN,
+    Standing,
+    Sums,
+    allocate,
+    call_faults,
+    claims_max,
+    judge,
+    lifted,
+    read_stated,
+    unpaid_fen,
+)
 from voucher.issuance import IssueRequest
 from voucher.keys import KeyRegistry
 from voucher.p256 import holder_key
@@ -172,7 +183,7 @@ class SchemeMatter:
         head = await ledger_store.load_head(conn)
         prior = 0
         if case.contract and head is not None:
-            most = max(_claims_max(version) for version in self._series(scheme).versions)
+            most = max(claims_max(version) for version in self._series(scheme).versions)
             keyed = functools.partial(_keyed, head.pseudonym_key)
             prior = await contract_claims(keyed, conn, found.id, case.contract, most)
         return Sums(claimed[year], redeemed.get(year, 0), sum(claimed.values()), sum(redeemed.values()), prior)
@@ -238,7 +249,8 @@ class SchemeMatter:
     async def move(self, tx: Transaction, asking: Asking, setting: Setting, /) -> Moved:
         """See `Matter`."""
         found, case, effects = asking.found, asking.case, asking.step.effects
-        of = self._programme(self._version(found.clause, str(setting.judged.told["version"])), found.round)
+        version = self._version(found.clause, str(setting.judged.told["version"]))
+        of = self._programme(lifted(version, case.override), found.round)
         place = of, found.round.id, case.applicant
         if Effect.COMMIT in effects:
             return Moved(await money.commit(tx, *place, (case.amount_fen or 0) * UNITS_PER_FEN, found.id))
@@ -270,7 +282,7 @@ class SchemeMatter:
         found, case, effects = asking.found, asking.case, set(asking.step.effects)
         if effects & {Effect.CLAIM, Effect.ISSUE}:
             claimant = Claimant(found.id, case.applicant, found.project, found.round.id)
-            most = _claims_max(self._version(found.clause, str(setting.judged.told["version"])))
+            most = claims_max(self._version(found.clause, str(setting.judged.told["version"])))
             basis = found.round.procedure.duplicate_basis
             return await claim_contract(tx, claimant, case.contract, case.costs, most, basis)
         free = Effect.RELEASE in effects and await unused(tx, list(case.vouchers))
@@ -293,11 +305,6 @@ class SchemeMatter:
                 kind=Kind.NOT_ALLOWED,
             )
         return Programme(scheme, terms, round_.called.year)
-
-
-def _claims_max(scheme: Scheme) -> int:
-    """How often a contract may be claimed under a version; once where its text does not say."""
-    return (scheme.contract.claims_max if scheme.contract else None) or 1
 
 
 def _keyed(pepper: bytes, text: bytes) -> bytes:

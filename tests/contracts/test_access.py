@@ -24,7 +24,7 @@ from suanquan.home import Home
 from suanquan.settings import Settings
 from suanquan.use_cases import accounts, first_account, sign_in
 from suanquan.use_cases.access import IDLE_MINUTES, SESSION_HOURS, Access
-from suanquan.use_cases.named import named
+from suanquan.use_cases.named import KEPT, NAMED, SHOWN, acting_person, named
 from suanquan.use_cases.sign_in import LockedError, Login
 from tests.back_ends import rows
 from tests.conftest import ALL
@@ -352,6 +352,36 @@ async def test_a_command_names_an_account_that_may(access):
         assert (await named(conn, "admin", "account.make")).role is Role.ADMINISTRATOR
         await refused("account-unknown", named(conn, "路人", "account.make"))
         await refused("not-permitted", named(conn, "钱", "account.make"))
+
+
+async def test_who_a_command_acts_as(access):
+    """A secret shows it; a name alone is enough in a sandbox only; nobody named is the keeper of the home, who makes no accounts."""
+    await join(access, "钱", "finance")
+    async with access.database.write() as conn:
+        token = await tokens.create_token(conn, "finance", "钱", 0, actions=["ledger"])
+    begun = await sign_in.log_in(access, Login("钱", PASSWORD))
+
+    async def acting(action, name="", secret=""):
+        return await acting_person(access, action, name=name, secret=secret, keeper="root")
+
+    for secret in (token, begun.secret):
+        found = await acting("ledger.act", "钱", secret)
+        assert (found.who.name, found.who.role, found.surface) == ("钱", Role.FINANCE, SHOWN)
+        await refused("name-differs", acting("ledger.act", "admin", secret))
+        await refused("not-permitted", acting("audit.erase", "钱", secret))
+    await refused("not-permitted", acting("statement.make", "钱", token))  # beyond what the token is for
+    await refused("token-unknown", acting("ledger.act", "钱", "sqt_x"))
+    assert (await acting("ledger.act", "钱")).surface == NAMED
+    await refused("account-unknown", acting("ledger.act", "路人"))
+    kept = await acting("account.make")
+    assert (kept.who.name, kept.who.role, kept.surface) == ("os:root", Role.OPERATOR, KEPT)
+    access.settings = Settings()
+    await refused("not-shown", acting("ledger.act", "钱"))
+    await refused("not-shown", acting("account.make"))
+    assert (await acting("ledger.act", "钱", token)).surface == SHOWN
+    await accounts.end_account(access, ADMIN, "钱")
+    await refused("token-unknown", acting("ledger.act", "钱", token))
+    await refused("token-unknown", acting("ledger.act", "钱", begun.secret))
 
 
 @pytest.mark.skipif(not ALL, reason="a measurement: run with --all")

@@ -173,7 +173,7 @@ async def test_the_same_application_twice_is_one(vouchers):
         round_, other, applicant=OTHER, contract=contract("HT-1"), materials=materials(OTHER)
     )
     assert first != second
-    assert await vouchers.refused(first, other, "withdraw", {"reason": "x"}) == "not-your-application"
+    assert await vouchers.refused(first, other, "withdraw", {"reason": "x"}) == "application-unknown"
     told = await refusal(vouchers.submit(round_, other, project="冒名"))
     assert told.code == "not-your-application"
 

@@ -107,7 +107,7 @@ async def test_a_claim_that_ends_gives_back_what_it_took(bench):
         assert await code_of(bench.claims.end(by, claim.id, kind, "又")) == "claim-state"
     stranger = COMPANY._replace(person=sandbox_uscc(2))
     claim = await bench.claims.submit(COMPANY._replace(key="last"), given)
-    assert await code_of(bench.claims.end(stranger, claim.id, "withdraw", "r")) == "not-your-claim"
+    assert await code_of(bench.claims.end(stranger, claim.id, "withdraw", "r")) == "claim-unknown"
     assert await code_of(bench.claims.end(COMPANY, claim.id, "refuse", "r")) == "role-not-allowed"
 
 

@@ -127,3 +127,15 @@ async def test_one_key_asked_at_once_is_one_hold(desk):
         "idempotency-key-reused"
     ]
     assert (await state(desk, voucher.jti))["held"] == "5.000000"
+
+
+@pytest.mark.parametrize(("runs_on", "code"), [(True, ""), (False, "hold-closed")])
+async def test_a_hold_outlives_its_voucher_where_the_scheme_says_so(desk, runs_on, code):
+    """Taken a minute before the voucher ends, for an hour: with `run_to_end` the job is paid, with `stop` the hold ends with it."""
+    voucher, till = await give(desk), Till(desk.journal, lambda: ISSUER)
+    desk.now_ns = voucher.until_us * 1000 - 60 * 10**9
+    known = spendable(voucher, CATALOG.series)._replace(runs_on=runs_on)
+    hold = json.loads(await till.ask(asked("sj01"), Hold(known, shown(30, "sj01"), "proof", 3600)))["hold"]
+    desk.now_ns += 120 * 10**9
+    assert codes(await gathered(till.ask(asked("sj01"), Capture(hold, "10", final=True)))) == [code]
+    assert (await state(desk, voucher.jti))["redeemed"] == ("10.000000" if runs_on else "0.000000")

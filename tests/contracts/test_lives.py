@@ -169,7 +169,7 @@ class Life:
             if self.vouchers
             else self.issue
         )
-        at_once = 1 if act == self.report else self.random.choice([1, 1, 3])  # a record is corrected by one at a time
+        at_once = self.random.choice([1, 1, 3])
         outcomes = await gathered(*(act() for _ in range(at_once)))
         assert set(codes(outcomes)) <= MAY_BE_REFUSED, (act, outcomes)
         self.outcomes.update((act.__name__, code) for code in codes(outcomes))

@@ -2,17 +2,25 @@
 
 import asyncio
 import json
+from dataclasses import replace
 from random import Random
 
 import pytest
+from sqlalchemy import update
 
+from ledger.checkpoint import Checkpoint
+from ledger.note import Note, open_checkpoint
+from ledger.tree import Frontier
+from ledger.vkey import Algorithm
 from suanquan.access.trail import TEXT_MAX, Act, Row, check
 from suanquan.db import trail
 from suanquan.db.database import Database
 from suanquan.db.schema import upgrade
-from suanquan.db.tables import APPEND_ONLY, ERASABLE
+from suanquan.db.tables import APPEND_ONLY, ERASABLE, audit_state
 from suanquan.errors import ServiceError
+from suanquan.note_keys import create_note_keys
 from suanquan.use_cases.audit_file import export, verify_lines
+from suanquan.use_cases.audit_heads import AuditHeads
 from tests.back_ends import rows
 
 COUNT = 9
@@ -107,17 +115,22 @@ CHANGES = [
 ]
 
 
-@pytest.mark.parametrize("change", CHANGES)
-async def test_any_change_shows(database, back_end, seed, change):
-    """With the triggers out of the way each kind of change, at any row, is found."""
-    place = database.place
-    server = back_end.name == "postgresql"
+def unguard(place, *, server):
+    """Take the triggers away, as the owner of a database can."""
     for table in (*APPEND_ONLY, *ERASABLE):
         if server:
             rows(place, f"ALTER TABLE {table} DISABLE TRIGGER USER")
         elif table.startswith("audit"):
             for verb in ("update", "delete"):
                 rows(place, f"DROP TRIGGER {table}_no_{verb}")
+
+
+@pytest.mark.parametrize("change", CHANGES)
+async def test_any_change_shows(database, back_end, seed, change):
+    """With the triggers out of the way each kind of change, at any row, is found."""
+    place = database.place
+    server = back_end.name == "postgresql"
+    unguard(place, server=server)
     seq = Random(f"{seed}{change}").randrange(COUNT - 1)
     rows(place, change.format(seq=seq, bytes="'x'::bytea" if server else "x'00'"))
     assert (await verified(database)).fault
@@ -166,3 +179,67 @@ def test_details_have_their_bound_and_no_row_is_read_twice():
     assert len(json.loads(Act("a.b", "p" * 10_000, "r").body())["person"]) == TEXT_MAX
     row = Row(1, 0, "a", b"", b"")
     assert check([row]).fault == "row 0 is missing"
+
+
+@pytest.fixture
+def heads(database, tmp_path):
+    """The heads of the audit log, with keys of their own."""
+    keys = create_note_keys(tmp_path / "keys", "urn:t/ledger/0/audit", b"x", [Algorithm.ED25519])
+    return AuditHeads(database, tmp_path / "audit-head", tuple(key for key, _ in keys.pairs), keys, lambda: 10**18)
+
+
+async def grow(database, count=1):
+    for _ in range(count):
+        async with database.write() as conn:
+            await trail.append(conn, Act("voucher.read", "p", "auditor"), 5000)
+
+
+async def test_signed_heads_continue_each_other(database, heads):
+    """Each is a checkpoint over all rows; nothing new is not signed again; without keys nothing is; a stop in between is made good."""
+    first = await heads.sign()
+    assert (first.size, await heads.sign()) == (COUNT, first)
+    await grow(database, 2)
+    assert await replace(heads, keys=None).sign() is None
+    second = await heads.sign()
+    assert (second.size, (await heads.verify()).fault) == (COUNT + 2, "")
+    assert open_checkpoint(Note.parse(second.note.encode()), heads.verifiers).root == second.root
+    await grow(database)
+    ahead = (await heads.verify()).root
+    note = heads.keys.sign_checkpoint(Checkpoint(heads.keys.name, COUNT + 3, ahead), 1)
+    heads.file.write_text(str(note))  # signed and not stored: a stop in between
+    await grow(database)
+    assert (await heads.verify()).fault == ""
+    assert (await heads.sign()).size == COUNT + 4
+    lines = await exported(database)
+    public = [replace(key, name="urn:t/ledger/0") for key in heads.verifiers]
+    assert verify_lines(lines, keys=public).fault == ""
+    end = json.loads(lines[-1])
+    forged = json.dumps(end | {"signed": end["signed"].replace("1", "2")})
+    for bad in (forged, json.dumps(end | {"signed": None})):
+        assert verify_lines([*lines[:-1], bad], keys=public).fault
+
+
+REWRITES = [
+    ["DELETE FROM audit_row WHERE seq >= 7", "DELETE FROM audit_detail WHERE seq >= 7"],
+    ["UPDATE audit_row SET action = 'voucher.list' WHERE seq = 3"],
+]
+
+
+@pytest.mark.parametrize("change", REWRITES)
+@pytest.mark.parametrize("forget", [True, False])
+async def test_what_was_signed_cannot_be_rewritten(database, heads, back_end, change, forget):
+    """Who owns the database and makes rows and head agree again is found by the signed head, in the database or in the file."""
+    await heads.sign()
+    unguard(database.place, server=back_end.name == "postgresql")
+    for statement in (*change, *(["DELETE FROM audit_head"] if forget else [])):
+        rows(database.place, statement)
+    tree = Frontier()
+    async with database.read() as conn:
+        async for row in trail.stream(conn):
+            tree.append(row.leaf())
+    async with database.write() as conn:
+        await conn.execute(update(audit_state).values(size=tree.size, nodes=tree.to_bytes()))
+    assert "signed head of 9 rows" in (await heads.verify()).fault
+    await grow(database, 3)
+    with pytest.raises(ServiceError, match="does not continue what was signed"):
+        await heads.sign()

@@ -99,8 +99,8 @@ UNCOVERED = {
     "api_token": "access, not accounts",
     "evidence_file": {"name": "for people; a fact says it"},
     **dict.fromkeys(("api_token", "person", "person_role", "session", "login_failure"), ACCESS),
-    **dict.fromkeys(("passkey", "challenge", "invitation"), ACCESS),
+    **dict.fromkeys(("passkey", "challenge", "invitation", "identity"), ACCESS),
+    **dict.fromkeys(("audit_row", "audit_detail", "audit_erased", "audit_state", "audit_head"), AUDIT),
     **dict.fromkeys(("notice", "notice_channel", "notice_choice", "notice_delivery"), NOTICES),
-    **dict.fromkeys(("audit_row", "audit_detail", "audit_erased", "audit_state"), AUDIT),
 }
 """What it does not, and why."""

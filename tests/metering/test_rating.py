@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from ledger.amount import INT64_MAX
 from metering.batch import Batch
 from metering.model import Accelerator, UsageRecord
+from metering.price_parts import PriceParts, Tier
 from metering.rating import Line, Tariff, month_shares, rate, rate_one
 from metering.wire import ACTIVE_MS_MAX
 from metering.zones import rfc3339
@@ -17,11 +18,15 @@ from tests.metering.events import NOW_US, spans
 DAY_US = 86_400_000_000
 CHANGE_US = NOW_US - 200 * DAY_US
 """When the dearer tariff of `B` began; before it was first priced, `C` was nothing."""
+TIERED = PriceParts(
+    (Tier(0, 12_000_000), Tier(8_000, 10_000_000)), 10, (("compute", 7_000_001), ("storage", 4_999_999)), ("storage",)
+)
 TARIFFS = {
     "A": [Tariff("A", 312_000, 12_000_000, 0, INT64_MAX)],
     "a": [Tariff("A", 312_000, 12_000_000, 0, INT64_MAX)],
     "B": [Tariff("B", 989_000, 23_999_999, 0, CHANGE_US), Tariff("B", 989_001, 24_000_001, CHANGE_US, INT64_MAX)],
     "C": [Tariff("C", 7, 1, CHANGE_US, INT64_MAX)],
+    "D": [Tariff("D", 9, 10_800_000, 0, INT64_MAX, TIERED)],
 }
 
 
@@ -29,7 +34,9 @@ def tariffs(word, at_us):
     return next((t for t in TARIFFS.get(word, ()) if t.from_us <= at_us < t.until_us), None)
 
 
-parts = st.tuples(st.sampled_from(["A", "a", "B", "C", "unheard-of"]), st.integers(1, 10**8))
+parts = st.tuples(
+    st.sampled_from(["A", "a", "B", "C", "D", "unheard-of"]), st.integers(1, 10**8) | st.integers(7_999, 8_001)
+)
 records = st.tuples(
     st.sampled_from(["alone", "covered", "松江"]),
     st.one_of(spans(), st.sampled_from([(CHANGE_US - 1, CHANGE_US, 0), (CHANGE_US, CHANGE_US + DAY_US, 86_400_000)])),
@@ -55,14 +62,19 @@ def batch_of(drawn):
 def by_hand(drawn):
     """GPU-milliseconds, yuan and compute of one record in plain integers; None where a card or its price is unknown."""
     _, (start, _, active), cards = drawn
-    known = [(tariffs(word, start), count * active // 1000) for word, count in cards]
-    if any(tariff is None for tariff, _ in known):
+    known = [(tariffs(word, start), count, count * active // 1000) for word, count in cards]
+    if any(tariff is None for tariff, _, _ in known):
         return None
     return (
-        sum(ms for _, ms in known),
-        sum(ms * tariff.micro_yuan_per_gpu_hour for tariff, ms in known) // 3_600_000,
-        sum(ms * tariff.gflops for tariff, ms in known) // 3_600,
+        sum(ms for _, _, ms in known),
+        sum(ms * price_by_hand(tariff, count) for tariff, count, ms in known) // 3_600_000,
+        sum(ms * tariff.gflops for tariff, _, ms in known) // 3_600,
     )
+
+
+def price_by_hand(tariff, count):
+    """10.80 an hour, from eight cards on 9.00, or what the tariff says."""
+    return tariff.micro_yuan_per_gpu_hour if tariff.model != "D" else 10_800_000 if count < 8_000 else 9_000_000
 
 
 @given(st.lists(records, max_size=12), st.data())
@@ -78,6 +90,8 @@ def test_records_are_rated_as_by_hand(drawn, data):
         assert tuple(map(int, found)) == (expected or (0, 0, 0))
         if expected is not None:
             assert rated.models[place] == tuple(word.upper() for word, _ in drawn[index][2])
+            assert 0 <= rated.own[place] <= rated.yuan[place]
+            assert bool(rated.own[place]) <= ("D" in rated.models[place])
     assert set(rated.held.values()) <= {"model-unknown"}
 
 
@@ -89,6 +103,7 @@ def test_sums_by_account_and_by_month_add_up(drawn):
     for account, amounts in ((one[0], by_hand(one)) for one in drawn):
         if amounts is not None:
             owed.update({(account, name): amount for name, amount in zip(AMOUNTS, (1, *amounts), strict=True)})
+    assert sum(used.own for used in rated.accounts.values()) == sum(map(int, rated.own))
     spread = Counter()
     for (account, _, _), line in rated.lines.items():
         spread.update({(account, name): getattr(line, name) for name in AMOUNTS})

@@ -1,6 +1,6 @@
 """Every trap that peers of ours have fallen into, with the wrong answer that they give.
 
-Traps of the running service stand where the service is tested: a crash between inbox and ledger in `tests/suanquan/test_kill.py`,
+What the service makes of them is in `tests/suanquan/test_traps.py`: a crash between inbox and ledger in `tests/suanquan/test_kill.py`,
 replays over HTTP in `tests/suanquan/test_ingest.py`.
 """
 

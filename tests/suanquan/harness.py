@@ -38,6 +38,7 @@ from suanquan.settings import Settings, load_settings
 from suanquan.use_cases import setup
 from suanquan.use_cases.overview import overview
 from suanquan.use_cases.verify_ledger import verify_ledger
+from tests.suanquan.officers import make_officers
 from voucher import store as voucher_store
 from voucher.issuance import IssueRequest
 
@@ -77,6 +78,7 @@ def install(path, settings=None):
 
     async def register():
         async with open_service(home) as service:
+            await make_officers(service)
             for centre in CENTRES:
                 await setup.register_centre(service.journal, service.catalog, centre, centre.upper(), {"A100": 1000})
                 await setup.register_agent_key(service.journal, centre, PublicKey.of(KEYS[centre]))
@@ -98,20 +100,17 @@ async def figures(database, catalog):
         report = await verify_ledger(connection, lambda _done, _total: None)
         assert report["ok"], report
         seen = await overview(connection, catalog)
+        usage = await metering_store.usage_by(connection, "account", "month")
         balances = {account.name: account.balance for account in await ledger_store.accounts_under(connection, "")}
         return Figures(
             report["entries"],
             report["usage_records"],
-            {(row.pop("account"), row.pop("month")): row for row in await _usage(connection)},
+            {(row.pop("account"), row.pop("month")): row for row in usage},
             {name: balance for name, balance in balances.items() if balance},
             sum(units for _, _, units in await voucher_store.load_redeemed(connection)),
             {centre.centre: centre.statuses for centre in seen.centres if centre.statuses},
             await metering_store.load_quarantine(connection, 1000),
         )
-
-
-async def _usage(connection):
-    return await metering_store.usage_by(connection, "account", "month")
 
 
 @dataclass(frozen=True)

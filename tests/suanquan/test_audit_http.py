@@ -1,8 +1,11 @@
 """Who did and saw what, through the real service: a row for each, none without, and the money log untouched by reading."""
 
+import getpass
 import json
 import sqlite3
+import stat
 import urllib.parse
+from types import SimpleNamespace
 
 import pytest
 from argon2 import PasswordHasher
@@ -13,10 +16,14 @@ from ledger.store import load_head
 from suanquan.access.policy import Role
 from suanquan.access.principal import Principal
 from suanquan.db import people
+from suanquan.home import write_secret
+from suanquan.http import app as application
 from suanquan.http.auth import SECURE_SESSION, session_cookie
+from suanquan.settings import Settings
 from suanquan.use_cases import accounts, first_account
 from tests.suanquan.command import suanquan
-from tests.suanquan.harness import SCHEME, ThreadedService, assert_problem, request
+from tests.suanquan.harness import SCHEME, Agent, ThreadedService, assert_problem, install, request
+from tests.suanquan.officers import OFFICERS
 from voucher.holder import sandbox_uscc
 
 PASSWORD = "correct horse battery"
@@ -172,7 +179,7 @@ def test_accounts_over_http(service):
     name = f"{sandbox_uscc(1)}/企业"
     company = log_in(service, name)
     assert [one["name"] for one in request(service.url, "GET", "/v1/accounts", headers=company).content] == [name]
-    assert len(request(service.url, "GET", "/v1/accounts", headers=admin).content) == 7
+    assert len(request(service.url, "GET", "/v1/accounts", headers=admin).content) == 7 + len(OFFICERS)
     foreign = request(service.url, "POST", "/v1/accounts/end", json.dumps({"name": "admin"}), company | JSON)
     missing = request(service.url, "POST", "/v1/accounts/end", json.dumps({"name": "none"}), company | JSON)
     assert_problem(foreign, 404, "account-unknown")
@@ -199,12 +206,12 @@ def test_commands_leave_rows_and_the_log_can_be_checked(installation, tmp_path):
     assert [row["detail"]["person"] for row in listed if row["action"] == "account.make"] == ["admin"]
     found = run("audit", "verify")
     assert (found.status, found.json["ok"], found.json["rows"]) == (0, True, len(listed))
-    assert run("audit", "export", "trail.jsonl").json == {"rows": len(listed), "file": "trail.jsonl"}
+    assert run("audit", "export", "trail.jsonl").json == {"rows": len(listed) + 1, "file": "trail.jsonl"}, "its own row"
     alone = suanquan("audit", "verify", "--from", "trail.jsonl", "--json", cwd=tmp_path)
-    assert alone.json == found.json
+    assert alone.json == run("audit", "verify").json
     head = f"{len(listed)}:{found.json['root']}"
     assert run("audit", "verify", "--head", head).status == 0
-    assert run("audit", "verify", "--head", f"{len(listed) + 1}:{found.json['root']}").status == 8
+    assert run("audit", "verify", "--head", f"{len(listed) + 9}:{found.json['root']}").status == 8
     for words, code, status in (
         (("--as", "admin", "--before", "2020-01-01T00:00:00Z", "--reason", "x"), "not-permitted", 5),
         (("--as", "审", "--before", "2099-01-01T00:00:00Z", "--reason", "x"), "retention", 5),
@@ -214,6 +221,42 @@ def test_commands_leave_rows_and_the_log_can_be_checked(installation, tmp_path):
     assert run("audit", "erase", "--as", "审", "--before", "2020-01-01T00:00:00Z", "--reason", "到期").json == {
         "erased": 0
     }
+
+
+def test_two_names_typed_by_one_are_not_four_eyes(tmp_path):
+    """Outside a sandbox a name is not enough; whoever shows a secret acts under his own, and what was read has its row."""
+    installed = install(tmp_path / "home", Settings())
+    for name, text in (("admin", installed.token), ("password", PASSWORD)):
+        write_secret(tmp_path / name, text.encode())
+
+    def run(*words, by=""):
+        shown = {"SUANQUAN_TOKEN_FILE": str(tmp_path / by)} if by else {}
+        return suanquan(*words, "--home", tmp_path / "home", "--json", cwd=tmp_path, environment=shown)
+
+    def refuse(*words, by=""):
+        done = run(*words, by=by)
+        assert done.status == 5, done.err
+        return done.err.split()[1].partition("：")[0]
+
+    act = ("voucher", "suspend", "00000000-0000-7000-8000-000000000000", "--reason", "x", "--officer")
+    assert refuse(*act, "李四") == "not-shown"
+    assert refuse(*act, "李四", by="admin") == "name-differs"
+    assert run(*act, "admin", by="admin").status == 3  # he may; there is no such voucher
+    assert refuse("officer", "add", "林", "--role", "finance") == "not-shown"
+    assert refuse("usage", "void", "x", "--source", "y", "--officer", "admin", "--reason", "x", "--approved-by", "李四",
+                  by="admin") == "not-shown"  # fmt: skip
+    made = run("account", "add", "林", "--role", "finance", "--as", "admin", by="admin").json
+    write_secret(tmp_path / "once", made["secret"].encode())
+    files = ("--password-file", "password")
+    assert run("account", "take-up", "--secret-file", "once", *files).json == {"name": "林"}
+    assert run("account", "login", "林", "-o", "lin", *files).json["role"] == "finance"
+    assert stat.S_IMODE((tmp_path / "lin").stat().st_mode) == 0o600
+    assert refuse(*act, "林", by="lin") == "not-permitted"
+    assert run("payee", "list", by="lin").json == []
+    assert run("payee", "list").json == []
+    rows = [row for row in run("audit", "list", "--action", "cli").json if row["action"] == "cli.payee.list"]
+    assert [row["detail"]["via"] for row in rows] == ["cli", "cli-keeper"]
+    assert [row["detail"]["person"] for row in rows] == ["林", f"os:{getpass.getuser()}"]
 
 
 def test_nothing_of_sessions_is_kept_in_the_clear(service, installation):
@@ -279,6 +322,22 @@ def test_secrets_typed_anywhere_are_told_nowhere(service, installation, capfd):
     for word in (canary, PASSWORD):
         assert word not in told
         assert word not in dump
+
+
+def test_an_agents_key_has_its_share_and_no_other_uses_it_up(installation, monkeypatch):
+    """Beyond its burst a key is told to wait, and its centre with it; another centre goes on, and forgeries count for nobody."""
+    monkeypatch.setattr(application, "KEYS_BURST", 3)
+    monkeypatch.setattr(application, "time", SimpleNamespace(monotonic_ns=lambda: 0))  # no time passes for the buckets
+    with ThreadedService(installation.home) as running:
+        ours, theirs = Agent(running.url, "sj01"), Agent(running.url, "sj02")
+        for _ in range(4):  # under our name, by another's key
+            assert ours.report(ours.event(1), key=theirs.key.private).status == 401
+        for number in range(3):
+            assert ours.report(ours.event(number)).status == 200
+        late = ours.report(ours.event(3))
+        assert_problem(late, 429, "too-many-requests")
+        assert late.headers["retry-after"] == "1"
+        assert theirs.report(theirs.event(1)).status == 200
 
 
 def test_a_contact_is_published_once_it_is_set(installation):

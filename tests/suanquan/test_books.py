@@ -106,4 +106,4 @@ def test_content_is_erased_and_the_ledger_still_verifies(books):
 def test_an_act_has_a_name_and_a_reason(books):
     """Nobody corrects the books without saying who and why."""
     assert books.refused("freeze", books.account, "--officer", "", "--reason", "x") == (2, "reason-missing")
-    assert books.refused("freeze", books.account, "--officer", "x", "--reason", "x" * 501) == (2, "reason-missing")
+    assert books.refused("freeze", books.account, "--officer", "张三", "--reason", "x" * 501) == (2, "reason-missing")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import json
 import secrets
@@ -19,6 +20,7 @@ from metering.agent.events import batch_body, encode_event, number_event
 from metering.batch import expand, read_cloudevents
 from metering.compact import Compact
 from metering.model import Accelerator
+from suanquan.use_cases import intake
 from suanquan.use_cases.ingest import Request, ingest
 from tests.conftest import ALL
 from tests.suanquan.harness import A100_HOUR, HOUR_MS, NOON_US, give, usage
@@ -182,6 +184,69 @@ def test_a_nonce_is_taken_once_in_a_round(desk):  # noqa: F811
         assert (await here.figures()).records == 3
 
     desk(work)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+@pytest.mark.parametrize("what", ["ids", "key", "nonce"])
+def test_a_round_sees_the_one_that_is_in_the_air(desk, monkeypatch, what, fails):  # noqa: F811
+    """While a round is on its way to the disk, its ids, keys and nonces are taken; also if it must be done again."""
+
+    async def work(here):
+        service, source = here.service, "urn:centre:sj01:agent:air"
+        await together(service, body_from(source, [usage(0, account="air")]))
+        body, overlap, later = (
+            body_from(source, [usage(n, account="air") for n in numbers]) for numbers in ((2, 3), (3, 4), (6, 7))
+        )
+        first, after = asked(service, body, "first"), asked(service, later)
+        asks = {
+            "ids": asked(service, overlap),
+            "key": asked(service, body, "first"),
+            "nonce": (after[0]._replace(nonce=first[0].nonce), after[1]),
+        }
+        async with slow_disk(service.database, fails=fails) as begun:
+            flying = asyncio.create_task(service.intake.take(*first))
+            await begun.wait()
+            looked, looks, look_up = asyncio.Event(), [], intake._look_up
+
+            async def told(*asked):
+                looks.append(seen := await look_up(*asked))
+                looked.set()
+                return seen
+
+            monkeypatch.setattr(intake, "_look_up", told)
+            others = [asyncio.create_task(service.intake.take(*one)) for one in (asks[what], after)]
+            await looked.wait()
+        answer = json.loads(await flying)
+        other, last = await asyncio.gather(*others, return_exceptions=True)
+        assert json.loads(last)["accepted"] == 2
+        if what == "ids":
+            assert [one["status"] for one in json.loads(other)["results"]] == ["duplicate", "accepted"]
+        elif what == "key":
+            assert json.loads(other) == answer
+        else:
+            assert getattr(other, "code", "") == "nonce-replayed"
+        assert (await here.figures()).records == 5 + (what == "ids")
+
+    desk(work)
+
+
+@contextlib.asynccontextmanager
+async def slow_disk(database, *, fails):
+    """Keep the next round in the air until the block ends; then it lands, or the disk fails once."""
+    begun, go = asyncio.Event(), asyncio.Event()
+    write_rows = database.write_rows
+
+    async def slow(expected, rows):
+        database.write_rows = write_rows
+        begun.set()
+        await go.wait()
+        if fails:
+            raise OSError("the disk is away")
+        return await write_rows(expected, rows)
+
+    database.write_rows = slow
+    yield begun
+    go.set()
 
 
 def test_ids_with_quotes_are_answered_as_json(desk):  # noqa: F811

@@ -103,7 +103,7 @@ def test_a_rollback_is_accepted_under_a_new_name(shell):
     old_keys = load_verifier_keys(shell.home.log_keys)
     roll_back(shell, shell.issue)
     old_head = shell.home.log_head.read_bytes()
-    assert shell.run("db", "accept-rollback", "--officer", "x", "--reason", "", secret=True).status == 2
+    assert shell.run("db", "accept-rollback", "--officer", "李四", "--reason", "", secret=True).status == 2
     accepted = shell.ask("db", "accept-rollback", *BY, secret=True)
     assert accepted["continues_as"].startswith(f"{old_keys[0].name}/restored-")
     assert head_of(shell.home).origin == accepted["continues_as"]

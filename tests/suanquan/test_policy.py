@@ -2,11 +2,15 @@
 
 import re
 from itertools import product
+from pathlib import Path
+from typing import Annotated
 
 import pytest
+import typer
 from fastapi import APIRouter
 from starlette.routing import Route
 
+from suanquan.access.commands import COMMANDS, EVERYTHING_SHOWN, NAME_OPTIONAL, NOBODYS
 from suanquan.access.policy import (
     APART,
     BENEFICIARY,
@@ -20,6 +24,8 @@ from suanquan.access.policy import (
     require_apart,
 )
 from suanquan.access.principal import PUBLIC, Principal
+from suanquan.cli.app import app
+from suanquan.cli.entering import built, entered, leaves
 from suanquan.errors import ServiceError
 from suanquan.http.app import create_app
 from suanquan.http.auth import actions_of, close_unentered, enter
@@ -89,6 +95,42 @@ def test_earlier_words_for_roles_are_understood():
     assert Role.parse("officer") is Role.PROGRAMME_OFFICER
     assert Role.parse("administrator") is Role.ADMINISTRATOR
     assert Role.parse("root") is None
+
+
+def test_every_command_stands_in_the_table():
+    """Commands and their actions are one to one; every action is some route's or some command's."""
+    found = {path for path, _ in leaves(typer.main.get_command(app))}
+    assert found == set(COMMANDS)
+    assert set(COMMANDS.values()) - {NOBODYS} <= POLICY.keys()
+    assert found >= NAME_OPTIONAL | EVERYTHING_SHOWN
+
+
+def test_a_command_says_who_acts_by_what_was_understood():
+    """What stands in another option's value names nobody, whatever the words look like; what is told leaves secrets out."""
+    seen = []
+    tree = typer.Typer()
+
+    @tree.command()
+    def one():
+        """Another, so that commands have names."""
+
+    @tree.command()
+    def act(
+        what: str,
+        officer: Annotated[str, typer.Option()] = "",
+        reason: Annotated[str, typer.Option()] = "",
+        passphrase_file: Annotated[Path | None, typer.Option()] = None,
+    ):
+        seen.append(entered.get())
+
+    root = built(tree)
+    words = ["act", "x", "--reason", "--officer=lin", "--officer", "zhou", "--passphrase-file", "p"]
+    root.main(words, standalone_mode=False)
+    root.main(["act", "x"], standalone_mode=False)
+    assert [(one.path, one.name) for one in seen] == [("act", "zhou"), ("act", "")]
+    assert (seen[0].lacks_name, seen[1].lacks_name) == (False, True)
+    assert seen[0].about(reads=False) == "what=x"
+    assert set(seen[0].about(reads=True).split(" ")) == {"what=x", "reason=--officer=lin"}
 
 
 @pytest.fixture

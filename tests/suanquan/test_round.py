@@ -283,7 +283,12 @@ def test_who_may_do_and_see_what(bureau):
     found = bureau.post("applications", APPLICANT, application(round_)).content["id"]
     bureau.tokens[OTHER] = bureau.ok("officer", "add", OTHER, "--role", "applicant")["token"]
     path = f"/v1/subsidies/applications/{found}"
-    assert_problem(bureau.http("GET", path, OTHER), 404, "application-unknown")
+    for way in (path, path.replace("/subsidies", "")):
+        missing = way.replace(found, "R16-2025-1-0099")
+        assert_problem(bureau.http("GET", way, OTHER), 404, "application-unknown")
+        foreign, none = (bureau.http("POST", f"{one}/steps/withdraw", OTHER, {"reason": "x"}) for one in (way, missing))
+        assert_problem(foreign, 404, "application-unknown")
+        assert foreign.content["title"].replace(found, "") == none.content["title"].replace("R16-2025-1-0099", "")
     assert_problem(bureau.step_by_http(found, COMPANY, *REVIEW[0][1:]), 403, "role-not-allowed")
     assert bureau.http("GET", f"/v1/subsidies/applications?round={round_}", OTHER).content == []
     assert len(bureau.http("GET", f"/v1/subsidies/applications?round={round_}", APPLICANT).content) == 1
@@ -296,7 +301,7 @@ def test_who_may_do_and_see_what(bureau):
     assert bureau.ok("officer", "revoke", OTHER) == {"person": OTHER, "revoked": 1}
     assert_problem(bureau.http("GET", path, OTHER), 401, "token-unknown")
     nobody = bureau.run("application", "step", found, "refuse", "--as", "路人", "--reason", "x")
-    assert (nobody.status, "person-unknown" in nobody.err) == (3, True)
+    assert (nobody.status, "account-unknown" in nobody.err) == (3, True)
 
 
 BODIES = [

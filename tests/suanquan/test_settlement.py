@@ -201,7 +201,7 @@ def test_bad_input_is_told_what_and_where(office):
         (post(office, "settlements/B1/evidence", "方", {"kind": "invoice", "name": "i", "sha256": "0"}), 422, "evidence-malformed"),
         (post(office, "receipts/dispute", APPLICANT, {"receipt": "0", "reason": "x"}), 422, "request-malformed"),
         (receipt_of(office, 99), 404, "record-unknown"),
-        (receipt_of(office, 0, OTHER), 403, "not-your-receipt"),
+        (receipt_of(office, 0, OTHER), 404, "record-unknown"),
         (get(office, "settlements", APPLICANT), 403, "not-permitted"),
         (get(office, "claims", None), 401, "token-required"),
     ]  # fmt: skip

@@ -16,9 +16,10 @@ import pytest
 from suanquan.access.policy import BENEFICIARY, CENTRE, POLICY, Reach, Role, reach
 from suanquan.db.tokens import create_token
 from suanquan.http.app import create_app
-from suanquan.http.auth import actions_of
+from suanquan.http.auth import actions_of, is_scoped
 from suanquan.service import open_service
 from tests.conftest import ALL
+from tests.shared_data import ROOT
 from tests.suanquan.harness import PASSPHRASE, give
 from voucher.holder import sandbox_uscc
 
@@ -133,6 +134,95 @@ def stripped(answer, *names):
     if isinstance(found, dict):
         found.pop("request_id", None)
     return answer.status_code, found
+
+
+OBJECTS = {
+    "/v1/vouchers/{jti}": "test_anothers_object_is_as_missing",
+    "/v1/vouchers/{jti}/state": "test_anothers_object_is_as_missing",
+    "/v1/vouchers/{jti}/qr": "test_anothers_object_is_as_missing",
+    "/v1/statements/{centre}/{account}": "test_anothers_account_is_as_missing",
+    "/v1/decisions/{decision_id}/file": "test_anothers_decision_is_as_missing",
+    "/v1/decisions/{decision_id}/letter": "test_anothers_decision_is_as_missing",
+    "/v1/advice/{centre}": "test_another_centre_is_as_missing",
+    "/v1/admission/kubernetes/{centre}": "test_another_centre_is_as_missing",
+    "/v1/accounts": "test_accounts_over_http",
+    "/v1/accounts/end": "test_accounts_over_http",
+    "/v1/accounts/sessions/end": "test_a_tenant_makes_accounts_of_its_own_alone",
+    **dict.fromkeys(
+        (
+            *("/v1/subsidies/applications", "/v1/applications"),
+            *("/v1/subsidies/applications/{application}", "/v1/applications/{application}"),
+            *("/v1/subsidies/applications/{application}/steps/{step}", "/v1/applications/{application}/steps/{step}"),
+        ),
+        "test_who_may_do_and_see_what",
+    ),
+    **dict.fromkeys(
+        (
+            "/v1/claims",
+            "/v1/claims/{claim}",
+            *(f"/v1/claims/{{claim}}/{act}" for act in ("withdraw", "return", "refuse")),
+        ),
+        "test_a_claim_that_ends_gives_back_what_it_took",
+    ),
+    **dict.fromkeys(
+        ("/v1/receipts", "/v1/receipts/countersign", "/v1/receipts/dispute"), "test_receipts_are_for_their_beneficiary"
+    ),
+}
+"""Routes that give each tenant its own part, and the test that asks them for one's own, another's and a missing object."""
+
+
+def test_no_scoped_route_is_forgotten(home):
+    """Each stands above with a test that is there, or is a list, which the next test reads; a new one fails here."""
+
+    async def run():
+        async with opened(home) as house:
+            scoped = {route.path for route in house.routes if is_scoped(route)}
+            assert scoped == set(OBJECTS) | set(LISTS), scoped ^ (set(OBJECTS) | set(LISTS))
+
+    asyncio.run(run())
+    sources = "".join(path.read_text("utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
+    for name in set(OBJECTS.values()):
+        assert f"def {name}(" in sources, name
+
+
+LISTS = ["/v1/vouchers", "/v1/centres", "/v1/quarantine", "/v1/decisions", "/v1/claims", "/v1/accounts"]
+
+
+def test_no_list_names_another(home):
+    """For every role that has a right to its own: nothing of the other company or the other centre is in any list."""
+
+    async def run():
+        async with opened(home) as house:
+            for path in LISTS:
+                (action,) = {
+                    action
+                    for route in house.routes
+                    if route.path == path and "GET" in route.methods
+                    for action in actions_of(route)
+                }
+                for role in [role for role in ROLES if reach(role, action) is Reach.OWN]:
+                    answer = await house.ask(role, "GET", path)
+                    assert answer.status_code == 200, (path, role, answer.text)
+                    for name in (THERE, house.owned[THERE], "acct-sj02", "sj02"):
+                        assert name not in answer.text, (path, role)
+
+    asyncio.run(run())
+
+
+def test_another_centre_is_as_missing(home):
+    """A scheduler and a centre's staff get one answer for another centre and for one that does not exist."""
+
+    async def run():
+        async with opened(home) as house:
+            ask = "/v1/advice/{centre}?account=acct-sj01&model=A100&cards=1&hours=1"
+            for role in (Role.SCHEDULER, Role.CENTRE_OPERATOR):
+                assert (await house.ask(role, "GET", of(ask, centre="sj01"))).status_code == 200
+                for method, path in (("GET", ask), ("POST", "/v1/admission/kubernetes/{centre}")):
+                    foreign = await house.ask(role, method, of(path, centre="sj02"))
+                    assert foreign.status_code in {403, 422}
+                    assert stripped(foreign, "sj02") == stripped(await house.ask(role, method, of(path)), "sj99")
+
+    asyncio.run(run())
 
 
 VOUCHER_ROUTES = ["/v1/vouchers/{jti}", "/v1/vouchers/{jti}/state", "/v1/vouchers/{jti}/qr"]

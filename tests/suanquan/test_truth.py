@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import csv
-import datetime as dt
 import itertools
 import json
 import secrets
 from dataclasses import replace
-from decimal import Decimal
 from hashlib import sha256
 
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from ledger.amount import CNY
+from ledger.amount import CNY, parse_units
 from ledger.errors import DomainError
 from ledger.scope import EVERYTHING
 from metering.agent.events import batch_body, encode_event, number_event
@@ -27,24 +24,23 @@ from metering.history import History
 from metering.model import Accelerator
 from metering.quarantine import Verdict
 from metering.rating import rate_one
-from metering.zones import SHANGHAI
+from metering.zones import rfc3339
 from suanquan.service import open_service
 from suanquan.settings import Settings
 from suanquan.use_cases import setup
 from suanquan.use_cases.corrections import correct, open_corrected
 from suanquan.use_cases.desk import decide_waiting
-from suanquan.use_cases.exports import write_export
 from suanquan.use_cases.ingest import Request, ingest
 from suanquan.use_cases.quarantine import Decision, list_waiting, parse_place
 from suanquan.use_cases.settle import Said
 from suanquan.use_cases.shares import Terms
+from suanquan.use_cases.statement import statement
 from tests.conftest import ALL
 from tests.suanquan.harness import (
     A100_HOUR,
     HOUR_MS,
     NOON_US,
     PASSPHRASE,
-    SCHEME,
     figures,
     give,
     install,
@@ -90,19 +86,57 @@ class Desk:
             return await self.correct(fact)
         return await self.report(fact)
 
+    async def stated(self, account):
+        """What an account's statement says that counts: each record with its time, cards and price."""
+        lines, before = [], 2**62
+        while before:
+            async with self.service.database.read() as connection:
+                page = await statement(connection, self.service.catalog, EVERYTHING, "sj01", account, before)
+            lines += [line for line in page["lines"] if line["counts"]]
+            before = page["next"]
+        lines += [line for line in page["settled"] if line["state"] != "VOIDED"]
+        return sorted(
+            (
+                line["id"],
+                line["start"],
+                line["end"],
+                line["accelerators"],
+                line["gpu_ms"],
+                parse_units(line["yuan"], CNY),
+            )
+            for line in lines
+        )
+
     async def figures(self):
         found = await figures(self.service.database, self.service.catalog)
         found.assert_conserved()
         return found
 
 
+def as_stated(records, tariffs):
+    """Records as `Desk.stated` tells them."""
+    return sorted(
+        (
+            one.id, rfc3339(one.start_us), rfc3339(one.end_us), {part.model: part.count_milli for part in one.accelerators},
+            one.gpu_ms, rate_one(one, tariffs),
+        )
+        for one in records
+    )  # fmt: skip
+
+
 @pytest.fixture(params=BACK_ENDS)
 def desk(request, tmp_path):
     """A desk on either database, in a loop of its own: `desk(work)` runs some work there."""
+    yield from desk_on(request, tmp_path)
+
+
+def desk_on(request, tmp_path, prepare=lambda home: None):
+    """What a fixture that is a desk yields; `prepare` may change the home before the service opens."""
     databases = request.getfixturevalue("databases") if request.param == "postgresql" else None
     place = databases.create("truth") if databases else None
     opened = Settings(sandbox=True, database_url=place.url) if place else Settings(sandbox=True)
     home = install(tmp_path / "home", opened).home
+    prepare(home)
     with asyncio.Runner() as runner:
         stack = contextlib.AsyncExitStack()
         service = runner.run(stack.enter_async_context(open_service(home, PASSPHRASE)))
@@ -173,7 +207,7 @@ def told_first(facts):
 
 
 def test_any_order_of_facts_gives_what_counts(desk):
-    """Reports, checkpoints and corrections, permuted and repeated, against the pure state machine: sums, vouchers, log."""
+    """Reports, checkpoints and corrections, permuted and repeated, against the sorted history: sums, statements, vouchers, log."""
     numbers = itertools.count(1)
 
     async def stock(here):
@@ -198,7 +232,11 @@ def test_any_order_of_facts_gives_what_counts(desk):
             for fact in facts:
                 [status] = await here.say(fact)
                 assert status in {"accepted", "duplicate"}
-            return await here.figures(), here.service.catalog.tariffs("sj01")
+            tariffs = here.service.catalog.tariffs("sj01")
+            for account in (f"own{number}", f"paid{number}"):
+                counting = [one for one in history.effective() if one.account == account]
+                assert await here.stated(account) == as_stated(counting, tariffs)
+            return await here.figures(), tariffs
 
         found, tariffs = desk(work)
         owed = {"own": 0, "paid": 0}
@@ -316,39 +354,3 @@ def test_what_waits_is_released_once_as_if_it_had_come_then(desk):
             }
 
     desk(work)
-
-
-def test_a_month_is_exported_with_its_corrections(desk, tmp_path):
-    """Reports, a checkpoint that grew, a void and a revision: the rows add up to the books, by payer, in GPU time and yuan."""
-
-    async def work(here):
-        stored = await give(here.service, sandbox_uscc(1), "20.000001", accounts=["paid"])
-        await give(here.service, sandbox_uscc(2), "5", accounts=["kind"], unit="PFLOPS.h")
-        running = usage(8, account="paid", end_us=NOON_US + 60_000_000, active_ms=60_000, final=False, state="RUNNING")
-        await here.report(*(usage(n, account=["paid", "kind", "alone"][n % 3], cards_milli=900 + n) for n in range(6)))
-        await here.report(running)
-        await here.report(usage(8, account="paid"))
-        assert await here.correct(Correction(usage(0).id, 1, None)) == ["accepted"]
-        revised = usage(2, account="alone", active_ms=HOUR_MS // 4)
-        assert await here.correct(Correction(usage(2).id, 1, revised)) == ["accepted"]
-        shanghai = dt.datetime.fromtimestamp(here.service.now_us // 1_000_000, SHANGHAI)
-        month, paths = shanghai.year * 100 + shanghai.month, {}
-        for form in ("focus-csv", "csv"):
-            paths[form] = tmp_path / form
-            assert await write_export(here.service, month, form, paths[form]) > 0
-        assert await write_export(here.service, month - 100, "csv", tmp_path / "none") == 0
-        return stored.jti, paths, await here.figures()
-
-    jti, paths, found = desk(work)
-    plain, focus = (
-        list(csv.DictReader(paths[form].read_text(encoding="utf-8").splitlines())) for form in ("csv", "focus-csv")
-    )
-    assert sum(int(row["gpu_ms"]) for row in plain) == found.gpu_ms
-    assert sum(Decimal(row["list_yuan"]) for row in plain) * 10**CNY.scale == found.rated
-    assert sum(Decimal(row["self_pay_yuan"]) for row in plain) * 10**CNY.scale == sum(found.self_pay.values())
-    assert {row["voucher"] for row in plain} == {"", jti, SCHEME}
-    assert sum(row["correction"] == "true" for row in plain) >= 3
-    assert [row["ListCost"] for row in focus] == [row["list_yuan"] for row in plain]
-    for row in focus:
-        assert (row["ChargeClass"] == "Correction") == (row["ListCost"].startswith("-") or "Correction" in row.values())
-        assert row["ResourceID"] == row["ResourceId"]

@@ -335,3 +335,30 @@ def test_every_guard_and_effect_is_used(procedure, policies):
     steps = [*procedure.steps.values(), *vouchers.steps.values()]
     assert {guard for step in steps for guard in step.guards} == set(Guard)
     assert {effect for step in steps for effect in step.effects} == set(Effect)
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "says"),
+    [
+        (
+            "apart_from: [submit, supplement, propose_override]",
+            "apart_from: [submit]",
+            "apart from every step that asks",
+        ),
+        (
+            "guards: [override_asked, override_provided]",
+            "guards: [override_provided]",
+            "under the guard override_asked",
+        ),
+        ("guards: [not_refused, override_provided]", "guards: [not_refused]", "under the guard override_provided"),
+        ("takes: [amount_yuan, basis, reason]", "takes: [amount_yuan, basis]", "takes amount_yuan, basis and reason"),
+    ],
+)
+def test_a_cap_is_lifted_by_two_persons_who_say_why(policies, right, wrong, says):
+    """A procedure that lets one person do it, or without decision or reason, is not read."""
+    file, scheme = FILE.with_name("voucher-sandbox.yaml"), {"cn-sh-songjiang-sandbox": ()}
+    text = file.read_text("utf-8")
+    assert right in text
+    with pytest.raises(SubsidyError) as caught:
+        read_procedure(text.replace(right, wrong, 1), file.name, policies, scheme)
+    assert any(says in finding.en for finding in caught.value.findings)

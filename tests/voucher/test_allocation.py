@@ -10,9 +10,10 @@ from metering.rating import AccountUsage
 from voucher.allocation import Charge, Purse, allocate, burn_down_order
 
 charges = st.builds(
-    Charge,
+    lambda payable, own, **others: Charge(yuan=payable + own, own=own, **others),
     start_us=st.integers(0, 40),
-    yuan=st.integers(0, 1000),
+    payable=st.integers(0, 1000),
+    own=st.sampled_from([0, 0, 0, 1, 500]),
     compute=st.integers(0, 100),
     models=st.lists(st.sampled_from("AB"), min_size=1, max_size=2).map(tuple),
     voucher=st.none() | st.sampled_from(["v0", "v1", "unknown"]),
@@ -52,6 +53,7 @@ def total_of(some):
         max(starts, default=0),
         {model for charge in some for model in charge.models},
         any(charge.voucher is not None for charge in some),
+        sum(charge.own for charge in some),
     )
 
 
@@ -68,7 +70,7 @@ def test_every_unit_is_paid_once(some, purses):
     assert sum(cover.yuan.values()) + sum(cover.in_kind.values()) + cover.self_pay == sum(
         charge.yuan for charge in some
     )
-    assert cover.self_pay >= 0
+    assert cover.self_pay >= sum(charge.own for charge in some), "what no voucher may pay is paid by the account"
     for before, left in zip(purses, after, strict=True):
         drawn = cover.yuan if before.asset is CNY else cover.compute
         assert before.available - left.available == drawn.get(before.account, 0)
@@ -89,7 +91,7 @@ def test_only_eligible_vouchers_pay(charge, purses):
     }
     assert cover.yuan.keys() | cover.compute.keys() <= may
     yuan = sum(one.available for one in purses if one.account in may and one.asset is CNY)
-    assert cover.self_pay <= max(0, charge.yuan - yuan)
+    assert cover.self_pay <= charge.own + max(0, charge.payable - yuan)
 
 
 @given(st.lists(charges, max_size=8), purse_lists())

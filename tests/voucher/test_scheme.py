@@ -80,6 +80,14 @@ def test_no_city_scheme_is_issued_under_before_an_operator_completed_it():
             assert series.latest.terms == ()
 
 
+def test_what_metering_does_not_do_is_not_issued_under():
+    """Metering charges the time that is reported, also of interrupted jobs: a scheme that does not charge it issues nothing."""
+    text = SANDBOX_FILE.read_text("utf-8")
+    assert parse_scheme(text.encode(), "a.toml").lacks == ()
+    other = text.replace('interrupted_time = "charged"', 'interrupted_time = "not_charged"')
+    assert parse_scheme(other.encode(), "a.toml").lacks == ("voucher.interrupted_time = charged",)
+
+
 def test_songjiang_fixes_no_number():
     """Its file admits each parameter of money to be unknown."""
     scheme = SHIPPED["cn-sh-songjiang-2024"].latest

@@ -10,7 +10,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from ledger.errors import Finding, Kind
 from voucher.errors import VoucherError
@@ -29,15 +29,24 @@ class State(enum.Enum):
     RETURNED = "returned"
 
 
+class InvoiceLine(NamedTuple):
+    """One line of an invoice: the kind of cost it is claimed as (see `voucher.scheme.COST_KINDS`), its units, what it says."""
+
+    kind: str
+    units: int
+    text: str
+
+
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """A paper of a batch or claim: its kind, name and SHA-256; of an invoice also number, issuer and amount in units."""
+    """A paper of a batch or claim: its kind, name and SHA-256; of an invoice also number, issuer, amount in units, and its lines."""
 
     kind: str
     name: str
     sha256: str
     kept: bool
     invoice: tuple[str, str, int] | None = None
+    lines: tuple[InvoiceLine, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,8 +144,9 @@ def _prepared(fact: Fact) -> Batch:
 def evidence_of(said: Mapping[str, Any]) -> Evidence:
     """Evidence as a fact keeps it."""
     invoice = said.get("invoice")
+    lines = tuple(InvoiceLine(*line) for line in said.get("lines", ()))
     return Evidence(
-        said["kind"], said["name"], said["sha256"], said["kept"], None if invoice is None else (*invoice,)
+        said["kind"], said["name"], said["sha256"], said["kept"], None if invoice is None else (*invoice,), lines
     )  # fmt: skip
 
 

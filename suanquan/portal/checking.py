@@ -1,0 +1,107 @@
+"""What anybody may check: the log and its witnesses, a receipt or a voucher by paste, policies, schemes and keys with versions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ledger import log_store
+from ledger import store as ledger_store
+from ledger.errors import DomainError, Kind
+from ledger.policy import Policy
+from suanquan.decision_keys import published
+from suanquan.http.auth import identify, may
+from suanquan.note_keys import load_verifier_keys
+from suanquan.portal.frame import or_failure, reading, service_of
+from suanquan.portal.office import render
+from suanquan.service import Service
+from suanquan.use_cases.receipts import receipt_object
+from suanquan.use_cases.verify_voucher import voucher_verdict
+from voucher.verify import Trust
+
+PASTED_MAX = 64_000
+RECEIPT = "c2sp.org/tlog-proof"
+CODE = "SQ1:"
+router = APIRouter()
+
+
+@router.get("/log", dependencies=[may("log.read")])
+async def get_log(request: Request) -> Response:
+    """The head of the log as signed, and how far it was witnessed."""
+    return await or_failure(request, _log(request))
+
+
+async def _log(request: Request) -> Response:
+    service = service_of(request)
+    with reading():
+        await identify(request)
+        async with service.database.read() as conn:
+            head = await ledger_store.load_head(conn)
+            signed = await log_store.newest_head(conn)
+            witnessed = await log_store.newest_head(conn, witnessed=True)
+    keys = [str(key) for key in load_verifier_keys(service.home.log_keys)]
+    return render(request, "log.html", head=head, signed=signed, witnessed=witnessed, keys=keys)
+
+
+@router.get("/verify", dependencies=[may("log.read")])
+async def get_verify(request: Request) -> Response:
+    """The box to paste into."""
+    return await or_failure(request, _verify(request, ""))
+
+
+@router.post("/verify", dependencies=[may("log.read")])
+async def post_verify(request: Request) -> Response:
+    """A verdict in one of three words, and what was and was not proven; nothing is kept."""
+    form = await request.form(max_files=0, max_fields=4, max_part_size=PASTED_MAX)
+    return await or_failure(request, _verify(request, str(form.get("pasted", ""))[:PASTED_MAX]))
+
+
+async def _verify(request: Request, pasted: str) -> Response:
+    with reading():
+        await identify(request)
+    asked = request.method == "POST"
+    verdict = judge(service_of(request), pasted) if asked else None
+    status = 422 if verdict is not None and verdict["word"] == "cannot_tell" else 200
+    return render(request, "verify.html", pasted=pasted, verdict=verdict, status=status)
+
+
+def judge(service: Service, pasted: str) -> dict[str, Any]:
+    """What a pasted text proves: `matches`, `differs_word` or `cannot_tell`, with why and the facts that it states."""
+    text = pasted.strip().replace("\r\n", "\n")
+    if not text:
+        return {"word": "cannot_tell", "why": "paste_something"}
+    if text.startswith(RECEIPT):
+        policy = Policy.of_logs(*load_verifier_keys(service.home.log_keys))
+        return _judged(lambda: receipt_object((text + "\n").encode(), policy), "receipt")
+    if text.startswith(CODE) or (text.count(".") == 2 and " " not in text):
+        keys = service.keys
+        trust = Trust(keys.issuer, keys.all_keys(), keys.revocations(), frozenset({"Ed25519"}))
+        return _judged(lambda: voucher_verdict(text, trust, service.now_us // 1_000_000), "voucher")
+    return {"word": "cannot_tell", "why": "not_known_form"}
+
+
+def _judged(prove: Any, form: str) -> dict[str, Any]:
+    try:
+        return {"word": "matches", "form": form, "facts": prove()}
+    except DomainError as error:
+        word = "differs_word" if error.kind is Kind.PROOF else "cannot_tell"
+        return {"word": word, "form": form, "error": error}
+
+
+@router.get("/policies", dependencies=[may("scheme.read")])
+async def get_policies(request: Request) -> Response:
+    """Documents and schemes in use with their versions, and the keys that verify what is signed."""
+    return await or_failure(request, _policies(request))
+
+
+async def _policies(request: Request) -> Response:
+    service = service_of(request)
+    with reading():
+        await identify(request)
+        documents = list(service.subsidies.policies.documents.values())
+        keys = [*service.keys.jwks()["keys"], *published(service.decisions.keys)]
+    schemes = [series.latest for series in service.catalog.series.values()]
+    return render(request, "policies.html", documents=documents, schemes=schemes, keys=keys)

@@ -1,0 +1,263 @@
+"""Pages of commission and bureaus: how far vouchers have come, centres, budgets, clauses; every figure leads to its entries."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, timedelta
+from typing import Any
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ledger import store as ledger_store
+from ledger.amount import ASSETS, CNY, parse_units
+from ledger.scope import EVERYTHING
+from ledger.sql import Connection
+from metering import fate_store
+from suanquan.http.auth import may, permit
+from suanquan.portal import frame
+from suanquan.portal.frame import language_of, or_failure, reading, service_of
+from suanquan.portal.office_text import TEXTS
+from suanquan.service import Service
+from suanquan.use_cases import uptake
+from suanquan.use_cases.applications import Application, load_applications, load_committed, load_rounds
+from suanquan.use_cases.overview import overview
+from suanquan.use_cases.postings import receivable
+from suanquan.use_cases.programme import programme_object
+from suanquan.use_cases.subsidies import day_of
+from voucher import finding_store, uptake_store
+from voucher.uptake_store import DAY_US, Part
+
+LATE_US = DAY_US
+"""A centre silent for longer than this is named, and its figures are a lower bound."""
+EXPIRING_DAYS = 90
+router = APIRouter()
+
+
+def render(request: Request, page: str, **values: Any) -> Response:
+    """A page with the texts of these pages."""
+    return frame.render(request, f"office/{page}", t=TEXTS[language_of(request)], **values)
+
+
+async def size_of(conn: Connection) -> int:
+    """Entries of the log that what is shown is as of."""
+    head = await ledger_store.load_head(conn)
+    assert head is not None, "a home has a ledger"
+    return head.size
+
+
+@router.get("/office", dependencies=[may("programme.read")])
+async def get_office(request: Request) -> Response:
+    """What was issued and became of it, centres, what waits, what ends."""
+    return await or_failure(request, _office(request))
+
+
+async def _office(request: Request) -> Response:
+    service = service_of(request)
+    await permit(request, "programme.read")
+    with reading():
+        async with service.database.read() as conn:
+            read = await overview(conn, service.catalog, service.now_us, service.memo)
+            found = await finding_store.count_open(conn)
+            waiting = await fate_store.count_waiting(conn)
+            cases = sum(not _state(one).final for one in await every_application(conn, service))
+            soon = await uptake.expiring(conn, Part(), service.now_us, EXPIRING_DAYS)
+    late = [one.name for one in read.centres if one.received_us and service.now_us - one.received_us > LATE_US]
+    return render(
+        request,
+        "overview.html",
+        read=read,
+        size=read.head.size,
+        adds_up=all(
+            one.issued == one.available + one.held + one.redeemed + one.expired + one.returned for one in read.schemes
+        ),
+        states=("available", "held", "redeemed", "expired", "returned"),
+        paid=_paid(read.redeemed),
+        late=late,
+        soon=soon,
+        soon_days=EXPIRING_DAYS,
+        counts={
+            "open_cases": (cases, "/office/queue"),
+            "open_findings": (sum(found.values()), "/office/findings"),
+            "quarantined": (sum(waiting.values()), "/office/centres"),
+            "gaps": (sum(one.gaps for one in read.centres), "/office/centres"),
+        },
+        documents=_documents(service),
+        receivable=receivable,
+    )
+
+
+def _paid(redeemed: Sequence[tuple[str, str, int]]) -> dict[str, int]:
+    paid: dict[str, int] = {}
+    for _, centre, units in redeemed:
+        paid[centre] = paid.get(centre, 0) + units
+    return paid
+
+
+def _documents(service: Service) -> list[dict[str, Any]]:
+    today = day_of(service.now_us)
+    return [
+        {
+            "number": one.number,
+            "title_zh": one.title_zh,
+            "title_en": one.title_en,
+            "last_day": one.last_day.isoformat(),
+            "days": (one.last_day - today).days,
+        }
+        for one in service.subsidies.policies.documents.values()
+    ]
+
+
+async def every_application(conn: Connection, service: Service) -> list[Application]:
+    """Applications of every round, oldest round first."""
+    office = service.proceedings.office
+    found = []
+    for one in await load_rounds(conn, office):
+        found += await load_applications(conn, office, one.id, EVERYTHING)
+    return found
+
+
+def _state(one: Application) -> Any:
+    return one.round.procedure.states[one.case.state]
+
+
+@router.get("/office/uptake", dependencies=[may("programme.read")])
+async def get_uptake(request: Request) -> Response:
+    """By scheme, class, month of issue and of end, centre; how soon used; how concentrated."""
+    return await or_failure(request, _uptake(request))
+
+
+async def _uptake(request: Request) -> Response:
+    service = service_of(request)
+    await permit(request, "programme.read")
+    part = Part()
+    with reading():
+        async with service.database.read() as conn:
+            read = await overview(conn, service.catalog, service.now_us, service.memo)
+            tables = {
+                "by_scheme": ("scheme", "scheme", await uptake_store.sums_by(conn, part, "scheme")),
+                "by_class": ("class", "class", await uptake.by_class(conn, part)),
+                "by_issue_month": ("month", "issued", await uptake.by_month(conn, part)),
+                "by_end_month": ("month", "ends", await uptake.by_month(conn, part, "end")),
+            }
+            first = await uptake.first_use(conn, part)
+            spread = await uptake.concentration(conn, part)
+    return render(
+        request, "uptake.html", tables=tables, first=first, marks=uptake.MARKS, spread=spread, size=read.head.size,
+        centres=[(one.centre, one.name, _paid(read.redeemed).get(one.centre, 0)) for one in read.centres],
+        states=("issued", "available", "held", "redeemed", "expired", "returned"), receivable=receivable,
+    )  # fmt: skip
+
+
+@router.get("/office/centres", dependencies=[may("centre.read")])
+async def get_centres(request: Request) -> Response:
+    """Utilisation by centre, month and card model; whether the data can be trusted."""
+    return await or_failure(request, _centres(request))
+
+
+async def _centres(request: Request) -> Response:
+    service = service_of(request)
+    await permit(request, "centre.read")
+    chosen = request.query_params.get("centre", "")[:32]
+    with reading():
+        async with service.database.read() as conn:
+            read = await overview(conn, service.catalog, service.now_us, service.memo)
+            rows = await uptake.utilisation(conn, service.catalog, service.now_us, chosen)
+    return render(
+        request,
+        "centres.html",
+        read=read,
+        size=read.head.size,
+        chosen=chosen,
+        names={one.centre: one.name for one in read.centres},
+        months=uptake.fold(rows, "centre", "month"),
+        models=uptake.fold(rows, "centre", "model"),
+        this_month=day_of(service.now_us).isoformat()[:7],
+        late_us=LATE_US,
+        receivable=receivable,
+    )
+
+
+@router.get("/office/budgets", dependencies=[may("programme.read")])
+async def get_budgets(request: Request) -> Response:
+    """Budgets year by year from ledger accounts, and how long what is available lasts at the pace of late."""
+    return await or_failure(request, _budgets(request))
+
+
+async def _budgets(request: Request) -> Response:
+    service = service_of(request)
+    await permit(request, "programme.read")
+    with reading():
+        async with service.database.read() as conn:
+            found = [await programme_object(conn, series) for series in service.catalog.series.values()]
+            size = await size_of(conn)
+            soon = await uptake.expiring(conn, Part(), service.now_us, EXPIRING_DAYS)
+            pace = await _pace(conn, service)
+    shown = [one | {"years": [_year(year) for year in one["years"]]} for one in found if one["years"]]
+    return render(request, "budgets.html", programmes=shown, size=size, soon=soon, soon_days=EXPIRING_DAYS, pace=pace)
+
+
+def _year(year: dict[str, Any]) -> dict[str, Any]:
+    """A year of a programme in units, with what is set aside for rounds and centres together."""
+    asset = ASSETS[year["unit"]]
+    names = ("budget", "left", "approved", "issued", "available", "held", "redeemed", "expired", "returned")
+    aside = sum(parse_units(text, asset) for group in ("rounds", "allotted") for text in year[group].values())
+    units = {name: parse_units(year[name], asset) for name in names}
+    return {"year": year["year"], "asset": asset, "set_aside": aside} | units
+
+
+async def _pace(conn: Connection, service: Service) -> dict[str, Any] | None:
+    """How long what is available lasts at the mean pace since the first voucher was issued; None where nothing was redeemed."""
+    days_of_issue = await uptake_store.sums_by(conn, Part(), "day")
+    sums = await uptake_store.sums_of(conn, Part())
+    if not days_of_issue or sums.redeemed <= 0:
+        return None
+    today = day_of(service.now_us)
+    passed = max(1, (today - date(1970, 1, 1)).days - int(days_of_issue[0][0]))
+    days = sums.available * passed // sums.redeemed
+    day = today + timedelta(days=min(days, 36_500))
+    return {
+        "spent": sums.redeemed, "available": sums.available, "passed": passed, "days": days, "day": day.isoformat()
+    }  # fmt: skip
+
+
+@router.get("/office/clauses", dependencies=[may("programme.read")])
+async def get_clauses(request: Request) -> Response:
+    """Clause by clause: applications, approved, committed, paid; how long the document lasts."""
+    return await or_failure(request, _clauses(request))
+
+
+async def _clauses(request: Request) -> Response:
+    service = service_of(request)
+    await permit(request, "programme.read")
+    today = day_of(service.now_us)
+    with reading():
+        listed = service.subsidies.list_clauses(today)
+        async with service.database.read() as conn:
+            size = await size_of(conn)
+            cases = await every_application(conn, service)
+            committed = await load_committed(conn, service.proceedings.office)
+    by_clause: dict[str, list[Application]] = {}
+    for one in cases:
+        by_clause.setdefault(one.clause, []).append(one)
+    sums: dict[str, int] = {}
+    for (name, _), units in committed.items():
+        sums[name] = sums.get(name, 0) + units
+    lines = [_clause(service, one, by_clause.get(one["clause"], []), sums, today) for one in listed]
+    return render(request, "clauses.html", lines=lines, size=size)
+
+
+def _clause(
+    service: Service, clause: dict[str, Any], cases: Sequence[Application], sums: dict[str, int], today: date
+) -> dict[str, Any]:
+    policies = service.subsidies.policies
+    document = policies.documents[policies.clause(clause["clause"]).document]
+    return clause | {
+        "received": len(cases),
+        "decided": sum(one.case.committed_fen > 0 for one in cases),
+        "committed": sums.get(clause["clause"], 0),
+        "paid": sum(one.case.net_paid_fen for one in cases) * 10 ** (CNY.scale - 2),
+        "days": (document.last_day - today).days,
+        "last_day": document.last_day.isoformat(),
+    }
