@@ -186,8 +186,7 @@ async def test_no_page_mixes_languages(filled, signed_in):
     assert not re.findall(r"[A-Za-z]{2,} [a-z]{2,}", chinese)
 
 
-_NAMES = "acts|complete|contract|do|fact|field|forecast|money|role|status|unit|verdict"
-BY_VALUE = re.compile(f"({_NAMES})_")
+BY_VALUE = re.compile("(acts|complete|contract|do|fact|field|forecast|money|role|status|unit|verdict)_")
 """Texts that are named by what they stand for."""
 
 
