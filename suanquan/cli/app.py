@@ -90,6 +90,8 @@ app.add_typer(programme_app, name="programme", help="方案的预算与额度 / 
 app.add_typer(hold_app, name="hold", help="冻结 / holds of vouchers")
 app.add_typer(lease_app, name="lease", help="离线租约（中心）/ offline leases of a centre")
 app.add_typer(sandbox_app, name="sandbox", help="沙箱 / the sandbox")
+app.add_typer(hold_app, name="hold", help="冻结 / holds of vouchers")
+app.add_typer(lease_app, name="lease", help="离线租约（中心）/ offline leases of a centre")
 app.add_typer(bench_app, name="bench", help="性能测量 / measurements")
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from suanquan.cli.options import DEFAULT_HOME, HomeOption, JsonOption, acting_here, run_with_service
+from suanquan.cli.options import DEFAULT_HOME, HomeOption, JsonOption, run_with_service
 from suanquan.cli.output import emit
 
 if TYPE_CHECKING:
@@ -35,9 +35,12 @@ def advance(
     json: JsonOption = False,
 ) -> None:
     """向前拨；到期、公示、月结与各项任务随即进行。Set it forwards: what falls due meanwhile happens at once."""
+    from suanquan.access.acting import acting
     from suanquan.use_cases.sandbox_clock import advance as advance_clock
 
     async def use(service: Service) -> dict[str, Any]:
-        return await advance_clock(service, span, acting_here())
+        act = acting.get()
+        assert act is not None, "the table of commands has this one, and it changes something"
+        return await advance_clock(service, span, act)
 
     emit(run_with_service(home, use), as_json=json)

@@ -370,7 +370,6 @@ async def test_who_a_command_acts_as(access):
         await refused("name-differs", acting("ledger.act", "admin", secret))
         await refused("not-permitted", acting("audit.erase", "钱", secret))
     await refused("not-permitted", acting("statement.make", "钱", token))  # beyond what the token is for
-    await refused("token-unknown", acting("ledger.act", "钱", "sqt_x"))
     assert (await acting("ledger.act", "钱")).surface == NAMED
     await refused("account-unknown", acting("ledger.act", "路人"))
     kept = await acting("account.make")

@@ -83,7 +83,7 @@ def _archive_fault(body: bytes) -> Fault | None:
     try:
         with zipfile.ZipFile(io.BytesIO(body)) as archive:
             return _directory_fault(archive.infolist(), len(body)) or _types_fault(archive)
-    except (zipfile.BadZipFile, ValueError, NotImplementedError, RuntimeError, OSError, EOFError, zipfile.LargeZipFile):
+    except (zipfile.BadZipFile, ValueError, RuntimeError, OSError, EOFError, zipfile.LargeZipFile):
         return "压缩内容损坏", "is a broken archive"
 
 
