@@ -12,6 +12,7 @@ from ledger.amount import ASSETS_BY_NUMBER, CNY, parse_units
 from ledger.errors import Kind
 from ledger.scope import Scope
 from ledger.sql import Connection
+from metering.instants import parse_instant
 from metering.notice_store import urns_of
 from suanquan.errors import ServiceError
 from suanquan.http.auth import is_from_here, may, permit, scope_of
@@ -34,6 +35,8 @@ LISTED_MAX = 1000
 PARTS = ("available", "held", "redeemed", "expired", "returned", "split")
 """What a voucher is at any time: issued is their sum."""
 REASON_MAX = 2000
+BATCHES_MAX = 50
+"""Reports whose lines one page holds; its search, order and export are of these."""
 
 router = APIRouter()
 
@@ -88,12 +91,12 @@ def _voucher_row(request: Request, service: Service, said: dict[str, Any]) -> Ro
         "jti": Cell(said["jti"], href=link(request, f"/vouchers/{said['jti']}"), code=True),
         "scheme": Cell(name),
         "unit": Cell(texts[f"unit_{said['unit']}"]),
-        "until": Cell(said["valid_until"][:10]),
+        "until": Cell(figures.day(parse_instant(said["valid_until"])), said["valid_until"]),
     }
 
 
 def _amount(text: str) -> Cell:
-    return Cell(figures.grouped(text), text, order=int(text.replace(".", "")))
+    return Cell(figures.fine(text), text, order=int(text.replace(".", "")))
 
 
 @router.get("/vouchers/{jti}", dependencies=[may("voucher.read", scoped=True)])
@@ -150,7 +153,7 @@ async def _usage(
             found = None
             if centre:
                 upto = int(before) if before.isdecimal() and len(before) < 19 else 2**62
-                found = await statement(conn, service.catalog, scope_of(who), centre, account, upto)
+                found = await statement(conn, service.catalog, scope_of(who), centre, account, upto, BATCHES_MAX)
     lines = [] if found is None else found["lines"]
     rows = [_line_row(request, line) for line in lines]
     if (file := exported(request, "usage", LINES, rows)) is not None:
@@ -160,6 +163,7 @@ async def _usage(
         "usage.html",
         status=status,
         accounts=accounts,
+        batches=BATCHES_MAX,
         centre=centre,
         account=account,
         found=found,
@@ -184,8 +188,8 @@ def _line_row(request: Request, line: dict[str, Any]) -> Row:
     dispute = line.get("dispute")
     models = " + ".join(f"{count / 1000:g} × {model}" for model, count in line["accelerators"].items())
     return {
-        "start": Cell(line["start"].replace("T", " ").removesuffix("Z")),
-        "end": Cell(line["end"].replace("T", " ").removesuffix("Z")),
+        "start": Cell(figures.shanghai(line["start"], texts), line["start"]),
+        "end": Cell(figures.shanghai(line["end"], texts), line["end"]),
         "job": Cell(line["job"], code=True),
         "model": Cell(models),
         "hours": Cell(figures.hours(line["gpu_ms"]), order=line["gpu_ms"]),

@@ -62,6 +62,7 @@ async def _centre(request: Request) -> Response:
         late=found.received_us and service.now_us - found.received_us > DAY_US,
         quarantined=read.quarantined.get(found.centre, 0),
         statuses=STATUSES,
+        declared=len(months),
         gaps=[one.en if language_of(request) == "en" else one.zh for one in told if one is not None],
         table=table(request, "capacity", CAPACITY, rows),
     )
@@ -104,7 +105,7 @@ def _waiting_row(texts: dict[str, str], one: dict[str, Any]) -> Row:
         "code": Cell(one["code"], code=True),
         "account": Cell(one.get("account", "—")),
         "job": Cell(one.get("job", "—")),
-        "start": Cell(one.get("start", "—")),
+        "start": Cell(figures.shanghai(one["start"], texts) if one.get("start") else "—", one.get("start", "")),
         "hours": Cell(figures.hours(milliseconds), order=milliseconds),
         "act": Cell(texts[f"do_{one['status']}"]),
     }

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 from markupsafe import Markup
 
 from ledger.amount import CNY, Asset, format_units
+from metering.instants import parse_instant
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
 GPU_MS_PER_HOUR = 3_600_000
@@ -63,6 +64,17 @@ def grouped(text: str) -> str:
     whole, dot, fraction = text.partition(".")
     sign, whole = ("−", whole[1:]) if whole.startswith("-") else ("", whole)
     return f"{sign}{int(whole):,}{dot}{fraction}"
+
+
+def shanghai(text: str, texts: Mapping[str, str]) -> str:
+    """An RFC 3339 instant as Shanghai time."""
+    return instant(parse_instant(text), texts)
+
+
+def fine(text: str) -> Markup:
+    """A decimal text with all of its digits, those beyond cents set small."""
+    whole, _, fraction = grouped(text).partition(".")
+    return Markup('{}.{}<span class="rest">{}</span>').format(whole, fraction[:2], fraction[2:])
 
 
 def age(span_us: int, texts: Mapping[str, str]) -> str:

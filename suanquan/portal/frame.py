@@ -70,6 +70,8 @@ _pages.filters.update(
             figures.day,
             figures.age,
             figures.grouped,
+            figures.fine,
+            figures.shanghai,
         )
     }
 )

@@ -28,7 +28,13 @@ BATCHES_PER_PAGE = 5
 
 
 async def statement(
-    conn: Connection, catalog: Catalog, scope: Scope, centre: str, account: str, before: int
+    conn: Connection,
+    catalog: Catalog,
+    scope: Scope,
+    centre: str,
+    account: str,
+    before: int,
+    batches: int = BATCHES_PER_PAGE,
 ) -> dict[str, Any]:
     """Totals of an account, how complete they are, and the lines of its newest batches below number `before`.
 
@@ -40,7 +46,7 @@ async def statement(
         if not scope.holds(centre=centre, holder=bound.get((centre, account), "")):
             account = ""  # nothing is reported under this name: another's account looks like one that is not there
     totals = await metering_store.usage_by(conn, "month", "model", centre=centre, account=account)
-    segments = await metering_store.account_segments(conn, centre, account, before, BATCHES_PER_PAGE)
+    segments = await metering_store.account_segments(conn, centre, account, before, batches)
     tariffs = catalog.tariffs(centre)
     states = await fates.account_states(conn, centre, account)
     months = {month: found for (month, name), found in (await months_of(conn, centre)).items() if name == account}
@@ -74,7 +80,7 @@ async def statement(
         ],
         "settled": [_settled(state, tariffs) for state in states],
         "lines": lines,
-        "next": segments[-1][0] if len(segments) == BATCHES_PER_PAGE else None,
+        "next": segments[-1][0] if len(segments) == batches else None,
     }
 
 

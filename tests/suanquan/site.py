@@ -1,0 +1,107 @@
+"""A site with something on every page of the portal: vouchers with a month of use, a centre with a gap, a round that takes applications."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import json
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+from suanquan.db.tokens import create_token
+from suanquan.home import Home
+from suanquan.settings import Settings
+from suanquan.use_cases import setup
+from suanquan.use_cases.issue import Order, issue
+from suanquan.use_cases.officers import add_officer
+from suanquan.use_cases.setup import bind_account, register_centre
+from tests.suanquan.bureau import MovedService
+from tests.suanquan.harness import PASSPHRASE, request
+from tests.suanquan.test_portal import HOLDER, record, report
+from tests.subsidy.procedure_samples import OFFICERS, Clock
+from tests.voucher.application_samples import CALL, REVIEW, SCHEME, application, contract, materials
+from voucher.issuance import IssueRequest
+
+BEGIN, NOW = "2026-11-07T09:00:00+08:00", "2026-11-20T10:00:00+08:00"
+DAYS = 12
+PEOPLE = {
+    "holder": ("beneficiary_admin", HOLDER),
+    "centre": ("centre_operator", "sj01"),
+    "officer": ("programme_officer", ""),
+}
+
+
+class Site(NamedTuple):
+    """Where it is, who may see it, and what stands in it."""
+
+    url: str
+    tokens: dict[str, str]
+    jti: str
+    round: str
+    application: str
+
+
+@contextlib.contextmanager
+def made_site(folder):
+    """The site, served on a port of its own until the end of the block."""
+    home, clock = Home(folder / "home"), Clock(BEGIN)
+    setup.initialise(home, Settings(sandbox=True), PASSPHRASE, clock)
+    with MovedService(home, clock) as served:
+        tokens = served.call(_people(served.service, clock))
+        jti = served.call(_usage(served.service, clock))
+        yield Site(served.url, tokens, jti, *_case(served.url, tokens))
+
+
+async def _people(service, clock):
+    tokens = {
+        actor.person: await add_officer(service.journal, clock, actor.person, actor.role.value) for actor in OFFICERS
+    }
+    async with service.database.write() as connection:
+        for name, (role, tenant) in PEOPLE.items():
+            tokens[name] = await create_token(connection, role, name, service.now_us, tenant=tenant)
+    return tokens
+
+
+async def _usage(service, clock):
+    """Two vouchers, of which one pays for twelve days of usage; a record with an unknown card waits."""
+    scheme, issued = service.catalog.schemes[SCHEME], []
+    for unit, amount in (("CNY", "100000.50"), ("PFLOPS.h", "12.5")):
+        order = Order(IssueRequest(HOLDER, unit, amount, None), scheme, unit)
+        issued.append(await issue(service.journal, order, service.keys, service.issuer.sign))
+    await register_centre(service.journal, service.catalog, "sj01", "松江智算中心", {"A100": 8})
+    await bind_account(service.journal, "sj01", "covered", HOLDER)
+    for day in range(DAYS):
+        clock.set(f"2026-11-{8 + day:02}T20:00:00+08:00")
+        await report(service, _on(day, record(day + 1, "covered", 2 + day % 3)))
+    clock.set(NOW)
+    await report(service, _on(DAYS - 1, record(DAYS + 1, "covered", 1, model="unheard-of")))
+    return issued[0].jti
+
+
+def _on(day, one):
+    """A record of that many days after the first."""
+    moved = copy.deepcopy(one)
+    first = datetime(2026, 11, 8, tzinfo=UTC) + timedelta(days=day)
+    for name, at in (("start", first), ("end", first + timedelta(hours=10))):
+        moved["data"][name] = at.strftime("%Y-%m-%dT%H:%M:%SZ")
+    moved["time"] = (first + timedelta(hours=11)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return moved
+
+
+def _post(url, token, path, body):
+    sent = json.dumps(body).encode()
+    answer = request(url, "POST", path, sent, {"Authorization": f"Bearer {token}"})
+    assert answer.status in {200, 201}, answer
+    return answer.content
+
+
+def _case(url, tokens):
+    """An open round, and an application that passed its first review."""
+    called = CALL | {"title": "2026 年算力券第一轮", "opens": "2026-11-16", "closes": "2026-11-30"}
+    round_ = _post(url, tokens["方"], "/v1/rounds", called)["id"]
+    deal = contract(signed_on="2026-11-02", starts_on="2026-11-10", ends_on="2027-10-31")
+    content = application(round_, HOLDER, contract=deal, materials=materials(HOLDER))
+    found = _post(url, tokens["holder"], "/v1/subsidies/applications", content)["id"]
+    actor, step, inputs = REVIEW[0]
+    _post(url, tokens[actor.person], f"/v1/subsidies/applications/{found}/steps/{step}", inputs)
+    return round_, found

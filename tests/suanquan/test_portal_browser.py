@@ -1,0 +1,200 @@
+"""The portal in a real browser: every page in both languages, on a wide and a narrow screen, light and dark.
+
+Nothing leaves the site, no policy is broken, no page scrolls sideways, axe-core finds nothing. `SUANQUAN_TEST_PICTURES`
+names a folder to keep a picture of each page in.
+"""
+
+import io
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from suanquan.http.app import PAGES
+from suanquan.http.auth import COOKIE
+from suanquan.portal.text import TEXTS
+from tests.conftest import ALL
+from tests.suanquan.site import made_site
+from tests.voucher.application_samples import contract
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+PICTURES = os.environ.get("SUANQUAN_TEST_PICTURES", "")
+PICTURE_BYTES_MAX = 150_000
+WIDE, NARROW = {"width": 1366, "height": 768}, {"width": 320, "height": 640}
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no browser: install chromium")
+
+OFFICE = ("", "uptake", "centres", "budgets", "clauses", "vouchers", "queue", "findings")
+NEEDS_ITS_OBJECT = {"/office/receipts/{event_id}", "/office/entries"}
+"""Pages of one account or entry, which are reached from a figure; the office's own tests visit them."""
+VISITS = {
+    "home": (None, "/"),
+    "notices": (None, "/notices"),
+    "subsidies": (None, "/subsidies"),
+    "login": (None, "/login"),
+    "docs": (None, "/docs"),
+    "vouchers": ("holder", "/vouchers"),
+    "voucher": ("holder", "/vouchers/{jti}"),
+    "usage": ("holder", "/usage"),
+    "applications": ("holder", "/applications"),
+    "apply": ("holder", "/applications/new?round={round}&clause=cn-sh-songjiang-sandbox"),
+    "application": ("holder", "/applications/{application}"),
+    "centre": ("centre", "/centre"),
+    "quarantine": ("centre", "/centre/quarantine"),
+    "log": (None, "/log"),
+    "verify": (None, "/verify"),
+    "policies": (None, "/policies"),
+    **{f"office-{name}".strip("-"): ("officer", f"/office/{name}".rstrip("/")) for name in OFFICE},
+}
+"""A visit to each page: who, and where."""
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    with made_site(tmp_path_factory.mktemp("site")) as site:
+        yield site
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    with sync_api.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--lang=en-US"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def opened(chromium, site):
+    """`opened(who, **options)` is a page of somebody's browser, which goes to the site alone and breaks no policy."""
+    contexts, faults = [], []
+
+    def open_page(who=None, **options):
+        context = chromium.new_context(**{"viewport": WIDE, "locale": "zh-CN"} | options)
+        contexts.append(context)
+        if who:
+            context.add_cookies([{"name": COOKIE, "value": site.tokens[who], "url": site.url}])
+        page = context.new_page()
+        page.on("request", lambda sent: faults.append(sent.url) if not sent.url.startswith(site.url) else None)
+        page.on("console", lambda said: faults.append(said.text) if said.type == "error" else None)
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert not [fault for fault in faults if not fault.startswith(("data:", "blob:"))]
+
+
+def address(site, path, language):
+    """Where a page is, in a language."""
+    found = site.url + path.format(**site._asdict())
+    return f"{found}{'&' if '?' in found else '?'}lang=en" if language == "en" else found
+
+
+def keep_picture(page, name):
+    """Keep what a page looks like, small enough for the documents."""
+    if not PICTURES:
+        return
+    shot = Image.open(io.BytesIO(page.screenshot(full_page=True))).convert("RGB")
+    shot = shot.crop((0, 0, shot.width, min(shot.height, 1600)))
+    path = Path(PICTURES) / f"{name}.webp"
+    shot.save(path, quality=50, method=6)
+    assert path.stat().st_size < PICTURE_BYTES_MAX, path
+
+
+def _told(violations):
+    """What axe found: rule and where."""
+    return [(one["id"], node["target"], node["html"][:200]) for one in violations for node in one["nodes"]]
+
+
+def test_every_page_is_visited():
+    """A page that somebody adds is visited, too: the list above has each route that shows one."""
+    shown = {route.path for pages in PAGES for route in pages.routes if "GET" in route.methods}
+    visited = {path.partition("?")[0] for _, path in VISITS.values()}
+    assert {path for path in shown if "." not in path} - NEEDS_ITS_OBJECT == visited
+
+
+@pytest.mark.parametrize("name", VISITS)
+def test_a_page_in_a_browser(site, opened, name):
+    """Axe finds nothing, in Chinese on light or in English on dark ground, with `--all` both; 320 px need no sideways scroll."""
+    who, path = VISITS[name]
+    views = (("zh", "light"), ("en", "dark"))
+    turn = list(VISITS).index(name) % 2
+    for language, scheme in views if ALL or PICTURES else views[turn : turn + 1]:
+        page = opened(who, color_scheme=scheme)
+        answer = page.goto(address(site, path, language))
+        assert answer.status == 200, page.content()
+        assert TEXTS[language]["sandbox"] in page.content()
+        keep_picture(page, f"{name}-{language}")
+        found = axe.Axe().run(page, context={"include": [["html"]], "exclude": [["rapi-doc"]]})  # not ours
+        assert not _told(found.response["violations"])
+        page.set_viewport_size(NARROW)
+        wide = page.evaluate("document.documentElement.scrollWidth")
+        keep_picture(page, f"{name}-{language}-narrow")
+        assert wide <= NARROW["width"], name
+
+
+DEAL = contract()
+TYPED = {
+    "applicant_name": "松江某某科技有限公司",
+    "project": "键盘申报",
+    "contract.number": "HT-2026-KEYS",
+    "contract.provider": DEAL["provider"],
+    "contract.signed_on": "11022026",
+    "contract.starts_on": "11102026",
+    "contract.ends_on": "10312027",
+    "contract.yuan": "200000",
+    "contract.sha256": DEAL["sha256"],
+}
+NO = {"beneficiary.related_to_provider", "material.credit_report.bad_record"}
+
+
+def answer_by_keys(page, name, kind, value):
+    """What a person types in the field that has the focus; the browser is set to write days as in the United States."""
+    if kind == "radio":
+        page.keyboard.press("ArrowDown" if name in NO else "Space")
+    elif name in TYPED and not value:
+        page.keyboard.type(TYPED[name])
+    elif name.startswith("material.") and kind == "text":
+        page.keyboard.type("cd" * 32)
+
+
+def test_keys_alone_apply_without_scripts(site, opened):
+    """With JavaScript off and no mouse: every field is reached in order, and the application is there at the end."""
+    page = opened("holder", java_script_enabled=False)
+    page.goto(address(site, VISITS["apply"][1], "zh"))
+    seen = set()
+    for _ in range(200):
+        page.keyboard.press("Tab")
+        name, kind, value = page.evaluate("(e => [e.name || '', e.type || '', e.value || ''])(document.activeElement)")
+        if name == "act" and value == "submit":
+            break
+        if name and name not in seen:
+            answer_by_keys(page, name, kind, value)
+        seen.add(name)
+    keep_picture(page, "apply-filled")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/applications/R*")
+    assert "/applications/R" in page.url, page.inner_text("main")
+    assert "键盘申报" in page.inner_text("h1")
+    assert TEXTS["zh"]["with_whom"] in page.inner_text("main")
+
+
+def test_a_list_is_found_again_by_its_address(site, opened):
+    """Search and columns chosen in a browser without scripts stand in the address; the same address shows the same to another browser."""
+    page = opened("holder", java_script_enabled=False)
+    page.goto(address(site, "/usage", "zh"))
+    page.fill("#usage-find", "job:000003")
+    page.press("#usage-find", "Enter")
+    page.wait_for_url("**find=*")
+    shown = page.inner_text("section table >> nth=-1")
+    again = opened("holder")
+    again.goto(page.url)
+    assert again.inner_text("section table >> nth=-1") == shown
+    assert "job:000003" in shown
+    assert "job:000004" not in shown
