@@ -128,7 +128,7 @@ def _voucher_families(figures: Overview) -> Iterator[Metric]:
         "voucher_budget_yuan", "Face value of vouchers in yuan by state.", labels=["scheme", "state"]
     )
     compute = GaugeMetricFamily(
-        "voucher_budget_pflops_hours", "Face value of compute vouchers in PFLOPS-hours by state.",
+        "voucher_budget_compute", "Face value of compute vouchers in PFLOPS-hours by state.",
         labels=["scheme", "state"],
     )  # fmt: skip
     active = GaugeMetricFamily(

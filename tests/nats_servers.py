@@ -39,7 +39,7 @@ class NatsServers:
         for at, file in enumerate(self._files):
             text = (
                 f'server_name: n{at}\nlisten: "127.0.0.1:{self.ports[at]}"\nmax_payload: 8MB\n{more}\n'
-                f'jetstream {{ store_dir: "{folder / f"store{at}"}", sync_interval: always }}\n'
+                f'jetstream {{ store_dir: "{folder / f"store{at}"}", sync_interval: always, max_file: 256GB }}\n'
             )
             if routes:
                 others = ", ".join(f'"nats://127.0.0.1:{port}"' for port in routes)

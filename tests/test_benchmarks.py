@@ -14,7 +14,7 @@ from tests.shared_data import ROOT
 WORKLOADS = tomllib.loads((ROOT / "benchmarks" / "workloads.toml").read_text("utf-8"))
 
 
-SLOW = {"holds", "prolog"}
+SLOW = {"holds", "prolog", "pages"}
 """What starts a service for each of three runs: with --all."""
 
 

@@ -24,7 +24,7 @@ def list_(
     centre: Annotated[str | None, typer.Option(help="中心 / centre")] = None,
     state: Annotated[str | None, typer.Option(help="open captured released expired")] = None,
     after: Annotated[str, typer.Option(help="上一页最后一笔的编号 / the last hold of the page before")] = "",
-    limit: Annotated[int, typer.Option(min=1, max=10_000)] = 100,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="最多几笔 / at most so many")] = 100,
     home: HomeOption = DEFAULT_HOME,
     json: JsonOption = False,
 ) -> None:

@@ -35,10 +35,10 @@ async def post_logout(request: Request) -> Response:
     return await or_failure(request, _logout(request))
 
 
-async def _form(request: Request, problem: str = "", status: int = 200, name: str = "") -> Response:
+async def _form(request: Request, problem: str = "", status: int = 200) -> Response:
     with reading():
         await identify(request)
-    return render(request, "sign_in.html", status=status, problem=problem, name=name, next=_next(request))
+    return render(request, "sign_in.html", status=status, problem=problem, next=_next(request))
 
 
 def _next(request: Request) -> str:
@@ -89,11 +89,11 @@ async def _by_name(request: Request, typed: Login) -> Response:
         with reading():
             begun = await log_in(service.access, typed, request.scope["suanquan.request_id"])
     except LockedError:
-        return await _form(request, "login_locked", 429, typed.name)
+        return await _form(request, "login_locked", 429)
     except ServiceError as error:
         if error.code not in {"login-failed", "second-factor-needed"}:
             raise
-        return await _form(request, "login_failed", 401, typed.name)
+        return await _form(request, "login_failed", 401)
     response = RedirectResponse(_home_of(request, begun.who), 303)
     session_cookie(response, service.settings.url, begun.secret)
     return response

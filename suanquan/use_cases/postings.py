@@ -117,7 +117,7 @@ async def _plain_draws(
         balance, until_us = balances[voucher.account], voucher.until_us
         if (
             voucher.asset == yuan and until_us > now_us and voucher.from_us <= total.first_us
-            and total.last_us < until_us and not (total.named or balance.restriction)
+            and total.last_us < until_us and not (total.named or total.own or balance.restriction)
             and 0 < total.yuan <= balance.available
             and (scheme.accelerators is None or scheme.accelerators.issuperset(total.models))
         ):  # fmt: skip

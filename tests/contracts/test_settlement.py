@@ -361,8 +361,8 @@ async def test_receipts_are_for_their_beneficiary(bench):
     )
     assert (await bench.receipt(about, FANG))["receipt"] == found["receipt"]
     receipts = bench.receipts
-    assert await code_of(bench.receipt(about, stranger)) == "record-unknown"
-    assert await code_of(receipts.countersign(stranger, about, found["receipt"], "")) == "record-unknown"
+    assert await code_of(bench.receipt(about, stranger)) == "capture-unknown"
+    assert await code_of(receipts.countersign(stranger, about, found["receipt"], "")) == "capture-unknown"
     assert await code_of(receipts.countersign(COMPANY, about, "0" * 64, "")) == "receipt-changed"
     assert (await receipts.countersign(COMPANY, about, found["receipt"], ""))["state"] == "countersigned"
     assert (await bench.receipt(about))["answers"] == [{"answer": "countersign", "by": COMPANY.person, "signed": False}]

@@ -119,7 +119,7 @@ TWISTS = [
 ]
 
 
-@pytest.mark.parametrize("twist", TWISTS, ids=lambda twist: next(iter(twist)))
+@pytest.mark.parametrize("twist", TWISTS, ids=[f"{at}-{next(iter(twist))}" for at, twist in enumerate(TWISTS)])
 def test_a_token_that_does_not_hold_opens_nothing(service, provider, twist):
     """Each claim is looked at, although the signature holds."""
     provider.twist = twist

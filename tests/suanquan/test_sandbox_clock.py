@@ -46,7 +46,7 @@ def test_the_running_service_follows(installation):
         assert agent.report(agent.event(1)).statuses == ["accepted"]
         assert abs(service.wall_us - time.time_ns() // 1000) < 10_000_000
     listed = suanquan("audit", "list", "--home", str(installation.home.path), "--json", cwd=installation.home.path)
-    assert '"cli.sandbox.clock"' in listed.out
+    assert '"cli.sandbox.clock.advance"' in listed.out
     assert "3650d -> 20" in listed.out
 
 
