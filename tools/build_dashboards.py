@@ -41,7 +41,7 @@ BOARDS: dict[str, tuple[str, list[Panel]]] = {
             Panel("文件还有几天失效 / Days until documents cease", "suanquan:policy_left:days", "d", "bargauge", "{{document}}"),
             Panel("每日算力量 / Compute a day (PFLOPS·h, FP16 dense)", "suanquan:compute_pflops_hours:increase1d", "short", "timeseries", "{{centre}}"),
             Panel("等待复核的提示 / Findings that wait", "suanquan_findings_open > 0", "short", "table", "{{check}}"),
-            Panel("算力量券 / Compute vouchers (PFLOPS·h)", "voucher_budget_pflops_hours", "short", "bargauge", "{{scheme}} {{state}}"),
+            Panel("算力量券 / Compute vouchers (PFLOPS·h)", "voucher_budget_compute", "short", "bargauge", "{{scheme}} {{state}}"),
         ],
     ),
     "centre": (
