@@ -301,7 +301,7 @@ class Journal(Writer):
         if job.work is None:
             return job.record(tx), None
         mark, recorded, failed = len(self.state.undo), len(self.recorded), len(self.failed)
-        rows, noted = len(self.rows), dict(self.noted) if job.flies else {}
+        rows, noted = len(self.rows), dict(self.noted)
         try:
             async with sql.savepoint(connection) if job.own_sql else contextlib.nullcontext():
                 result = await job.work(tx)

@@ -25,6 +25,7 @@ from voucher.lease_store import LeaseRow
 from voucher.spending import require_open
 
 _US = 1_000_000
+_LEASED = "leased"
 
 
 async def give_lease(turn: Turn, request: Request, act: Hold, issuer: Issuer) -> dict[str, Any]:
@@ -48,6 +49,10 @@ async def give_lease(turn: Turn, request: Request, act: Hold, issuer: Issuer) ->
     turn.seen.parts.setdefault(hold, []).append(part)
     row = LeaseRow(hold, entry.seq, voucher.jti, request.centre, voucher.asset.number, now_s, ends_s)
     await lease_store.write_lease(tx.connection, row)
+    tx.noted[_LEASED, entry.seq] = (
+        row,
+        shown.units,
+    )  # its hold reaches the tables with the whole group, and others may ask before
     lease = Lease(
         hold, issuer.name, voucher.jti, request.centre, voucher.asset, shown.units, shown.reference, entry.seq, now_s, ends_s,
         ends_s + WINDOW_S,
@@ -87,6 +92,9 @@ async def _check_limits(turn: Turn, request: Request, act: Hold, life_s: int) ->
             f"a lease lasts {LIFE_S_MIN} s to {offline.hours} h, and not longer than its voucher",
         )
     of_voucher, at_centre = await lease_store.units_out(turn.tx.connection, asset.number, voucher.jti, request.centre)
+    for row, more in [said for key, said in turn.tx.noted.items() if key[0] == _LEASED]:
+        of_voucher += more if row.jti == voucher.jti else 0
+        at_centre += more if (row.centre, row.asset) == (request.centre, asset.number) else 0
     limits = (voucher.units * offline.percent // 100 - of_voucher, most - at_centre)
     if units > min(limits):
         left = format_units(max(0, min(limits)), asset)
