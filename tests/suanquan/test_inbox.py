@@ -9,7 +9,6 @@ from contextlib import asynccontextmanager
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from aiosmtpd.controller import UnthreadedController
 from aiosmtpd.smtp import SMTP
 
 from suanquan.access.policy import Role
@@ -218,9 +217,13 @@ class Postbox:
 async def test_who_wants_mail_gets_it(home):
     """A real SMTP server takes one mail for what is due, to those of the company alone who chose the kind."""
     box = Postbox()
-    controller = UnthreadedController(box, hostname="127.0.0.1", port=0, loop=asyncio.get_running_loop())
-    controller.factory = lambda: SMTP(box, enable_SMTPUTF8=True)
-    server = await asyncio.get_running_loop().create_server(controller.factory, "127.0.0.1", 0)
+    sessions = []
+
+    def session():
+        sessions.append(SMTP(box, enable_SMTPUTF8=True))
+        return sessions[-1]
+
+    server = await asyncio.get_running_loop().create_server(session, "127.0.0.1", 0)
     async with opened(home, f"smtp_port = {server.sockets[0].getsockname()[1]}\n") as desk:
         async with desk.service.database.write() as conn:
             for who, kinds in (
@@ -236,6 +239,9 @@ async def test_who_wants_mail_gets_it(home):
         await desk.tell("券已用 80%\r\nBcc: spy@example.cn", "券已用 95%")
         assert await desk.send() == 2
         server.close()
+        for one in sessions:
+            if one.transport is not None:
+                one.transport.abort()
         (mail,) = box.mails
         assert mail.rcpt_tos == ["p1-benef@example.cn"]
         assert b"\nBcc:" not in mail.content.split(b"\r\n\r\n")[0]

@@ -76,6 +76,7 @@ class Server:
 
     def __init__(self, answer):
         self._answer = answer
+        self._writers = []
         self.heard = []
 
     async def __aenter__(self):
@@ -85,16 +86,19 @@ class Server:
 
     async def __aexit__(self, *_):
         self._server.close()
+        for writer in self._writers:
+            writer.transport.abort()
+        await asyncio.sleep(0)
 
     async def _serve(self, reader, writer):
+        self._writers.append(writer)
         head = await reader.readuntil(b"\r\n\r\n")
         size = next(int(line[15:]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:"))
         self.heard.append((head, await reader.readexactly(size)))
         writer.write(self._answer)
-        if self._answer:
-            writer.close()
-        else:
-            await asyncio.sleep(60)
+        if not self._answer:
+            await reader.read()  # until the other side has waited enough
+        writer.close()
 
 
 HERE = Rules(networks_of("127.0.0.0/8"), sandbox=True)
