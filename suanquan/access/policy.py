@@ -155,7 +155,7 @@ POLICY: Mapping[str, Right] = MappingProxyType(
         "alert.list": _right(READERS),
         "dispute.list": _right(READERS),
         "dispute.read": _right(READERS),
-        "dispute.act": _right(_SETTLERS),
+        "dispute.act": _right(_SETTLERS, BENEFICIARY),
         # what the checks found, and who is who
         "finding.list": _right(READERS),
         "finding.read": _right(READERS),

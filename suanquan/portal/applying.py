@@ -16,9 +16,8 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from ledger.errors import DomainError, Finding
-from suanquan.http.auth import is_from_here, may, permit
+from suanquan.http.auth import may, principal
 from suanquan.portal.frame import language_of, link, or_failure, reading, render, service_of
-from suanquan.portal.text import TEXTS
 from suanquan.service import Service
 from suanquan.use_cases.applications import Round, load_round
 from suanquan.use_cases.catalogue import find_scheme, quote
@@ -61,7 +60,6 @@ async def post_form(request: Request) -> Response:
 
 
 async def _show(request: Request) -> Response:
-    await permit(request, "application.act", scoped=True)
     return _page(request, await _form(request))
 
 
@@ -104,13 +102,11 @@ def _page(
 
 
 async def _take(request: Request) -> Response:
-    who = await permit(request, "application.act", scoped=True)
+    who = await principal(request)
     form = await _form(request)
     async with request.form(max_files=FILES_MAX, max_fields=200) as sent:
         typed = {name: value.strip()[:TYPED_MAX] for name, value in sent.items() if isinstance(value, str)}
         await _hash_files(sent, typed)
-    if not is_from_here(request):
-        return _page(request, form, typed, {"project": TEXTS[language_of(request)]["foreign"]}, status=403)
     body = _body(form, typed, who.tenant)
     service = service_of(request)
     if typed.get("act") == "check":

@@ -1,8 +1,10 @@
 """Pages of holders and centres: what each sees of its own, that nothing of another's is there, and forms that lose nothing."""
 
 import asyncio
+import contextlib
 import html
 import re
+import sqlite3
 from hashlib import sha256
 
 import httpx2
@@ -53,6 +55,7 @@ def filled(tmp_path_factory):
                     ("stranger", "beneficiary_admin", STRANGER),
                     ("centre", "centre_operator", "sj01"),
                     ("elsewhere", "centre_operator", "sj02"),
+                    ("auditor", "auditor", ""),
                 )
             }
 
@@ -144,12 +147,32 @@ async def test_a_line_is_disputed_once_and_by_its_owner(filled):
         assert ZH["dispute_unknown"] in refused.text
         empty = await client.post("/usage/disputes", data=line | {"reason": " "}, headers=mine)
         assert (empty.status_code, ZH["dispute_reason"] in empty.text) == (422, True)
+        assert 'value="job:000001" readonly' in empty.text
         done = await client.post("/usage/disputes", data=line | {"reason": "多算了一小时"}, headers=mine)
         assert done.status_code == 303, done.text
         again = await client.post("/usage/disputes", data=line | {"reason": "多算了一小时"}, headers=mine)
         assert (again.status_code, "dispute-open" in again.text) == (409, True)
         marked = (await client.get(done.headers["location"], headers=mine)).text
         assert f'<span class="tag">{ZH["disputed"]}</span>' in marked
+
+
+async def test_a_page_leaves_one_row_and_an_act_its_own(filled):
+    """An official's look at a page is one row of the audit log; who may only read disputes nothing on a page either."""
+    async with visiting(filled[0]) as client:
+        official = {**FROM_HERE, **with_token(filled[1]["auditor"])}
+        for path in ("/office", "/usage?centre=sj01&account=covered"):
+            before = rows_of(filled[0])
+            assert (await client.get(path, headers=official)).status_code == 200
+            assert len(rows_of(filled[0])) == len(before) + 1
+        line = {"centre": "sj01", "account": "covered", "batch": "1", "record": "job:000001", "reason": "x"}
+        refused = await client.post("/usage/disputes", data=line, headers=official)
+        assert (refused.status_code, "not-permitted" in refused.text) == (403, True)
+
+
+def rows_of(home):
+    """Actions of the audit log."""
+    with contextlib.closing(sqlite3.connect(home.database)) as connection:
+        return connection.execute("SELECT action FROM audit_row").fetchall()
 
 
 async def test_a_centre_sees_its_reports_and_what_waits(filled):
