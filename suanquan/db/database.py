@@ -48,6 +48,7 @@ class Database:
         self._kept: dict[str, AsyncConnection] = {}
         self._writing = asyncio.Lock()
         self._tidying: asyncio.Task[None] | None = None
+        self._closing = asyncio.Event()
 
     @contextlib.asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncConnection]:
@@ -105,7 +106,10 @@ class Database:
 
     async def _checkpoint(self) -> None:
         try:
-            await asyncio.sleep(CHECKPOINT_S)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(CHECKPOINT_S):
+                    await self._closing.wait()
+                    return
             with contextlib.suppress(DBAPIError, ServiceError):
                 async with self._keeping("checkpoint") as connection:
                     if await checkpoint(connection) > WAL_PAGES:
@@ -116,9 +120,10 @@ class Database:
 
     async def close(self) -> None:
         """Close every connection."""
-        if self._tidying is not None:
-            self._tidying.cancel()
+        if self._tidying is not None:  # waited for: the driver's thread would answer to a loop that may be closed by then
+            self._closing.set()
             await asyncio.gather(self._tidying, return_exceptions=True)
+            self._closing.clear()
         while self._kept:
             _, connection = self._kept.popitem()
             await connection.close()
