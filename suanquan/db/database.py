@@ -120,7 +120,9 @@ class Database:
 
     async def close(self) -> None:
         """Close every connection."""
-        if self._tidying is not None:  # waited for: the driver's thread would answer to a loop that may be closed by then
+        if (
+            self._tidying is not None
+        ):  # waited for: the driver's thread would answer to a loop that may be closed by then
             self._closing.set()
             await asyncio.gather(self._tidying, return_exceptions=True)
             self._closing.clear()
