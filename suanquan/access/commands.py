@@ -78,7 +78,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "usage quarantine drop": "quarantine.decide",
         "usage dispute list": "dispute.list",
         "usage dispute show": "dispute.read",
-        "usage dispute open": "dispute.act",
+        "usage dispute open": "dispute.open",
         "usage dispute answer": "dispute.act",
         "usage dispute uphold": "dispute.act",
         "usage dispute refuse": "dispute.act",

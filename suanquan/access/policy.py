@@ -155,7 +155,8 @@ POLICY: Mapping[str, Right] = MappingProxyType(
         "alert.list": _right(READERS),
         "dispute.list": _right(READERS),
         "dispute.read": _right(READERS),
-        "dispute.act": _right(_SETTLERS, BENEFICIARY),
+        "dispute.open": _right(_SETTLERS, BENEFICIARY),
+        "dispute.act": _right(_SETTLERS),
         # what the checks found, and who is who
         "finding.list": _right(READERS),
         "finding.read": _right(READERS),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ledger.scope import EVERYTHING
 from suanquan.cli.options import DEFAULT_HOME, HomeOption, JsonOption, run_with_service
 from suanquan.cli.output import emit
 
@@ -106,7 +107,7 @@ def open_(
 
     async def use(service: Service) -> dict[str, Any]:
         line = Line(centre, account, source, record)
-        return await open_dispute(service.journal, line, Person(officer, ROLE), reason)
+        return await open_dispute(service.journal, line, Person(officer, ROLE), reason, EVERYTHING)
 
     emit(run_with_service(home, use), as_json=json)
 

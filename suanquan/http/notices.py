@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 
 from metering.dispute import Act
-from suanquan.http.auth import may, principal
+from suanquan.http.auth import may, principal, scope_of
 from suanquan.http.routes import JTI, Name, Opened, Why
 from suanquan.use_cases.alerts import list_alerts
 from suanquan.use_cases.forecast import account_forecast, voucher_forecast
@@ -73,11 +73,12 @@ async def get_disputes(
         return await list_disputes(connection, centre=centre, account=account, state=state, after=after, limit=limit)
 
 
-@officer.post("/v1/usage/disputes", status_code=201, dependencies=[may("dispute.act")])
+@officer.post("/v1/usage/disputes", status_code=201, dependencies=[may("dispute.open", scoped=True)])
 async def post_dispute(line: DisputedLine, request: Request, service: Opened) -> dict[str, Any]:
-    """Dispute a line of a statement; it is marked from then on."""
+    """Dispute a line of a statement, a holder one of its own usage; it is marked from then on."""
     disputed = Line(line.centre, line.account, line.source, line.record)
-    return await open_dispute(service.journal, disputed, await _person(request), line.reason)
+    scope = scope_of(await principal(request))
+    return await open_dispute(service.journal, disputed, await _person(request), line.reason, scope)
 
 
 @officer.get("/v1/usage/disputes/{dispute}", dependencies=[may("dispute.read")])

@@ -10,7 +10,6 @@ from starlette.responses import RedirectResponse, Response
 
 from ledger.amount import ASSETS_BY_NUMBER, CNY, parse_units
 from ledger.errors import Kind
-from ledger.scope import Scope
 from ledger.sql import Connection
 from metering.instants import parse_instant
 from metering.notice_store import urns_of
@@ -24,7 +23,7 @@ from suanquan.service import Service
 from suanquan.use_cases.applications import load_application, load_applications, load_rounds
 from suanquan.use_cases.forecast import voucher_forecast
 from suanquan.use_cases.issue import load, voucher_object
-from suanquan.use_cases.line_disputes import Line, Person, open_dispute
+from suanquan.use_cases.line_disputes import Line, Person, bound_accounts, open_dispute
 from suanquan.use_cases.procedure_views import application_line, application_object, procedure_object, round_object
 from suanquan.use_cases.statement import statement
 from voucher import store as voucher_store
@@ -147,7 +146,7 @@ async def _usage(
     before = request.query_params.get("before", "")
     with reading():
         async with service.database.read() as conn:
-            accounts = await _accounts(conn, scope_of(who))
+            accounts = await bound_accounts(conn, scope_of(who))
             if not centre and len(accounts) == 1:
                 ((centre, account),) = accounts
             found = None
@@ -178,11 +177,6 @@ def _named(request: Request) -> dict[str, str]:
     return {name: request.query_params.get(name, "")[:255] for name in ("batch", "record")}
 
 
-async def _accounts(conn: Connection, scope: Scope) -> list[tuple[str, str]]:
-    bound = await voucher_store.load_bindings(conn)
-    return sorted((centre, account) for centre, account, holder in bound if scope.holds(centre=centre, holder=holder))
-
-
 def _line_row(request: Request, line: dict[str, Any]) -> Row:
     texts = TEXTS[language_of(request)]
     dispute = line.get("dispute")
@@ -207,7 +201,7 @@ def _to_dispute(request: Request, line: dict[str, Any]) -> str:
     return link(request, "/usage", **here, batch=str(line["batch"]), record=line["id"]) + "#dispute"
 
 
-@router.post("/usage/disputes", dependencies=[may("dispute.act", scoped=True)])
+@router.post("/usage/disputes", dependencies=[may("dispute.open", scoped=True)])
 async def post_dispute(request: Request) -> Response:
     """Dispute a line of one's own usage; what was typed stays where something is wrong."""
     return await or_failure(request, _dispute(request))
@@ -218,14 +212,14 @@ async def _dispute(request: Request) -> Response:
     form = await request.form(max_files=0, max_fields=8)
     typed = {name: str(form.get(name, "")).strip() for name in ("centre", "account", "batch", "record", "reason")}
     async with service.database.read() as conn:
-        own = (typed["centre"], typed["account"]) in await _accounts(conn, scope_of(who))
+        own = (typed["centre"], typed["account"]) in await bound_accounts(conn, scope_of(who))
         source = await _source_of(conn, typed["batch"]) if own else None
     if source is None:
         return await _usage(request, "dispute_unknown", typed, 422)
     if not typed["reason"] or len(typed["reason"]) > REASON_MAX:
         return await _usage(request, "dispute_reason", typed, 422)
     line = Line(typed["centre"], typed["account"], source, typed["record"])
-    await open_dispute(service.journal, line, Person(who.name, who.role.value), typed["reason"])
+    await open_dispute(service.journal, line, Person(who.name, who.role.value), typed["reason"], scope_of(who))
     return RedirectResponse(link(request, "/usage", centre=line.centre, account=line.account), 303)
 
 

@@ -9,6 +9,7 @@ import cbor2
 from ledger.entry import EntryKind, Event
 from ledger.errors import Kind
 from ledger.journal import Journal
+from ledger.scope import Scope
 from ledger.sql import Connection
 from ledger.transaction import Transaction
 from metering import notice_store as notices
@@ -21,6 +22,7 @@ from suanquan.errors import ServiceError
 from suanquan.notices.model import OFFICE, Notice, of_centre
 from suanquan.notices.model import Kind as Told
 from suanquan.use_cases.settle import last_said
+from voucher.store import load_bindings
 
 REASON_MAX = 2000
 _STATES = {"open": "已提出", "answered": "已答复", "upheld": "成立", "refused": "不成立"}
@@ -42,11 +44,17 @@ class Line(NamedTuple):
     record: str
 
 
-async def open_dispute(journal: Journal, line: Line, person: Person, reason: str) -> dict[str, Any]:
-    """Dispute a line.
+async def bound_accounts(conn: Connection, scope: Scope) -> list[tuple[str, str]]:
+    """Centre and account of the accounts that are bound to a holder inside the scope."""
+    bound = await load_bindings(conn)
+    return sorted((centre, account) for centre, account, holder in bound if scope.holds(centre=centre, holder=holder))
+
+
+async def open_dispute(journal: Journal, line: Line, person: Person, reason: str, scope: Scope) -> dict[str, Any]:
+    """Dispute a line of an account inside the scope.
 
     Raises:
-        ServiceError: `record-unknown` or `reason-missing`.
+        ServiceError: `record-unknown`, also for another's line, or `reason-missing`.
         MeteringError: `dispute-open`: this line is disputed already.
 
     """
@@ -56,7 +64,8 @@ async def open_dispute(journal: Journal, line: Line, person: Person, reason: str
         conn = tx.connection
         source = await metering_store.source_of(conn, line.source)
         record = None if source is None or source.centre != line.centre else await last_said(tx, source, line.record)
-        if record is None or record.account != line.account:
+        is_own = scope.everything or line[:2] in await bound_accounts(conn, scope)
+        if record is None or record.account != line.account or not is_own:
             raise ServiceError(
                 "record-unknown",
                 f"账户 {line.account} 在中心 {line.centre} 没有这条用量",

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from metering.notice_store import load_alerts
+from suanquan.db.tokens import create_token
 from suanquan.service import open_service
 from suanquan.settings import Settings
 from suanquan.use_cases.alerts import give_alerts
@@ -170,6 +171,26 @@ def test_a_line_is_disputed_answered_and_decided_by_another(disputed):
 def test_only_a_line_of_the_account_is_disputed(disputed, change, status, code):
     """A record that is not there, or another account's, is refused; so is a dispute without a reason."""
     assert_problem(disputed[1]("POST", "/v1/usage/disputes", LINE | change), status, code)
+
+
+def test_a_holder_disputes_its_own_usage(disputed):
+    """Another's line is as one that is not there; a holder answers and decides no dispute."""
+    running, _, _ = disputed
+
+    def ask(number, path, body):
+        async def grant():
+            async with running.service.database.write() as conn:
+                return await create_token(conn, "beneficiary_member", f"t-{number}", 0, tenant=sandbox_uscc(number))
+
+        headers = {"authorization": f"Bearer {running.call(grant())}", "content-type": "application/json"}
+        return request(running.url, "POST", path, json.dumps(body).encode(), headers)
+
+    foreign = ask(2, "/v1/usage/disputes", LINE)
+    assert_problem(foreign, 404, "record-unknown")
+    missing = ask(1, "/v1/usage/disputes", LINE | {"record": "nothing"})
+    assert (missing.status, missing.content["detail"]) == (404, foreign.content["detail"])
+    assert ask(1, "/v1/usage/disputes", LINE).content["steps"][0]["who"] == "t-1"
+    assert_problem(ask(1, "/v1/usage/disputes/1/answer", {"reason": "x"}), 403, "not-permitted")
 
 
 def test_what_is_not_there_is_said(disputed):

@@ -177,6 +177,7 @@ OBJECTS = {
         ("/v1/receipts", "/v1/receipts/countersign", "/v1/receipts/dispute"), "test_receipts_are_for_their_beneficiary"
     ),
 }
+OBJECTS["/v1/usage/disputes"] = "test_a_holder_disputes_its_own_usage"
 OBJECTS |= dict.fromkeys(("/v1/holds", "/v1/holds/{hold}"), "test_everybody_sees_his_own_holds")
 OBJECTS |= dict.fromkeys(
     (
