@@ -257,14 +257,16 @@ async def _applications(request: Request) -> Response:
 
 
 def _application_row(request: Request, one: dict[str, Any]) -> Row:
-    amount = one["amount_yuan"]
+    amount = None if one["amount"] is None else _amount(one["amount"])
+    if amount is not None and one["amount_yuan"] is None:
+        amount = amount._replace(tag=one["unit"])
     return {
         "id": Cell(one["id"], href=link(request, f"/applications/{one['id']}"), code=True),
         "project": Cell(one["project"]),
         "clause": Cell(one["clause"]),
         "state": Cell(one["state"][language_of(request)]),
         "received": Cell(one["received"] or "—"),
-        "amount": Cell("—") if amount is None else _amount(amount),
+        "amount": amount or Cell("—"),
     }
 
 
