@@ -289,6 +289,13 @@ def test_who_may_do_and_see_what(bureau):
         foreign, none = (bureau.http("POST", f"{one}/steps/withdraw", OTHER, {"reason": "x"}) for one in (way, missing))
         assert_problem(foreign, 404, "application-unknown")
         assert foreign.content["title"].replace(found, "") == none.content["title"].replace("R16-2025-1-0099", "")
+    for name in ("officer", "state", "amount_yuan"):  # who acts is whose token it is, and steps alone move a case
+        for answer in (
+            bureau.post("applications", APPLICANT, application(round_, project="另一个") | {name: "x"}),
+            bureau.post(f"applications/{found}/steps/withdraw", APPLICANT, {"reason": "x", name: "x"}),
+        ):
+            assert_problem(answer, 422, "inputs-malformed")
+            assert f"/{name}" in {fault["pointer"] for fault in answer.content["errors"]}
     own, foreign, none = (
         bureau.http("GET", f"/applications/{name}", person)
         for person, name in ((APPLICANT, found), (OTHER, found), (OTHER, "R16-2025-1-0099"))
