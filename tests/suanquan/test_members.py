@@ -14,10 +14,10 @@ from tests.conftest import ALL
 from tests.suanquan.test_tenants import HERE, ROLES, of, opened
 
 READ_ONLY = {
-    **{"id": "x", "jti": "x", "state": "paid", "status": "active", "verdict": "genuine", "role": "administrator"},
-    **{"officer": "李四", "person": "李四", "by": "李四", "as": "李四", "actor": "李四", "recorded_at": "2026-01-01T00:00:00Z"},
-    **{"available": "1.00", "issued": "1.00", "balance": "1.00", "paid_yuan": "1.00", "tenant": HERE, "everything": True},
-    **{"is_admin": True, "event_id": "0" * 32, "token": "x", "cwt": "x", "seq": 1, "confirmed": True, "__class__": "x"},
+    "id": "x", "jti": "x", "state": "paid", "status": "active", "verdict": "genuine", "role": "administrator",
+    "officer": "李四", "person": "李四", "by": "李四", "as": "李四", "actor": "李四", "recorded_at": "2026-01-01T00:00:00Z",
+    "available": "1.00", "issued": "1.00", "balance": "1.00", "paid_yuan": "1.00", "tenant": HERE, "everything": True,
+    "is_admin": True, "event_id": "0" * 32, "token": "x", "cwt": "x", "seq": 1, "confirmed": True, "__class__": "x",
 }  # fmt: skip
 """Members of answers, and those that would say who acts: no body sets them, but where it says so itself."""
 FOREIGN = {
@@ -180,7 +180,7 @@ def test_an_answer_shows_what_the_table_names(home):
                     if readers is not None and role.value not in readers:
                         own = path == "/v1/accounts" and role in {Role.BENEFICIARY_ADMIN, Role.CENTRE_OPERATOR}
                         assert (answer.status_code == 403) or (own and answer.json() == []), (path, role)
-                    elif role in {Role.SCHEDULER} and path.startswith("/v1/me"):
+                    elif role is Role.SCHEDULER and path.startswith("/v1/me"):
                         assert answer.status_code == 403
                     else:
                         assert answer.status_code == 200, (path, role, answer.text)
