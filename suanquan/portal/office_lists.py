@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from ledger.amount import ASSETS, ASSETS_BY_NUMBER, CNY, format_units
+from ledger.cells import plain_cell
 from metering.instants import parse_instant
 from metering.store import usage_rows
 from metering.zones import rfc3339
@@ -20,7 +21,7 @@ from suanquan.http.auth import may
 from suanquan.portal.frame import language_of, link, or_failure, reading, service_of
 from suanquan.portal.office import every_application, render, size_of
 from suanquan.portal.office_text import TEXTS
-from suanquan.portal.table import BOM, harmless
+from suanquan.portal.table import BOM
 from suanquan.service import Service
 from suanquan.use_cases.books import account_lines
 from suanquan.use_cases.findings import list_findings
@@ -141,7 +142,7 @@ def _file(name: str, parts: AsyncIterator[list[list[str]]]) -> Response:
 
 def _csv(rows: Iterable[list[str]]) -> str:
     out = io.StringIO(newline="")
-    csv.writer(out).writerows([harmless(cell) for cell in row] for row in rows)
+    csv.writer(out).writerows([plain_cell(cell) for cell in row] for row in rows)
     return out.getvalue()
 
 

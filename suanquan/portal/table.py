@@ -14,6 +14,7 @@ from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import Response
 
+from ledger.cells import plain_cell
 from suanquan.portal.frame import language_of, link
 from suanquan.portal.text import TEXTS
 
@@ -101,16 +102,9 @@ def exported(request: Request, name: str, columns: Sequence[Column], rows: Seque
     writer = csv.writer(out)
     shown = asked.shown(columns)
     writer.writerow([texts[column.text] for column in shown])
-    writer.writerows([harmless(row[column.name].said) for column in shown] for row in asked.select(columns, rows))
+    writer.writerows([plain_cell(row[column.name].said) for column in shown] for row in asked.select(columns, rows))
     disposition = f'attachment; filename="{name}.csv"'
     return Response(out.getvalue(), media_type="text/csv; charset=utf-8", headers={"Content-Disposition": disposition})
-
-
-def harmless(text: str) -> str:
-    """A text that no spreadsheet takes for a formula; numbers stay what they are."""
-    if not text.startswith(("=", "+", "-", "@", "\t", "\r")):
-        return text
-    return text if text[1:].replace(".", "", 1).replace(",", "").isdigit() else f"'{text}"
 
 
 class _Asked(NamedTuple):
