@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from suanquan.portal import shared_text
+
 _TABLE = {
     # key: (Chinese, English)
     "language": ("zh-CN", "en"),
@@ -137,7 +139,6 @@ _TABLE = {
     "find": ("查询", "Search"),
     "find_button": ("查询", "Search"),
     "reset": ("重置", "Reset"),
-    "export_csv": ("导出 CSV", "Export CSV"),
     "columns": ("列设置", "Columns"),
     "no_match": ("没有与“{find}”相符的内容。", "Nothing matches “{find}”."),
     "part": ("第 {first}–{last} 条，共 {found} 条", "{first}–{last} of {found}"),
@@ -313,5 +314,8 @@ _TABLE = {
     "policies": ("政策与版本", "Policies and versions"),
 }  # fmt: skip
 
-TEXTS = {language: {key: pair[at] for key, pair in _TABLE.items()} for at, language in enumerate(("zh", "en"))}
+TEXTS = {
+    language: {key: pair[at] for key, pair in (_TABLE | shared_text.TABLE).items()}
+    for at, language in enumerate(("zh", "en"))
+}
 """Texts by language and key."""
