@@ -51,13 +51,19 @@ from suanquan.portal import (
     applying,
     asking,
     beneficiary,
+    case,
     centre,
     checking,
+    holding,
+    members,
     office,
     office_cases,
     office_lists,
     page,
+    sandbox,
+    settling,
     sign_in,
+    statements,
 )
 from suanquan.portal.frame import refused
 from suanquan.service import Service
@@ -90,6 +96,7 @@ ROUTERS = (
 PAGES = (
     *(page.router, sign_in.router, asking.router, applying.router, beneficiary.router, centre.router),
     *(office.router, office_lists.router, office_cases.router, checking.router),
+    *(case.router, settling.router, statements.router, holding.router, members.router, sandbox.router),
 )
 """Every page of the portal."""
 PAGE_PATHS = frozenset(route.path for pages in PAGES for route in pages.routes if isinstance(route, Route))
