@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any
 
@@ -16,7 +16,7 @@ from ledger.scope import EVERYTHING
 from ledger.sql import Connection
 from metering import fate_store
 from suanquan.http.auth import may
-from suanquan.portal import frame
+from suanquan.portal import figures, frame
 from suanquan.portal.frame import language_of, or_failure, reading, service_of
 from suanquan.portal.office_text import TEXTS
 from suanquan.service import Service
@@ -38,6 +38,11 @@ router = APIRouter()
 def render(request: Request, page: str, **values: Any) -> Response:
     """A page with the texts of these pages."""
     return frame.render(request, f"office/{page}", t=TEXTS[language_of(request)], **values)
+
+
+def texts_of(request: Request) -> Mapping[str, str]:
+    """The texts of these pages, in the reader's language and unit."""
+    return figures.texts_in(TEXTS[language_of(request)])
 
 
 async def size_of(conn: Connection) -> int:
