@@ -47,7 +47,24 @@ from suanquan.http.limits import Limits
 from suanquan.http.rates import KEYS_BURST, KEYS_PER_SECOND, Rates
 from suanquan.http.telemetry import post_telemetry
 from suanquan.http.usage import AgentKeys, post_usage
-from suanquan.portal import applying, asking, beneficiary, centre, checking, office, office_lists, page, sign_in
+from suanquan.portal import (
+    applying,
+    asking,
+    beneficiary,
+    case,
+    centre,
+    checking,
+    holding,
+    members,
+    office,
+    office_cases,
+    office_lists,
+    page,
+    sandbox,
+    settling,
+    sign_in,
+    statements,
+)
 from suanquan.portal.frame import refused
 from suanquan.service import Service
 from suanquan.use_cases.advice import Desk
@@ -78,7 +95,8 @@ ROUTERS = (
 
 PAGES = (
     *(page.router, sign_in.router, asking.router, applying.router, beneficiary.router, centre.router),
-    *(office.router, office_lists.router, checking.router),
+    *(office.router, office_lists.router, office_cases.router, checking.router),
+    *(case.router, settling.router, statements.router, holding.router, members.router, sandbox.router),
 )
 """Every page of the portal."""
 PAGE_PATHS = frozenset(route.path for pages in PAGES for route in pages.routes if isinstance(route, Route))
