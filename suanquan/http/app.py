@@ -148,7 +148,7 @@ def create_app(service: Service) -> ASGIApp:
     app.add_exception_handler(HTTPException, problem.on_http_error)
     app.add_exception_handler(RequestValidationError, problem.on_invalid_request)
     app.add_exception_handler(Exception, problem.on_crash)
-    return Limits(Direct(app, app, SIGNED), problem.refuse)
+    return Limits(Direct(app, app, SIGNED, {"/v1/advice/{centre}": advice.quick_advice}), problem.refuse)
 
 
 async def _on_domain_error(request: Request, error: Exception) -> Response:
