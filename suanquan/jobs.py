@@ -21,6 +21,7 @@ from metering.store import forget_nonces
 from suanquan.checks import run_checks
 from suanquan.clock import SandboxClock
 from suanquan.service import Service
+from suanquan.use_cases import retention
 from suanquan.use_cases.alerts import give_alerts
 from suanquan.use_cases.audit_heads import heads_of
 from suanquan.use_cases.expiry import TOGETHER, any_over, close_expired
@@ -35,6 +36,7 @@ AUDIT_SECONDS = 10
 NOTICES_SECONDS = 3
 FINDINGS_SECONDS = 3600
 RECLAIM_SECONDS = 3600
+RETENTION_SECONDS = 3600
 RECOMPUTE_HOUR_UTC = 19
 """03:00 in Shanghai."""
 EXIT_PROOF = 8
@@ -110,6 +112,10 @@ def _add_jobs(scheduler: AsyncIOScheduler, service: Service, noted: Callable[...
     )  # fmt: skip
     scheduler.add_job(
         look_for_findings, "interval", args=[service], seconds=FINDINGS_SECONDS, id="findings", coalesce=True,
+        max_instances=1, misfire_grace_time=None,
+    )  # fmt: skip
+    scheduler.add_job(
+        noted(drop_past), "interval", args=[service], seconds=RETENTION_SECONDS, id="retention", coalesce=True,
         max_instances=1, misfire_grace_time=None,
     )  # fmt: skip
     every = {"coalesce": True, "max_instances": 1, "seconds": service.settings.checkpoint_ms / 1000}
@@ -268,6 +274,17 @@ async def sign_log(service: Service) -> None:
         jobs_log.error("log not signed", code=error.code, cause=error.en)
         if error.kind is Kind.PROOF:
             service.journal.guard = service.check_history
+
+
+async def drop_past(service: Service) -> None:
+    """Drop what is past its time by the table of retention."""
+    try:
+        dropped = await retention.apply(service.access)
+    except DomainError as error:
+        jobs_log.error("retention not applied", code=error.code, cause=[found.where for found in error.findings])
+        return
+    if dropped:
+        jobs_log.info("retention", **dropped)
 
 
 async def sign_audit(service: Service) -> None:

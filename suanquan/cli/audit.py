@@ -151,3 +151,11 @@ def erase(
         return await erase_before(service, (await who_acts(service, ERASE, as_)).who, until_us, reason)
 
     emit({"erased": run_with_service(home, use)}, as_json=json)
+
+
+@app.command("retention")
+def retention_(home: HomeOption = DEFAULT_HOME, json: JsonOption = False) -> None:
+    """保存期限：各保存几天、现有几条过期；服务每小时删去。How long what is kept and how many rows are past it; the service drops them."""
+    from suanquan.use_cases.retention import standing
+
+    emit(run_with_service(home, lambda service: standing(service.access)), as_json=json)

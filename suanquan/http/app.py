@@ -57,6 +57,7 @@ from suanquan.portal import (
     holding,
     members,
     office,
+    office_cases,
     office_lists,
     page,
     sandbox,
@@ -94,7 +95,7 @@ ROUTERS = (
 
 PAGES = (
     *(page.router, sign_in.router, asking.router, applying.router, beneficiary.router, centre.router),
-    *(office.router, office_lists.router, checking.router),
+    *(office.router, office_lists.router, office_cases.router, checking.router),
     *(case.router, settling.router, statements.router, holding.router, members.router, sandbox.router),
 )
 """Every page of the portal."""

@@ -16,8 +16,8 @@ from metering.notice_store import urns_of
 from suanquan.errors import ServiceError
 from suanquan.http.auth import may, principal, scope_of
 from suanquan.portal import figures
-from suanquan.portal.frame import language_of, link, or_failure, reading, render, service_of
-from suanquan.portal.table import Cell, Column, Row, exported, table
+from suanquan.portal.frame import language_of, link, or_failure, reading, render, service_of, texts_of
+from suanquan.portal.table import Cell, Column, Row, amount, exported, table
 from suanquan.portal.text import TEXTS
 from suanquan.service import Service
 from suanquan.use_cases.applications import load_applications, load_rounds
@@ -45,7 +45,7 @@ VOUCHERS = (
 )  # fmt: skip
 LINES = (
     Column("start", "from"), Column("end", "to"), Column("job", "job"), Column("model", "model"),
-    Column("hours", "gpu_hours", number=True), Column("yuan", "rated", number=True), Column("id", "record"),
+    Column("hours", "gpu_hours", number=True), Column("yuan", "rated", number=True), Column("id", "record", key=True),
     Column("state", "state"), Column("proof", "proof_of"), Column("act", "act"),
 )  # fmt: skip
 APPLICATIONS = (
@@ -83,19 +83,15 @@ def _sums(found: list[Any]) -> list[dict[str, Any]]:
 
 
 def _voucher_row(request: Request, service: Service, said: dict[str, Any]) -> Row:
-    texts, scheme = TEXTS[language_of(request)], service.catalog.schemes.get(said["scheme"])
+    texts, scheme = texts_of(request), service.catalog.schemes.get(said["scheme"])
     name = said["scheme"] if scheme is None else scheme.name_en if language_of(request) == "en" else scheme.name_zh
-    amounts = {part: _amount(said[part]) for part in ("issued", *PARTS)}
+    amounts = {part: amount(said[part], said["unit"]) for part in ("issued", *PARTS)}
     return amounts | {
         "jti": Cell(said["jti"], href=link(request, f"/vouchers/{said['jti']}"), code=True),
         "scheme": Cell(name),
         "unit": Cell(texts[f"unit_{said['unit']}"]),
         "until": Cell(figures.day(parse_instant(said["valid_until"])), said["valid_until"]),
     }
-
-
-def _amount(text: str) -> Cell:
-    return Cell(figures.fine(text), text, order=int(text.replace(".", "")))
 
 
 @router.get("/vouchers/{jti}", dependencies=[may("voucher.read", scoped=True)])
@@ -187,7 +183,7 @@ def _line_row(request: Request, line: dict[str, Any]) -> Row:
         "job": Cell(line["job"], code=True),
         "model": Cell(models),
         "hours": Cell(figures.hours(line["gpu_ms"]), order=line["gpu_ms"]),
-        "yuan": _amount(line["yuan"]),
+        "yuan": amount(line["yuan"]),
         "id": Cell(line["id"], code=True, tag=texts["disputed"] if dispute else ""),
         "state": Cell(line["state"]),
         "proof": Cell(texts["receipt"], href=_to_receipt(request, line), plain=" "),
@@ -262,12 +258,19 @@ async def _applications(request: Request) -> Response:
 
 
 def _application_row(request: Request, one: dict[str, Any]) -> Row:
-    amount = one["amount_yuan"]
     return {
         "id": Cell(one["id"], href=link(request, f"/applications/{one['id']}"), code=True),
         "project": Cell(one["project"]),
         "clause": Cell(one["clause"]),
         "state": Cell(one["state"][language_of(request)]),
         "received": Cell(one["received"] or "—"),
-        "amount": Cell("—") if amount is None else _amount(amount),
+        "amount": _applied_for(one),
     }
+
+
+def _applied_for(one: dict[str, Any]) -> Cell:
+    if one["amount"] is None:
+        return Cell("—")
+    if one["amount_yuan"] is not None:
+        return amount(one["amount_yuan"])
+    return amount(one["amount"], one["unit"])._replace(tag=one["unit"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
@@ -18,7 +18,7 @@ from ledger.errors import DomainError, Kind
 from suanquan.access.policy import BENEFICIARY, CENTRE, Reach, Role
 from suanquan.access.principal import PUBLIC, Principal
 from suanquan.http.problem import status_of
-from suanquan.portal import figures
+from suanquan.portal import exports, figures
 from suanquan.portal.text import TEXTS
 from suanquan.service import Service
 
@@ -56,6 +56,22 @@ PLACES = (
     Place("/docs", "api", "service.look"),
 )
 """In the order shown. The table of rights says who sees which; a role's own places are for that role alone."""
+IN_WAN = frozenset(
+    {
+        *(
+            "/",
+            "/vouchers",
+            "/vouchers/{jti}",
+            "/usage",
+            "/office",
+            "/office/uptake",
+            "/office/centres",
+            "/office/budgets",
+        ),
+        *("/office/clauses", "/office/vouchers", "/office/entries", "/office/usage.csv"),
+    }
+)
+"""Pages whose every amount goes by `figures`, so that their reader may choose between 元 and 万元 for all of them at once."""
 
 _pages = Environment(
     loader=FileSystemLoader(Path(__file__).parent / "templates"),
@@ -78,6 +94,7 @@ _pages.filters.update(
             figures.grouped,
             figures.fine,
             figures.shanghai,
+            figures.money,
         )
     }
 )
@@ -103,8 +120,9 @@ def reading() -> Iterator[None]:
 async def or_failure(request: Request, answer: Awaitable[Response]) -> Response:
     """Answer, or say on a page of its own what stands against it: no page shows a figure that could not be read."""
     number = request.scope["suanquan.request_id"]
+    figures.in_wan.set(money_of(request) == "wan")
     try:
-        return await answer
+        return await exports.finished(request, await answer, texts_of(request))
     except UnreadableError:
         log.exception("page not read", id=number)
         return render(request, "failed.html", status=503, request_id=number)
@@ -129,13 +147,15 @@ def render(
     }
     who: Principal = getattr(request.state, "principal", None) or PUBLIC
     common = {
-        "t": TEXTS[language],
         "language": language,
         "query": query_of(request),
         "link": lambda path, **more: link(request, path, **more),
         "path": request.url.path,
+        "kept": kept(request),
+        "switch": _switch(request),
+        "files": exports.links(lambda path, **more: link(request, path, **more), request.url.path, _others(request)),
         "here": _here(request),
-        "other_language": link(request, request.url.path, **(_others(request) | {"lang": _OTHER[language]})),
+        "other_language": link(request, request.url.path, **_others(request), lang=_OTHER[language]),
         "who": who,
         "places": places_of(who),
         "sandbox": service.settings.sandbox,
@@ -143,6 +163,7 @@ def render(
         "assets": ASSETS_BY_NUMBER,
         "scheme_name": lambda name: names.get(name, name),
     }
+    values["t"] = figures.texts_in(values.get("t", TEXTS[language]))
     text = _pages.get_template(page).render(common | values)
     return HTMLResponse(text, status, headers)
 
@@ -168,15 +189,44 @@ def _here(request: Request) -> str:
 
 def link(request: Request, path: str, **more: Any) -> str:
     """A path with its query, in the language of the page."""
-    lang = more.pop("lang", language_of(request))
-    wanted = {key: value for key, value in more.items() if value not in ("", None)}
-    if lang == "en":
-        wanted["lang"] = "en"
-    return f"{path}?{urlencode(wanted)}" if wanted else path
+    stays = {"lang": "", "money": ""} | kept(request)
+    wanted = {
+        key: value for key, value in {**more, **{key: more.get(key, stays[key]) for key in stays}}.items() if value
+    }
+    if wanted.get("lang") == "zh":
+        del wanted["lang"]
+    return f"{path}?{urlencode(wanted, doseq=True)}" if wanted else path
 
 
-def _others(request: Request) -> dict[str, str]:
-    return {key: value for key, value in request.query_params.items() if key != "lang"}
+def _others(request: Request) -> dict[str, Any]:
+    """What an address asks for but language, and what is of this moment alone."""
+    query = request.query_params
+    return {key: query.getlist(key) for key in query if key not in {"lang", "money", "format", "table"}}
+
+
+def kept(request: Request) -> dict[str, str]:
+    """What every link and form of a page keeps: its language and the unit of its amounts."""
+    money = {"money": "wan"} if request.query_params.get("money") == "wan" else {}
+    return ({"lang": "en"} if language_of(request) == "en" else {}) | money
+
+
+def money_of(request: Request) -> str:
+    """`wan` where amounts of this page are shown in 万元, else `yuan`."""
+    path = getattr(request.scope.get("route"), "path", "")
+    return "wan" if path in IN_WAN and request.query_params.get("money") == "wan" else "yuan"
+
+
+def _switch(request: Request) -> dict[str, str]:
+    """Where the same page is in the other unit, for a page that has both."""
+    if getattr(request.scope.get("route"), "path", "") not in IN_WAN:
+        return {}
+    other = "yuan" if money_of(request) == "wan" else "wan"
+    return {other: link(request, request.url.path, **_others(request), money="wan" if other == "wan" else "")}
+
+
+def texts_of(request: Request) -> Mapping[str, str]:
+    """The texts that all pages share, in the reader's language and unit."""
+    return figures.texts_in(TEXTS[language_of(request)])
 
 
 def language_of(request: Request) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from suanquan.portal import shared_text
+
 _TABLE = {
     # key: (Chinese, English)
     "language": ("zh-CN", "en"),
@@ -137,7 +139,6 @@ _TABLE = {
     "find": ("查询", "Search"),
     "find_button": ("查询", "Search"),
     "reset": ("重置", "Reset"),
-    "export_csv": ("导出 CSV", "Export CSV"),
     "columns": ("列设置", "Columns"),
     "no_match": ("没有与“{find}”相符的内容。", "Nothing matches “{find}”."),
     "part": ("第 {first}–{last} 条，共 {found} 条", "{first}–{last} of {found}"),
@@ -231,6 +232,10 @@ _TABLE = {
     "money_recovered": ("已追缴（元）", "Recovered (CNY)"),
     "money_issued": ("已发放（元）", "Issued (CNY)"),
     "money_due": ("应发放（元）", "Due (CNY)"),
+    "money_in_kind_approved": ("批准", "Approved"),
+    "money_in_kind_issued": ("已发放", "Issued"),
+    "money_in_kind_due": ("应发放", "Due"),
+    "asked_amount": ("申请数量，不填则按规则的上限", "Amount asked for; as much as the rules give if left open"),
     "material": ("材料", "Material"),
     "verdict": ("核对结果", "Verdict"),
     "what_is_lacking": ("缺什么", "What is lacking"),
@@ -338,5 +343,8 @@ _TABLE = {
     "download_complete_note": ("含每一条分录的证明，可用 suanquan ledger check-statement 离线核验其完整；期末无后续分录时记一条标记。", "With the proof of every entry; suanquan ledger check-statement shows offline that none is missing. A mark closes the period where no entry follows it."),
 }  # fmt: skip
 
-TEXTS = {language: {key: pair[at] for key, pair in _TABLE.items()} for at, language in enumerate(("zh", "en"))}
+TEXTS = {
+    language: {key: pair[at] for key, pair in (_TABLE | shared_text.TABLE).items()}
+    for at, language in enumerate(("zh", "en"))
+}
 """Texts by language and key."""

@@ -15,6 +15,7 @@ from metering.model import Accelerator
 from metering.zones import rfc3339
 from suanquan.errors import ServiceError
 from suanquan.service import Service
+from suanquan.use_cases.overview import capacities
 from voucher import purse_store
 from voucher.advice import Advice, Job, Need, advise
 from voucher.allocation import Purse, burn_down_order
@@ -104,7 +105,7 @@ class Desk:
         service, now_us = self._service, self._service.now_us
         async with service.database.read() as connection:
             if asked.centre not in self._capacity or not 0 <= now_us - self._read_at_us < REGISTERS_US:
-                registered = await metering_store.load_capacity(connection)
+                registered = await capacities(connection, now_us)
                 centres = await metering_store.load_centres(connection)
                 self._capacity = {centre: registered.get(centre, {}) for centre in centres}
                 self._read_at_us = now_us

@@ -47,6 +47,7 @@ class House:
 
     def __init__(self, client, app, tokens, owned):
         self.client, self.tokens, self.owned = client, tokens, owned
+        self.service = app._app._app.state.service
         self.routes = app._app._app.state.routes  # limits and the short way stand around it
 
     async def ask(self, role, method, path):
