@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from typing import TextIO
 
 from ledger.amount import CNY, format_units
+from ledger.cells import plain_cell
 from metering.zones import rfc3339
 
 HOUR_MS = 3_600_000
@@ -167,6 +168,6 @@ def write_csv(charges: Iterable[Charge], out: TextIO) -> int:
     writer.writeheader()
     count = 0
     for charge in charges:
-        writer.writerow(row(charge))
+        writer.writerow({name: plain_cell(text) for name, text in row(charge).items()})
         count += 1
     return count

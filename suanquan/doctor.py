@@ -22,6 +22,7 @@ from suanquan.key_ring import KeyRing
 from suanquan.note_keys import load_verifier_keys
 from suanquan.pkcs11_signer import SUFFIX
 from suanquan.settings import load_settings
+from suanquan.use_cases.retention import FILE, load_terms
 
 FREE_BYTES_MIN = 1 << 30
 SQLITE_MIN = (3, 37, 0)
@@ -75,6 +76,7 @@ def _home(home: Home, passphrase_file: Path | None) -> Iterator[Check]:
     yield Check("home-mode", not mode & 0o077, oct(mode), f"chmod 700 {home.path}")
     yield _try("settings", lambda: load_settings(home.settings_file).url, f"改正 correct {home.settings_file}")
     yield _try("config", lambda: f"{len(load_catalog(home.config).schemes)} scheme(s)", f"改正 correct {home.config}")
+    yield _try("retention", lambda: _terms(home), f"改正 correct {home.config / FILE}")
     yield from _database(home)
     keys = _try("keys", lambda: _signing_key(home), f"从备份恢复 restore from a backup: {home.keys}")
     yield keys
@@ -102,6 +104,11 @@ def _database(home: Home) -> Iterator[Check]:
     yield whole
     if whole.ok:
         yield _try("schema", lambda: require_head(place), f"suanquan db upgrade --home {home.path}")
+
+
+def _terms(home: Home) -> str:
+    kept = [term for term in load_terms(home, load_settings(home.settings_file)) if term.days]
+    return ", ".join(f"{term.what.value} {term.days} d" for term in kept) or "不自动删除 nothing is dropped"
 
 
 def _quick_check(database: Path) -> str:

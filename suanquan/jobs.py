@@ -21,8 +21,10 @@ from metering.store import forget_nonces
 from suanquan.checks import run_checks
 from suanquan.clock import SandboxClock
 from suanquan.service import Service
+from suanquan.use_cases import retention
 from suanquan.use_cases.alerts import give_alerts
 from suanquan.use_cases.audit_heads import heads_of
+from suanquan.use_cases.audit_witnessing import AuditWitnessing
 from suanquan.use_cases.expiry import TOGETHER, any_over, close_expired
 from suanquan.use_cases.issue_approved import take_up
 from suanquan.use_cases.reclaim import reclaim_idle
@@ -35,6 +37,7 @@ AUDIT_SECONDS = 10
 NOTICES_SECONDS = 3
 FINDINGS_SECONDS = 3600
 RECLAIM_SECONDS = 3600
+RETENTION_SECONDS = 3600
 RECOMPUTE_HOUR_UTC = 19
 """03:00 in Shanghai."""
 EXIT_PROOF = 8
@@ -112,6 +115,10 @@ def _add_jobs(scheduler: AsyncIOScheduler, service: Service, noted: Callable[...
         look_for_findings, "interval", args=[service], seconds=FINDINGS_SECONDS, id="findings", coalesce=True,
         max_instances=1, misfire_grace_time=None,
     )  # fmt: skip
+    scheduler.add_job(
+        noted(drop_past), "interval", args=[service], seconds=RETENTION_SECONDS, id="retention", coalesce=True,
+        max_instances=1, misfire_grace_time=None,
+    )  # fmt: skip
     every = {"coalesce": True, "max_instances": 1, "seconds": service.settings.checkpoint_ms / 1000}
     scheduler.add_job(noted(sign_log), "interval", args=[service], id="sign-log", **every)
     scheduler.add_job(
@@ -120,6 +127,15 @@ def _add_jobs(scheduler: AsyncIOScheduler, service: Service, noted: Callable[...
     )  # fmt: skip
     if service.settings.witnesses:
         scheduler.add_job(noted(Witnessing(service.log).round), "interval", id="witnesses", **every)
+        audited = AuditWitnessing(heads_of(service.log), service.log.policy)
+        scheduler.add_job(
+            noted(audited.round),
+            "interval",
+            seconds=AUDIT_SECONDS,
+            id="audit-witnesses",
+            coalesce=True,
+            max_instances=1,
+        )
     if isinstance(service.clock_ns, SandboxClock):
         scheduler.add_job(
             _Follow(scheduler, service.clock_ns).look, "interval", seconds=FOLLOW_SECONDS, id=FOLLOW, coalesce=True,
@@ -268,6 +284,17 @@ async def sign_log(service: Service) -> None:
         jobs_log.error("log not signed", code=error.code, cause=error.en)
         if error.kind is Kind.PROOF:
             service.journal.guard = service.check_history
+
+
+async def drop_past(service: Service) -> None:
+    """Drop what is past its time by the table of retention."""
+    try:
+        dropped = await retention.apply(service.access)
+    except DomainError as error:
+        jobs_log.error("retention not applied", code=error.code, cause=[found.where for found in error.findings])
+        return
+    if dropped:
+        jobs_log.info("retention", **dropped)
 
 
 async def sign_audit(service: Service) -> None:

@@ -6,16 +6,18 @@ import asyncio
 import contextlib
 import functools
 import gc
+import json
 import logging
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from typing import Any
 
 import structlog
 import uvicorn
 from starlette.types import ASGIApp
+from structlog.typing import Processor
 
 from ledger.errors import Kind
 from suanquan.errors import ServiceError
@@ -26,6 +28,7 @@ from suanquan.jobs import running_jobs
 from suanquan.leader import holding, stand_by
 from suanquan.service import Service, open_service
 from suanquan.streaming.consumer import consuming
+from suanquan.visible import visible
 
 if sys.platform != "win32":
     import uvloop
@@ -186,16 +189,28 @@ async def serving(service: Service, listener: socket.socket) -> AsyncIterator[No
 
 
 def configure_logging(level: int = logging.INFO) -> None:
-    """JSON lines on stderr, warnings of libraries among them."""
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(message)s")
+    """JSON lines on stderr, warnings of libraries among them: one line each, whatever they hold."""
+    marks: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+    ]
+    line = structlog.processors.JSONRenderer(serializer=_line)
+    of_libraries = logging.StreamHandler(sys.stderr)
+    of_libraries.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=marks, processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, line]
+        )
+    )
+    logging.basicConfig(level=logging.WARNING, handlers=[of_libraries])
     structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(ensure_ascii=False),
-        ],
+        processors=[*marks, line],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
     )
+
+
+def _line(entry: Mapping[str, Any], **options: Any) -> str:
+    """An entry of the log as JSON, in which every control is written out."""
+    return visible(json.dumps(entry, ensure_ascii=False, **options))

@@ -154,6 +154,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "payee list": "payee.list",
         **dict.fromkeys((f"payee {name}" for name in ("set", "confirm", "suspend", "resume")), "payee.act"),
         "audit list": "audit.read",
+        "audit retention": "audit.read",
         "audit export": "audit.read",
         "audit erase": "audit.erase",
         "sandbox clock show": "service.look",

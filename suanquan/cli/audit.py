@@ -57,12 +57,19 @@ def verify(
 
 @app.command()
 def checkpoint(
-    home: HomeOption = DEFAULT_HOME, passphrase_file: PassphraseOption = None, json: JsonOption = False
+    key: Annotated[bool, typer.Option("--key", help="只给公钥，供见证方登记 / its public keys, for witnesses")] = False,
+    cosigned: Annotated[bool, typer.Option("--cosigned", help="见证方副署的最近一个 / the last one cosigned")] = False,
+    home: HomeOption = DEFAULT_HOME,
+    passphrase_file: PassphraseOption = None,
+    json: JsonOption = False,
 ) -> None:
     """签名的审计日志头；有口令时先签最新的。The signed head; with the passphrase the newest is signed first."""
     from suanquan.cli.log import run_with_keys
-    from suanquan.use_cases.audit_heads import signed_head
+    from suanquan.use_cases.audit_heads import cosigned_head, keys_of, signed_head
 
+    if key or cosigned:
+        sys.stdout.write(run_with_service(home, keys_of if key else cosigned_head))
+        return
     found = run_with_keys(home, lambda service: signed_head(service.log), passphrase_file)
     if json:
         emit({"size": found.size, "root": found.root.hex(), "note": found.note}, as_json=True)
@@ -151,3 +158,11 @@ def erase(
         return await erase_before(service, (await who_acts(service, ERASE, as_)).who, until_us, reason)
 
     emit({"erased": run_with_service(home, use)}, as_json=json)
+
+
+@app.command("retention")
+def retention_(home: HomeOption = DEFAULT_HOME, json: JsonOption = False) -> None:
+    """保存期限：各保存几天、现有几条过期；服务每小时删去。How long what is kept and how many rows are past it; the service drops them."""
+    from suanquan.use_cases.retention import standing
+
+    emit(run_with_service(home, lambda service: standing(service.access)), as_json=json)

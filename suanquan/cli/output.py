@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ledger.errors import DomainError, Kind
+from suanquan.visible import visible
 
 MS_PER_HOUR = 3_600_000
 
@@ -52,7 +53,7 @@ def _lines(value: Any, indent: str) -> list[str]:
         lines: list[str] = []
         for name, item in value.items():
             nested = isinstance(item, Mapping | list) and item
-            lines.append(f"{indent}{name}:" if nested else f"{indent}{name}: {_plain(item)}")
+            lines.append(f"{indent}{_plain(name)}:" if nested else f"{indent}{_plain(name)}: {_plain(item)}")
             if nested:
                 lines.extend(_lines(item, indent + "  "))
         return lines
@@ -64,12 +65,12 @@ def _lines(value: Any, indent: str) -> list[str]:
 
 
 def _plain(value: Any) -> str:
-    return "-" if value is None or value in ({}, []) else str(value)
+    return "-" if value is None or value in ({}, []) else visible(str(value)).replace("\n", "\n    ")
 
 
 def note(text: str) -> None:
     """Say something that is no result."""
-    print(text, file=sys.stderr)
+    print(visible(text), file=sys.stderr)
 
 
 def of_system(fault: OSError) -> DomainError:

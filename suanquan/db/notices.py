@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, func, insert, select, update
+from sqlalchemy import ColumnElement, delete, func, insert, select, update
 
 from ledger.sql import Connection
 from suanquan.access.policy import BENEFICIARY, CENTRE, Role
@@ -249,3 +249,8 @@ async def choose(conn: Connection, name: str, chosen: Choice) -> None:
     done = await conn.execute(update(notice_choice).where(notice_choice.c.person == name).values(values))
     if not done.rowcount:
         await conn.execute(insert(notice_choice).values(values | {"person": name}))
+
+
+async def drop_choice(conn: Connection, name: str) -> None:
+    """Forget what somebody chose, the address among it."""
+    await conn.execute(delete(notice_choice).where(notice_choice.c.person == name))

@@ -140,7 +140,6 @@ async def add_session(conn: Connection, secret: str, who: Principal, factor: str
         "seen_us": now_us,
         "expires_us": expires_us,
     }
-    await conn.execute(delete(session).where(session.c.expires_us < now_us))
     await conn.execute(insert(session).values(row))
 
 

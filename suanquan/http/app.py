@@ -51,13 +51,19 @@ from suanquan.portal import (
     applying,
     asking,
     beneficiary,
+    case,
     centre,
     checking,
+    holding,
+    members,
     office,
     office_cases,
     office_lists,
     page,
+    sandbox,
+    settling,
     sign_in,
+    statements,
     views,
 )
 from suanquan.portal.forms import Once
@@ -92,6 +98,7 @@ ROUTERS = (
 PAGES = (
     *(page.router, sign_in.router, asking.router, applying.router, beneficiary.router, centre.router),
     *(office.router, office_lists.router, office_cases.router, checking.router, views.router),
+    *(case.router, settling.router, statements.router, holding.router, members.router, sandbox.router),
 )
 """Every page of the portal."""
 PAGE_PATHS = frozenset(route.path for pages in PAGES for route in pages.routes if isinstance(route, Route))
@@ -144,7 +151,7 @@ def create_app(service: Service) -> ASGIApp:
     app.add_exception_handler(HTTPException, problem.on_http_error)
     app.add_exception_handler(RequestValidationError, problem.on_invalid_request)
     app.add_exception_handler(Exception, problem.on_crash)
-    return Limits(Direct(app, app, SIGNED), problem.refuse)
+    return Limits(Direct(app, app, SIGNED, {"/v1/advice/{centre}": advice.quick_advice}), problem.refuse)
 
 
 async def _on_domain_error(request: Request, error: Exception) -> Response:

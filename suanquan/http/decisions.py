@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from ledger.scope import EVERYTHING
-from suanquan.http.auth import Scoped, may
+from suanquan.http.auth import Caller, Scoped, may
 from suanquan.http.fields import Day, NeededKey
 from suanquan.http.routes import Opened
 from suanquan.use_cases import decisions as deciding
@@ -27,7 +27,7 @@ Text = Annotated[str, Field(min_length=1, max_length=TEXT_MAX)]
 
 
 class DecisionOrder(BaseModel):
-    """What an office decides on an application."""
+    """What an office decides on an application; who decides is whoever is logged in."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -41,15 +41,14 @@ class DecisionOrder(BaseModel):
     award_yuan: Annotated[str | None, Field(pattern=f"^{YUAN}$", max_length=16)] = None
     reason: Text
     answers: dict[Annotated[str, Field(max_length=200)], Text] = Field(default_factory=dict)
-    officer: Name
     corrects: DecisionId | None = None
 
-    def order(self, key: str) -> deciding.Order:
-        """The order that this body asks for."""
+    def order(self, officer: str, key: str) -> deciding.Order:
+        """The order that this body asks for, by the officer who sent it."""
         application = deciding.Application(self.applicant, self.uscc, self.project, self.clause, self.on, self.facts)
         award = None if self.award_yuan is None else fen_of(self.award_yuan)
         ruling = Ruling(Verdict(self.verdict), self.reason, award, self.answers)
-        return deciding.Order(application, ruling, self.officer, key, self.corrects)
+        return deciding.Order(application, ruling, officer, key, self.corrects)
 
 
 @public.get("/v1/decisions/{decision_id}", dependencies=[may("decision.confirm")])
@@ -80,11 +79,12 @@ async def get_decision(
 @officer.post("/v1/decisions", status_code=201, dependencies=[may("decision.make")])
 async def post_decision(
     order: DecisionOrder,
+    caller: Caller,
     service: Opened,
     idempotency_key: NeededKey,
 ) -> dict[str, Any]:
     """Evaluate, sign and record a decision; the same Idempotency-Key and body give the same decision again."""
-    made = await deciding.decide(service.journal, service.decisions, order.order(idempotency_key))
+    made = await deciding.decide(service.journal, service.decisions, order.order(caller.name, idempotency_key))
     async with service.database.read() as connection:
         return await deciding.public_object(connection, made)
 

@@ -9,10 +9,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from suanquan.errors import ServiceError
-from suanquan.http.auth import Scoped, may
+from suanquan.http.auth import Caller, Scoped, may
 from suanquan.http.fields import NeededKey
 from suanquan.http.problem import PROBLEM
 from suanquan.http.routes import JTI, Opened
+from suanquan.service import Service
 from suanquan.use_cases import issue as issuing
 from suanquan.use_cases.books import Order
 from suanquan.use_cases.standing import change_standing
@@ -28,11 +29,10 @@ MAX_AGE_S = 60
 
 
 class Reason(BaseModel):
-    """Why, and who decided."""
+    """Why. Who decides is whoever is logged in: a body cannot name anybody."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    officer: Annotated[str, Field(min_length=1, max_length=100)]
     reason: Annotated[str, Field(min_length=1, max_length=500)]
 
 
@@ -92,24 +92,23 @@ async def get_qr(
     return Response(qr.render(issuing.released(stored).cwt, form), media_type=media_type)
 
 
-async def _change(service: Opened, jti: str, what: str, reason: Reason, key: str) -> dict[str, Any]:
-    order = Order(reason.officer, reason.reason, key)
+async def _change(service: Service, jti: str, what: str, order: Order) -> dict[str, Any]:
     return await change_standing(service.journal, order, jti, what, service.statuses)
 
 
 @officer.post("/v1/vouchers/{jti}/suspend", dependencies=[may("voucher.suspend")])
-async def suspend(jti: JTI, reason: Reason, service: Opened, key: NeededKey) -> dict[str, Any]:
+async def suspend(jti: JTI, reason: Reason, caller: Caller, service: Opened, key: NeededKey) -> dict[str, Any]:
     """Let a voucher not be spent for now."""
-    return await _change(service, jti, "suspend", reason, key)
+    return await _change(service, jti, "suspend", Order(caller.name, reason.reason, key))
 
 
 @officer.post("/v1/vouchers/{jti}/resume", dependencies=[may("voucher.resume")])
-async def resume(jti: JTI, reason: Reason, service: Opened, key: NeededKey) -> dict[str, Any]:
+async def resume(jti: JTI, reason: Reason, caller: Caller, service: Opened, key: NeededKey) -> dict[str, Any]:
     """Let a suspended voucher be spent again."""
-    return await _change(service, jti, "resume", reason, key)
+    return await _change(service, jti, "resume", Order(caller.name, reason.reason, key))
 
 
 @officer.post("/v1/vouchers/{jti}/revoke", dependencies=[may("voucher.revoke")])
-async def revoke(jti: JTI, reason: Reason, service: Opened, key: NeededKey) -> dict[str, Any]:
+async def revoke(jti: JTI, reason: Reason, caller: Caller, service: Opened, key: NeededKey) -> dict[str, Any]:
     """Take back a voucher for ever; what it holds free goes back to the budget."""
-    return await _change(service, jti, "revoke", reason, key)
+    return await _change(service, jti, "revoke", Order(caller.name, reason.reason, key))

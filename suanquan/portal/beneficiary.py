@@ -1,4 +1,4 @@
-"""Pages of who holds vouchers: what is left of each, how long it lasts, its code; usage line by line; where an application stands."""
+"""Pages of who holds vouchers: what is left of each, how long it lasts, its code; usage line by line; applications and open rounds."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from ledger.amount import ASSETS_BY_NUMBER, CNY, parse_units
+from ledger.amount import ASSETS_BY_NUMBER, parse_units
 from ledger.errors import Kind
 from ledger.sql import Connection
 from metering.instants import parse_instant
@@ -21,11 +21,11 @@ from suanquan.portal.frame import language_of, link, or_failure, reading, render
 from suanquan.portal.table import Cell, Column, Row, amount, exported, table
 from suanquan.portal.text import TEXTS
 from suanquan.service import Service
-from suanquan.use_cases.applications import load_application, load_applications, load_rounds
+from suanquan.use_cases.applications import load_applications, load_rounds
 from suanquan.use_cases.forecast import voucher_outlook
 from suanquan.use_cases.issue import load, voucher_object
 from suanquan.use_cases.line_disputes import Line, Person, bound_accounts, open_dispute
-from suanquan.use_cases.procedure_views import application_line, application_object, procedure_object, round_object
+from suanquan.use_cases.procedure_views import application_line, round_object
 from suanquan.use_cases.statement import statement
 from voucher import store as voucher_store
 from voucher.qr import render as render_qr
@@ -47,7 +47,7 @@ VOUCHERS = (
 LINES = (
     Column("start", "from"), Column("end", "to"), Column("job", "job"), Column("model", "model"),
     Column("hours", "gpu_hours", number=True), Column("yuan", "rated", number=True), Column("id", "record", key=True),
-    Column("state", "state"), Column("act", "act"),
+    Column("state", "state"), Column("proof", "proof_of"), Column("act", "act"),
 )  # fmt: skip
 APPLICATIONS = (
     Column("id", "application_no"), Column("project", "project"), Column("clause", "scheme"), Column("state", "stage"),
@@ -193,8 +193,13 @@ def _line_row(request: Request, line: dict[str, Any]) -> Row:
         "yuan": amount(line["yuan"]),
         "id": Cell(line["id"], code=True, tag=texts["disputed"] if dispute else ""),
         "state": Cell(line["state"]),
+        "proof": Cell(texts["receipt"], href=_to_receipt(request, line), plain=" "),
         "act": Cell(texts["dispute"], href=_to_dispute(request, line), plain=" "),
     }
+
+
+def _to_receipt(request: Request, line: dict[str, Any]) -> str:
+    return link(request, "/usage/line", batch=str(line["batch"]), record=line["id"]) if line["counts"] else ""
 
 
 def _to_dispute(request: Request, line: dict[str, Any]) -> str:
@@ -262,34 +267,19 @@ async def _applications(request: Request) -> Response:
 
 
 def _application_row(request: Request, one: dict[str, Any]) -> Row:
-    money = one["amount_yuan"]
     return {
         "id": Cell(one["id"], href=link(request, f"/applications/{one['id']}"), code=True),
         "project": Cell(one["project"]),
         "clause": Cell(one["clause"]),
         "state": Cell(one["state"][language_of(request)]),
         "received": Cell(one["received"] or "—"),
-        "amount": Cell("—") if money is None else amount(money),
+        "amount": _applied_for(one),
     }
 
 
-@router.get("/applications/{application}", dependencies=[may("application.read", scoped=True)])
-async def get_application(application: str, request: Request) -> Response:
-    """Where an application stands: who has it, since when, what is next and on which clause."""
-    return await or_failure(request, _application(request, application))
-
-
-async def _application(request: Request, application: str) -> Response:
-    service, who = service_of(request), await principal(request)
-    proceedings = service.proceedings
-    with reading():
-        async with service.database.read() as conn:
-            found = await load_application(conn, proceedings.office, application, scope_of(who))
-            said = application_object(proceedings.office, found, await proceedings.setting(conn, found))
-    return render(
-        request,
-        "application.html",
-        said=said,
-        procedure=procedure_object(proceedings.office, found.round.procedure),
-        asset=CNY,
-    )
+def _applied_for(one: dict[str, Any]) -> Cell:
+    if one["amount"] is None:
+        return Cell("—")
+    if one["amount_yuan"] is not None:
+        return amount(one["amount_yuan"])
+    return amount(one["amount"], one["unit"])._replace(tag=one["unit"])

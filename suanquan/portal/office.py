@@ -255,9 +255,9 @@ def _clause(
     document = policies.documents[policies.clause(clause["clause"]).document]
     return clause | {
         "received": len(cases),
-        "decided": sum(one.case.committed_fen > 0 for one in cases),
+        "decided": sum(one.case.committed > 0 for one in cases),
         "committed": sums.get(clause["clause"], 0),
-        "paid": sum(one.case.net_paid_fen for one in cases) * 10 ** (CNY.scale - 2),
+        "paid": sum(one.case.net_paid for one in cases) * 10 ** (CNY.scale - 2),
         "days": (document.last_day - today).days,
         "last_day": document.last_day.isoformat(),
     }

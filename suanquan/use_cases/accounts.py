@@ -14,7 +14,7 @@ from suanquan.access.acting import act_of
 from suanquan.access.passwords import require_strong
 from suanquan.access.policy import CENTRE, POLICY, Role, require_apart
 from suanquan.access.principal import Principal
-from suanquan.db import people, tokens, trail
+from suanquan.db import notices, people, tokens, trail
 from suanquan.db.people import Grant, Invitation
 from suanquan.errors import ServiceError
 from suanquan.use_cases.access import (
@@ -139,7 +139,7 @@ async def agree_recovery(access: Access, by: Principal, name: str, request: str 
 
 
 async def end_account(access: Access, by: Principal, name: str, request: str = "") -> int:
-    """End an account with its sessions and tokens; how many sessions ended.
+    """End an account with its sessions and tokens, and clear what it logged in with; how many sessions ended.
 
     Raises:
         ServiceError: `account-unknown` (another tenant's just as one that is not there), `administrator-last`.
@@ -154,10 +154,20 @@ async def end_account(access: Access, by: Principal, name: str, request: str = "
         if any(grant.role == Role.ADMINISTRATOR.value for grant in grants):
             await _keep_an_administrator(conn, name)
         await people.set_state(conn, name, people.ENDED)
+        await _clear(conn, name)
         ended = await people.end_sessions(conn, name, now_us)
         await tokens.revoke_tokens(conn, name, now_us)
         await trail.append(conn, act_of(by, "account.end", name, request=request), now_us)
     return ended
+
+
+async def _clear(conn: Connection, name: str) -> None:
+    """Keep nothing of an account that nobody needs any more: the name stays, since the log and papers have it."""
+    await people.set_password(conn, name, "")
+    await people.set_totp(conn, name, None)
+    await people.drop_passkeys(conn, name)
+    await people.drop_identities(conn, name)
+    await notices.drop_choice(conn, name)
 
 
 async def _keep_an_administrator(conn: Connection, name: str) -> None:

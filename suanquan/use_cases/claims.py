@@ -169,6 +169,8 @@ class Claims:
             VoucherError: `claim-malformed`, `scheme-draft`, `not-a-target-scheme`, `budget-unset`.
 
         """
+        for name in given.keys() - _AGREEMENT:
+            raise malformed(name[:60], "没有这一项", "is not known here")
         if given.keys() != _AGREEMENT or not all(isinstance(value, str) for value in given.values()):
             names = sorted(_AGREEMENT)
             raise malformed("", f"须有 {'、'.join(names)}", f"has {', '.join(names)}, all texts")

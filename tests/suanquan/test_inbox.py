@@ -288,7 +288,7 @@ def test_the_inbox_and_channels_over_http(home):
             sent = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"} | headers
             return request(running.url, method, path, data, sent)
 
-        reason = {"officer": "周", "reason": "核查"}
+        reason = {"reason": "核查"}
         path = f"/v1/vouchers/{voucher.jti}/suspend"
         for _ in range(2):  # told once
             assert ask("POST", path, home.token, reason, **{"Idempotency-Key": "s"}).status == 200

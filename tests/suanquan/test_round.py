@@ -289,6 +289,21 @@ def test_who_may_do_and_see_what(bureau):
         foreign, none = (bureau.http("POST", f"{one}/steps/withdraw", OTHER, {"reason": "x"}) for one in (way, missing))
         assert_problem(foreign, 404, "application-unknown")
         assert foreign.content["title"].replace(found, "") == none.content["title"].replace("R16-2025-1-0099", "")
+    for name in ("officer", "state", "amount_yuan"):  # who acts is whose token it is, and steps alone move a case
+        for answer in (
+            bureau.post("applications", APPLICANT, application(round_, project="另一个") | {name: "x"}),
+            bureau.post(f"applications/{found}/steps/withdraw", APPLICANT, {"reason": "x", name: "x"}),
+        ):
+            assert_problem(answer, 422, "inputs-malformed")
+            assert f"/{name}" in {fault["pointer"] for fault in answer.content["errors"]}
+    own, foreign, none = (
+        bureau.http("GET", f"/applications/{name}", person)
+        for person, name in ((APPLICANT, found), (OTHER, found), (OTHER, "R16-2025-1-0099"))
+    )
+    assert (own.status, foreign.status, none.status) == (200, 404, 404)
+    assert _without(foreign, found) == _without(none, "R16-2025-1-0099"), "a page, too, says as much of another's"
+    assert found not in bureau.http("GET", "/applications", OTHER).content.decode()
+    assert found in bureau.http("GET", "/applications", APPLICANT).content.decode()
     assert_problem(bureau.step_by_http(found, COMPANY, *REVIEW[0][1:]), 403, "role-not-allowed")
     assert bureau.http("GET", f"/v1/subsidies/applications?round={round_}", OTHER).content == []
     assert len(bureau.http("GET", f"/v1/subsidies/applications?round={round_}", APPLICANT).content) == 1
@@ -302,6 +317,11 @@ def test_who_may_do_and_see_what(bureau):
     assert_problem(bureau.http("GET", path, OTHER), 401, "token-unknown")
     nobody = bureau.run("application", "step", found, "refuse", "--as", "路人", "--reason", "x")
     assert (nobody.status, "account-unknown" in nobody.err) == (3, True)
+
+
+def _without(page, name):
+    """A page without the number of its request and the name that was asked for."""
+    return page.content.decode().replace(page.headers["x-request-id"], "").replace(name, "")
 
 
 BODIES = [

@@ -1,0 +1,110 @@
+"""Every page that gives each tenant its own part: one's own, another's and a missing object, as `test_tenants` has it for the API."""
+
+import asyncio
+
+import pytest
+
+from suanquan.access.policy import BENEFICIARY, CENTRE, Reach, Role, reach
+from suanquan.http.app import PAGE_PATHS
+from suanquan.http.auth import actions_of, is_scoped
+from tests.shared_data import ROOT
+from tests.suanquan.test_tenants import HERE, MISSING, THERE, of, opened, stripped
+
+BY_ADDRESS = ("/vouchers/{jti}", "/vouchers/{jti}/code.svg")
+ELSEWHERE = {
+    "/usage/disputes": "test_a_line_is_disputed_once_and_by_its_owner",
+    "/applications/new": "test_a_company_applies_on_the_page",
+    **dict.fromkeys(("/applications", "/applications/{application}"), "test_who_may_do_and_see_what"),
+}
+"""Pages whose objects take more to make, and the test that has them."""
+LISTS = {"/vouchers": BENEFICIARY, "/usage": BENEFICIARY, "/centre": CENTRE, "/centre/quarantine": CENTRE}
+MEMBERS = sorted(BENEFICIARY, key=lambda role: role.value)
+
+
+@pytest.fixture(scope="module")
+def home(template, tmp_path_factory):
+    return template.copy_to(tmp_path_factory.mktemp("pages") / "home").home
+
+
+def run(home, look):
+    async def within():
+        async with opened(home) as house:
+            await look(house)
+
+    asyncio.run(within())
+
+
+def test_no_scoped_page_is_forgotten(home):
+    """Each stands above, or in the test that is named beside it; a new one fails here."""
+
+    async def look(house):
+        scoped = {route.path for route in house.routes if route.path in PAGE_PATHS and is_scoped(route)}
+        assert scoped == {*BY_ADDRESS, *ELSEWHERE, *LISTS}
+
+    run(home, look)
+    sources = "".join(path.read_text("utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
+    for name in ELSEWHERE.values():
+        assert f"def {name}(" in sources, name
+
+
+def test_anothers_page_is_as_missing(home):
+    """A company sees the page of its voucher; of another's it gets, to the byte, the page of one that was never issued."""
+
+    async def look(house):
+        own, other = house.owned[HERE], house.owned[THERE]
+        for role in MEMBERS:
+            for path in BY_ADDRESS:
+                assert (await house.ask(role, "GET", of(path, jti=own))).status_code == 200
+                status, foreign = told(await house.ask(role, "GET", of(path, jti=other)), other)
+                assert (status, foreign) == told(await house.ask(role, "GET", of(path)), MISSING["jti"])
+                assert status == 404
+            for more in ("", "&batch=1&record=1", "&format=csv"):
+                pages = [
+                    told(await house.ask(role, "GET", f"/usage?centre=sj02&account={name}{more}"), name)
+                    for name in (house.owned["sj02"], "acct-none")
+                ]
+                assert pages[0] == pages[1]
+
+    run(home, look)
+
+
+def told(answer, name):
+    """Status and text of a page without its request id and the name that was asked for."""
+    status, text = stripped(answer, name, answer.headers.get("x-request-id", "-"))
+    return status, text
+
+
+def test_no_page_names_another(home):
+    """No list of a page, in either language or as a file, has anything of the other company or centre, whatever the address says."""
+
+    async def look(house):
+        for path, roles in LISTS.items():
+            for role in sorted(roles & set(house.tokens), key=lambda role: role.value):
+                for query in ("", "?lang=en", "?format=csv", "?centre=sj02&holder=&scope=all"):
+                    answer = await house.ask(role, "GET", path + query)
+                    own = any(reach(role, action) is Reach.OWN for action in action_of(house, path))
+                    assert answer.status_code == (200 if own else 403), (path, role, query)
+                    for name in (THERE, house.owned[THERE], "acct-sj02"):
+                        assert name not in answer.text, (path, role, query)
+
+    run(home, look)
+
+
+def action_of(house, path):
+    return {action for route in house.routes if route.path == path for action in actions_of(route)}
+
+
+def test_pages_of_the_office_are_for_the_office(home):
+    """A right to one's own opens no page of everybody's: centres and companies are refused on each, and see nothing there."""
+
+    async def look(house):
+        outside = sorted((BENEFICIARY | CENTRE) - {Role.CENTRE_AGENT}, key=lambda role: role.value)
+        pages = sorted(path for path in PAGE_PATHS if path.startswith("/office"))
+        assert len(pages) > 8
+        for path in pages:
+            for role in outside:
+                answer = await house.ask(role, "GET", of(path))
+                assert answer.status_code == 403, (path, role)
+                assert THERE not in answer.text
+
+    run(home, look)
