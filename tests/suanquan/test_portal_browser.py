@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from suanquan.http.app import PAGES
+from suanquan.http.auth import COOKIE
 from suanquan.portal.text import TEXTS
 from tests.conftest import ALL
 from tests.suanquan.browsing import NEEDS_CHROMIUM, PICTURES, Visits, launched
@@ -202,6 +203,26 @@ def test_keys_alone_apply_without_scripts(site, opened):
     assert "/applications/R" in page.url, page.inner_text("main")
     assert "键盘申报" in page.inner_text("h1")
     assert TEXTS["zh"]["with_whom"] in page.inner_text("main")
+
+
+def test_a_file_that_is_too_large_is_said_and_nothing_typed_is_lost(site, chromium, tmp_path):
+    """In a page, in the reader's language, and the way back leads to the form as it was."""
+    context = chromium.new_context(locale="zh-CN", java_script_enabled=False)  # whose console says 413, as it should
+    context.add_cookies([{"name": COOKIE, "value": site.tokens["holder"], "url": site.url}])
+    page = context.new_page()
+    page.goto(address(site, VISITS["apply"][1], "zh"))
+    page.fill("#project", "不会丢的项目")
+    large = tmp_path / "contract.pdf"
+    large.write_bytes(b"%PDF" + bytes(9 * 1024 * 1024))
+    page.set_input_files("input[type=file] >> nth=0", large)
+    page.eval_on_selector_all("[required]", "all => all.forEach(one => one.removeAttribute('required'))")
+    with page.expect_navigation():
+        page.click("button[value=submit]")
+    assert "body-too-large" in page.content()
+    assert "SHA-256" in page.inner_text("main")
+    page.go_back()
+    assert page.input_value("#project") == "不会丢的项目"
+    context.close()
 
 
 def test_a_list_is_found_again_by_its_address(site, opened):
