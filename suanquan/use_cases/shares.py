@@ -147,7 +147,9 @@ async def _purses(tx: Transaction, drawn: Mapping[int, int], schemes: Mapping[st
     """Vouchers that paid, holding what they gave."""
     purses = []
     free = await _waived_by(tx, drawn)
-    given: dict[str, BoundVoucher | StoredVoucher] = {row.jti: row for row in await voucher_store.vouchers_of(tx.connection, drawn)}
+    given: dict[str, BoundVoucher | StoredVoucher] = {
+        row.jti: row for row in await voucher_store.vouchers_of(tx.connection, drawn)
+    }
     given |= await voucher_store.load_vouchers(tx.connection, [jti for jti in free if jti not in given])
     for row in given.values():
         series = schemes.get(row.scheme)
