@@ -293,7 +293,7 @@ def _charges(turn: _Round, batch: Compact, centre: str) -> Charges:
         single = expand(batch)
         return charges_of(single, rate(single, turn.rules.tariffs(centre), range(single.count)))
 
-    return lambda account: made()(account)  # noqa: PLW0108 -- made when first asked
+    return lambda account, *, states=False: made()(account, states=states)
 
 
 def _repeat(turn: _Round, job: _Job, source: Source, twin: Range) -> bytes:
