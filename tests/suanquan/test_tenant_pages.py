@@ -1,6 +1,7 @@
 """Every page that gives each tenant its own part: one's own, another's and a missing object, as `test_tenants` has it for the API."""
 
 import asyncio
+import time
 
 import pytest
 
@@ -27,8 +28,10 @@ def home(template, tmp_path_factory):
 
 
 def run(home, look):
+    now = time.time_ns()  # it stands still: pages say as of when they are
+
     async def within():
-        async with opened(home) as house:
+        async with opened(home, lambda: now) as house:
             await look(house)
 
     asyncio.run(within())
