@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ledger.errors import Finding
@@ -68,6 +68,37 @@ def capacity_at(cards: Iterable[Card], register: AcceleratorRegister, at_us: int
             counts[model.model] = counts.get(model.model, 0) + WHOLE_MILLI
             gflops += model.gflops
     return Capacity(dict(sorted(counts.items())), gflops, tuple(sorted(unknown)))
+
+
+class Pools:
+    """What a centre has of each model over time, in thousandths of cards.
+
+    Of a centre with an inventory it is what its cards count to, and nothing of a model that is not among them; else as declared,
+    where a model that was not declared is not limited (None).
+    """
+
+    def __init__(self, declared: Mapping[str, int], steps: Mapping[str, Sequence[tuple[int, int]]] | None) -> None:
+        self._declared, self._steps = declared, steps
+
+    def __bool__(self) -> bool:
+        return bool(self._declared) or self._steps is not None
+
+    def most(self, model: str, from_us: int, until_us: int) -> int | None:
+        """The most that there was at an instant of `[from_us, until_us)`."""
+        return self._declared.get(model) if self._steps is None else max(self._levels(model, from_us, until_us))
+
+    def least(self, model: str, from_us: int, until_us: int) -> int | None:
+        """What there was at every instant of `[from_us, until_us)`."""
+        return self._declared.get(model) if self._steps is None else min(self._levels(model, from_us, until_us))
+
+    def _levels(self, model: str, from_us: int, until_us: int) -> list[int]:
+        level, found = 0, []
+        for at_us, count in (self._steps or {}).get(model, ()):
+            if at_us <= from_us:
+                level = count
+            elif at_us < until_us:
+                found.append(count)
+        return [level, *found]
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,8 +84,8 @@ def _fits(table: dict[str, Any], members: dict[str, type], *, some: bool) -> boo
     return whole and all(type(value) is members.get(name) for name, value in table.items())
 
 
-def entries_of(data: bytes, file: str, table: str) -> list[Entry]:
-    """Read the entries `[[table]]` of a register.
+def entries_of(data: bytes, file: str, table: str, *, some: bool = True) -> list[Entry]:
+    """Read the entries `[[table]]` of a register; there must be `some`, unless the register may be empty.
 
     Raises:
         MeteringError: no TOML, no such table, or anything beside it.
@@ -95,8 +95,8 @@ def entries_of(data: bytes, file: str, table: str) -> list[Entry]:
         content = tomllib.loads(data.decode(), parse_float=Decimal)
     except ValueError as error:
         raise MeteringError("register-invalid", f"{file} 不是 TOML：{error}", f"{file} is no TOML: {error}") from error
-    entries = content.get(table)
-    if content.keys() != {table} or type(entries) is not list or not all(type(entry) is dict for entry in entries):
+    entries = content.get(table, None if some else [])
+    if content.keys() - {table} or type(entries) is not list or not all(type(entry) is dict for entry in entries):
         raise MeteringError(
             "register-invalid",
             f"{file} 应只含 [[{table}]] 各项",

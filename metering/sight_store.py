@@ -62,6 +62,16 @@ async def spans_meeting(conn: Connection, centre: str, from_us: int, until_us: i
     return [Span(*row) for row in rows]
 
 
+async def batches_of_account(conn: Connection, centre: str, account: str, from_us: int, until_us: int) -> list[int]:
+    """Batches with records of an account that may meet a time: by their spans, or not noted yet."""
+    text = (
+        "SELECT a.batch FROM batch_account a LEFT JOIN batch_span s ON s.batch = a.batch WHERE a.centre = ? "
+        "AND a.account = ? AND (s.batch IS NULL OR (s.last_us > ? AND s.first_us < ?)) ORDER BY a.batch"
+    )
+    [rows] = await execute_all(conn, [(text, (centre, account, from_us, until_us))])
+    return [int(batch) for (batch,) in rows]
+
+
 async def waiting_ids(conn: Connection, batches: Iterable[int]) -> set[tuple[int, str]]:
     """Batch and id of records that were not accepted and not released since."""
     text = (

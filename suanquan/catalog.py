@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 
 from ledger.amount import INT64_MAX
 from metering.accelerators import AcceleratorRegister, load_accelerators
+from metering.grid import GridFactors, load_factors
 from metering.prices import PriceList, load_prices
 from metering.rating import Tariff, Tariffs
 from voucher.scheme import Scheme, Series
@@ -17,6 +18,7 @@ from voucher.scheme_reader import load_series
 
 ACCELERATORS = "accelerators/accelerators.toml"
 PRICES = "prices/sandbox.toml"
+GRID = "grid/factors.toml"
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,7 @@ class Catalog:
     accelerators: AcceleratorRegister
     prices: PriceList
     digest: bytes
+    grid: GridFactors = field(default_factory=GridFactors)
 
     def tariffs(self, centre: str) -> Tariffs:
         """Tariffs of a centre: what its words for cards mean, what they compute and what they cost at an instant."""
@@ -65,7 +68,7 @@ def load_catalog(config: Path) -> Catalog:
     """Read `config/`; the first faulty file is named by the error.
 
     Raises:
-        VoucherError, MeteringError: a scheme, register or price list is not valid.
+        VoucherError, MeteringError: a scheme, register, price list or list of factors is not valid.
 
     """
     registers = [(config / name).read_bytes() for name in (ACCELERATORS, PRICES)]
@@ -73,4 +76,6 @@ def load_catalog(config: Path) -> Catalog:
     prices = load_prices(registers[1], PRICES, accelerators.models)
     series = load_series(config / "schemes")
     digest = sha256(b"".join(sha256(data).digest() for data in registers)).digest()
-    return Catalog(series, accelerators, prices, digest)
+    grid = config / GRID  # not of the digest: nothing is rated by it; homes made before it have none
+    factors = load_factors(grid.read_bytes(), GRID) if grid.exists() else GridFactors()
+    return Catalog(series, accelerators, prices, digest, factors)

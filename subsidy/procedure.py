@@ -15,6 +15,7 @@ from typing import Any
 
 from subsidy.fields import parse_day
 from subsidy.materials import Basis, Material
+from subsidy.unit import YUAN, Unit, amount_in, unit_of
 
 
 class Role(enum.Enum):
@@ -169,9 +170,9 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Lifted:
-    """A cap of one case in place of the rules' (一事一议), in fen: whose decision it was (a document), why, and who asked for it."""
+    """A cap of one case in place of the rules' (一事一议), in its unit: whose decision it was (a document), why, and who asked for it."""
 
-    cap_fen: int
+    cap: int
     basis: str
     reason: str
     asked_by: str
@@ -180,10 +181,12 @@ class Lifted:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What has become of one application. Amounts are fen; `state` is empty before it begins.
+    """What has become of one application; `state` is empty before it begins.
 
+    Amounts count steps of `unit`: fen, unless the application is for something else than money. `asked` is what the applicant
+    asks for, where its procedure takes that.
     `decided` names the facts that an officer or reviewer established, which weigh more than what was claimed. `reached` are
-    events that release tranches; of `committed_fen`, `issued_fen` became `vouchers` (their ids). `asked_override` is a cap that
+    events that release tranches; of `committed`, `issued` became `vouchers` (their ids). `asked_override` is a cap that
     nobody confirmed yet, `override` the one that counts.
     """
 
@@ -200,16 +203,18 @@ class Case:
     earliest_next_step: date | None = None
     notice_waived: bool = False
     objections: Mapping[int, bool] = field(default_factory=dict)
-    amount_fen: int | None = None
-    committed_fen: int = 0
-    paid_fen: int = 0
-    demanded_fen: int = 0
-    recovered_fen: int = 0
+    unit: Unit = YUAN
+    asked: int | None = None
+    amount: int | None = None
+    committed: int = 0
+    paid: int = 0
+    demanded: int = 0
+    recovered: int = 0
     entries: Mapping[str, str] = field(default_factory=dict)
     contract: Mapping[str, Any] = field(default_factory=dict)
     holder_key: Mapping[str, str] | None = None
     reached: frozenset[str] = frozenset()
-    issued_fen: int = 0
+    issued: int = 0
     vouchers: tuple[str, ...] = ()
     asked_override: Lifted | None = None
     override: Lifted | None = None
@@ -220,9 +225,14 @@ class Case:
         return tuple(number for number, is_open in self.objections.items() if is_open)
 
     @property
-    def net_paid_fen(self) -> int:
+    def net_paid(self) -> int:
         """What the applicant has got and not given back."""
-        return self.paid_fen - self.recovered_fen
+        return self.paid - self.recovered
+
+
+def issued_as(unit: Unit) -> str:
+    """What the record of an issue calls what was issued, `issued_fen` for money."""
+    return unit.kept.replace("amount", "issued")
 
 
 def fold(procedure: Procedure, records: Iterable[Record]) -> Case:
@@ -254,7 +264,11 @@ def with_inputs(case: Case, step: Step, inputs: Mapping[str, Any], day: date) ->
     """The case with what a step brings, before the step is taken: what guards look at."""
     changes: dict[str, Any] = {}
     if step.begins:
-        changes |= {"applicant": inputs["applicant"], "received": day}
+        changes |= {
+            "applicant": inputs["applicant"],
+            "received": day,
+            "unit": unit_of(inputs),
+        }
     if "facts" in inputs:
         claimed = "materials" in step.takes
         changes["facts"] = {**case.facts, **inputs["facts"]}
@@ -266,8 +280,11 @@ def with_inputs(case: Case, step: Step, inputs: Mapping[str, Any], day: date) ->
         changes["reached"] = case.reached | {step.reaches}
     if "until" in inputs:
         changes["until"] = parse_day(inputs["until"])
-    if "amount_fen" in inputs and not {Effect.DEMAND, Effect.ASK_OVERRIDE}.intersection(step.effects):
-        changes["amount_fen"] = inputs["amount_fen"]
+    amount = amount_in(inputs)
+    if amount is not None and "materials" in step.takes:
+        changes["asked"] = amount
+    if amount is not None and not {Effect.DEMAND, Effect.ASK_OVERRIDE}.intersection(step.effects):
+        changes["amount"] = amount
     return replace(case, **changes)
 
 
@@ -289,35 +306,35 @@ def _objection_closed(case: Case, record: Record) -> Case:
 
 
 def _committed(case: Case, _record: Record) -> Case:
-    return replace(case, committed_fen=case.amount_fen or 0)
+    return replace(case, committed=case.amount or 0)
 
 
 def _paid(case: Case, _record: Record) -> Case:
-    return replace(case, paid_fen=case.committed_fen)
+    return replace(case, paid=case.committed)
 
 
 def _demanded(case: Case, record: Record) -> Case:
-    return replace(case, demanded_fen=record.inputs["amount_fen"])
+    return replace(case, demanded=amount_in(record.inputs) or 0)
 
 
 def _recovered(case: Case, _record: Record) -> Case:
-    return replace(case, recovered_fen=case.recovered_fen + case.demanded_fen, demanded_fen=0)
+    return replace(case, recovered=case.recovered + case.demanded, demanded=0)
 
 
 def _released(case: Case, _record: Record) -> Case:
-    return replace(case, committed_fen=case.issued_fen)
+    return replace(case, committed=case.issued)
 
 
 def _issued(case: Case, record: Record) -> Case:
     derived = record.derived
     return replace(
-        case, issued_fen=case.issued_fen + derived["issued_fen"], vouchers=(*case.vouchers, derived["voucher"])
+        case, issued=case.issued + derived[issued_as(case.unit)], vouchers=(*case.vouchers, derived["voucher"])
     )
 
 
 def _override_asked(case: Case, record: Record) -> Case:
     said = record.inputs
-    return replace(case, asked_override=Lifted(said["amount_fen"], said["basis"], said["reason"], record.person))
+    return replace(case, asked_override=Lifted(amount_in(said) or 0, said["basis"], said["reason"], record.person))
 
 
 def _overridden(case: Case, record: Record) -> Case:

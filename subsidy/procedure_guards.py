@@ -15,8 +15,7 @@ from subsidy.materials import Checked, for_person, lacking
 from subsidy.outcome import Outcome, Status
 from subsidy.policies import Closed
 from subsidy.procedure import Case, Guard, Procedure, Step
-
-FEN_PER_YUAN = 100
+from subsidy.unit import YUAN, amount_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,14 +23,14 @@ class Judged:
     """What the rules make of a case: of a clause, or of a scheme.
 
     `closed` says why nothing is taken (code, Chinese, English). `refused` are the reasons for which it gets nothing, `missing` the
-    facts without which nothing can be said, `ceiling_fen` the most it may get (None where the text names no sum). `told` is what
+    facts without which nothing can be said, `ceiling` the most it may get in steps of its unit (None where the text names no sum). `told` is what
     a step records of it, `shown` what surfaces show. `no_override` says why no cap of it may be lifted. `findings` say the same as `refused` with place, rule and source.
     """
 
     closed: tuple[str, str, str] | None = None
     refused: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
-    ceiling_fen: int | None = None
+    ceiling: int | None = None
     findings: tuple[Finding, ...] = ()
     no_override: tuple[str, str, str] | None = (
         "override-not-provided",
@@ -51,8 +50,8 @@ class Setting:
     """What the world says on the day of a step (Asia/Shanghai): calendar, the round's window, and what the rules make of the case.
 
     `materials` and `judged` already count what the step brings; the rules are those of the day on which the application was
-    received. `notice_days` are the working days of a notice, `allocation_fen` what the closed round leaves for the application
-    (None where the round does not allocate), `due_fen` what was committed, is released by now and not issued yet.
+    received. `notice_days` are the working days of a notice, `allocation` what the closed round leaves for the application
+    (None where the round does not allocate), `due` what was committed, is released by now and not issued yet.
     """
 
     today: date
@@ -61,8 +60,8 @@ class Setting:
     materials: Sequence[Checked]
     judged: Judged
     notice_days: int
-    allocation_fen: int | None = None
-    due_fen: int = 0
+    allocation: int | None = None
+    due: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +95,7 @@ def judged_by_clause(outcome: Outcome) -> Judged:
 
 def yuan(fen: int) -> str:
     """An amount of fen as a decimal string of yuan."""
-    return f"{fen // FEN_PER_YUAN}.{fen % FEN_PER_YUAN:02d}"
+    return YUAN.text(fen)
 
 
 def _window(asked: Asked, _case: Case, setting: Setting) -> list[Finding]:
@@ -148,40 +147,37 @@ def _within_ceiling(asked: Asked, case: Case, setting: Setting) -> list[Finding]
     if setting.judged.missing:
         names = ", ".join(setting.judged.missing)
         return [_found(asked, "facts-missing", f"尚缺事实：{names}", f"facts are missing: {names}", "/facts")]
-    wanted = asked.inputs.get("amount_fen", case.amount_fen or 0)
-    most = setting.judged.ceiling_fen
+    unit, said = case.unit, amount_in(asked.inputs)
+    wanted, where = (case.amount or 0) if said is None else said, f"/{case.unit.said}"
+    most = setting.judged.ceiling
     if most is not None and wanted > most:
         return [
             _found(
                 asked,
                 "above-ceiling",
-                f"{yuan(wanted)} 元超过按条款可给予的最高额 {yuan(most)} 元",
-                f"{yuan(wanted)} yuan is more than the clause allows, {yuan(most)} yuan",
-                "/amount_yuan",
+                f"{unit.in_zh(wanted)}超过按条款可给予的最高额 {unit.in_zh(most)}",
+                f"{unit.in_en(wanted)} is more than the clause allows, {unit.in_en(most)}",
+                where,
             )
         ]
-    if case.earliest_next_step is not None and wanted > (case.amount_fen or 0):
+    if case.earliest_next_step is not None and wanted > (case.amount or 0):
         return [
             _found(
                 asked,
                 "above-noticed",
-                f"公示的金额为 {yuan(case.amount_fen or 0)} 元，批准时只能减少",
-                f"the notice said {yuan(case.amount_fen or 0)} yuan; it can only be lowered",
-                "/amount_yuan",
+                f"公示的金额为 {unit.in_zh(case.amount or 0)}，批准时只能减少",
+                f"the notice said {unit.in_en(case.amount or 0)}; it can only be lowered",
+                where,
             )
         ]
-    return (
-        []
-        if wanted > 0
-        else [_found(asked, "amount-zero", "金额应大于零", "the amount must be above zero", "/amount_yuan")]
-    )
+    return [] if wanted > 0 else [_found(asked, "amount-zero", "金额应大于零", "the amount must be above zero", where)]
 
 
 def _within_paid(asked: Asked, case: Case, _setting: Setting) -> list[Finding]:
-    wanted = asked.inputs["amount_fen"]
-    if 0 < wanted <= case.net_paid_fen:
+    wanted = amount_in(asked.inputs) or 0
+    if 0 < wanted <= case.net_paid:
         return []
-    paid = yuan(case.net_paid_fen)
+    paid = yuan(case.net_paid)
     return [
         _found(
             asked,
@@ -307,31 +303,31 @@ def _round_closed(asked: Asked, _case: Case, setting: Setting) -> list[Finding]:
     ]
 
 
-def _within_allocation(asked: Asked, _case: Case, setting: Setting) -> list[Finding]:
-    left, wanted = setting.allocation_fen, asked.inputs.get("amount_fen", 0)
+def _within_allocation(asked: Asked, case: Case, setting: Setting) -> list[Finding]:
+    left, wanted, unit = setting.allocation, amount_in(asked.inputs) or 0, case.unit
     if left is None or wanted <= left:
         return []
     return [
         _found(
             asked,
             "above-allocation",
-            f"按方案的次序，本轮预算可给此份申请 {yuan(left)} 元",
-            f"in the scheme's order the round's budget leaves {yuan(left)} yuan for this application",
-            "/amount_yuan",
+            f"按方案的次序，本轮预算可给此份申请 {unit.in_zh(left)}",
+            f"in the scheme's order the round's budget leaves {unit.in_en(left)} for this application",
+            f"/{unit.said}",
         )
     ]
 
 
 def _something_due(asked: Asked, case: Case, setting: Setting) -> list[Finding]:
-    if setting.due_fen > 0:
+    if setting.due > 0:
         return []
-    left = yuan(case.committed_fen - case.issued_fen)
+    left, unit = case.committed - case.issued, case.unit
     return [
         _found(
             asked,
             "nothing-due",
-            f"没有应发的券；已批准而未发 {left} 元",
-            f"nothing is due to be issued; {left} yuan were approved and not issued",
+            f"没有应发的券；已批准而未发 {unit.in_zh(left)}",
+            f"nothing is due to be issued; {unit.in_en(left)} were approved and not issued",
         )
     ]
 

@@ -1,7 +1,7 @@
 """What a step takes, read strictly: every fault is told with the name of the field and what to write instead.
 
 What is read is plain (text, integers, truth values, lists, mappings), as it is recorded and hashed: days as `2025-09-26`,
-amounts as integer fen.
+amounts as integer steps of their unit, which for money are fen.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from subsidy.explain import plain
 from subsidy.facts import Dictionary, read_facts
 from subsidy.fields import nearest, parse_day
 from subsidy.materials import Material
+from subsidy.unit import YUAN, Unit
 
 TEXT_MAX = 2_000
 COSTS_MAX = 2_000
@@ -29,8 +30,15 @@ _NAME = re.compile(r"[a-z][a-z_0-9]{0,63}")
 class Reader:
     """Reads inputs one after another and gathers what is wrong with them."""
 
-    def __init__(self, dictionary: Dictionary, materials: Iterable[Material], facts: ReadFacts | None = None) -> None:
+    def __init__(
+        self,
+        dictionary: Dictionary,
+        materials: Iterable[Material],
+        facts: ReadFacts | None = None,
+        unit: Unit = YUAN,
+    ) -> None:
         self.findings: list[Finding] = []
+        self.unit = unit
         self._dictionary = dictionary
         self._facts = facts
         self._materials = [material.id for material in materials]
@@ -49,6 +57,7 @@ class Reader:
 
         """
         known = (*required, *optional)
+        given = self._with_amount(given, known)
         for name in given:
             if name not in known:
                 zh, en = nearest(name, known)
@@ -58,7 +67,8 @@ class Reader:
             if given.get(name) is not None:
                 read |= self._one(name, given[name], words.get(name))
             elif name in required:
-                self.fault(f"/{name}", f"须写“{name}”：{_FORMS[name][0]}", f"`{name}` is required: {_FORMS[name][1]}")
+                said, (zh, en) = self._said(name)
+                self.fault(f"/{said}", f"须写“{said}”：{zh}", f"`{said}` is required: {en}")
         self.raise_any()
         return read
 
@@ -84,11 +94,44 @@ class Reader:
             listed = ", ".join(words)
             self.fault(f"/{name}", f"应为其中之一：{listed}，现为“{value}”", f"must be one of {listed}, not {value!r}")
             return {}
-        if name == "amount_yuan":
-            fen = self.fen(f"/{name}", value)
-            return {} if fen is None else {"amount_fen": fen}
+        if name == YUAN.said:
+            amount = self.amount(f"/{self.unit.said}", value, self.unit)
+            return {} if amount is None else {self.unit.kept: amount}
         reader = _READERS.get(name)
         return {name: reader(self, f"/{name}", value) if reader else self.text(f"/{name}", value)}
+
+    def _with_amount(self, given: Mapping[str, Any], known: Sequence[str]) -> Mapping[str, Any]:
+        """Inputs with their amount under the name that procedures give it; `amount` is in the application's own unit."""
+        if YUAN.said not in known:
+            return given
+        if YUAN.said in given and ("amount" in given or self.unit is not YUAN):
+            said, code = self.unit.said, self.unit.code
+            self.fault(
+                f"/{YUAN.said}",
+                f"本申请以 {code} 计，金额只写在 {said} 中",
+                f"the amount is one of {code}, in `{said}`",
+            )
+        rest = {name: value for name, value in given.items() if name != "amount"}
+        return {**rest, YUAN.said: given["amount"]} if "amount" in given else rest
+
+    def _said(self, name: str) -> tuple[str, tuple[str, str]]:
+        """What callers call an input, and its form."""
+        if name != YUAN.said or self.unit is YUAN:
+            return name, _FORMS[name]
+        return self.unit.said, (f'数量（{self.unit.zh}），如 "12.5"', f'{self.unit.en} such as "12.5"')
+
+    def amount(self, where: str, value: Any, unit: Unit) -> int | None:
+        """An amount as a decimal string, in steps of its unit."""
+        if unit is YUAN:
+            return self.fen(where, value)
+        amount = unit.read(value)
+        if amount is None:
+            self.fault(
+                where,
+                f'应为十进制数文字，以 {unit.zh} 为单位，如 "12.5"，现为“{value}”',
+                f'must be {unit.en} as a decimal string such as "12.5", not {value!r}',
+            )
+        return amount
 
     def text(self, where: str, value: Any) -> str:
         """A text that says something."""

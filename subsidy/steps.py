@@ -15,6 +15,7 @@ from subsidy.policies import Closed, Policies
 from subsidy.procedure import Case, Effect, Procedure, Record, Role, Step
 from subsidy.procedure_guards import Asked, Setting, guard_findings
 from subsidy.procedure_inputs import Reader
+from subsidy.unit import of_pot
 
 _KINDS = {
     "objection-open": Kind.CONFLICT,
@@ -157,7 +158,7 @@ ClosedOn = Callable[[str, date], list[Finding]]
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A call for applications: its clauses with the money set aside for each in fen, and the days on which it receives them."""
+    """A call for applications: its budgets (see `unit.pot`) with what is set aside for each, and the days on which it receives them."""
 
     title: str
     budgets: Mapping[str, int]
@@ -181,7 +182,8 @@ def require_call(procedure: Procedure, closed_on: ClosedOn, call: Call, today: d
         findings.append(
             Finding("clauses-missing", "至少写一条及其预算", "name at least one clause with its budget", "/budgets")
         )
-    for clause in call.budgets:
+    for name in call.budgets:
+        clause = of_pot(name)[0] if procedure.for_schemes else name
         if clause not in procedure.clauses:
             zh, en = nearest(clause, procedure.clauses)
             findings.append(
@@ -189,7 +191,7 @@ def require_call(procedure: Procedure, closed_on: ClosedOn, call: Call, today: d
                     "clause-foreign",
                     f"本流程不办理“{clause}”{zh}",
                     f"this procedure is not for {clause}{en}",
-                    f"/budgets/{clause}",
+                    f"/budgets/{name}",
                 )
             )
         else:

@@ -143,8 +143,17 @@ BY_HALVES = (
     *("test_custody.py", "test_docs.py::test_every_command_runs", "test_benchmarks.py", "test_portal_browser.py"),
     *("test_demo.py::test_killed_at_any_moment", "test_verify.py::test_a_changed_value", "test_properties.py"),
     *("test_decisions.py", "test_log_export.py", "suanquan/test_round.py", "test_crash_points.py", "test_books.py"),
-    *("test_trail.py", "test_procedure.py", "test_audit_http.py", "test_audit_witness.py", "test_retention.py"),
-    *("test_injection.py", "test_replay.py"),
+    *("test_trail.py", "test_procedure.py", "test_audit_http.py", "suanquan/test_cli.py", "suanquan/test_stream.py"),
+    *(
+        "suanquan/test_log.py",
+        "suanquan/test_witness.py",
+        "suanquan/test_ingest.py",
+        "test_holds_http.py",
+        "test_intake.py",
+        "test_trace_kills.py",
+    ),
+    *("test_advice.py", "test_keys.py", "contracts/test_settlement.py", "test_portal_office.py"),
+    *("test_audit_witness.py", "test_retention.py", "test_injection.py", "test_replay.py"),
 )
 """Slow tests that come in many: an ordinary run takes the half that its seed draws, `--all` takes all."""
 WHOLE = 4_000

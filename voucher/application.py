@@ -1,7 +1,8 @@
 """An application for a voucher as its scheme judges it: the facts it may state, what it could get, and what is due to be issued.
 
 What the ledger and the contract know better than an applicant (sums, earlier claims, days and cost of the contract) is not taken
-from it. Everything is a value in and a value out; amounts are fen.
+from it. Everything is a value in and a value out; amounts count steps of the application's unit (`subsidy.unit`), which for money
+are fen.
 """
 
 from __future__ import annotations
@@ -11,20 +12,17 @@ from dataclasses import replace
 from datetime import date
 from typing import Any, NamedTuple
 
-from ledger.amount import CNY
 from ledger.errors import Finding
 from subsidy.operators import names_read
 from subsidy.procedure import Case, Lifted
 from subsidy.procedure_guards import Judged
+from subsidy.unit import YUAN, Unit
 from voucher.claim import Claim, read_claim
 from voucher.decide import Decision, decide
 from voucher.programme import Award, Round, RoundClaim, award, released
 from voucher.scheme import ISSUING_MODES, Scheme, SchemeStatus, Series, Terms
 from voucher.scheme_cases import decision_object
 
-FEN_PER_YUAN = 100
-UNITS_PER_FEN = 10_000
-"""Units of CNY in the ledger in a fen."""
 OF_THE_CONTRACT = ("contract.signed_on", "contract.starts_on", "contract.ends_on")
 _ELSEWHERE = {
     "contract": ("写在 contract 中", "stands in `contract`"),
@@ -38,13 +36,17 @@ _ELSEWHERE = {
 
 
 class Sums(NamedTuple):
-    """What the ledger knows of a beneficiary, in fen, without this application; and how often its contract was claimed."""
+    """What the ledger knows of a beneficiary without this application, and how often its contract was claimed.
+
+    Sums are fen, but for `year_given`: what it was given this year in the unit of the application, where that is not money.
+    """
 
     year_claimed: int = 0
     year_redeemed: int = 0
     claimed: int = 0
     redeemed: int = 0
     prior_claims: int = 0
+    year_given: int = 0
 
 
 class Standing(NamedTuple):
@@ -52,7 +54,7 @@ class Standing(NamedTuple):
 
     decision: Decision
     judged: Judged
-    due_fen: int
+    due: int
 
 
 def read_stated(
@@ -90,15 +92,11 @@ def stated_claim(case: Case, sums: Sums) -> dict[str, Any]:
         ("year_to_date", sums.year_claimed, sums.year_redeemed),
         ("to_date", sums.claimed, sums.redeemed),
     ):
-        raw[group] = {"claimed_yuan": _yuan(claimed), "redeemed_yuan": _yuan(redeemed)}
-    if (lifted := case.override) is not None:
+        raw[group] = {"claimed_yuan": YUAN.text(claimed), "redeemed_yuan": YUAN.text(redeemed)}
+    if (lifted := case.override) is not None and case.unit is YUAN:
         by = f"{lifted.basis}，{lifted.asked_by} 提出，{lifted.confirmed_by} 核准"
-        raw["override"] = {"cap_yuan": _yuan(lifted.cap_fen), "approved_by": by, "reason": lifted.reason}
+        raw["override"] = {"cap_yuan": YUAN.text(lifted.cap), "approved_by": by, "reason": lifted.reason}
     return raw
-
-
-def _yuan(fen: int) -> str:
-    return f"{fen // FEN_PER_YUAN}.{fen % FEN_PER_YUAN:02d}"
 
 
 def judge(series: Series, case: Case, sums: Sums, received: date) -> tuple[Standing | None, list[Finding]]:
@@ -107,8 +105,8 @@ def judge(series: Series, case: Case, sums: Sums, received: date) -> tuple[Stand
     if findings:
         return None, findings
     decision = decide(series, claim, received)
-    judged = replace(_judged(decision, sums, case.override), no_override=no_override(decision.scheme, claim))
-    return Standing(decision, judged, due_fen(decision.scheme, case)), []
+    judged = replace(_judged(decision, sums, case), no_override=no_override(decision.scheme, claim))
+    return Standing(decision, judged, due(decision.scheme, case)), []
 
 
 def no_override(scheme: Scheme, claim: Claim) -> tuple[str, str, str] | None:
@@ -131,12 +129,12 @@ def no_override(scheme: Scheme, claim: Claim) -> tuple[str, str, str] | None:
     )
 
 
-def lifted(scheme: Scheme, override: Lifted | None) -> Scheme:
-    """A version with a holder's cap of the year, and its largest voucher, as they were lifted for one application."""
+def lifted(scheme: Scheme, override: Lifted | None, unit: Unit = YUAN) -> Scheme:
+    """A version with a holder's cap of the year, and its largest voucher, as they were lifted for one application in a unit."""
     if override is None:
         return scheme
-    units = override.cap_fen * UNITS_PER_FEN
-    terms = tuple(_lift(one, units) if one.asset is CNY else one for one in scheme.terms)
+    units = unit.units(override.cap)
+    terms = tuple(_lift(one, units) if one.asset is unit.asset else one for one in scheme.terms)
     return replace(scheme, terms=terms)
 
 
@@ -154,7 +152,7 @@ def _place(path: str) -> str:
     return f"/{path}" if path.startswith("contract/") else f"/facts/{path}"
 
 
-def _judged(decision: Decision, sums: Sums, override: Lifted | None) -> Judged:
+def _judged(decision: Decision, sums: Sums, case: Case) -> Judged:
     told = decision_object(decision)
     refused = tuple(
         Finding(
@@ -165,31 +163,47 @@ def _judged(decision: Decision, sums: Sums, override: Lifted | None) -> Judged:
         )
         for failure in decision.failed
     )
-    most = None if decision.failed or decision.missing else _ceiling(decision, sums, override)
+    most = None if decision.failed or decision.missing else _ceiling(decision, sums, case)
+    unit, shown = case.unit, None if most is None else case.unit.text(most)
+    in_kind = {} if unit is YUAN else {"unit": unit.code, "ceiling": shown, **_lifted_told(case)}
     return Judged(
-        closed=closed(decision.scheme),
+        closed=closed(decision.scheme, unit),
         refused=tuple(failure.id for failure in decision.failed),
         missing=decision.missing,
-        ceiling_fen=most,
-        told=told,
-        shown={**told, "ceiling_yuan": None if most is None else _yuan(most), "promise": False},
+        ceiling=most,
+        told={**told, **in_kind},
+        shown={**told, "ceiling_yuan": shown if unit is YUAN else None, **in_kind, "promise": False},
         findings=refused,
     )
 
 
-def _ceiling(decision: Decision, sums: Sums, override: Lifted | None) -> int:
-    """What the rules give, at most one voucher's largest face; without base or ratio (free allocation) that and the year's cap."""
-    terms = lifted(decision.scheme, override).terms_in("CNY")
+def _lifted_told(case: Case) -> dict[str, Any]:
+    """Whose decision lifted a cap that no figure in yuan explains."""
+    one = case.override
+    if one is None:
+        return {}
+    said = {"cap": case.unit.text(one.cap), "basis": one.basis, "reason": one.reason}
+    return {"override": {**said, "asked_by": one.asked_by, "confirmed_by": one.confirmed_by}}
+
+
+def _ceiling(decision: Decision, sums: Sums, case: Case) -> int:
+    """What the rules give, at most one voucher's largest face; without base or ratio (free allocation) that and the year's cap.
+
+    Ratios are of a cost in yuan, so that they bound no allocation of compute.
+    """
+    unit = case.unit
+    terms = lifted(decision.scheme, case.override, unit).terms_in(unit.code)
     if terms is None:
         return 0
-    largest = terms.max_units // UNITS_PER_FEN
-    if decision.amount_fen is not None:
+    largest = unit.of_units(terms.max_units)
+    if unit is YUAN and decision.amount_fen is not None:
         return min(decision.amount_fen, largest)
-    return max(min(largest, terms.cap_holder_year_units // UNITS_PER_FEN - sums.year_claimed), 0)
+    given = sums.year_claimed if unit is YUAN else sums.year_given
+    return max(min(largest, unit.of_units(terms.cap_holder_year_units) - given), 0)
 
 
-def closed(scheme: Scheme) -> tuple[str, str, str] | None:
-    """Why nobody can apply for vouchers of a version of a scheme: its code, in Chinese and in English."""
+def closed(scheme: Scheme, unit: Unit = YUAN) -> tuple[str, str, str] | None:
+    """Why nobody can apply for vouchers of a version of a scheme in a unit: its code, in Chinese and in English."""
     if scheme.status is SchemeStatus.DRAFT:
         return (
             "scheme-draft",
@@ -203,8 +217,8 @@ def closed(scheme: Scheme) -> tuple[str, str, str] | None:
             f"方案 {scheme.id} 的兑现方式 {mode} 不发券",
             f"with the claim mode {mode} of {scheme.id} no voucher is issued",
         )
-    if scheme.lacks or scheme.terms_in("CNY") is None:
-        lacks = ", ".join(scheme.lacks) or "CNY"
+    if scheme.lacks or scheme.terms_in(unit.code) is None:
+        lacks = ", ".join(scheme.lacks) or unit.code
         return (
             "scheme-incomplete",
             f"方案 {scheme.id} 尚缺：{lacks}",
@@ -213,14 +227,14 @@ def closed(scheme: Scheme) -> tuple[str, str, str] | None:
     return None
 
 
-def due_fen(scheme: Scheme, case: Case) -> int:
+def due(scheme: Scheme, case: Case) -> int:
     """Of what was approved, what the tranches reached so far release and no voucher was issued for."""
-    return released(case.committed_fen, scheme.tranches, case.reached) - case.issued_fen
+    return released(case.committed, scheme.tranches, case.reached) - case.issued
 
 
-def unpaid_fen(case: Case) -> int:
+def unpaid(case: Case) -> int:
     """What was approved and became no voucher."""
-    return case.committed_fen - case.issued_fen
+    return case.committed - case.issued
 
 
 def claims_max(scheme: Scheme) -> int:
@@ -228,14 +242,17 @@ def claims_max(scheme: Scheme) -> int:
     return (scheme.contract.claims_max if scheme.contract else None) or 1
 
 
-def least_fen(scheme: Scheme, terms: Terms) -> int:
+def least(scheme: Scheme, terms: Terms, unit: Unit) -> int:
     """The smallest award: one voucher of it must be allowed."""
-    smallest = -(-terms.min_units // UNITS_PER_FEN)
-    return max(scheme.min_voucher_fen or 1, smallest, 1)
+    smallest = -(-terms.min_units // unit.step_units)
+    stated = scheme.min_voucher_fen if unit is YUAN else None
+    return max(stated or 1, smallest, 1)
 
 
-def allocate(scheme: Scheme, budget_fen: int, closed_us: int | None, claims: Sequence[RoundClaim]) -> dict[str, Award]:
-    """What each application of a closed round gets of its budget, in the scheme's order; in full where it may over-issue.
+def allocate(
+    scheme: Scheme, unit: Unit, budget: int, closed_us: int | None, claims: Sequence[RoundClaim]
+) -> dict[str, Award]:
+    """What each application of a closed round gets of a budget in its unit, in the scheme's order; in full where it may over-issue.
 
     Raises:
         VoucherError: `round-open`, `claims-late`; see `programme.award`.
@@ -243,21 +260,22 @@ def allocate(scheme: Scheme, budget_fen: int, closed_us: int | None, claims: Seq
     """
     rule = scheme.budget
     asked = sum(claim.amount for claim in claims)
-    budget = max(budget_fen, asked) if rule is not None and rule.over_issue else budget_fen
+    budget = max(budget, asked) if rule is not None and rule.over_issue else budget
     order = (rule.on_exhaustion if rule else None) or "application_received_at_asc"
-    terms = scheme.terms_in("CNY")
-    least = 1 if terms is None else least_fen(scheme, terms)
-    return {one.claim: one for one in award(Round(budget, closed_us, tuple(claims)), order, least=least)}
+    terms = scheme.terms_in(unit.code)
+    smallest = 1 if terms is None else least(scheme, terms, unit)
+    awards = award(Round(budget, closed_us, tuple(claims)), order, least=smallest)
+    return {one.claim: replace(one, unit=unit) for one in awards}
 
 
-def call_faults(scheme: Scheme, budget_fen: int, where: str) -> list[Finding]:
+def call_faults(scheme: Scheme, unit: Unit, budget: int, where: str) -> list[Finding]:
     """Why a round of this budget cannot be called under a version of a scheme."""
     found = []
-    if (why := closed(scheme)) is not None:
+    if (why := closed(scheme, unit)) is not None:
         found.append(Finding(*why, where))
     rule = scheme.budget
-    if rule is not None and rule.round_fen is not None and budget_fen > rule.round_fen:
-        most = _yuan(rule.round_fen)
+    if unit is YUAN and rule is not None and rule.round_fen is not None and budget > rule.round_fen:
+        most = YUAN.text(rule.round_fen)
         found.append(
             Finding(
                 "round-budget-exceeded",

@@ -96,6 +96,17 @@ async def write_outflow(
     await insert_rows(conn, tables.outflow, [(event_id, jti, kind, units, at_us, child)])
 
 
+async def children_of(conn: Connection, jtis: Iterable[str]) -> list[tuple[str, str, int]]:
+    """Voucher, the one that was split off it, and when (UTC epoch microseconds), newest first."""
+    query = "SELECT jti, child, at_us FROM outflow WHERE kind = 'split' AND jti"
+    found = await execute_all(conn, select_in(query, jtis))
+    return sorted(((str(jti), str(child), int(at_us)) for rows in found for jti, child, at_us in rows), key=_newest)
+
+
+def _newest(row: tuple[str, str, int]) -> tuple[int, str]:
+    return -row[2], row[1]
+
+
 async def load_broken(conn: Connection, jtis: Iterable[str]) -> list[tuple[str, bytes]]:
     """Voucher and event of each time that something of these broke, oldest first."""
     query = "SELECT jti, event_id FROM outflow WHERE kind = 'expired' AND units > 0 AND jti"

@@ -159,7 +159,7 @@ def prepare(
 ) -> Prepared:
     """Check a request against its scheme at `now_us` (UTC epoch microseconds) and build what may be signed.
 
-    `applied`: an application or a centre's allotment stands behind it, which says what it is for.
+    `applied`: an application stands behind it, which says what it is for.
 
     Raises:
         VoucherError: `issue-refused` with one finding per fault, all of them at once. Its kind is INVALID if the request is

@@ -12,6 +12,7 @@ from datetime import date, timedelta
 
 from ledger.errors import Kind
 from ledger.split import split
+from subsidy.unit import YUAN, Unit
 from voucher.errors import VoucherError
 from voucher.scheme import Reclaim, Share, Tranche
 
@@ -79,6 +80,7 @@ class Award:
     cut: int
     zh: str
     en: str
+    unit: Unit = YUAN
 
 
 @dataclass(frozen=True, slots=True)

@@ -231,6 +231,8 @@ class Collection:
                         yield item.checkpoint
             except (DomainError, OSError) as fault:
                 _log.error("a source was not read to its end: %s", fault)
+            except Exception:  # noqa: BLE001 -- a centre's own source may raise anything; the others go on
+                _log.exception("a source broke")
             else:
                 self._finished.append(collector)
 

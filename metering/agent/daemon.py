@@ -114,14 +114,20 @@ class Sender:
         ):
             return None
         self._key_tried_ns = now_ns
-        key = self._keys.candidate()
+        try:
+            key = self._keys.candidate()
+        except MeteringError as error:  # the old key is good: nothing waits for the new one to be mended
+            _log.error("the key that waits is left alone: %s", error)
+            return None
         if key is None:
+            return None
+        if key.kid == self._keys.current.kid:
+            _promote(self._keys, key)
             return None
         self._client.use_key(key)
         reply = self._client.post(batch)
         if reply.verdict is Verdict.DELIVERED:
-            self._keys.promote(key)
-            _log.warning("key %s is in use from now on", key.kid)
+            _promote(self._keys, key)
             return reply
         self._client.use_key(self._keys.current)
         return None if reply.status == UNAUTHORISED else reply
@@ -142,6 +148,16 @@ class Sender:
         """Exponential backoff with full jitter, and never sooner than the service asked for."""
         ceiling = min(BACKOFF_S_MAX, self._backoff_first_s << min(self._failures - 1, 10))
         return max(min(reply.retry_after_s or 0, RETRY_AFTER_S_MAX), secrets.randbelow(ceiling + 1))
+
+
+def _promote(keys: KeyRing, key: AgentKey) -> None:
+    """Use a key from now on; where its file cannot be renamed, that is tried again later."""
+    try:
+        keys.promote(key)
+    except OSError as error:
+        _log.error("key %s is in use, but its file cannot be renamed: %s", key.kid, error)
+    else:
+        _log.warning("key %s is in use from now on", key.kid)
 
 
 def run(

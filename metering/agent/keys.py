@@ -109,9 +109,15 @@ class KeyRing:
         return load_key(waiting) if waiting.exists() else None
 
     def promote(self, key: AgentKey) -> None:
-        """Let the key that waited be the key; each step leaves a usable key under the usual name or the waiting one."""
+        """Let the key that waited be the key; each step leaves a usable key under the usual name or the waiting one.
+
+        Raises:
+            OSError: the files cannot be renamed; the key is in use all the same, and a later call may rename them.
+
+        """
         self.current = key
-        self._path.replace(self._path.with_name(f"{self._path.name}.old"))
+        if self._path.exists():  # else the agent died between these two steps
+            self._path.replace(self._path.with_name(f"{self._path.name}.old"))
         next_path(self._path).replace(self._path)
 
 

@@ -35,6 +35,8 @@ BATCH_BYTES_MAX = 8 * 2**20 - 2**16
 SUCCESSES = frozenset({"accepted", "duplicate"})
 """Statuses after which nothing about a record is left to look at."""
 
+VERSION = 1
+"""Version of the tables below, kept in the file; a later one is not touched."""
 _SCHEMA = """
 CREATE TABLE spool(one INTEGER PRIMARY KEY CHECK (one = 1), source TEXT NOT NULL,
   last_sequence INTEGER NOT NULL DEFAULT 0, contact_us INTEGER, contact TEXT, clock_skew_s INTEGER);
@@ -198,11 +200,14 @@ class Spool(SpoolView):
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = FULL")
         with self._transaction():
-            if self._row("PRAGMA user_version") == (0,):
+            (version,) = self._row("PRAGMA user_version")
+            if version > VERSION:
+                raise _newer(self._path, version)
+            if version == 0:
                 for statement in _SCHEMA.split(";"):
                     self._db.execute(statement)
                 self._db.execute("INSERT INTO spool(one, source) VALUES (1, ?)", (source,))
-                self._db.execute("PRAGMA user_version = 1")
+                self._db.execute(f"PRAGMA user_version = {VERSION}")
             (owner,) = self._row("SELECT source FROM spool")
         if owner != source:
             raise MeteringError(
@@ -278,6 +283,15 @@ class Spool(SpoolView):
                 if self._db.in_transaction:  # a full disk makes SQLite roll back by itself
                     self._db.execute("ROLLBACK")
                 raise
+
+
+def _newer(path: Path, version: int) -> MeteringError:
+    return MeteringError(
+        "spool-newer",
+        f"暂存 {path} 是较新版本写的（{version}，本程序认得 {VERSION}）；请用较新的 suanquan-agent",
+        f"spool {path} was written by a later version ({version}, this program knows {VERSION}): use that one",
+        kind=Kind.CONFLICT,
+    )
 
 
 def _lock(path: Path) -> IO[bytes]:

@@ -96,6 +96,7 @@ READERS = OFFICE - {Role.OPERATOR}
 CASES = READERS | {Role.REVIEWER}
 DEPARTMENTS = STAFF | {Role.DEPARTMENT}
 _SETTLERS = DEPARTMENTS | {Role.FINANCE}
+_PAYEES = BENEFICIARY | {Role.CENTRE_OPERATOR}
 
 POLICY: Mapping[str, Right] = MappingProxyType(
     {
@@ -149,8 +150,9 @@ POLICY: Mapping[str, Right] = MappingProxyType(
         "statement.read": _right(READERS, _STAFF_OF_CENTRE | BENEFICIARY),
         "quarantine.list": _right(OFFICE, _STAFF_OF_CENTRE),
         "quarantine.decide": _right(STAFF),
-        "centre.read": _right(OFFICE),
+        "centre.read": _right(OFFICE, {Role.CENTRE_OPERATOR}),
         "centre.change": _right(DEPARTMENTS),
+        "energy.report": _right(DEPARTMENTS, {Role.CENTRE_OPERATOR}),
         "forecast.read": _right(READERS),
         "alert.list": _right(READERS),
         "dispute.list": _right(READERS),
@@ -172,14 +174,14 @@ POLICY: Mapping[str, Right] = MappingProxyType(
         "receipt.list": _right(READERS),
         "receipt.act": _right(_SETTLERS, BENEFICIARY),
         "receipt.resolve": _right(_SETTLERS),
-        "settlement.list": _right(READERS),
-        "settlement.read": _right(READERS),
+        "settlement.list": _right(READERS, _PAYEES),
+        "settlement.read": _right(READERS, _PAYEES),
         "settlement.act": _right(_SETTLERS),
         "payee.list": _right(READERS),
         "payee.act": _right(_SETTLERS),
         # the ledger
         "ledger.read": _right(READERS),
-        "statement.make": _right(READERS),
+        "statement.make": _right(READERS, BENEFICIARY),
         # what commands alone do: accounts of the ledger, corrections by the office, rules, keys, copies of the home
         "ledger.act": _right({*STAFF, Role.FINANCE}),
         "usage.amend": _right(DEPARTMENTS),
@@ -189,6 +191,9 @@ POLICY: Mapping[str, Right] = MappingProxyType(
         "rules.adopt": _right(DEPARTMENTS),
         "key.change": _right({*STAFF, Role.OPERATOR}),
         "home.keep": _right({*STAFF, Role.OPERATOR}),
+        # a sandbox's clock
+        "clock.read": _right(PEOPLE),
+        "clock.set": _right({*STAFF, Role.DEPARTMENT, Role.OPERATOR}),
         # decisions and procedures; the steps of a procedure name the roles of their own besides
         "decision.make": _right({*STAFF, Role.DEPARTMENT}),
         "decision.list": _right(READERS, BENEFICIARY),

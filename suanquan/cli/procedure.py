@@ -83,7 +83,13 @@ def call_round(
     title: Annotated[str, typer.Option(help="通知标题 / title of the call")],
     opens: Annotated[str, typer.Option(help="受理首日，如 2025-09-01 / first day")],
     closes: Annotated[str, typer.Option(help="受理末日 / last day")],
-    budget: Annotated[list[str], typer.Option("--budget", help="条款=元，可重复 / CLAUSE=YUAN, repeatable")],
+    budget: Annotated[
+        list[str],
+        typer.Option(
+            "--budget",
+            help="条款=元，或 方案@PFLOPS.h=数量，可重复 / CLAUSE=YUAN or SCHEME@PFLOPS.h=AMOUNT, repeatable",
+        ),
+    ],
     decision: Annotated[str, typer.Option(help="本年再次组织的决定 / decision for a further round of the year")] = "",
     key: KeyOption = None,
     home: HomeOption = DEFAULT_HOME,
@@ -118,7 +124,11 @@ def fund_round(
     round_: RoundArgument,
     as_: AsOption,
     budget: Annotated[
-        list[str], typer.Option("--budget", help="条款=追加的元，可重复 / CLAUSE=YUAN to add, repeatable")
+        list[str],
+        typer.Option(
+            "--budget",
+            help="条款=追加的元，或 方案@PFLOPS.h=数量，可重复 / CLAUSE=YUAN to add, or SCHEME@PFLOPS.h=AMOUNT, repeatable",
+        ),
     ],
     basis: Annotated[str, typer.Option(help="依据（文号）/ authority")],
     key: KeyOption = None,
@@ -229,7 +239,9 @@ def take_step(
     basis: Annotated[str | None, typer.Option(help="依据（文号、会议纪要）/ authority")] = None,
     method: Annotated[str | None, typer.Option(help="评审方式 / how it was reviewed")] = None,
     score: Annotated[str | None, typer.Option(help="得分 / points")] = None,
-    amount: Annotated[str | None, typer.Option(help="金额（元）/ yuan")] = None,
+    amount: Annotated[
+        str | None, typer.Option(help="金额（元，或该申请的计量单位）/ yuan, or the unit of the application")
+    ] = None,
     until: Annotated[str | None, typer.Option(help="补正期限 / last day to supplement")] = None,
     address: Annotated[str | None, typer.Option(help="公示网址 / address of the notice")] = None,
     objection: Annotated[str | None, typer.Option(help="异议内容 / what is objected")] = None,
@@ -246,7 +258,7 @@ def take_step(
     """办理一步。Take a step of an application."""
     given: dict[str, Any] = {} if file is None else _file(file)
     named = {
-        "opinion": opinion, "reason": reason, "basis": basis, "method": method, "score": score, "amount_yuan": amount,
+        "opinion": opinion, "reason": reason, "basis": basis, "method": method, "score": score, "amount": amount,
         "until": until, "address": address, "objection": objection, "objection_number": objection_number,
         "reference": reference,
     }  # fmt: skip

@@ -19,6 +19,7 @@ from suanquan.cli.procedure import (
     application_app,
     round_app,
 )
+from suanquan.cli.voucher import ContractOption, NoContractOption
 
 if TYPE_CHECKING:
     from suanquan.service import Service
@@ -143,6 +144,8 @@ def hand_out(
     unit: UnitOption = "CNY",
     holder_key: Annotated[str | None, typer.Option(help="持券人公钥 JWK（文件或文本）/ holder's public JWK")] = None,
     idempotency_key: Annotated[str | None, typer.Option(help="重试用同一键得同一张券 / same key, same voucher")] = None,
+    contract: ContractOption = None,
+    reason: NoContractOption = "",
     home: HomeOption = DEFAULT_HOME,
     passphrase_file: PassphraseOption = None,
     json: JsonOption = False,
@@ -150,17 +153,18 @@ def hand_out(
     """中心从划给它的额度中发券。A voucher out of a centre's allotment."""
     import secrets
 
-    from suanquan.cli.voucher import read_jwk
+    from suanquan.cli.voucher import read_contract, read_jwk
 
-    jwk = read_jwk(holder_key)
+    jwk, supported = read_jwk(holder_key), read_contract(contract)
 
     async def use(service: Service) -> dict[str, Any]:
+        from suanquan.use_cases.allotment import Receiver
         from suanquan.use_cases.allotment import hand_out as handed
         from suanquan.use_cases.issue import with_tokens
 
         portion = _portion(service, scheme, centre, amount, unit)
         key = idempotency_key or secrets.token_hex(16)
-        return with_tokens(await handed(service.desk, portion, holder, key, jwk))
+        return with_tokens(await handed(service.desk, portion, Receiver(holder, jwk, supported, reason), key))
 
     emit(run_with_service(home, use, passphrase_file, sign=True), as_json=json)
 

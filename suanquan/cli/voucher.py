@@ -14,10 +14,19 @@ from suanquan.cli.output import emit, note
 
 if TYPE_CHECKING:
     from suanquan.service import Service
+    from voucher.issuance import Contract
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
 JtiArgument = Annotated[str, typer.Argument(help="券编号 / voucher id")]
+ContractOption = Annotated[
+    str | None,
+    typer.Option(
+        "--contract",
+        help="所支持的合同：服务商,合同号；一份合同只能申领一次 / contract it supports: PROVIDER,NUMBER",
+    ),
+]
+NoContractOption = Annotated[str, typer.Option("--reason", help="没有合同的理由 / why there is no contract")]
 
 
 @app.command()
@@ -28,11 +37,8 @@ def issue(
     unit: Annotated[str, typer.Option(help="CNY 或/or PFLOPS.h")] = "CNY",
     holder_key: Annotated[str | None, typer.Option(help="持券人公钥 JWK（文件或文本）/ holder's public JWK")] = None,
     idempotency_key: Annotated[str | None, typer.Option(help="重试用同一键得同一张券 / same key, same voucher")] = None,
-    contract: Annotated[
-        str | None,
-        typer.Option(help="所支持的合同：服务商,合同号；一份合同只能申领一次 / contract it supports: PROVIDER,NUMBER"),
-    ] = None,
-    reason: Annotated[str, typer.Option(help="没有合同的理由 / why there is no contract")] = "",
+    contract: ContractOption = None,
+    reason: NoContractOption = "",
     batch: Annotated[
         Path | None,
         typer.Option(
@@ -45,21 +51,27 @@ def issue(
 ) -> None:
     """签发一张算力券，或按文件批量签发。Issue a voucher, or one for each line of a file."""
     from suanquan.use_cases.issue import with_tokens
-    from voucher.issuance import Contract, IssueRequest
+    from voucher.issuance import IssueRequest
 
     if batch is not None:
         _issue_batch(scheme, batch, home, passphrase_file, json=json)
         return
     if holder is None or amount is None:
         raise typer.BadParameter("须给出 --holder 与 --amount，或 --batch / give --holder and --amount, or --batch")
-    provider, _, number = (contract or "").rpartition(",")
-    supported = None if contract is None else Contract(provider.strip(), number.strip())
-    request = IssueRequest(holder, unit, amount, read_jwk(holder_key), supported, reason)
+    request = IssueRequest(holder, unit, amount, read_jwk(holder_key), read_contract(contract), reason)
 
     async def use(service: Service) -> dict[str, Any]:
         return with_tokens(await service.issue(scheme, request, idempotency_key))
 
     emit(run_with_service(home, use, passphrase_file, sign=True), as_json=json)
+
+
+def read_contract(text: str | None) -> Contract | None:
+    """The contract that a voucher supports, from `PROVIDER,NUMBER`; a number has no comma."""
+    from voucher.issuance import Contract
+
+    provider, _, number = (text or "").rpartition(",")
+    return None if text is None else Contract(provider.strip(), number.strip())
 
 
 def _issue_batch(scheme: str, file: Path, home: Path, passphrase_file: Path | None, *, json: bool) -> None:

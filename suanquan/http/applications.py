@@ -12,7 +12,7 @@ from suanquan.access.principal import Principal
 from suanquan.http import subsidies
 from suanquan.http.auth import Caller, may, scope_of
 from suanquan.http.fields import NeededKey
-from suanquan.http.routes import Name, Opened
+from suanquan.http.routes import Name, Opened, VoucherContract
 from suanquan.http.subsidies import BODY, Body, Id, Key, shown, shown_round
 from suanquan.service import Service
 from suanquan.use_cases import allotment, programme
@@ -23,6 +23,7 @@ from suanquan.use_cases.catalogue import find_scheme, version_at
 from suanquan.use_cases.issue import with_tokens
 from suanquan.use_cases.officers import actor_of
 from suanquan.use_cases.reclaim import list_reclaims
+from voucher.issuance import Contract
 
 public = APIRouter(tags=["applications"])
 person = APIRouter(tags=["applications"])
@@ -52,6 +53,13 @@ class HandOut(BaseModel):
     amount: Amount
     unit: Annotated[str, Field(max_length=16)] = "CNY"
     holder_key: dict[str, str] | None = None
+    contract: VoucherContract | None = None
+    reason: Annotated[str, Field(max_length=400, description="没有合同的理由 / why there is no contract")] = ""
+
+    def receiver(self) -> allotment.Receiver:
+        """Who gets it, and what for."""
+        contract = None if self.contract is None else Contract(self.contract.provider, self.contract.number)
+        return allotment.Receiver(self.holder, self.holder_key, contract, self.reason)
 
 
 @public.get("/v1/procedures", dependencies=[may("procedure.read")])
@@ -169,7 +177,7 @@ async def post_hand_out(
 ) -> dict[str, Any]:
     """A voucher out of a centre's allotment; the same Idempotency-Key and body give the same voucher."""
     portion = allotment.Portion(_version(service, scheme_id), centre, order.amount, order.unit)
-    return with_tokens(await allotment.hand_out(service.desk, portion, order.holder, idempotency_key, order.holder_key))
+    return with_tokens(await allotment.hand_out(service.desk, portion, order.receiver(), idempotency_key))
 
 
 def _act(

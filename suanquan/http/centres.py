@@ -13,12 +13,13 @@ from ledger.amount import INT64_MAX
 from metering.capacity import Card
 from metering.centre import Energy, checked_cards
 from metering.zones import shanghai_day_us
-from suanquan.http.auth import may, principal
+from suanquan.http.auth import Scoped, may, principal
 from suanquan.http.fields import Day
 from suanquan.http.routes import Opened
+from suanquan.service import Service
 from suanquan.use_cases import centres
 from suanquan.use_cases.centre_admission import admit, centre_object
-from suanquan.use_cases.centres import Said
+from suanquan.use_cases.centres import Said, require_own
 from suanquan.use_cases.sight import Window, pools
 
 officer = APIRouter(tags=["centres"])
@@ -91,19 +92,24 @@ async def _said(request: Request, day: date, evidence: str = "", reason: str = "
     return Said((await principal(request)).name, shanghai_day_us(day), evidence, reason)
 
 
-@officer.get("/v1/centres/{centre}", dependencies=[may("centre.read")])
-async def get_centre(centre: Centre, service: Opened, on: Day | None = None) -> dict[str, Any]:
+@officer.get("/v1/centres/{centre}", dependencies=[may("centre.read", scoped=True)])
+async def get_centre(centre: Centre, service: Opened, scope: Scoped, on: Day | None = None) -> dict[str, Any]:
     """What is registered of a centre, and what follows from it today or at the start of a day."""
-    at_us = service.now_us if on is None else shanghai_day_us(on)
+    require_own(scope, centre)
+    return await _shown(centre, service, service.now_us if on is None else shanghai_day_us(on))
+
+
+async def _shown(centre: str, service: Service, at_us: int) -> dict[str, Any]:
     async with service.database.read() as conn:
         return await centre_object(conn, service.catalog, service.subsidies, centre, at_us)
 
 
-@officer.get("/v1/centres/{centre}/pools", dependencies=[may("centre.read")])
+@officer.get("/v1/centres/{centre}/pools", dependencies=[may("centre.read", scoped=True)])
 async def get_pools(
-    centre: Centre, service: Opened, on: Day, days: Annotated[int, Query(ge=1, le=31)] = 1
+    centre: Centre, service: Opened, scope: Scoped, on: Day, days: Annotated[int, Query(ge=1, le=31)] = 1
 ) -> list[dict[str, Any]]:
     """GPU time allocated, busy and seen, and energy, by model and hour, from the start of a day in Shanghai."""
+    require_own(scope, centre)
     window = Window(centre, shanghai_day_us(on), shanghai_day_us(on + timedelta(days=days)))
     async with service.database.read() as conn:
         return await pools(conn, service.catalog, window)
@@ -127,13 +133,16 @@ async def post_inventory(centre: Centre, body: Inventory, request: Request, serv
     )
 
 
-@officer.post("/v1/centres/{centre}/energy", dependencies=[may("centre.change")])
-async def post_energy(centre: Centre, body: Reading, request: Request, service: Opened) -> dict[str, Any]:
-    """Register a month's kilowatt-hours; one more for the same month corrects it."""
+@officer.post("/v1/centres/{centre}/energy", dependencies=[may("energy.report", scoped=True)])
+async def post_energy(
+    centre: Centre, body: Reading, request: Request, service: Opened, scope: Scoped
+) -> dict[str, Any]:
+    """Register a month's kilowatt-hours; one more for the same month corrects it. A centre reports its own."""
+    require_own(scope, centre)
     reading = Energy(body.month, body.total_kwh, body.it_kwh, body.green_kwh)
     said = await _said(request, date(1970, 1, 2), body.evidence)
     await centres.register_energy(service.journal, centre, reading, said)
-    return await get_centre(centre, service)
+    return await _shown(centre, service, service.now_us)
 
 
 @officer.post("/v1/centres/{centre}/facts", dependencies=[may("centre.change")])
@@ -141,7 +150,7 @@ async def post_fact(centre: Centre, body: Statement, request: Request, service: 
     """Register a statement from a day on."""
     said = await _said(request, body.from_, body.evidence)
     await centres.register_statement(service.journal, service.subsidies, centre, body.fact, body.value, said)
-    return await get_centre(centre, service)
+    return await _shown(centre, service, service.now_us)
 
 
 @officer.post("/v1/centres/{centre}/suspend", dependencies=[may("centre.change")])
@@ -149,7 +158,7 @@ async def post_suspend(centre: Centre, body: Switch, request: Request, service: 
     """Suspend a centre: its usage from then on waits for a person."""
     said = await _said(request, body.from_, body.evidence, body.reason)
     await centres.switch(service.journal, centre, said, suspended=True)
-    return await get_centre(centre, service)
+    return await _shown(centre, service, service.now_us)
 
 
 @officer.post("/v1/centres/{centre}/resume", dependencies=[may("centre.change")])
@@ -157,7 +166,7 @@ async def post_resume(centre: Centre, body: Switch, request: Request, service: O
     """Let a suspended centre go on."""
     said = await _said(request, body.from_, body.evidence, body.reason)
     await centres.switch(service.journal, centre, said, suspended=False)
-    return await get_centre(centre, service)
+    return await _shown(centre, service, service.now_us)
 
 
 @officer.post("/v1/centres/{centre}/admission", dependencies=[may("centre.change")])

@@ -13,11 +13,11 @@ from ledger.errors import Kind, LedgerError
 from ledger.tiles import ENTRIES, HEIGHT, WIDTH, Tile, encode_bundle
 from ledger.witness import TEXT
 from suanquan.errors import ServiceError
-from suanquan.http.auth import may
+from suanquan.http.auth import Caller, Scoped, may
 from suanquan.http.routes import Opened
 from suanquan.use_cases import books
 from suanquan.use_cases.receipts import prove_event
-from suanquan.use_cases.statements import make_statement
+from suanquan.use_cases.statements import make_statement, require_own_account
 
 public = APIRouter(tags=["log"])
 officer = APIRouter(tags=["ledger"])
@@ -96,13 +96,23 @@ async def get_lines(
         return await books.account_lines(conn, name, before, limit)
 
 
-@officer.get("/v1/ledger/accounts/{name:path}/statement", response_class=Response, dependencies=[may("statement.make")])
+@officer.get(
+    "/v1/ledger/accounts/{name:path}/statement",
+    response_class=Response,
+    dependencies=[may("statement.make", scoped=True)],
+)
 async def get_statement(
     name: AccountName,
     service: Opened,
+    scope: Scoped,
+    caller: Caller,
     from_: Annotated[str | None, Query(alias="from", max_length=40)] = None,
     until: Instant = None,
 ) -> Response:
-    """A statement over a period that proves to be complete; where no entry follows the period, a MARK is recorded."""
-    data = await make_statement(service.log, service.journal, service.now_us * 1000, "http", name, from_, until)
+    """A statement over a period that proves to be complete; where no entry follows the period, a MARK is recorded.
+
+    A holder gets those of its own vouchers' accounts.
+    """
+    await require_own_account(service.database, scope, name)
+    data = await make_statement(service.log, service.journal, service.now_us * 1000, caller.name, name, from_, until)
     return Response(data, media_type="application/json")

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from suanquan.access.policy import BENEFICIARY
 from suanquan.access.principal import Principal
 from suanquan.errors import ServiceError
-from suanquan.http.auth import Caller, may
+from suanquan.http.auth import Caller, Scoped, may
 from suanquan.http.routes import Opened
 from suanquan.http.subsidies import Body, Key
 from suanquan.service import Service
@@ -58,14 +58,17 @@ def text_of(body: dict[str, Any], *names: str) -> list[str]:
     return [body[name] for name in names]
 
 
-@router.get("/v1/settlements", dependencies=[may("settlement.list")])
-async def get_settlements(service: Opened, scheme: Named = None, payee: Named = None) -> list[dict[str, Any]]:
-    """Batches in the order in which they were prepared."""
+@router.get("/v1/settlements", dependencies=[may("settlement.list", scoped=True)])
+async def get_settlements(
+    service: Opened, scope: Scoped, scheme: Named = None, payee: Named = None
+) -> list[dict[str, Any]]:
+    """Batches in the order in which they were prepared; a payee sees its own."""
     async with service.database.read() as conn:
-        return [batch_object(one) for one in await settlement_reading.load_batches(conn, scheme, payee)]
+        found = await settlement_reading.load_batches(conn, scheme, payee)
+    return [batch_object(one) for one in found if settlement_reading.is_of(one, scope)]
 
 
-@router.get("/v1/settlements/bank-file", response_class=Response, dependencies=[may("settlement.read")])
+@router.get("/v1/settlements/bank-file", response_class=Response, dependencies=[may("payee.list")])
 async def get_bank_file(
     service: Opened,
     batch: Annotated[list[str], Query(min_length=1, max_length=1000)],
@@ -80,25 +83,28 @@ async def get_bank_file(
     return _file(name, body, media)
 
 
-@router.get("/v1/settlements/{batch}", dependencies=[may("settlement.read")])
-async def get_settlement(batch: Id, service: Opened) -> dict[str, Any]:
-    """One batch as it stands."""
-    return await _shown(service, batch)
+@router.get("/v1/settlements/{batch}", dependencies=[may("settlement.read", scoped=True)])
+async def get_settlement(batch: Id, service: Opened, scope: Scoped) -> dict[str, Any]:
+    """One batch as it stands; another's is as unknown as one that is not there."""
+    async with service.database.read() as conn:
+        return batch_object(await settlement_reading.load_own_batch(conn, batch, scope))
 
 
-@router.get("/v1/settlements/{batch}/lines", dependencies=[may("settlement.read")])
-async def get_lines(batch: Id, service: Opened) -> list[dict[str, Any]]:
+@router.get("/v1/settlements/{batch}/lines", dependencies=[may("settlement.read", scoped=True)])
+async def get_lines(batch: Id, service: Opened, scope: Scoped) -> list[dict[str, Any]]:
     """Lines of a batch: which entry of the log makes what due."""
     async with service.database.read() as conn:
-        await settlement_reading.load_batch(conn, batch)
+        await settlement_reading.load_own_batch(conn, batch, scope)
         return [line_object(line) for line in await store.lines_of(conn, batch)]
 
 
-@router.get("/v1/settlements/{batch}/bundle", response_class=Response, dependencies=[may("settlement.read")])
-async def get_bundle(batch: Id, service: Opened) -> Response:
+@router.get(
+    "/v1/settlements/{batch}/bundle", response_class=Response, dependencies=[may("settlement.read", scoped=True)]
+)
+async def get_bundle(batch: Id, service: Opened, scope: Scoped) -> Response:
     """All evidence of a batch as a ZIP archive with a signed list of hashes."""
     async with service.database.read() as conn:
-        found = await settlement_reading.load_batch(conn, batch)
+        found = await settlement_reading.load_own_batch(conn, batch, scope)
         body = await evidence.bundle(conn, found, service.issuer)
     return _file(f"{batch}.zip", body, "application/zip")
 
@@ -194,11 +200,6 @@ async def _demand(service: Service, by: By, batch: str, amount: str, reason: str
     if why not in {"clawback", "corrections"}:
         raise ServiceError("request-malformed", "/for 应为 clawback 或 corrections", "/for is clawback or corrections")
     return await desk_of(service).demand(by, batch, amount, reason, corrections=why == "corrections")
-
-
-async def _shown(service: Service, batch: str) -> dict[str, Any]:
-    async with service.database.read() as conn:
-        return batch_object(await settlement_reading.load_batch(conn, batch))
 
 
 def _file(name: str, body: bytes, media: str) -> Response:

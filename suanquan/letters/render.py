@@ -87,7 +87,7 @@ def qr_svg(text: str) -> str:
     return out.getvalue().decode()
 
 
-def _load(fonts: Sequence[Path]) -> typst.Fonts:
+def fonts_of(fonts: Sequence[Path]) -> typst.Fonts:
     """Our font and these, and none of the system's: a letter looks the same on every machine."""
     folders = [str(folder) for folder in dict.fromkeys([FONTS, *(path.parent for path in fonts)])]
     loaded = typst.Fonts(include_system_fonts=False, include_embedded_fonts=False, font_paths=folders)
@@ -106,7 +106,7 @@ def render(content: Mapping[str, Any], at_s: int, fonts: Sequence[Path] = ()) ->
 
     """
     check_glyphs(content, fonts)
-    loaded = _load(fonts)
+    loaded = fonts_of(fonts)
     families = [FAMILY, *(name for name in loaded.families() if name != FAMILY)]
     data = {**content, "qr": qr_svg(content["qr"])}
     inputs = {"data": json.dumps(data, ensure_ascii=False), "fonts": json.dumps(families, ensure_ascii=False)}

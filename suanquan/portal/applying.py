@@ -17,6 +17,7 @@ from starlette.responses import RedirectResponse, Response
 
 from ledger.errors import DomainError, Finding
 from suanquan.http.auth import may, principal
+from suanquan.portal.forms import BACK
 from suanquan.portal.frame import language_of, link, or_failure, reading, render, service_of
 from suanquan.service import Service
 from suanquan.use_cases.applications import Round, load_round
@@ -24,6 +25,7 @@ from suanquan.use_cases.catalogue import find_scheme, quote
 from suanquan.use_cases.officers import actor_of
 from subsidy.errors import SubsidyError
 from subsidy.materials import Material
+from subsidy.unit import UNITS, YUAN, Unit, pot
 
 TYPED_MAX = 2_000
 FILES_MAX = 40
@@ -38,8 +40,15 @@ class Form(NamedTuple):
 
     round: Round
     clause: str
+    unit: Unit
     facts: list[str]
     today: date
+
+    @property
+    def asks(self) -> bool:
+        """Whether the applicant says how much it asks for."""
+        first = next(step for step in self.round.procedure.steps.values() if step.begins)
+        return YUAN.said in {*first.takes, *first.may_take}
 
     @property
     def materials(self) -> tuple[Material, ...]:
@@ -70,13 +79,14 @@ async def _form(request: Request) -> Form:
     with reading():
         async with service.database.read() as conn:
             found = await load_round(conn, office, round_)
-    if clause not in found.budgets or not found.procedure.for_schemes:
+    unit = UNITS.get(request.query_params.get("unit", YUAN.code), YUAN)
+    if pot(clause, unit) not in found.budgets or not found.procedure.for_schemes:
         zh, en = "请从“我的申报”选择一轮", "choose a round under “My applications”"
         raise SubsidyError("clause-not-called", zh, en)
     today = service.proceedings.today
     asked = quote(find_scheme(service.catalog.series, clause), {}, today)["missing"]
     facts = [name for name in asked if name.startswith("beneficiary.")]
-    return Form(found, clause, facts, today)
+    return Form(found, clause, unit, facts, today)
 
 
 def _page(
@@ -87,7 +97,7 @@ def _page(
     checked: Mapping[str, Any] | None = None,
     status: int = 200,
 ) -> Response:
-    here = link(request, "/applications/new", round=form.round.id, clause=form.clause)
+    here = link(request, "/applications/new", round=form.round.id, clause=form.clause, unit=form.unit.code)
     return render(
         request,
         "apply.html",
@@ -107,6 +117,8 @@ async def _take(request: Request) -> Response:
     async with request.form(max_files=FILES_MAX, max_fields=200) as sent:
         typed = {name: value.strip()[:TYPED_MAX] for name, value in sent.items() if isinstance(value, str)}
         await _hash_files(sent, typed)
+    if BACK in typed:
+        return _page(request, form, typed)
     body = _body(form, typed, who.tenant)
     service = service_of(request)
     if typed.get("act") == "check":
@@ -140,7 +152,11 @@ def _body(form: Form, typed: Mapping[str, str], applicant: str) -> dict[str, Any
     contract: dict[str, Any] = {name: typed.get(f"contract.{name}", "") for name in CONTRACT}
     contract["sha256"] = typed.get("contract.sha256", "")
     contract["items"] = [{"kind": "compute", "amount_yuan": typed.get("contract.yuan", "")}]
+    asked = {form.unit.said: typed["amount"]} if form.asks and typed.get("amount") else {}
+    in_kind = {} if form.unit is YUAN else {"unit": form.unit.code}
     return {
+        **asked,
+        **in_kind,
         "round": form.round.id,
         "scheme": form.clause,
         "applicant": applicant,
@@ -214,4 +230,6 @@ def _field(where: str, sent: list[str]) -> str:
         return ".".join(["material", sent[int(parts[1])], *parts[2:3]]).removesuffix(".sha256")
     if parts[0] == "facts":
         return ".".join(parts[1:]) or "project"
+    if parts[0] in {YUAN.said, "amount"}:
+        return "amount"
     return parts[0] if parts[0] in {"applicant_name", "project"} else "project"

@@ -1,4 +1,4 @@
-"""Pages of who holds vouchers: what is left of each, how long it lasts, its code; usage line by line; where an application stands."""
+"""Pages of who holds vouchers: what is left of each, how long it lasts, its code; usage line by line; applications and open rounds."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from ledger.amount import ASSETS_BY_NUMBER, CNY, parse_units
+from ledger.amount import ASSETS_BY_NUMBER, parse_units
 from ledger.errors import Kind
 from ledger.sql import Connection
 from metering.instants import parse_instant
@@ -16,15 +16,16 @@ from metering.notice_store import urns_of
 from suanquan.errors import ServiceError
 from suanquan.http.auth import may, principal, scope_of
 from suanquan.portal import figures
-from suanquan.portal.frame import language_of, link, or_failure, reading, render, service_of
-from suanquan.portal.table import Cell, Column, Row, exported, table
+from suanquan.portal.forms import BACK
+from suanquan.portal.frame import language_of, link, or_failure, reading, render, service_of, texts_of
+from suanquan.portal.table import Cell, Column, Row, amount, exported, table
 from suanquan.portal.text import TEXTS
 from suanquan.service import Service
-from suanquan.use_cases.applications import load_application, load_applications, load_rounds
-from suanquan.use_cases.forecast import voucher_forecast
+from suanquan.use_cases.applications import load_applications, load_rounds
+from suanquan.use_cases.forecast import voucher_outlook
 from suanquan.use_cases.issue import load, voucher_object
 from suanquan.use_cases.line_disputes import Line, Person, bound_accounts, open_dispute
-from suanquan.use_cases.procedure_views import application_line, application_object, procedure_object, round_object
+from suanquan.use_cases.procedure_views import application_line, round_object
 from suanquan.use_cases.statement import statement
 from voucher import store as voucher_store
 from voucher.qr import render as render_qr
@@ -45,8 +46,8 @@ VOUCHERS = (
 )  # fmt: skip
 LINES = (
     Column("start", "from"), Column("end", "to"), Column("job", "job"), Column("model", "model"),
-    Column("hours", "gpu_hours", number=True), Column("yuan", "rated", number=True), Column("id", "record"),
-    Column("state", "state"), Column("act", "act"),
+    Column("hours", "gpu_hours", number=True), Column("yuan", "rated", number=True), Column("id", "record", key=True),
+    Column("state", "state"), Column("proof", "proof_of"), Column("act", "act"),
 )  # fmt: skip
 APPLICATIONS = (
     Column("id", "application_no"), Column("project", "project"), Column("clause", "scheme"), Column("state", "stage"),
@@ -83,19 +84,15 @@ def _sums(found: list[Any]) -> list[dict[str, Any]]:
 
 
 def _voucher_row(request: Request, service: Service, said: dict[str, Any]) -> Row:
-    texts, scheme = TEXTS[language_of(request)], service.catalog.schemes.get(said["scheme"])
+    texts, scheme = texts_of(request), service.catalog.schemes.get(said["scheme"])
     name = said["scheme"] if scheme is None else scheme.name_en if language_of(request) == "en" else scheme.name_zh
-    amounts = {part: _amount(said[part]) for part in ("issued", *PARTS)}
+    amounts = {part: amount(said[part], said["unit"]) for part in ("issued", *PARTS)}
     return amounts | {
         "jti": Cell(said["jti"], href=link(request, f"/vouchers/{said['jti']}"), code=True),
         "scheme": Cell(name),
         "unit": Cell(texts[f"unit_{said['unit']}"]),
         "until": Cell(figures.day(parse_instant(said["valid_until"])), said["valid_until"]),
     }
-
-
-def _amount(text: str) -> Cell:
-    return Cell(figures.fine(text), text, order=int(text.replace(".", "")))
 
 
 @router.get("/vouchers/{jti}", dependencies=[may("voucher.read", scoped=True)])
@@ -109,9 +106,15 @@ async def _voucher(request: Request, jti: str) -> Response:
     with reading():
         async with service.database.read() as conn:
             stored = await load(conn, jti, scope_of(who))
-            forecast = await voucher_forecast(conn, jti, service.now_us)
+            forecast, days = await voucher_outlook(conn, jti, service.now_us)
     return render(
-        request, "voucher.html", voucher=voucher_object(stored), forecast=forecast, parts=PARTS, released=stored.cwt
+        request,
+        "voucher.html",
+        voucher=voucher_object(stored),
+        forecast=forecast,
+        days=days,
+        parts=PARTS,
+        released=stored.cwt,
     )
 
 
@@ -187,11 +190,16 @@ def _line_row(request: Request, line: dict[str, Any]) -> Row:
         "job": Cell(line["job"], code=True),
         "model": Cell(models),
         "hours": Cell(figures.hours(line["gpu_ms"]), order=line["gpu_ms"]),
-        "yuan": _amount(line["yuan"]),
+        "yuan": amount(line["yuan"]),
         "id": Cell(line["id"], code=True, tag=texts["disputed"] if dispute else ""),
         "state": Cell(line["state"]),
+        "proof": Cell(texts["receipt"], href=_to_receipt(request, line), plain=" "),
         "act": Cell(texts["dispute"], href=_to_dispute(request, line), plain=" "),
     }
+
+
+def _to_receipt(request: Request, line: dict[str, Any]) -> str:
+    return link(request, "/usage/line", batch=str(line["batch"]), record=line["id"]) if line["counts"] else ""
 
 
 def _to_dispute(request: Request, line: dict[str, Any]) -> str:
@@ -211,6 +219,8 @@ async def _dispute(request: Request) -> Response:
     service, who = service_of(request), await principal(request)
     form = await request.form(max_files=0, max_fields=8)
     typed = {name: str(form.get(name, "")).strip() for name in ("centre", "account", "batch", "record", "reason")}
+    if BACK in form:
+        return await _usage(request, "", typed)
     async with service.database.read() as conn:
         own = (typed["centre"], typed["account"]) in await bound_accounts(conn, scope_of(who))
         source = await _source_of(conn, typed["batch"]) if own else None
@@ -257,34 +267,19 @@ async def _applications(request: Request) -> Response:
 
 
 def _application_row(request: Request, one: dict[str, Any]) -> Row:
-    amount = one["amount_yuan"]
     return {
         "id": Cell(one["id"], href=link(request, f"/applications/{one['id']}"), code=True),
         "project": Cell(one["project"]),
         "clause": Cell(one["clause"]),
         "state": Cell(one["state"][language_of(request)]),
         "received": Cell(one["received"] or "—"),
-        "amount": Cell("—") if amount is None else _amount(amount),
+        "amount": _applied_for(one),
     }
 
 
-@router.get("/applications/{application}", dependencies=[may("application.read", scoped=True)])
-async def get_application(application: str, request: Request) -> Response:
-    """Where an application stands: who has it, since when, what is next and on which clause."""
-    return await or_failure(request, _application(request, application))
-
-
-async def _application(request: Request, application: str) -> Response:
-    service, who = service_of(request), await principal(request)
-    proceedings = service.proceedings
-    with reading():
-        async with service.database.read() as conn:
-            found = await load_application(conn, proceedings.office, application, scope_of(who))
-            said = application_object(proceedings.office, found, await proceedings.setting(conn, found))
-    return render(
-        request,
-        "application.html",
-        said=said,
-        procedure=procedure_object(proceedings.office, found.round.procedure),
-        asset=CNY,
-    )
+def _applied_for(one: dict[str, Any]) -> Cell:
+    if one["amount"] is None:
+        return Cell("—")
+    if one["amount_yuan"] is not None:
+        return amount(one["amount_yuan"])
+    return amount(one["amount"], one["unit"])._replace(tag=one["unit"])

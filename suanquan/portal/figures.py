@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Mapping
+from contextvars import ContextVar
+from functools import cache
+from types import MappingProxyType
 from zoneinfo import ZoneInfo
 
 from markupsafe import Markup
@@ -17,11 +21,39 @@ GFLOP_MS_PER_PFLOPS_HOUR = 3_600_000 * 1_000_000
 MINUTE_US = 60_000_000
 DAY_US = 86_400_000_000
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+WAN_PLACES = 4
+"""Places that the decimal point moves for 万元, ten thousand yuan."""
+in_wan: ContextVar[bool] = ContextVar("in_wan", default=False)
+"""Whether this page shows yuan in 万元; set for each request of a page."""
+
+
+def money(text: str, unit: str = "CNY") -> str:
+    """A decimal text of yuan in what the page shows: the point moves, no digit is lost or rounded; other units stay."""
+    if unit != "CNY" or not in_wan.get():
+        return text
+    sign, bare = ("-", text[1:]) if text.startswith("-") else ("", text)
+    whole, _, fraction = bare.partition(".")
+    whole = whole.rjust(WAN_PLACES + 1, "0")
+    return f"{sign}{whole[:-WAN_PLACES]}.{whole[-WAN_PLACES:]}{fraction}"
+
+
+@cache
+def _in_wan(texts: tuple[tuple[str, str], ...]) -> Mapping[str, str]:
+    found = {}
+    for key, text in texts:
+        said = re.sub(r"(\{\w+\}) 元", r"\1 万元", text.replace("（元）", "（万元）"))
+        found[key] = re.sub(r"(\{\w+\}) CNY", r"\1 × 10,000 CNY", said.replace("(CNY)", "(10,000 CNY)"))
+    return MappingProxyType(found | {"unit_CNY": "万元" if found["language"] == "zh-CN" else "10,000 CNY"})
+
+
+def texts_in(texts: Mapping[str, str]) -> Mapping[str, str]:
+    """The texts of a page with the unit of yuan that it shows."""
+    return _in_wan(tuple(texts.items())) if in_wan.get() else texts
 
 
 def amount(units: int, asset: Asset = CNY) -> Markup:
     """All digits of an amount with thousands separators; those beyond the usual ones are set small, so that sums still add up."""
-    whole, fraction = format_units(abs(units), asset).split(".")
+    whole, fraction = money(format_units(abs(units), asset), asset.code).split(".")
     sign, usual = "−" if units < 0 else "", asset.scale - (4 if asset is CNY else 6)
     return Markup('{}{:,}.{}<span class="rest">{}</span>').format(sign, int(whole), fraction[:usual], fraction[usual:])
 
@@ -71,9 +103,9 @@ def shanghai(text: str, texts: Mapping[str, str]) -> str:
     return instant(parse_instant(text), texts)
 
 
-def fine(text: str) -> Markup:
+def fine(text: str, unit: str = "CNY") -> Markup:
     """A decimal text with all of its digits, those beyond cents set small."""
-    whole, _, fraction = grouped(text).partition(".")
+    whole, _, fraction = grouped(money(text, unit)).partition(".")
     return Markup('{}.{}<span class="rest">{}</span>').format(whole, fraction[:2], fraction[2:])
 
 

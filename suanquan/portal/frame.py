@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Awaitable, Iterator
+import secrets
+from collections.abc import Awaitable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
@@ -11,14 +12,15 @@ from urllib.parse import urlencode
 import structlog
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from ledger.amount import ASSETS_BY_NUMBER
 from ledger.errors import DomainError, Kind
 from suanquan.access.policy import BENEFICIARY, CENTRE, Reach, Role
 from suanquan.access.principal import PUBLIC, Principal
+from suanquan.db import views
 from suanquan.http.problem import status_of
-from suanquan.portal import figures
+from suanquan.portal import exports, figures, forms
 from suanquan.portal.text import TEXTS
 from suanquan.service import Service
 
@@ -43,6 +45,12 @@ PLACES = (
     Place("/usage", "my_usage", "statement.read", BENEFICIARY),
     Place("/centre", "my_centre", "centre.list", CENTRE),
     Place("/centre/quarantine", "quarantine_list", "quarantine.list", CENTRE),
+    Place("/statements", "statements", "statement.read", BENEFICIARY | CENTRE),
+    Place("/members", "members", "account.list", BENEFICIARY | CENTRE),
+    Place("/holds", "holds", "hold.list", BENEFICIARY | CENTRE),
+    Place("/settlements", "settlements", "settlement.list", CENTRE),
+    Place("/prices", "prices", "scheme.read", BENEFICIARY | CENTRE),
+    Place("/energy", "energy", "centre.read", CENTRE),
     Place("/office", "office", "programme.read"),
     Place("/verify", "verify", "log.read"),
     Place("/log", "log", "log.read"),
@@ -50,7 +58,25 @@ PLACES = (
     Place("/docs", "api", "service.look"),
 )
 """In the order shown. The table of rights says who sees which; a role's own places are for that role alone."""
+IN_WAN = frozenset(
+    {
+        *(
+            "/",
+            "/vouchers",
+            "/vouchers/{jti}",
+            "/usage",
+            "/office",
+            "/office/uptake",
+            "/office/centres",
+            "/office/budgets",
+        ),
+        *("/office/clauses", "/office/vouchers", "/office/entries", "/office/usage.csv"),
+    }
+)
+"""Pages whose every amount goes by `figures`, so that their reader may choose between 元 and 万元 for all of them at once."""
 
+MOMENTARY = frozenset({"after", "until", "before", "format", "table", "again"})
+"""What an address asks for at one moment: no link of the page and no saved view keeps it."""
 _pages = Environment(
     loader=FileSystemLoader(Path(__file__).parent / "templates"),
     autoescape=True,
@@ -72,6 +98,7 @@ _pages.filters.update(
             figures.grouped,
             figures.fine,
             figures.shanghai,
+            figures.money,
         )
     }
 )
@@ -97,19 +124,51 @@ def reading() -> Iterator[None]:
 async def or_failure(request: Request, answer: Awaitable[Response]) -> Response:
     """Answer, or say on a page of its own what stands against it: no page shows a figure that could not be read."""
     number = request.scope["suanquan.request_id"]
+    figures.in_wan.set(money_of(request) == "wan")
     try:
-        return await answer
+        await _load_views(request)
+        return await exports.finished(request, await _acted(request, answer), texts_of(request))
     except UnreadableError:
         log.exception("page not read", id=number)
-        return render(request, "failed.html", status=503, request_id=number)
+        return render(request, "failed.html", status=503, request_id=number, typed=await forms.typed_of(request))
     except DomainError as error:
-        return refused(request, error)
+        return await refused(request, error)
 
 
-def refused(request: Request, error: DomainError) -> Response:
-    """A page that says what was not done and why."""
-    number = request.scope["suanquan.request_id"]
-    return render(request, "refused.html", status=status_of(error), error=error, request_id=number)
+async def _acted(request: Request, answer: Awaitable[Response]) -> Response:
+    """The answer to a page or a form; a form that was sent before leads to where its act is shown, with a word on it."""
+    who: Principal = getattr(request.state, "principal", None) or PUBLIC
+    if request.method != "POST" or who.is_public:
+        return await answer
+    once: forms.Once = request.app.state.once
+    found = await once.act(request, owner_of(who), answer)
+    if isinstance(found, Response):
+        return found
+    address, hash_, part = found.partition("#")
+    return RedirectResponse(f"{address}{'&' if '?' in address else '?'}{forms.AGAIN}=1{hash_}{part}", 303)
+
+
+def owner_of(who: Principal) -> str:
+    """Whose something of an account's own is: a person in a role, and of whom."""
+    return f"{who.role.value}/{who.tenant}/{who.name}"
+
+
+async def _load_views(request: Request) -> None:
+    """The views of this page that who asks has saved, for its list to show."""
+    who: Principal = getattr(request.state, "principal", None) or PUBLIC
+    if who.is_public or request.method != "GET" or exports.form_of(request):
+        return
+    with reading():
+        async with service_of(request).database.read() as conn:
+            request.state.views = await views.views_of(conn, owner_of(who), request.url.path)
+
+
+async def refused(request: Request, error: DomainError) -> Response:
+    """A page that says what was not done and why, with what was typed; for whose session has ended, the way back in."""
+    number, typed = request.scope["suanquan.request_id"], await forms.typed_of(request)
+    if typed is not None and error.code == "token-required":
+        return render(request, "sign_in.html", status=401, problem="session_over", next="", kept_form=typed)
+    return render(request, "refused.html", status=status_of(error), error=error, request_id=number, typed=typed)
 
 
 def render(
@@ -123,13 +182,17 @@ def render(
     }
     who: Principal = getattr(request.state, "principal", None) or PUBLIC
     common = {
-        "t": TEXTS[language],
         "language": language,
         "query": query_of(request),
         "link": lambda path, **more: link(request, path, **more),
         "path": request.url.path,
+        "kept": kept(request),
+        "again": forms.AGAIN in request.query_params,
+        "label_of": forms.label_of,
+        "switch": _switch(request),
+        "files": exports.links(lambda path, **more: link(request, path, **more), request.url.path, _others(request)),
         "here": _here(request),
-        "other_language": link(request, request.url.path, **(_others(request) | {"lang": _OTHER[language]})),
+        "other_language": link(request, request.url.path, **_others(request), lang=_OTHER[language]),
         "who": who,
         "places": places_of(who),
         "sandbox": service.settings.sandbox,
@@ -137,8 +200,9 @@ def render(
         "assets": ASSETS_BY_NUMBER,
         "scheme_name": lambda name: names.get(name, name),
     }
+    values["t"] = figures.texts_in(values.get("t", TEXTS[language]))
     text = _pages.get_template(page).render(common | values)
-    return HTMLResponse(text, status, headers)
+    return HTMLResponse(forms.marked(text, secrets.token_urlsafe(12)), status, headers)
 
 
 _OTHER = {"en": "zh", "zh": "en"}
@@ -162,15 +226,44 @@ def _here(request: Request) -> str:
 
 def link(request: Request, path: str, **more: Any) -> str:
     """A path with its query, in the language of the page."""
-    lang = more.pop("lang", language_of(request))
-    wanted = {key: value for key, value in more.items() if value not in ("", None)}
-    if lang == "en":
-        wanted["lang"] = "en"
-    return f"{path}?{urlencode(wanted)}" if wanted else path
+    stays = {"lang": "", "money": ""} | kept(request)
+    wanted = {
+        key: value for key, value in {**more, **{key: more.get(key, stays[key]) for key in stays}}.items() if value
+    }
+    if wanted.get("lang") == "zh":
+        del wanted["lang"]
+    return f"{path}?{urlencode(wanted, doseq=True)}" if wanted else path
 
 
-def _others(request: Request) -> dict[str, str]:
-    return {key: value for key, value in request.query_params.items() if key != "lang"}
+def _others(request: Request) -> dict[str, Any]:
+    """What an address asks for but language, and what is of this moment alone."""
+    query = request.query_params
+    return {key: query.getlist(key) for key in query if key not in {"lang", "money", "format", "table", "again"}}
+
+
+def kept(request: Request) -> dict[str, str]:
+    """What every link and form of a page keeps: its language and the unit of its amounts."""
+    money = {"money": "wan"} if request.query_params.get("money") == "wan" else {}
+    return ({"lang": "en"} if language_of(request) == "en" else {}) | money
+
+
+def money_of(request: Request) -> str:
+    """`wan` where amounts of this page are shown in 万元, else `yuan`."""
+    path = getattr(request.scope.get("route"), "path", "")
+    return "wan" if path in IN_WAN and request.query_params.get("money") == "wan" else "yuan"
+
+
+def _switch(request: Request) -> dict[str, str]:
+    """Where the same page is in the other unit, for a page that has both."""
+    if getattr(request.scope.get("route"), "path", "") not in IN_WAN:
+        return {}
+    other = "yuan" if money_of(request) == "wan" else "wan"
+    return {other: link(request, request.url.path, **_others(request), money="wan" if other == "wan" else "")}
+
+
+def texts_of(request: Request) -> Mapping[str, str]:
+    """The texts that all pages share, in the reader's language and unit."""
+    return figures.texts_in(TEXTS[language_of(request)])
 
 
 def language_of(request: Request) -> str:

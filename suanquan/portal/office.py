@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any
 
@@ -16,7 +16,7 @@ from ledger.scope import EVERYTHING
 from ledger.sql import Connection
 from metering import fate_store
 from suanquan.http.auth import may
-from suanquan.portal import frame
+from suanquan.portal import figures, frame
 from suanquan.portal.frame import language_of, or_failure, reading, service_of
 from suanquan.portal.office_text import TEXTS
 from suanquan.service import Service
@@ -38,6 +38,11 @@ router = APIRouter()
 def render(request: Request, page: str, **values: Any) -> Response:
     """A page with the texts of these pages."""
     return frame.render(request, f"office/{page}", t=TEXTS[language_of(request)], **values)
+
+
+def texts_of(request: Request) -> Mapping[str, str]:
+    """The texts of these pages, in the reader's language and unit."""
+    return figures.texts_in(TEXTS[language_of(request)])
 
 
 async def size_of(conn: Connection) -> int:
@@ -250,9 +255,9 @@ def _clause(
     document = policies.documents[policies.clause(clause["clause"]).document]
     return clause | {
         "received": len(cases),
-        "decided": sum(one.case.committed_fen > 0 for one in cases),
+        "decided": sum(one.case.committed > 0 for one in cases),
         "committed": sums.get(clause["clause"], 0),
-        "paid": sum(one.case.net_paid_fen for one in cases) * 10 ** (CNY.scale - 2),
+        "paid": sum(one.case.net_paid for one in cases) * 10 ** (CNY.scale - 2),
         "days": (document.last_day - today).days,
         "last_day": document.last_day.isoformat(),
     }

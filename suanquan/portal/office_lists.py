@@ -1,33 +1,27 @@
-"""What figures are made of: vouchers, accounts and entries; cases and findings; and exports that are written as they are read."""
+"""What figures are made of: vouchers, accounts and entries; and files that are written as they are read."""
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import Sequence
 from typing import Any
 
 from fastapi import APIRouter
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
-from ledger.amount import ASSETS, ASSETS_BY_NUMBER, CNY, format_units
-from ledger.cells import plain_cell
+from ledger.amount import ASSETS, ASSETS_BY_NUMBER, CNY, Asset, format_units
 from metering.instants import parse_instant
 from metering.store import usage_rows
-from metering.zones import rfc3339
 from suanquan.errors import ServiceError
 from suanquan.http.auth import may
-from suanquan.portal.frame import language_of, link, or_failure, reading, service_of
-from suanquan.portal.office import every_application, render, size_of
-from suanquan.portal.office_text import TEXTS
-from suanquan.portal.table import BOM
+from suanquan.portal import exports, figures
+from suanquan.portal.frame import link, or_failure, reading, service_of
+from suanquan.portal.office import render, size_of, texts_of
+from suanquan.portal.table import Cell, Chosen, Column, Row, book_of, paged, shown_columns, title_of, view_of
 from suanquan.service import Service
 from suanquan.use_cases.books import account_lines
-from suanquan.use_cases.findings import list_findings
 from suanquan.use_cases.receipts import prove_event
 from suanquan.use_cases.uptake import CLASSES, LETTERS, month_span
-from subsidy.step_body import decode
 from voucher import uptake_store
 from voucher.uptake_store import Line, Part
 
@@ -35,6 +29,20 @@ ROWS = 50
 STATES = ("issued", "available", "held", "redeemed", "expired", "returned")
 FILTERS = ("scheme", "class", "issued", "ends", "holder", "unit", "unused")
 TEXT_MAX = 255
+VOUCHERS = (
+    Column("jti", "jti", key=True), Column("scheme", "scheme", extra=True), Column("holder", "holder"),
+    *(Column(state, state, number=True) for state in STATES),
+    Column("issued_on", "issued_on", extra=True), Column("until", "valid_to"), Column("unit", "unit", extra=True),
+)  # fmt: skip
+ENTRIES = (
+    Column("entry", "entry"), Column("kind", "kind"), Column("recorded", "recorded_at"), Column("debits", "debits", number=True),
+    Column("credits", "credits", number=True), Column("balance", "balance", number=True), Column("held", "on_hold", number=True),
+    Column("proof", "proof", key=True),
+)  # fmt: skip
+USAGE = (
+    Column("centre", "centre"), Column("account", "account"), Column("model", "model"), Column("month", "month"),
+    Column("records", "records", number=True), Column("hours", "gpu_hours", number=True), Column("yuan", "rated", number=True),
+)  # fmt: skip
 router = APIRouter()
 
 
@@ -70,80 +78,92 @@ def _asked(request: Request) -> dict[str, str]:
 
 @router.get("/office/vouchers", dependencies=[may("programme.read")])
 async def get_vouchers(request: Request) -> Response:
-    """Vouchers behind a figure, with their sum; in parts, or all of them as CSV."""
+    """Vouchers behind a figure, with their sum; in parts, or all of them as a file."""
     return await or_failure(request, _vouchers(request))
 
 
 async def _vouchers(request: Request) -> Response:
     service, part = service_of(request), part_of(request)
-    if request.query_params.get("format") == "csv":
-        return _file("vouchers", _voucher_rows(service, part, language_of(request)))
+    if exports.form_of(request):
+        return await long_file(request, "vouchers", VOUCHERS, _voucher_rows(request, service, part))
     after = request.query_params.get("after", "")[:64]
     with reading():
         async with service.database.read() as conn:
             sums = await uptake_store.sums_of(conn, part)
             found = await uptake_store.lines_of(conn, part, after, ROWS + 1)
             size = await size_of(conn)
-    path, asked = "/office/vouchers", _asked(request)
+    path, asked, asset = "/office/vouchers", _asked(request), ASSETS_BY_NUMBER[part.asset]
+    view = asked | view_of(request, VOUCHERS)
+    chosen = Chosen(
+        [_voucher_row(request, one, asset) for one in found[:ROWS]],
+        sums.vouchers,
+        link(request, path, **view, after=found[ROWS - 1].jti) if len(found) > ROWS else "",
+        link(request, path, **view) if after else "",
+        {state: figures.amount(sums[STATES.index(state) + 2], asset) for state in STATES},
+    )
     return render(
-        request, "vouchers.html", sums=sums, lines=found[:ROWS], size=size, asked=dict.fromkeys(FILTERS, "") | asked, narrowed=bool(asked), states=STATES, classes=CLASSES,
-        asset=ASSETS_BY_NUMBER[part.asset], schemes=list(service.catalog.series), after=after,
-        following=link(request, path, **asked, after=found[ROWS - 1].jti) if len(found) > ROWS else "",
-        start=link(request, path, **asked) if after else "", export=link(request, path, **asked, format="csv"),
+        request, "vouchers.html", size=size, asked=dict.fromkeys(FILTERS, "") | asked, narrowed=bool(asked),
+        classes=CLASSES, asset=asset, schemes=list(service.catalog.series), table=paged(request, "vouchers", VOUCHERS, chosen, asked),
     )  # fmt: skip
 
 
-async def _voucher_rows(service: Service, part: Part, language: str) -> AsyncIterator[list[list[str]]]:
-    texts, asset = TEXTS[language], ASSETS_BY_NUMBER[part.asset]
-    names = ("jti", "scheme", "holder", "issued_on", "valid_to", "unit", *STATES)
-    yield [[texts.get(name, name) for name in names]]
+def _said(texts: Any, one: Line, asset: Asset) -> dict[str, str]:
+    """A voucher in plain words, by column."""
+    amounts = {state: figures.money(format_units(getattr(one, state), asset), asset.code) for state in STATES}
+    return amounts | {
+        "jti": one.jti,
+        "scheme": one.scheme,
+        "holder": one.holder,
+        "issued_on": figures.day(one.issued_us),
+        "until": figures.day(one.until_us),
+        "unit": texts[f"unit_{asset.code}"],
+    }
+
+
+def _voucher_row(request: Request, one: Line, asset: Asset) -> Row:
+    said = _said(texts_of(request), one, asset)
+    cells = {name: Cell(text) for name, text in said.items()}
+    cells |= {state: Cell(figures.amount(getattr(one, state), asset), said[state]) for state in STATES}
+    return cells | {
+        "jti": Cell(one.jti, href=link(request, "/office/entries", account=f"voucher/{one.jti}"), code=True),
+        "holder": Cell(one.holder, href=link(request, "/office/vouchers", holder=one.holder), code=True),
+    }
+
+
+async def _voucher_rows(request: Request, service: Service, part: Part) -> exports.Parts:
+    texts, asset = texts_of(request), ASSETS_BY_NUMBER[part.asset]
+    names = [column.name for column in shown_columns(request, VOUCHERS)]
+    yield [[texts[column.text] for column in shown_columns(request, VOUCHERS)]]
     async with service.database.read() as conn:
         async for lines in uptake_store.every_line(conn, part):
-            yield [_voucher_line(one, asset) for one in lines]
+            yield [[said[name] for name in names] for said in (_said(texts, one, asset) for one in lines)]
 
 
-def _voucher_line(one: Line, asset: Any) -> list[str]:
-    figures = [format_units(getattr(one, state), asset) for state in STATES]
-    return [one.jti, one.scheme, one.holder, rfc3339(one.issued_us), rfc3339(one.until_us), asset.code, *figures]
+async def long_file(request: Request, name: str, columns: Sequence[Column], parts: exports.Parts) -> Response:
+    """A long list as a file, with the columns that the address chooses."""
+    book = book_of(request, name, title_of(request, texts_of(request)))
+    return await exports.streamed(request, book, [column.number for column in shown_columns(request, columns)], parts)
 
 
 @router.get("/office/usage.csv", dependencies=[may("statement.read")])
 async def get_usage(request: Request) -> Response:
-    """Usage by centre, account, model and month, all of it."""
-    return _file("usage", _usage_rows(service_of(request), language_of(request)))
+    """Usage by centre, account, model and month, all of it; as another file with `format`."""
+    return await or_failure(request, long_file(request, "usage", USAGE, _usage_rows(request)))
 
 
-async def _usage_rows(service: Service, language: str) -> AsyncIterator[list[list[str]]]:
-    texts = TEXTS[language]
-    names = ("centre", "account", "model", "month", "records", "gpu_hours", "rated")
-    yield [[texts.get(name, name) for name in names]]
-    async with service.database.read() as conn:
+async def _usage_rows(request: Request) -> exports.Parts:
+    texts = texts_of(request)
+    yield [[texts[column.text] for column in USAGE]]
+    async with service_of(request).database.read() as conn:
         async for rows in usage_rows(conn):
             yield [
                 [
                     centre, account, model, f"{month // 100}-{month % 100:02d}", str(records),
-                    f"{gpu_ms // 3_600_000}.{gpu_ms % 3_600_000 * 10**6 // 3_600_000:06d}", format_units(yuan, CNY),
+                    f"{gpu_ms // 3_600_000}.{gpu_ms % 3_600_000 * 10**6 // 3_600_000:06d}",
+                    figures.money(format_units(yuan, CNY)),
                 ]
                 for centre, account, model, month, records, gpu_ms, yuan in rows
             ]  # fmt: skip
-
-
-def _file(name: str, parts: AsyncIterator[list[list[str]]]) -> Response:
-    """A CSV file, sent while it is read: nothing holds it whole."""
-
-    async def text() -> AsyncIterator[str]:
-        yield BOM
-        async for rows in parts:
-            yield _csv(rows)
-
-    headers = {"Content-Disposition": f'attachment; filename="{name}.csv"'}
-    return StreamingResponse(text(), media_type="text/csv; charset=utf-8", headers=headers)
-
-
-def _csv(rows: Iterable[list[str]]) -> str:
-    out = io.StringIO(newline="")
-    csv.writer(out).writerows([plain_cell(cell) for cell in row] for row in rows)
-    return out.getvalue()
 
 
 @router.get("/office/entries", dependencies=[may("ledger.read")])
@@ -160,10 +180,44 @@ async def _entries(request: Request) -> Response:
         async with service.database.read() as conn:
             found = await account_lines(conn, name, before, ROWS)
             size = await size_of(conn)
-    for line in found["lines"]:
-        line["at_us"] = parse_instant(line["recorded_at"])
-    following = link(request, "/office/entries", account=name, before=found["next"]) if found["next"] else ""
-    return render(request, "entries.html", found=found, size=size, following=following)
+    if exports.form_of(request):
+        return await long_file(request, "entries", ENTRIES, _entry_rows(request, name))
+    path, view = "/office/entries", {"account": name} | view_of(request, ENTRIES)
+    chosen = Chosen(
+        [_entry_row(request, line, found["asset"]) for line in found["lines"]],
+        -1,
+        link(request, path, **view, before=found["next"]) if found["next"] else "",
+        link(request, path, **view) if before else "",
+    )
+    shown = paged(request, "entries", ENTRIES, chosen, {"account": name})
+    return render(request, "entries.html", found=found, size=size, table=shown)
+
+
+def _entry_row(request: Request, line: dict[str, Any], unit: str) -> Row:
+    at_us, receipt = parse_instant(line["recorded_at"]), link(request, f"/office/receipts/{line['event_id']}")
+    figures_of = {
+        name: Cell(figures.fine(line[name], unit), figures.money(line[name], unit))
+        for name in ("debits", "credits", "balance", "held")
+    }
+    return figures_of | {
+        "entry": Cell(f"{line['seq']:,}", str(line["seq"])),
+        "kind": Cell(line["kind"]),
+        "recorded": Cell(figures.instant(at_us, texts_of(request)), line["recorded_at"]),
+        "proof": Cell(f"{line['event_id'][:12]}…", line["event_id"], receipt, code=True),
+    }
+
+
+async def _entry_rows(request: Request, name: str) -> exports.Parts:
+    texts, columns = texts_of(request), shown_columns(request, ENTRIES)
+    yield [[texts[column.text] for column in columns]]
+    before: str | None = None
+    async with service_of(request).database.read() as conn:
+        while True:
+            found = await account_lines(conn, name, before, ROWS * 10)
+            rows = [_entry_row(request, line, found["asset"]) for line in found["lines"]]
+            yield [[row[column.name].said for column in columns] for row in rows]
+            if not (before := found["next"]):
+                return
 
 
 @router.get("/office/receipts/{event_id}", dependencies=[may("ledger.read")])
@@ -176,56 +230,3 @@ async def _receipt(request: Request, event_id: str) -> Response:
     data = await prove_event(service_of(request).log, event_id)
     headers = {"Content-Disposition": f'attachment; filename="{event_id}.tlog-proof"'}
     return Response(data, media_type="text/plain; charset=utf-8", headers=headers)
-
-
-@router.get("/office/queue", dependencies=[may("application.read")])
-async def get_queue(request: Request) -> Response:
-    """Open applications, those that have waited longest first."""
-    return await or_failure(request, _queue(request))
-
-
-async def _queue(request: Request) -> Response:
-    service = service_of(request)
-    with reading():
-        async with service.database.read() as conn:
-            found = await every_application(conn, service)
-            size = await size_of(conn)
-    cases = []
-    for one in found:
-        procedure, case = one.round.procedure, one.case
-        if procedure.states[case.state].final:
-            continue
-        limit = case.until or case.last_notice_day
-        following = procedure.next_steps(case.state)
-        cases.append(
-            {
-                "id": one.id,
-                "applicant": one.applicant_name,
-                "project": one.project,
-                "clause": one.clause,
-                "state": procedure.states[case.state],
-                "roles": sorted({role.value for step in following for role in step.roles}),
-                "since": decode(one.rows[-1])["day"],
-                "until": limit.isoformat() if limit else "",
-                "next": following,
-            }
-        )
-    cases.sort(key=lambda case: str(case["since"]))
-    return render(request, "queue.html", cases=cases, size=size)
-
-
-@router.get("/office/findings", dependencies=[may("finding.list")])
-async def get_findings(request: Request) -> Response:
-    """What the checks pointed out, newest first."""
-    return await or_failure(request, _findings(request))
-
-
-async def _findings(request: Request) -> Response:
-    service = service_of(request)
-    after = request.query_params.get("after", "")[:64]
-    with reading():
-        async with service.database.read() as conn:
-            found = await list_findings(conn, after=after, limit=ROWS)
-            size = await size_of(conn)
-    following = link(request, "/office/findings", after=found["next"]) if found["next"] else ""
-    return render(request, "findings.html", found=found["findings"], size=size, following=following)

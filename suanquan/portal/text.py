@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from suanquan.portal import shared_text
+
 _TABLE = {
     # key: (Chinese, English)
     "language": ("zh-CN", "en"),
@@ -137,7 +139,6 @@ _TABLE = {
     "find": ("查询", "Search"),
     "find_button": ("查询", "Search"),
     "reset": ("重置", "Reset"),
-    "export_csv": ("导出 CSV", "Export CSV"),
     "columns": ("列设置", "Columns"),
     "no_match": ("没有与“{find}”相符的内容。", "Nothing matches “{find}”."),
     "part": ("第 {first}–{last} 条，共 {found} 条", "{first}–{last} of {found}"),
@@ -231,6 +232,10 @@ _TABLE = {
     "money_recovered": ("已追缴（元）", "Recovered (CNY)"),
     "money_issued": ("已发放（元）", "Issued (CNY)"),
     "money_due": ("应发放（元）", "Due (CNY)"),
+    "money_in_kind_approved": ("批准", "Approved"),
+    "money_in_kind_issued": ("已发放", "Issued"),
+    "money_in_kind_due": ("应发放", "Due"),
+    "asked_amount": ("申请数量，不填则按规则的上限", "Amount asked for; as much as the rules give if left open"),
     "material": ("材料", "Material"),
     "verdict": ("核对结果", "Verdict"),
     "what_is_lacking": ("缺什么", "What is lacking"),
@@ -307,7 +312,39 @@ _TABLE = {
     "verify": ("核验", "Verify"),
     "log": ("日志与见证", "Log and witnesses"),
     "policies": ("政策与版本", "Policies and versions"),
+    "statements": ("对账单", "Statements"),
+    "members": ("成员与子券", "Members and sub-vouchers"),
+    "holds": ("预占", "Holds"),
+    "settlements": ("结算", "Settlements"),
+    "payees": ("收款方", "Payees"),
+    "prices": ("价目", "Prices"),
+    "energy": ("绿电与 PUE", "Green power and PUE"),
+    "clock": ("拨动沙箱时钟", "Set the sandbox's clock"),
+    # headings of lists on the pages of `work_text`
+    "batch": ("批次", "Batch"),
+    "payee": ("收款方", "Payee"),
+    "period": ("结算期", "Period"),
+    "prepared_by": ("编制人", "Prepared by"),
+    "hold": ("预占编号", "Hold"),
+    "held_amount": ("预占额", "Held at first"),
+    "held_rest": ("仍预占", "Still held"),
+    "taken_at": ("预占时间", "Taken"),
+    "ends_at": ("到期", "Ends"),
+    "settled_by": ("由谁核销", "Settled by"),
+    "reference": ("备注", "Reference"),
+    "price_per_hour": ("每卡时（元）", "Per GPU-hour (CNY)"),
+    "basis": ("依据", "Basis"),
+    "sub_voucher": ("子券", "Sub-voucher"),
+    "split_from": ("拆自", "Split off"),
+    "split_at": ("拆分时间", "When"),
+    "proof_of": ("收据与证明", "Receipt and proof"),
+    "receipt": ("收据", "Receipt"),
+    "download_complete": ("下载完整对账单", "Download the whole statement"),
+    "download_complete_note": ("含每一条分录的证明，可用 suanquan ledger check-statement 离线核验其完整；期末无后续分录时记一条标记。", "With the proof of every entry; suanquan ledger check-statement shows offline that none is missing. A mark closes the period where no entry follows it."),
 }  # fmt: skip
 
-TEXTS = {language: {key: pair[at] for key, pair in _TABLE.items()} for at, language in enumerate(("zh", "en"))}
+TEXTS = {
+    language: {key: pair[at] for key, pair in (_TABLE | shared_text.TABLE).items()}
+    for at, language in enumerate(("zh", "en"))
+}
 """Texts by language and key."""

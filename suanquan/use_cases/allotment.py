@@ -25,10 +25,11 @@ from suanquan.use_cases.books import record_act
 from suanquan.use_cases.issue import Order, Source, record, release
 from suanquan.use_cases.issue_many import Desk
 from suanquan.use_cases.programme_money import Programme, centre_leaf
+from subsidy.unit import UNITS, YUAN
 from voucher import store
 from voucher.application import closed
 from voucher.errors import VoucherError
-from voucher.issuance import IssueRequest
+from voucher.issuance import Contract, IssueRequest
 from voucher.programme import Allotment, Channel, Channels
 from voucher.scheme import Scheme, policy_year
 from voucher.store import StoredVoucher
@@ -99,7 +100,8 @@ async def _act(journal: Journal, order: ByOfficer, what: str, portion: Portion, 
 
 def _programme(portion: Portion, year: int) -> Programme:
     scheme, terms = portion.scheme, portion.scheme.terms_in(portion.unit)
-    if (why := closed(scheme)) is not None:
+    unit = UNITS[scheme.terms[0].asset.code] if scheme.terms else YUAN
+    if (why := closed(scheme, unit)) is not None:
         raise VoucherError(*why, kind=Kind.NOT_ALLOWED)
     if terms is None:
         units = ", ".join(one.asset.code for one in scheme.terms) or "-"
@@ -115,16 +117,26 @@ def _admitted(scheme: Scheme) -> frozenset[Channel]:
     return frozenset(channel for channel in Channel if channel.value in scheme.procedure.channels)
 
 
-async def hand_out(
-    desk: Desk, portion: Portion, holder: str, key: str, holder_key: Mapping[str, object] | None = None
-) -> StoredVoucher:
+class Receiver(NamedTuple):
+    """Who gets a voucher of a centre, bound to which key, and what for: the contract that it supports, or why there is none."""
+
+    holder: str
+    holder_key: Mapping[str, object] | None = None
+    contract: Contract | None = None
+    reason: str = ""
+
+
+async def hand_out(desk: Desk, portion: Portion, to: Receiver, key: str) -> StoredVoucher:
     """A centre's voucher out of its allotment; the same key and order again give the same voucher.
+
+    It claims its contract as a voucher that is issued directly does.
 
     Raises:
         VoucherError: `channel-not-admitted`, `budget-exceeded`, `issue-refused`, `idempotency-key-reused`.
+        SubsidyError: `supported-already`: the contract is claimed as often as the scheme allows.
 
     """
-    request = IssueRequest(holder, portion.unit, portion.amount, holder_key)
+    request = IssueRequest(to.holder, portion.unit, portion.amount, to.holder_key, to.contract, to.reason)
     order = Order(request, portion.scheme, key, f"hand-out/{portion.centre}")
 
     async def find_or_record(tx: Transaction) -> str:

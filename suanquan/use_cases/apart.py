@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from operator import sub
@@ -12,6 +12,7 @@ from metering import centre_store, segment
 from metering import fate_store as fates
 from metering import store as metering_store
 from metering.batch import Batch
+from metering.capacity import Pools
 from metering.centre import CentreRecord
 from metering.checkpoints import highest
 from metering.compact import Compact
@@ -46,9 +47,8 @@ async def waiting_of(tx: Transaction, batch: Batch, terms: Terms) -> dict[int, s
         return found
     uses = [*map(Use, batch.account, batch.voucher, batch.start_us, batch.end_us)]
     found.update((at, Cause.HOLD.value) for at in await waits_for_hold(tx, terms, uses))
-    capacity = await _capacity(tx, terms.centre)
-    if capacity:
-        found.update((at, Cause.CAPACITY.value) for at in _over(batch, capacity, terms.tariffs))
+    if pools := await _pools(tx, terms.centre):
+        found.update((at, Cause.CAPACITY.value) for at in _over(batch, pools, terms.tariffs))
     if max(map(sub, batch.end_us, batch.start_us)) > DURATION_US_MAX:
         spans = enumerate(map(sub, batch.end_us, batch.start_us))
         found.update((at, Cause.DURATION.value) for at, span in spans if span > DURATION_US_MAX)
@@ -68,11 +68,8 @@ async def nothing_waits(tx: Transaction, batch: Compact, terms: Terms) -> bool:
         return False
     if await some_hold(tx, terms, batch.accounts):
         return False
-    capacity = await _capacity(tx, terms.centre)
-    if not capacity:
-        return True
-    found = [(terms.tariffs(word, int(batch.start_us.min())), count) for word, count in batch.cards]
-    return all(tariff is not None and count <= capacity.get(tariff.model, count) for tariff, count in found)
+    pools = await _pools(tx, terms.centre)
+    return not pools or _all_fit(batch.cards, pools, terms.tariffs, int(batch.start_us.min()), end)
 
 
 async def suspensions(tx: Transaction, centre: str) -> list[tuple[int, int, str]]:
@@ -88,24 +85,38 @@ def _meets(spans: Sequence[tuple[int, int, str]], start_us: int, end_us: int) ->
     return any(start_us < until and max(end_us, start_us + 1) > since for since, until, _ in spans)
 
 
-async def _capacity(tx: Transaction, centre: str) -> Mapping[str, int]:
-    """Thousandths of cards that a centre registered, read once and kept until anything but usage is recorded."""
-    memo: dict[str, Mapping[str, int]] = tx.memo.setdefault("capacity", {})
+async def _pools(tx: Transaction, centre: str) -> Pools:
+    """What a centre has of each model, read once and kept until anything but usage is recorded."""
+    memo: dict[str, Pools] = tx.memo.setdefault("pools", {})
     if centre not in memo:
-        memo[centre] = (await metering_store.load_capacity(tx.connection)).get(centre, {})
+        declared = (await metering_store.load_capacity(tx.connection)).get(centre, {})
+        memo[centre] = Pools(declared, (await centre_store.load_steps(tx.connection)).get(centre))
     return memo[centre]
 
 
-def _over(batch: Batch, capacity: Mapping[str, int], tariffs: Tariffs) -> Iterator[int]:
-    """Records that alone hold more cards of a model than the centre registered; of a model it registered at all."""
+def _all_fit(cards: Iterable[tuple[str, int]], pools: Pools, tariffs: Tariffs, from_us: int, until_us: int) -> bool:
+    """Whether there was room for each of these parts of records, whenever in the time its record lies."""
+    for word, count in cards:
+        tariff = tariffs(word, from_us)
+        if tariff is None or _exceeds(count, pools.least(tariff.model, from_us, until_us + 1)):
+            return False
+    return True
+
+
+def _exceeds(count: int, limit: int | None) -> bool:
+    return limit is not None and count > limit
+
+
+def _over(batch: Batch, pools: Pools, tariffs: Tariffs) -> Iterator[int]:
+    """Records that alone hold more cards of a model than the centre had while they ran; of a model that is limited at all."""
     parts = set(chain.from_iterable(batch.accelerators))
-    least = min(capacity.values())
-    if all(count <= least for _, count in parts):
+    if _all_fit(parts, pools, tariffs, min(batch.start_us), max(batch.end_us)):
         return
     for at, cards in enumerate(batch.accelerators):
+        start_us, end_us = batch.start_us[at], batch.end_us[at]
         for word, count in cards:
-            tariff = tariffs(word, batch.start_us[at]) if count > least else None
-            if tariff is not None and count > capacity.get(tariff.model, count):
+            tariff = tariffs(word, start_us)
+            if tariff is not None and _exceeds(count, pools.most(tariff.model, start_us, end_us)):
                 yield at
                 break
 

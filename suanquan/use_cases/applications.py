@@ -19,13 +19,14 @@ from subsidy.errors import SubsidyError
 from subsidy.procedure import Case, Procedure, Role, fold
 from subsidy.procedure_reader import procedure_named
 from subsidy.store import StepRow
+from subsidy.unit import Unit
 
 CALL, FUND, SETTLE = "call", "fund", "settle"
 
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """A round as called."""
+    """A round as called; its budgets are named by `subsidy.unit.pot`."""
 
     id: str
     procedure: Procedure
@@ -48,6 +49,11 @@ class Application:
     project: str
     rows: Sequence[StepRow]
     case: Case
+
+    @property
+    def unit(self) -> Unit:
+        """What its amounts count."""
+        return self.case.unit
 
     @property
     def award(self) -> Award:

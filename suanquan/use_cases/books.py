@@ -248,8 +248,13 @@ async def account_named(conn: Connection, name: str) -> Account:
     """
     found = await store.load_accounts_by_name(conn, [name])
     if not found:
-        raise ServiceError("account-unknown", f"没有账户“{name}”", f"no account {name!r}", kind=Kind.NOT_FOUND)
+        raise account_unknown(name)
     return found[0]
+
+
+def account_unknown(name: str) -> ServiceError:
+    """There is no such account, or none for whoever asks."""
+    return ServiceError("account-unknown", f"没有账户“{name}”", f"no account {name!r}", kind=Kind.NOT_FOUND)
 
 
 async def asset_numbered(conn: Connection, number: int) -> Asset:

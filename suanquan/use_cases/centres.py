@@ -10,6 +10,7 @@ from typing import Any
 
 from ledger.errors import Kind
 from ledger.journal import Journal
+from ledger.scope import Scope
 from ledger.transaction import Transaction
 from metering import centre_store
 from metering import store as metering_store
@@ -190,6 +191,17 @@ async def _append(tx: Transaction, centre: str, kind: str, period: str, body: by
     note = {name: value for name, value in asdict(fact).items() if name != "body"}
     await append_note(tx, {"type": "centre-fact", "body": sha256(body).digest(), **note})
     return fact
+
+
+def require_own(scope: Scope, centre: str) -> None:
+    """Refuse a centre outside a scope as one that is not there.
+
+    Raises:
+        ServiceError: `centre-unknown`.
+
+    """
+    if not scope.holds(centre=centre):
+        raise unknown_centre(centre)
 
 
 def unknown_centre(centre: str) -> ServiceError:

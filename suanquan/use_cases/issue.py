@@ -217,7 +217,7 @@ async def record(
         jti=jti,
         now_us=now_us,
         status=place,
-        applied=source is not None,
+        applied=source is not None and source.reserved is None,
     )
     assert terms is not None
     if order.request.contract is not None:
@@ -281,7 +281,7 @@ async def _post_from(
         digest = tx.keyed(b"caps\x00%d" % tx.size)
         await tx.append([Event(EntryKind.POST, digest[:16], digest, changes)], fresh=True)
     legs = (debit(given, voucher.units), credit(holder, voucher.units), *moved)
-    await tx.append([_event(tx, order, prepared, legs, {"for": source.subject})])
+    await tx.append([_event(tx, order, prepared, legs, {"for": source.subject, **_told(order.request)})])
     return holder
 
 

@@ -30,19 +30,20 @@ from subsidy.procedure_guards import Setting, judged_by_clause, yuan
 from subsidy.procedure_inputs import Reader
 from subsidy.register import ClaimKind, commit
 from subsidy.steps import Call, clause_closed_on
+from subsidy.unit import Unit
 
 
 class Asking(NamedTuple):
     """A step that is asked for: of which application, with what, on which day (Asia/Shanghai).
 
-    `allocation_fen` is the application's part of its round where that was worked out for all together.
+    `allocation` is the application's part of its round where that was worked out for all together.
     """
 
     found: Application
     step: Step
     inputs: Mapping[str, Any]
     today: date
-    allocation_fen: int | None = None
+    allocation: int | None = None
 
     @property
     def case(self) -> Case:
@@ -60,8 +61,8 @@ class Moved(NamedTuple):
 class Matter(Protocol):
     """What a procedure is about, as the machine needs it."""
 
-    def reader(self, procedure: Procedure, about: str, /) -> Reader:
-        """Reads the inputs of steps; `about` is the clause or scheme."""
+    def reader(self, procedure: Procedure, about: str, unit: Unit, /) -> Reader:
+        """Reads the inputs of steps; `about` is the clause or scheme, `unit` that of its amounts."""
 
     def closed_on(self, about: str, day: date, /) -> list[Finding]:
         """Why nothing can be applied for on a day."""
@@ -76,7 +77,7 @@ class Matter(Protocol):
         """The commitment under which an application of the same is found."""
 
     async def fund(self, tx: Transaction, round_: Round, budgets: Mapping[str, int], /) -> list[Event]:
-        """Set money aside for a round, in fen by clause or scheme."""
+        """Set aside what a round has of each of its budgets; see `subsidy.unit.pot`."""
 
     async def setting(self, conn: Connection, found: Application, asking: Asking | None, today: date, /) -> Setting:
         """What the world and the rules say of an application today, counting what a step would bring."""
@@ -94,9 +95,9 @@ class ClauseMatter:
 
     office: Office
 
-    def reader(self, procedure: Procedure, _about: str, /) -> Reader:
+    def reader(self, procedure: Procedure, _about: str, unit: Unit, /) -> Reader:
         """See `Matter`."""
-        return Reader(self.office.policies.facts, procedure.materials)
+        return Reader(self.office.policies.facts, procedure.materials, unit=unit)
 
     def closed_on(self, about: str, day: date, /) -> list[Finding]:
         """See `Matter`."""
@@ -129,7 +130,7 @@ class ClauseMatter:
         outcome = evaluate(self.office.policies, found.clause, facts, received)
         given = Submitted(case.applicant, received.year, case.materials, case.costs, case.facts)
         judged = judged_by_clause(outcome)
-        most = judged.ceiling_fen
+        most = judged.ceiling
         return Setting(
             today,
             self.office.calendar,

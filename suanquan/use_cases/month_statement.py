@@ -1,7 +1,7 @@
 """An account's statement of a month: what was booked in it, at what price, who paid, and where each entry is proved.
 
-It is made of the rows of the FOCUS export, so that both say the same. Energy is what monitors measured at the centre, shared by
-GPU time; what nobody measured is null, never guessed.
+It is made of the rows of the FOCUS export, so that both say the same. Energy is of what was used in the month, as monitors
+measured it (`suanquan.use_cases.energy`).
 """
 
 from __future__ import annotations
@@ -12,19 +12,14 @@ from typing import Any
 
 from ledger.amount import CNY, format_units
 from ledger.scope import Scope
-from ledger.sql import Connection
-from metering import centre_store, sight_store
-from metering import store as metering_store
-from metering.centre import CentreRecord, green_share, pue
 from metering.completeness import Completeness, State
 from metering.focus import Charge
 from metering.zones import rfc3339
 from suanquan.service import Service
 from suanquan.use_cases.completeness import months_of
+from suanquan.use_cases.energy import month_energy
 from suanquan.use_cases.focus_export import Period, charges_of_account, period_of
 from voucher import store as voucher_store
-
-MILLIJOULES_PER_WH = 3_600_000
 
 
 async def month_statement(service: Service, scope: Scope, centre: str, account: str, month: int) -> dict[str, Any]:
@@ -37,7 +32,7 @@ async def month_statement(service: Service, scope: Scope, centre: str, account: 
     async with service.database.read() as conn:
         bound = {(found, name): holder for found, name, holder in await voucher_store.load_bindings(conn)}
         mine = scope.everything or scope.holds(centre=centre, holder=bound.get((centre, account), ""))
-        energy = await _energy(conn, centre, account, month) if mine else None
+        energy = await month_energy(conn, service.catalog, centre, account, month) if mine else None
         declared = (await months_of(conn, centre)).get((month, account)) if mine else None
     rows = [one async for one in charges_of_account(service, month, centre, account)] if mine else []
     found = declared[1] if declared else Completeness(State.UNDECLARED)
@@ -98,33 +93,4 @@ def _row(charge: Charge, events: list[str], period: Period) -> dict[str, Any]:
         "correction": charge.correction,
         "prior_period": charge.from_us < period.from_us,
         "events": events,
-    }
-
-
-async def _energy(conn: Connection, centre: str, account: str, month: int) -> dict[str, Any] | None:
-    """Watt-hours of the account's share of what monitors measured, with the month's PUE and green share if registered."""
-    period = period_of(month)
-    hours = await sight_store.load_hours(conn, centre, period.from_us, period.to_us)
-    measured: Counter[str] = Counter()
-    for (model, _), hour in hours.items():
-        measured[model] += hour.energy_mj
-    used = await metering_store.usage_by(conn, "model", "account", centre=centre, month=month)
-    whole: Counter[str] = Counter()
-    for row in used:
-        whole[row["model"]] += row["gpu_ms"]
-    own = {row["model"]: row["gpu_ms"] for row in used if row["account"] == account}
-    shares = [
-        measured[model] * gpu_ms // whole[model] for model, gpu_ms in own.items() if measured[model] and gpu_ms > 0
-    ]
-    if not shares:
-        return None
-    record = CentreRecord(await centre_store.load_facts(conn, centre))
-    reading = record.energy().get(f"{month // 100}-{month % 100:02d}")
-    ratio, green = (pue([reading]), green_share([reading])) if reading else (None, None)
-    equipment_wh = sum(shares) // MILLIJOULES_PER_WH
-    return {
-        "equipment_wh": str(equipment_wh),
-        "facility_wh": None if ratio is None else str(equipment_wh * ratio.numerator // ratio.denominator),
-        "green_wh": None if ratio is None or green is None else str(int(equipment_wh * ratio * green)),
-        "measured_gpu_ms": sum(gpu_ms for model, gpu_ms in own.items() if measured[model]),
     }

@@ -140,7 +140,7 @@ async def _centres(
     for source in await metering_store.load_sources(conn):
         if source.last_us:
             sources.setdefault(source.centre, []).append(source)
-    capacity, gaps = await _capacity(conn, at_us), await metering_store.count_gaps(conn)
+    capacity, gaps = await capacities(conn, at_us), await metering_store.count_gaps(conn)
     gflops, found = catalog.capacity_gflops, []
     for centre, name in names.items():
         rows, known, cards = usage.get(centre, []), sources.get(centre, []), capacity.get(centre, {})
@@ -162,7 +162,7 @@ async def _centres(
     return found
 
 
-async def _capacity(conn: Connection, at_us: int) -> dict[str, dict[str, int]]:
+async def capacities(conn: Connection, at_us: int) -> dict[str, dict[str, int]]:
     """Thousandths of cards by centre and model: of the inventory where there is one, else as declared."""
     steps = await centre_store.load_steps(conn)
     counted = {
@@ -174,4 +174,4 @@ async def _capacity(conn: Connection, at_us: int) -> dict[str, dict[str, int]]:
 
 async def capacity_of(conn: Connection, centre: str, at_us: int) -> dict[str, int]:
     """Thousandths of cards of one centre by model: of the inventory where there is one, else as declared."""
-    return (await _capacity(conn, at_us)).get(centre, {})
+    return (await capacities(conn, at_us)).get(centre, {})

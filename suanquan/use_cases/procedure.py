@@ -55,6 +55,7 @@ from subsidy.procedure_guards import Asked, Setting
 from subsidy.procedure_inputs import Reader
 from subsidy.procedure_reader import procedure_named
 from subsidy.steps import Actor, Call, read_inputs, refuse_any, require_call, require_possible, step_named, take
+from subsidy.unit import pot, unit_of
 from voucher.programme import Award
 
 TOGETHER = 25
@@ -166,7 +167,7 @@ class Proceedings:
 
         """
         about = read_about(Reader(self.office.policies.facts, ()), given)
-        rest = {name: value for name, value in given.items() if name not in {*ABOUT, "scheme"}}
+        rest = {name: value for name, value in given.items() if name not in {*ABOUT, "scheme", "unit"}}
         return await self.journal.transact(
             lambda tx: self._submit(tx, actor, about, rest, Wish(tx, "submit", "", given, key))
         )
@@ -177,8 +178,9 @@ class Proceedings:
         if (earlier := await wish.recorded()) is not None:
             return earlier.subject
         round_ = await load_round(tx.connection, self.office, about["round"])
-        if about["clause"] not in round_.budgets:
-            raise not_called(round_, about["clause"])
+        unit = unit_of(about)
+        if (wanted := pot(about["clause"], unit)) not in round_.budgets:
+            raise not_called(round_, wanted)
         procedure, matter = round_.procedure, self.matter(round_.procedure)
         application, rows = await place_for(tx, matter.identity(tx, about), about, round_)
         if rows:
@@ -196,7 +198,7 @@ class Proceedings:
             raise SubsidyError(
                 "not-your-application", "只能为本单位申报", "an applicant applies for itself", kind=Kind.NOT_ALLOWED
             )
-        inputs = {**about, **read_inputs(step, matter.reader(procedure, about["clause"]), rest)}
+        inputs = {**about, **read_inputs(step, matter.reader(procedure, about["clause"], unit), rest)}
         new = Application(
             application,
             round_,
@@ -204,7 +206,7 @@ class Proceedings:
             about["applicant_name"],
             about["project"],
             (),
-            Case(applicant=about["applicant"]),
+            Case(applicant=about["applicant"], unit=unit),
         )
         await self._take(tx, wish, actor, Asking(new, step, inputs, self.today))
         return application
@@ -229,7 +231,7 @@ class Proceedings:
             procedure = found.round.procedure
             step = step_named(procedure, name)
             require_possible(procedure, found.case, step, actor)
-            inputs = read_inputs(step, self.matter(procedure).reader(procedure, found.clause), given)
+            inputs = read_inputs(step, self.matter(procedure).reader(procedure, found.clause, found.unit), given)
             await self._take(tx, wish, actor, Asking(found, step, inputs, self.today))
             return application
 
@@ -275,8 +277,8 @@ class Proceedings:
         found = await load_round(tx.connection, self.office, round_)
         step, awards = planning_step(found.procedure), []
         listed = {one.id: one for one in await load_applications(tx.connection, self.office, round_, EVERYTHING)}
-        for about in found.budgets:
-            shares = await self.vouchers.allocation(tx.connection, found, about, self.today)
+        for name in found.budgets:
+            shares = await self.vouchers.allocation(tx.connection, found, name, self.today)
             awards += sorted(shares.values(), key=lambda award: award.rank)
         for award in awards:
             if award.amount:
@@ -289,7 +291,7 @@ class Proceedings:
             application = await load_application(tx.connection, self.office, award.claim, EVERYTHING)
             step = planning_step(application.round.procedure)
             if application.case.state in step.sources:
-                inputs = {"amount_fen": award.amount, "basis": basis}
+                inputs = {application.unit.kept: award.amount, "basis": basis}
                 asking = Asking(application, step, inputs, self.today, award.amount)
                 wish = Wish(tx, step.id, application.id, {"as": actor.person, "inputs": inputs}, None)
                 await self._take(tx, wish, actor, asking)

@@ -70,19 +70,19 @@ async def move(tx: Transaction, effect: Effect, award: Award, case: Case) -> lis
         return await _pay(tx, award, case)
     if effect is Effect.RECOVER:
         return await _recover(tx, award, case)
-    if effect is Effect.RELEASE and case.committed_fen and not case.paid_fen:
-        return [await _back(tx, award, case, "commit", case.committed_fen)]
+    if effect is Effect.RELEASE and case.committed and not case.paid:
+        return [await _back(tx, award, case, "commit", case.committed)]
     return []
 
 
 async def _commit(tx: Transaction, award: Award, case: Case) -> list[Event]:
     payable = payable_account(award.application)
     accounts = await tx.open([(award.budget, CNY, 0), (payable, CNY, 0)])
-    units = (case.amount_fen or 0) * UNITS_PER_FEN
+    units = (case.amount or 0) * UNITS_PER_FEN
     left = accounts[award.budget].available
     if units > left:
-        zh = f"条款预算 {award.budget} 余 {yuan(left // UNITS_PER_FEN)} 元，不足 {yuan(case.amount_fen or 0)} 元"
-        en = f"the clause's budget {award.budget} has {yuan(left // UNITS_PER_FEN)} yuan left, {yuan(case.amount_fen or 0)} are needed"
+        zh = f"条款预算 {award.budget} 余 {yuan(left // UNITS_PER_FEN)} 元，不足 {yuan(case.amount or 0)} 元"
+        en = f"the clause's budget {award.budget} has {yuan(left // UNITS_PER_FEN)} yuan left, {yuan(case.amount or 0)} are needed"
         raise SubsidyError("budget-exhausted", zh, en, kind=Kind.INSUFFICIENT)
     legs = (debit(accounts[award.budget].number, units), credit(accounts[payable].number, units))
     return [_event(tx, _name("commit", award), legs)]
@@ -91,7 +91,7 @@ async def _commit(tx: Transaction, award: Award, case: Case) -> list[Event]:
 async def _pay(tx: Transaction, award: Award, case: Case) -> list[Event]:
     payable, paid = payable_account(award.application), paid_account(award.application)
     accounts = await tx.open([(payable, CNY, 0), (paid, CNY, 0)])
-    units = case.committed_fen * UNITS_PER_FEN
+    units = case.committed * UNITS_PER_FEN
     return [
         _event(tx, _name("pay", award), (debit(accounts[payable].number, units), credit(accounts[paid].number, units)))
     ]
@@ -99,7 +99,7 @@ async def _pay(tx: Transaction, award: Award, case: Case) -> list[Event]:
 
 async def _recover(tx: Transaction, award: Award, case: Case) -> list[Event]:
     """Take back the payment and then the commitment, each in part: the clause's budget has the money again."""
-    return [await _back(tx, award, case, what, case.demanded_fen) for what in ("pay", "commit")]
+    return [await _back(tx, award, case, what, case.demanded) for what in ("pay", "commit")]
 
 
 async def _back(tx: Transaction, award: Award, case: Case, what: str, fen: int) -> Event:

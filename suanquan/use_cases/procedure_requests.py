@@ -16,6 +16,7 @@ from subsidy.procedure import Role
 from subsidy.procedure_inputs import Reader
 from subsidy.steps import Actor, Call
 from subsidy.store import StepRow
+from subsidy.unit import UNITS, of_pot
 from voucher.holder import check_uscc
 
 ABOUT = ("round", "clause", "applicant", "applicant_name", "project")
@@ -76,7 +77,7 @@ def not_called(round_: Round, clause: str) -> SubsidyError:
 
 
 def read_funding(reader: Reader, given: Mapping[str, Any]) -> tuple[dict[str, int], str]:
-    """What is added to the budgets of a round in fen, and on which basis.
+    """What is added to the budgets of a round, and on which basis.
 
     Raises:
         SubsidyError: `inputs-malformed`.
@@ -95,7 +96,17 @@ def _read_budgets(reader: Reader, given: Mapping[str, Any]) -> dict[str, int]:
     if not isinstance(written, Mapping) or not written:
         reader.fault("/budgets", "应为“条款: 预算（元）”", "must be a mapping of clauses to yuan")
         return {}
-    return {str(clause): reader.fen(f"/budgets/{clause}", amount) or 0 for clause, amount in written.items()}
+    return {str(name): _read_budget(reader, str(name), amount) for name, amount in written.items()}
+
+
+def _read_budget(reader: Reader, name: str, amount: Any) -> int:
+    where, unit = f"/budgets/{name}", of_pot(name)[1]
+    if unit is None:
+        units = ", ".join(code for code in UNITS if code != "CNY")
+        zh = f"“@”之后应为计量单位（{units}），以元计的不写"
+        reader.fault(where, zh, f"what follows '@' must be a unit ({units}); budgets of yuan have none")
+        return 0
+    return reader.amount(where, amount, unit) or 0
 
 
 def read_basis(reader: Reader, given: Mapping[str, Any]) -> str:
@@ -130,7 +141,7 @@ def read_call(reader: Reader, given: Mapping[str, Any]) -> Call:
 
 
 def read_about(reader: Reader, given: Mapping[str, Any]) -> dict[str, str]:
-    """Whose application it is, in which round, for what. An application for a voucher may say `scheme` for `clause`.
+    """Whose application it is, in which round, for what. An application for a voucher may say `scheme` for `clause`, and a `unit`.
 
     Raises:
         SubsidyError: `inputs-malformed`.
@@ -139,6 +150,10 @@ def read_about(reader: Reader, given: Mapping[str, Any]) -> dict[str, str]:
     """
     said = {**given, "clause": given.get("clause", given.get("scheme"))}
     about = {name: reader.text(f"/{name}", said.get(name)) for name in ABOUT}
+    unit = given.get("unit", "CNY")
+    if not isinstance(unit, str) or unit not in UNITS:
+        units = ", ".join(UNITS)
+        reader.fault("/unit", f"应为其中之一：{units}，现为“{unit}”", f"must be one of {units}, not {unit!r}")
     reader.raise_any()
     check_uscc(about["applicant"])
-    return about
+    return about if unit == "CNY" else {**about, "unit": unit}

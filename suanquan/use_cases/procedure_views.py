@@ -14,7 +14,8 @@ from suanquan.use_cases.applications import Application, Round, load_application
 from subsidy import step_body, store
 from subsidy.materials import Basis, Checked, Verdict
 from subsidy.procedure import Case, Effect, Procedure, State, Step
-from subsidy.procedure_guards import Setting, yuan
+from subsidy.procedure_guards import Setting
+from subsidy.unit import YUAN, Unit, amount_in, of_pot
 from voucher.programme import Award
 
 
@@ -84,6 +85,7 @@ def _state(state: State) -> dict[str, Any]:
 
 def round_object(office: Office, found: Round) -> dict[str, Any]:
     """A round as called."""
+    budgets = [(name, unit, unit.text(has)) for name, has in found.budgets.items() if (unit := of_pot(name)[1])]
     return {
         "id": found.id,
         "procedure": found.procedure.id,
@@ -91,7 +93,8 @@ def round_object(office: Office, found: Round) -> dict[str, Any]:
         "called": found.called.isoformat(),
         "opens": found.opens.isoformat(),
         "closes": found.closes.isoformat(),
-        "budgets_yuan": {clause: yuan(fen) for clause, fen in found.budgets.items()},
+        "budgets_yuan": {name: amount for name, unit, amount in budgets if unit is YUAN},
+        "budgets": [{"clause": of_pot(name)[0], "unit": unit.code, "amount": amount} for name, unit, amount in budgets],
         "decision": found.decision or None,
         "basis": cited(office, found.procedure, found.procedure.call_basis),
         "round_basis": cited(office, found.procedure, found.procedure.round_basis),
@@ -111,9 +114,15 @@ def application_line(office: Office, found: Application) -> dict[str, Any]:
         "project": found.project,
         "received": case.received.isoformat() if case.received else None,
         "state": _state(procedure.states[case.state]),
-        "amount_yuan": None if case.amount_fen is None else yuan(case.amount_fen),
+        **_amounts(case.unit, case.amount),
         "basis": cited(office, procedure, last.basis),
     }
+
+
+def _amounts(unit: Unit, amount: int | None) -> dict[str, str | None]:
+    """An amount with its unit, and as yuan where it is yuan."""
+    text = None if amount is None else unit.text(amount)
+    return {"unit": unit.code, "amount": text, "amount_yuan": text if unit is YUAN else None}
 
 
 def application_object(office: Office, found: Application, setting: Setting) -> dict[str, Any]:
@@ -125,17 +134,21 @@ def application_object(office: Office, found: Application, setting: Setting) -> 
         "materials": [_material(office, procedure, one) for one in setting.materials],
         "notice": _notice(case),
         "objections": [{"number": number, "open": is_open} for number, is_open in case.objections.items()],
-        "money_yuan": {
-            "approved": yuan(case.committed_fen),
-            "paid": yuan(case.paid_fen),
-            "recovery_demanded": yuan(case.demanded_fen),
-            "recovered": yuan(case.recovered_fen),
-            **({"issued": yuan(case.issued_fen), "due": yuan(setting.due_fen)} if procedure.for_schemes else {}),
-        },
+        **_standing(found, setting),
         **({"contract": dict(case.contract), "vouchers": list(case.vouchers)} if procedure.for_schemes else {}),
         "next": [step_object(office, procedure, step) for step in procedure.next_steps(case.state)],
         "steps": _history(office, found),
     }
+
+
+def _standing(found: Application, setting: Setting) -> dict[str, Any]:
+    """What was approved and what became of it: `money_yuan`, or `in_kind` in the unit of the application."""
+    case, text = found.case, found.unit.text
+    issued = {"issued": text(case.issued), "due": text(setting.due)} if found.round.procedure.for_schemes else {}
+    if found.unit is not YUAN:
+        return {"in_kind": {"approved": text(case.committed), **issued}}
+    paid = {"paid": text(case.paid), "recovery_demanded": text(case.demanded), "recovered": text(case.recovered)}
+    return {"money_yuan": {"approved": text(case.committed), **paid, **issued}}
 
 
 def _material(office: Office, procedure: Procedure, one: Checked) -> dict[str, Any]:
@@ -170,8 +183,9 @@ def _history(office: Office, found: Application) -> list[dict[str, Any]]:
     for row in found.rows:
         content, step = step_body.decode(row), procedure.steps[row.step]
         shown = {name: value for name, value in content["inputs"].items() if name not in _BULKY}
-        if "amount_fen" in shown:
-            shown["amount_yuan"] = yuan(shown.pop("amount_fen"))
+        if (amount := amount_in(shown)) is not None:
+            del shown[found.unit.kept]
+            shown[found.unit.said] = found.unit.text(amount)
         lines.append(
             {
                 "number": row.number,
@@ -198,8 +212,9 @@ def award_objects(awards: Sequence[Award]) -> list[dict[str, Any]]:
         {
             "application": one.claim,
             "rank": one.rank,
-            "amount_yuan": yuan(one.amount),
-            "cut_yuan": yuan(one.cut),
+            **_amounts(one.unit, one.amount),
+            "cut": one.unit.text(one.cut),
+            "cut_yuan": one.unit.text(one.cut) if one.unit is YUAN else None,
             "zh": one.zh,
             "en": one.en,
         }
@@ -235,7 +250,7 @@ def notice_object(office: Office, found: Application, today: date) -> dict[str, 
         "clause": found.clause,
         "applicant_name": found.applicant_name,
         "project": found.project,
-        "amount_yuan": yuan(case.amount_fen or 0),
+        **_amounts(case.unit, case.amount or 0),
         "posted_on": step_body.decode(row)["day"],
         "last_publicity_day": case.last_notice_day.isoformat(),
         "basis": cited(office, procedure, posting.basis),

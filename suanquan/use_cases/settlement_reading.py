@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ledger.errors import Kind
+from ledger.scope import Scope
 from ledger.sql import Connection
 from voucher.errors import VoucherError
 from voucher.settlement import batch as batches
 from voucher.settlement import payee as payees
 from voucher.settlement import store
+from voucher.settlement.accounts import centre_of
 from voucher.settlement.batch import Batch
+from voucher.settlement.fact import Fact
 from voucher.settlement.payee import Payee
 
 
@@ -21,12 +24,44 @@ async def load_batch(conn: Connection, batch: str) -> Batch:
         VoucherError: `batch-unknown`.
 
     """
+    return batches.fold(await facts_of_batch(conn, batch))
+
+
+async def facts_of_batch(conn: Connection, batch: str) -> list[Fact]:
+    """What was done to a batch, in order; each fact is a note of the log.
+
+    Raises:
+        VoucherError: `batch-unknown`.
+
+    """
     facts = await store.facts_of(conn, batch)
     if not facts or facts[0].kind != "prepare":
-        raise VoucherError(
-            "batch-unknown", f"没有结算批次“{batch[:60]}”", f"no settlement batch {batch[:60]!r}", kind=Kind.NOT_FOUND
-        )
-    return batches.fold(facts)
+        raise _unknown(batch)
+    return facts
+
+
+def _unknown(batch: str) -> VoucherError:
+    return VoucherError(
+        "batch-unknown", f"没有结算批次“{batch[:60]}”", f"no settlement batch {batch[:60]!r}", kind=Kind.NOT_FOUND
+    )
+
+
+def is_of(batch: Batch, scope: Scope) -> bool:
+    """Whether a scope holds a batch: a centre and a company have those that pay them."""
+    return scope.holds(centre=centre_of(batch.payee) or "", holder=batch.payee.removeprefix("uscc:"))
+
+
+async def load_own_batch(conn: Connection, batch: str, scope: Scope) -> Batch:
+    """The batch of this id, if the scope holds it.
+
+    Raises:
+        VoucherError: `batch-unknown`, also for another's.
+
+    """
+    found = await load_batch(conn, batch)
+    if not is_of(found, scope):
+        raise _unknown(batch)
+    return found
 
 
 async def load_batches(conn: Connection, scheme: str | None = None, payee: str | None = None) -> list[Batch]:

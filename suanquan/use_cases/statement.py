@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
 from ledger.amount import CNY, format_units
@@ -20,6 +21,7 @@ from metering.rating import Tariffs
 from metering.zones import rfc3339
 from suanquan.catalog import Catalog
 from suanquan.use_cases.completeness import months_of
+from suanquan.use_cases.energy import Meter, meter_of
 from suanquan.use_cases.line_disputes import marks_of
 from suanquan.use_cases.shares import unpaid_ids
 from voucher import store as voucher_store
@@ -53,11 +55,17 @@ async def statement(
     marks = await marks_of(conn, centre, account)
     urns = await urns_of(conn, (number for number, _ in segments)) if marks else {}
     lines: list[dict[str, Any]] = []
-    for number, data in segments:
-        records = [one for one in map(segment.decode, segment.unpack(data)) if one.account == account]
+    found = [
+        (n, [one for one in map(segment.decode, segment.unpack(data)) if one.account == account])
+        for n, data in segments
+    ]
+    known = [segment.decode(state.record) for state in states if state.record]
+    meter = await meter_of(conn, catalog, centre, chain(known, *(records for _, records in found)))
+    for number, records in found:
         apart = await _apart(conn, number, records)
         lines += [
             _line(record, number, tariffs, counts=record.id not in apart)
+            | meter.of_record(record)
             | _mark(marks.get((urns.get(number, ""), record.id)))
             for record in records
         ]
@@ -78,7 +86,7 @@ async def statement(
             _completeness(month, account, months.get(month))
             for month in sorted(months.keys() | {r["month"] for r in totals})
         ],
-        "settled": [_settled(state, tariffs) for state in states],
+        "settled": [_settled(state, tariffs, meter) for state in states],
         "lines": lines,
         "next": segments[-1][0] if len(segments) == batches else None,
     }
@@ -107,14 +115,15 @@ def _completeness(month: int, account: str, found: tuple[Declaration, Completene
     return said | {"missing": missing} | ({"detail": f"{finding.zh} / {finding.en}"} if finding else {})
 
 
-def _settled(state: FateState, tariffs: Tariffs) -> dict[str, Any]:
+def _settled(state: FateState, tariffs: Tariffs, meter: Meter) -> dict[str, Any]:
     """A record that was corrected, released, or runs: it counts as said here, whatever a line says of it."""
     shown: dict[str, Any] = {"id": state.id, "revision": state.revision}
     if not state.record:
         return shown | {"state": "VOIDED", "gpu_ms": 0, "yuan": "0"}
-    line = _line(segment.decode(state.record), 0, tariffs)
+    record = segment.decode(state.record)
+    line = _line(record, 0, tariffs)
     del line["batch"], line["counts"]
-    return shown | line
+    return shown | line | meter.of_record(record)
 
 
 def _line(record: UsageRecord, batch: int, tariffs: Tariffs, *, counts: bool = True) -> dict[str, Any]:

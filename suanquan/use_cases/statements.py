@@ -17,14 +17,19 @@ from ledger.note import Note
 from ledger.orders import Act
 from ledger.policy import Policy
 from ledger.proof import NodeReader, inclusion_path
+from ledger.scope import Scope
 from ledger.sql import Connection
 from ledger.state import Account
 from ledger.statement import LINES_MAX, ProvenLeaf, Statement, Sums, check, sums_of
 from ledger.transaction import Transaction
+from suanquan.db.database import Database
 from suanquan.errors import ServiceError
-from suanquan.use_cases.books import Order, account_named, entry_object, instant_ns, record_act
+from suanquan.use_cases.books import Order, account_named, account_unknown, entry_object, instant_ns, record_act
 from suanquan.use_cases.log import Log
+from voucher import store as voucher_store
 
+VOUCHER = "voucher"
+"""First part of the names of vouchers' accounts."""
 PAGE = 1000
 PATHS_AT_ONCE = 256
 
@@ -60,6 +65,21 @@ async def make_statement(
     head = await log.covering(last.seq)
     async with log.database.read() as conn:
         return await _build(conn, head, account, (from_ns, until_ns), lines, last)
+
+
+async def require_own_account(database: Database, scope: Scope, name: str) -> None:
+    """Let a holder have statements of its own vouchers' accounts; any other account is as unknown as one that is not there.
+
+    Raises:
+        ServiceError: `account-unknown`.
+
+    """
+    if scope.everything:
+        return
+    prefix, _, jti = name.partition("/")
+    async with database.read() as conn:
+        if prefix != VOUCHER or await voucher_store.load_voucher(conn, jti, scope) is None:
+            raise account_unknown(name)
 
 
 async def _closed_at(conn: Connection, account: Account, from_ns: int, now_ns: int) -> int:

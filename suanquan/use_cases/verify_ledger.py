@@ -183,7 +183,11 @@ class _Pass:
         if public is None or row.body is None:
             return None
         name = row.body.decode().partition("\n")[2]
-        return None if public_id_of(name, self.head.pseudonym_key) == public else _NAME.at(f"account {name}")
+        return (
+            None
+            if public_id_of(name, self.head.pseudonym_key) == public
+            else _NAME.at(f"entry {row.seq}, account {name}")
+        )
 
 
 async def verify_ledger(conn: Connection, progress: Progress) -> dict[str, Any]:

@@ -29,14 +29,14 @@ from suanquan.use_cases.register import Claimant, claim_contract, contract_claim
 from suanquan.use_cases.revoked_claims import unused
 from subsidy.errors import SubsidyError
 from subsidy.materials import Submitted, check_materials
-from subsidy.procedure import Case, Effect, Guard, Procedure, Step
-from subsidy.procedure_guards import Setting, yuan
+from subsidy.procedure import Case, Effect, Guard, Procedure, Step, issued_as
+from subsidy.procedure_guards import Setting
 from subsidy.procedure_inputs import Reader
 from subsidy.register import application_commitment
 from subsidy.steps import Call
+from subsidy.unit import YUAN, Unit, of_pot, pot
 from voucher import programme_store
 from voucher.application import (
-    UNITS_PER_FEN,
     Standing,
     Sums,
     allocate,
@@ -45,7 +45,7 @@ from voucher.application import (
     judge,
     lifted,
     read_stated,
-    unpaid_fen,
+    unpaid,
 )
 from voucher.issuance import IssueRequest
 from voucher.keys import KeyRegistry
@@ -71,14 +71,14 @@ class SchemeMatter:
     office: Office
     issuing: Issuing | None = None
 
-    def reader(self, procedure: Procedure, about: str, /) -> Reader:
+    def reader(self, procedure: Procedure, about: str, unit: Unit, /) -> Reader:
         """See `Matter`."""
         series = self._series(about)
 
         def stated(written: Mapping[str, object], where: str) -> tuple[dict[str, object], list[Finding]]:
             return read_stated(series, written, where, date.min)
 
-        return Reader(series.latest.facts, procedure.materials, stated)
+        return Reader(series.latest.facts, procedure.materials, stated, unit)
 
     def closed_on(self, about: str, day: date, /) -> list[Finding]:
         """See `Matter`."""
@@ -97,10 +97,11 @@ class SchemeMatter:
     def call_faults(self, call: Call, /) -> list[Finding]:
         """See `Matter`."""
         found = []
-        for about, fen in call.budgets.items():
+        for name, amount in call.budgets.items():
+            about, unit = of_pot(name)
             version = self._series(about).on(call.opens) if about in self.office.series else None
-            if version is not None:
-                found += call_faults(version, fen, f"/budgets/{about}")
+            if version is not None and unit is not None:
+                found += call_faults(version, unit, amount, f"/budgets/{name}")
         return found
 
     def check(self, asking: Asking, /) -> None:
@@ -128,12 +129,11 @@ class SchemeMatter:
     async def fund(self, tx: Transaction, round_: Round, budgets: Mapping[str, int], /) -> list[Event]:
         """See `Matter`."""
         events = []
-        for about, fen in budgets.items():
-            version = self._series(about).on(round_.opens) or self._series(about).latest
-            of = self._programme(version, round_)
-            if fen:
+        for name, amount in budgets.items():
+            of, unit = self._programme_of(name, round_)
+            if amount:
                 account = of.round(round_.id)
-                events += await money.set_aside(tx, of, account, round_.id, fen * UNITS_PER_FEN, round_.id)
+                events += await money.set_aside(tx, of, account, round_.id, unit.units(amount), round_.id)
         return events
 
     async def setting(self, conn: Connection, found: Application, asking: Asking | None, today: date, /) -> Setting:
@@ -142,9 +142,9 @@ class SchemeMatter:
         received = case.received or today
         standing = await self.standing(conn, found, case, received)
         given = Submitted(case.applicant, received.year, case.materials, case.costs, case.facts, case.contract)
-        allocation = asking.allocation_fen if asking else None
+        allocation = asking.allocation if asking else None
         if asking and allocation is None and Guard.WITHIN_ALLOCATION in asking.step.guards:
-            awards = await self.allocation(conn, found.round, found.clause, today)
+            awards = await self.allocation(conn, found.round, pot(found.clause, found.unit), today)
             allocation = awards[found.id].amount if found.id in awards else 0
         days = standing.decision.scheme.procedure.publication_days or 0
         return Setting(
@@ -155,7 +155,7 @@ class SchemeMatter:
             standing.judged,
             max(procedure.notice_working_days, days),
             allocation,
-            standing.due_fen,
+            standing.due,
         )
 
     async def standing(self, conn: Connection, found: Application, case: Case, received: date) -> Standing:
@@ -174,44 +174,46 @@ class SchemeMatter:
     async def _sums(self, conn: Connection, found: Application, case: Case) -> Sums:
         """What the ledger knows of the applicant under the scheme, without this application."""
         scheme, year, holder = found.clause, found.round.called.year, case.applicant
-        names = {used_name((scheme, str(one), holder)): one for one in range(year - YEARS_BACK, year + 1)}
-        accounts = await ledger_store.load_accounts_by_name(conn, list(names))
-        claimed = {names[one.name or ""]: -(-one.balance // UNITS_PER_FEN) for one in accounts}
-        claimed[year] = max(claimed.get(year, 0) - case.committed_fen, 0)
+        claimed = await _given(conn, scheme, year, holder, YUAN)
+        given = claimed if case.unit is YUAN else await _given(conn, scheme, year, holder, case.unit)
+        given[year] = max(given.get(year, 0) - case.committed, 0)
         paid = await programme_store.redeemed_by_holder(conn, scheme, CNY.number, holder)
-        redeemed = {one: -(-units // UNITS_PER_FEN) for one, units in paid.items()}
+        redeemed = {one: -(-units // YUAN.step_units) for one, units in paid.items()}
         head = await ledger_store.load_head(conn)
         prior = 0
         if case.contract and head is not None:
             most = max(claims_max(version) for version in self._series(scheme).versions)
             keyed = functools.partial(_keyed, head.pseudonym_key)
             prior = await contract_claims(keyed, conn, found.id, case.contract, most)
-        return Sums(claimed[year], redeemed.get(year, 0), sum(claimed.values()), sum(redeemed.values()), prior)
+        sums = claimed.get(year, 0), redeemed.get(year, 0), sum(claimed.values()), sum(redeemed.values())
+        return Sums(*sums, prior, given[year])
 
-    async def allocation(self, conn: Connection, round_: Round, about: str, today: date) -> dict[str, Award]:
-        """What each application that waits to be planned gets of what a closed round has left, by the scheme's order.
+    async def allocation(self, conn: Connection, round_: Round, name: str, today: date) -> dict[str, Award]:
+        """What each application that waits to be planned gets of what a closed round has left of a budget, by the scheme's order.
 
         Raises:
             SubsidyError: `round-unreviewed`: one that was not reviewed yet may rank higher.
 
         """
         listed = [
-            one for one in await load_applications(conn, self.office, round_.id, EVERYTHING) if one.clause == about
+            one
+            for one in await load_applications(conn, self.office, round_.id, EVERYTHING)
+            if pot(one.clause, one.unit) == name
         ]
         planning = planning_step(round_.procedure)
-        alive = [one for one in listed if not round_.procedure.states[one.case.state].final or one.case.committed_fen]
+        alive = [one for one in listed if not round_.procedure.states[one.case.state].final or one.case.committed]
         planned = [one for one in alive if planning.id in one.case.persons]
         waiting = [one for one in alive if one.case.state in planning.sources]
         closed_us = shanghai_day_us(round_.closes + timedelta(1)) if today > round_.closes else None
         if closed_us is not None:
             _require_reviewed(one for one in alive if one not in planned and one not in waiting)
-        spent = sum(one.case.committed_fen or one.case.amount_fen or 0 for one in planned)
+        spent = sum(one.case.committed or one.case.amount or 0 for one in planned)
         claims = [await self._claim_of(conn, one) for one in waiting]
-        scheme = self._series(about).on(round_.opens) or self._series(about).latest
-        return allocate(scheme, max(round_.budgets[about] - spent, 0), closed_us, claims)
+        of, unit = self._programme_of(name, round_)
+        return allocate(of.scheme, unit, max(round_.budgets[name] - spent, 0), closed_us, claims)
 
     async def leftovers(self, tx: Transaction, round_: Round, today: date) -> tuple[dict[str, int], list[Event]]:
-        """What a round that is over has left, in fen by scheme, and the entries that give it back to the year's budget.
+        """What a round that is over has left of each budget, and the entries that give it back to the year's budget.
 
         Raises:
             SubsidyError: `round-open`, `round-unfinished`.
@@ -222,20 +224,20 @@ class SchemeMatter:
             raise SubsidyError("round-open", zh, en, kind=Kind.CONFLICT)
         listed = await load_applications(tx.connection, self.office, round_.id, EVERYTHING)
         states = round_.procedure.states
-        pending = [one.id for one in listed if not states[one.case.state].final and not one.case.committed_fen]
+        pending = [one.id for one in listed if not states[one.case.state].final and not one.case.committed]
         if pending:
             names = ", ".join(pending)
             zh, en = f"尚有申请没有结果：{names}", f"applications are without a result: {names}"
             raise SubsidyError("round-unfinished", zh, en, kind=Kind.CONFLICT)
         returned, events = {}, []
-        for about in round_.budgets:
-            of = self._programme(self._series(about).on(round_.opens) or self._series(about).latest, round_)
+        for name in round_.budgets:
+            of, unit = self._programme_of(name, round_)
             account = of.round(round_.id)
             found = await tx.accounts([account])
             left = found[account].available if account in found else 0
             if left:
                 events += await money.put_back(tx, of, account, round_.id, left, round_.id)
-            returned[about] = left // UNITS_PER_FEN
+            returned[name] = unit.of_units(left)
         return returned, events
 
     async def _claim_of(self, conn: Connection, found: Application) -> RoundClaim:
@@ -244,23 +246,26 @@ class SchemeMatter:
         standing = await self.standing(conn, found, case, case.received)
         signed = case.contract.get("signed_on")
         signed_us = shanghai_day_us(date.fromisoformat(signed)) if signed else received_us
-        return RoundClaim(found.id, standing.judged.ceiling_fen or 0, signed_us, received_us)
+        most = standing.judged.ceiling or 0
+        wanted = most if case.asked is None else min(case.asked, most)
+        return RoundClaim(found.id, wanted, signed_us, received_us)
 
     async def move(self, tx: Transaction, asking: Asking, setting: Setting, /) -> Moved:
         """See `Matter`."""
         found, case, effects = asking.found, asking.case, asking.step.effects
         version = self._version(found.clause, str(setting.judged.told["version"]))
-        of = self._programme(lifted(version, case.override), found.round)
+        unit = case.unit
+        of = self._programme(lifted(version, case.override, unit), found.round, unit)
         place = of, found.round.id, case.applicant
         if Effect.COMMIT in effects:
-            return Moved(await money.commit(tx, *place, (case.amount_fen or 0) * UNITS_PER_FEN, found.id))
-        if Effect.RELEASE in effects and unpaid_fen(case):
-            return Moved(await money.uncommit(tx, *place, unpaid_fen(case) * UNITS_PER_FEN, found.id))
+            return Moved(await money.commit(tx, *place, unit.units(case.amount or 0), found.id))
+        if Effect.RELEASE in effects and unpaid(case):
+            return Moved(await money.uncommit(tx, *place, unit.units(unpaid(case)), found.id))
         if Effect.ISSUE in effects:
-            return await self._issue(tx, of, asking, setting.due_fen)
+            return await self._issue(tx, of, asking, setting.due)
         return Moved()
 
-    async def _issue(self, tx: Transaction, of: Programme, asking: Asking, fen: int) -> Moved:
+    async def _issue(self, tx: Transaction, of: Programme, asking: Asking, amount: int) -> Moved:
         """Record the voucher of what is due, in the step's own transaction; it is signed once that is durable.
 
         Raises:
@@ -271,11 +276,13 @@ class SchemeMatter:
         if self.issuing is None:
             raise SubsidyError("cannot-issue", "此处不能发券", "no voucher can be issued here", kind=Kind.UNAVAILABLE)
         found, case = asking.found, asking.case
-        request = IssueRequest(case.applicant, CNY.code, yuan(fen), case.holder_key)
+        unit = case.unit
+        request = IssueRequest(case.applicant, unit.code, unit.text(amount), case.holder_key)
         order = Order(request, of.scheme, f"{found.id}/{len(case.vouchers) + 1}", "application")
         source = Source(of.approved, of.year, found.id)
         prepared = await record(tx, order, self.issuing.keys(), self.issuing.address, source=source)
-        return Moved((), {"voucher": prepared.voucher.jti, "issued_fen": fen, "entries": {}})
+        issued = {issued_as(unit): amount}
+        return Moved((), {"voucher": prepared.voucher.jti, **issued, "entries": {}})
 
     async def claim(self, tx: Transaction, asking: Asking, setting: Setting, /) -> list[Event]:
         """See `Matter`. Issuing claims again what the application claimed, so that no voucher stands without its claim."""
@@ -294,9 +301,15 @@ class SchemeMatter:
     def _version(self, about: str, name: str) -> Scheme:
         return next(version for version in self._series(about).versions if version.version == name)
 
-    def _programme(self, scheme: Scheme, round_: Round) -> Programme:
+    def _programme_of(self, name: str, round_: Round) -> tuple[Programme, Unit]:
+        """The programme that bears a budget of a round, and the budget's unit."""
+        about, unit = of_pot(name)
+        assert unit is not None, "a round was called with it"
+        return self._programme(self._series(about).on(round_.opens) or self._series(about).latest, round_, unit), unit
+
+    def _programme(self, scheme: Scheme, round_: Round, unit: Unit) -> Programme:
         """The programme that bears a round: that of the year in which it was called."""
-        terms = scheme.terms_in(CNY.code)
+        terms = scheme.terms_in(unit.code)
         if terms is None:
             raise SubsidyError(
                 "scheme-incomplete",
@@ -305,6 +318,13 @@ class SchemeMatter:
                 kind=Kind.NOT_ALLOWED,
             )
         return Programme(scheme, terms, round_.called.year)
+
+
+async def _given(conn: Connection, scheme: str, year: int, holder: str, unit: Unit) -> dict[int, int]:
+    """What a holder was given under a scheme, by year, in steps of a unit, rounded up."""
+    names = {used_name((scheme, str(one), holder), unit.asset): one for one in range(year - YEARS_BACK, year + 1)}
+    accounts = await ledger_store.load_accounts_by_name(conn, list(names))
+    return {names[one.name or ""]: -(-one.balance // unit.step_units) for one in accounts}
 
 
 def _keyed(pepper: bytes, text: bytes) -> bytes:

@@ -276,7 +276,7 @@ async def test_earlier_contract_later_application_wins(vouchers):
     assert [(one.claim, one.amount, one.rank, one.cut) for one in awards] == [
         (second, 10_000_000, 1, 0), (first, 1_000_000, 2, 9_000_000),
     ]  # fmt: skip
-    assert (await vouchers.case(first)).amount_fen == 1_000_000
+    assert (await vouchers.case(first)).amount == 1_000_000
     assert await vouchers.proceedings.allocate(QIAN, round_, {"basis": "纪要"}) == []
 
 

@@ -74,7 +74,7 @@ async def test_a_confirmed_cap_is_given_and_explained(capped):
     assert (before.code, before.findings[0].where) == ("above-ceiling", "/amount_yuan")
     await lifted(capped, found)
     case = await capped.case(found)
-    assert (case.override.cap_fen, case.override.asked_by, case.override.confirmed_by) == (
+    assert (case.override.cap, case.override.asked_by, case.override.confirmed_by) == (
         9_000_000, LIN.person, SUN.person,
     )  # fmt: skip
     await capped.play(found, (LIN, "include_in_plan", PLAN), LIST)
@@ -86,7 +86,7 @@ async def test_a_confirmed_cap_is_given_and_explained(capped):
     await capped.play(found, PROGRESS)
     await capped.issue(found)
     case = await capped.case(found)
-    assert (case.issued_fen, len(case.vouchers)) == (9_000_000, 2)
+    assert (case.issued, len(case.vouchers)) == (9_000_000, 2)
     async with capped.desk.database.read() as conn:
         assert (await programme_object(conn, capped.office.series[SCHEME]))["agrees"]
     told = str((await setting(capped, found)).judged.shown)
@@ -100,8 +100,8 @@ async def test_it_lifts_the_cap_of_one_case(capped):
     found = await capped.reviewed(round_)
     other = await capped.reviewed(round_, project="另一项目", contract=contract("HT-2"))
     await lifted(capped, found)
-    assert (await setting(capped, other)).judged.ceiling_fen == 40_000
-    assert (await setting(capped, found)).judged.ceiling_fen == 9_000_000
+    assert (await setting(capped, other)).judged.ceiling == 40_000
+    assert (await setting(capped, found)).judged.ceiling == 9_000_000
 
 
 async def test_one_asks_and_another_confirms(capped):
@@ -111,7 +111,7 @@ async def test_one_asks_and_another_confirms(capped):
     assert (await refusal(capped.play(found, (COMPANY, "propose_override", ASK)))).code == "role-not-allowed"
     await capped.play(found, (LIN, "propose_override", ASK))
     assert (await capped.case(found)).override is None
-    assert (await setting(capped, found)).judged.ceiling_fen == 40_000
+    assert (await setting(capped, found)).judged.ceiling == 40_000
     assert (await refusal(capped.play(found, (LIN, "approve_override", CONFIRM)))).code == "four-eyes"
     await capped.play(found, (HE, "approve_override", CONFIRM))
     assert (await refusal(capped.play(found, (SUN, "approve_override", CONFIRM)))).code == "override-not-asked"

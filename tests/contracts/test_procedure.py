@@ -40,7 +40,7 @@ async def test_a_round_goes_from_call_to_payment(bureau):
     assert (await bureau.balances())[f"{found}/payable"] == 15_000_000
     await bureau.play(found, PAY)
     case = await bureau.case(found)
-    assert (case.state, case.paid_fen) == ("paid", 15_000_000)
+    assert (case.state, case.paid) == ("paid", 15_000_000)
     assert await bureau.balances() == {
         "treasury": -100_000_000, budget: 85_000_000, f"{found}/payable": 0, f"{found}/paid": 15_000_000,
     }  # fmt: skip
@@ -294,7 +294,7 @@ async def test_recovery_gives_the_budget_back(bureau):
         balances = await bureau.balances()
         assert (balances[f"{found}/paid"], balances[f"{found}/payable"]) == (paid, 0)
         assert balances[budget] == 100_000_000 - paid
-        assert (await bureau.case(found)).net_paid_fen == paid
+        assert (await bureau.case(found)).net_paid == paid
     assert await bureau.refused(found, ZHOU, "demand_recovery", demand | {"amount_yuan": "0.01"}) == "above-paid"
 
 

@@ -10,7 +10,7 @@ from ledger.sql import insert_rows
 from metering.tables import centre as metering_centre
 from suanquan.home import Home
 from suanquan.office import load_office
-from suanquan.use_cases.allotment import Portion, allot, hand_out, take_back
+from suanquan.use_cases.allotment import Portion, Receiver, allot, hand_out, take_back
 from suanquan.use_cases.books import Order as ByOfficer
 from suanquan.use_cases.issue import Order, issue
 from suanquan.use_cases.programme import programme_object
@@ -78,7 +78,9 @@ class Life:
         await take_back(self.journal, self.by(), self.portion())
 
     async def hand_out(self):
-        self.vouchers.append(await hand_out(self.bureau.issuing, self.portion(), self.holder(), self.by().key))
+        self.vouchers.append(
+            await hand_out(self.bureau.issuing, self.portion(), Receiver(self.holder()), self.by().key)
+        )
 
     async def issue(self):
         request = IssueRequest(self.holder(), "CNY", str(self.random.randrange(1, 300)))

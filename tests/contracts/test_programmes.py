@@ -1,22 +1,30 @@
 """Programmes on both databases: what comes back to them, what centres hand out, what lies idle, and that accounts say it all."""
 
+from dataclasses import replace
+
 import pytest
 
 from ledger.scope import EVERYTHING
 from ledger.sql import insert_rows
 from metering.tables import centre as metering_centre
-from suanquan.use_cases.allotment import Portion, allot, hand_out, take_back
+from suanquan.use_cases.allotment import Portion, Receiver, allot, hand_out, take_back
 from suanquan.use_cases.books import Order as ByOfficer
+from suanquan.use_cases.issue import Order, issue
 from suanquan.use_cases.programme import programme_object
 from suanquan.use_cases.reclaim import list_reclaims, reclaim_idle
 from suanquan.use_cases.standing import change_standing
 from tests.contracts.voucher_bureau import refusal
+from tests.ledger.full_ledger import KEYS
 from tests.voucher.application_samples import (
     APPLICANT,
+    OTHER,
     SCHEME,
     ZHOU,
 )
+from tests.voucher.samples import PRIVATE
 from voucher import store as voucher_store
+from voucher.issuance import Contract, IssueRequest
+from voucher.scheme import SchemeStatus
 
 YEAR = "2025"
 
@@ -49,9 +57,9 @@ async def test_what_centres_hand_out(vouchers):
     moved = await vouchers.accounts()
     assert moved[f"{YEAR}/allotted/sj01/CNY"] == 10_000, "once, though asked twice"
     sixty = Portion(scheme, "sj01", "60")
-    first = await hand_out(vouchers.issuing, sixty, APPLICANT, "k1")
-    assert (await hand_out(vouchers.issuing, sixty, APPLICANT, "k1")).token == first.token
-    told = await refusal(hand_out(vouchers.issuing, Portion(scheme, "sj01", "40.01"), APPLICANT, "k2"))
+    first = await hand_out(vouchers.issuing, sixty, Receiver(APPLICANT), "k1")
+    assert (await hand_out(vouchers.issuing, sixty, Receiver(APPLICANT), "k1")).token == first.token
+    told = await refusal(hand_out(vouchers.issuing, Portion(scheme, "sj01", "40.01"), Receiver(APPLICANT), "k2"))
     assert told.code == "budget-exceeded"
     told = await refusal(allot(vouchers.desk.journal, by._replace(key="a2"), Portion(scheme, "nowhere", "1")))
     assert told.code == "centre-unknown"
@@ -68,6 +76,31 @@ async def test_what_centres_hand_out(vouchers):
     draft = vouchers.office.series["cn-ha-2023-2024"].latest
     told = await refusal(allot(vouchers.desk.journal, by._replace(key="a4"), Portion(draft, "sj01", "1")))
     assert told.code == "scheme-draft"
+
+
+async def test_what_a_centre_hands_out_says_what_it_is_for(vouchers):
+    """Under a scheme that pays it claims its contract, once over both channels, or takes a reason; nothing is written otherwise."""
+    async with vouchers.desk.database.write() as conn:
+        await insert_rows(conn, metering_centre, [("sj01", "一号")])
+    paying = replace(vouchers.office.series[SCHEME].latest, status=SchemeStatus.USABLE)
+    await allot(vouchers.desk.journal, ByOfficer("周", "区发改〔2025〕2号", "a1"), Portion(paying, "sj01", "100"))
+    ten, paper = Portion(paying, "sj01", "10"), Contract("松江一号智算中心", "HT-1")
+    told = await refusal(hand_out(vouchers.issuing, ten, Receiver(APPLICANT), "k1"))
+    assert [(one.code, one.where) for one in told.findings] == [("grounds-missing", "/contract")]
+    first = await hand_out(vouchers.issuing, ten, Receiver(APPLICANT, contract=paper), "k1")
+    assert (await hand_out(vouchers.issuing, ten, Receiver(APPLICANT, contract=paper), "k1")).jti == first.jti
+    told = await refusal(
+        hand_out(vouchers.issuing, ten, Receiver(OTHER, contract=Contract(paper.provider, "ht 1")), "k2")
+    )
+    assert (told.code, told.findings[0].where) == ("supported-already", "/contract/number")
+    direct = Order(IssueRequest(OTHER, "CNY", "10", contract=paper), paying, "d1")
+    assert (await refusal(issue(vouchers.desk.journal, direct, KEYS, PRIVATE.sign))).code == "supported-already"
+    assert await hand_out(vouchers.issuing, ten, Receiver(OTHER, reason="高校教学，没有合同"), "k3")
+    assert (await vouchers.accounts())[f"{YEAR}/allotted/sj01/CNY"] == 8_000
+    await change_standing(vouchers.desk.journal, ByOfficer("周", "区发改〔2025〕3号", "r1"), first.jti, "revoke")
+    assert await hand_out(vouchers.issuing, ten, Receiver(OTHER, contract=paper), "k4"), (
+        "a revoked one frees its contract"
+    )
 
 
 async def test_a_programme_says_what_its_accounts_say(vouchers):

@@ -24,7 +24,8 @@ COVERED = {
     "dated_day": dict.fromkeys(("account", "axis", "day", "debits", "credits"), "dated_day"),
     "tile": dict.fromkeys(("level", "number", "hashes", "root"), "tile"),
     "checkpoint": dict.fromkeys(("size", "root"), "checkpoint"),
-    "log_state": dict.fromkeys(metadata.tables["log_state"].columns.keys(), "log_state") | {"pseudonym_key": "account"},
+    "log_state": dict.fromkeys(metadata.tables["log_state"].columns.keys(), "log_state")
+    | {"pseudonym_key": r"entry \d+, account"},
     "usage_batch": dict.fromkeys(("source", "body_digest", "root", "segment"), "usage_batch")
     | {"number": "usage_batch|id_range|usage_id"},
     "usage_id": dict.fromkeys(("source", "id", "place", "digest"), "usage_id"),
@@ -97,6 +98,8 @@ UNCOVERED = {
     "usage_dispute": REGISTER,
     "usage_alert": "what somebody was told of balances, which are compared themselves",
     "api_token": "access, not accounts",
+    "saved_view": "names that people gave to addresses",
+    "form_sent": "which form was sent already, for some days; what it did is in the log",
     "evidence_file": {"name": "for people; a fact says it"},
     **dict.fromkeys(("api_token", "person", "person_role", "session", "login_failure"), ACCESS),
     **dict.fromkeys(("passkey", "challenge", "invitation", "identity"), ACCESS),

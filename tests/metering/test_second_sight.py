@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ledger.amount import INT64_MAX
 from metering.accelerators import load_accelerators
-from metering.capacity import Card, capacity_at, inventory_findings, peak, sweep
+from metering.capacity import Card, Pools, capacity_at, inventory_findings, peak, sweep
 from metering.completeness import Completeness, Declaration, Sequences, State, compare, completeness_finding
 from metering.model import Accelerator, UsageRecord
 from metering.overlap import Hold, lookalikes, overlaps
@@ -49,6 +49,20 @@ def test_capacity_is_recomputed_from_the_cards_dense_only():
     assert (before.gflops, before.unknown) == (2 * 312_000, ("miracle",))
     assert before.gflops != 2 * 624_000, "the sparse figure is twice as large"
     assert after.gflops - before.gflops == 989_000
+
+
+def test_pools_are_what_the_cards_count_to_over_time():
+    """Two from 10 on, three from 20, one from 30: the least and most of any time; without a list what was declared."""
+    pools = Pools({"A100": 9}, {"A100": [(10, 2), (20, 3), (30, 1)]})
+    found = [
+        (pools.least("A100", *span), pools.most("A100", *span))
+        for span in [(0, 10), (10, 20), (15, 21), (15, 40), (40, 41)]
+    ]
+    assert found == [(0, 0), (2, 2), (2, 3), (1, 3), (1, 1)]
+    assert pools.most("H100", 0, 99) == 0, "no such card is on the list"
+    declared = Pools({"A100": 9}, None)
+    assert [declared.most(model, 0, 1) for model in ("A100", "H100")] == [9, None]
+    assert [bool(one) for one in (pools, declared, Pools({}, None), Pools({}, {}))] == [True, True, False, True]
 
 
 def test_a_serial_number_is_in_one_place_at_a_time():

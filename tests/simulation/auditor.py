@@ -150,7 +150,10 @@ class Auditor:
             return False
         traceless = {*OF_FORM, "exists", "event-conflict", "event-failed", "chain-undone"}
         assert one.is_work or told <= traceless, f"decided too early: {one}"
-        assert not one.is_work or not any(reply.rows for reply in one.replies or ()), f"decided too early: {one}"
+        rows = [row for reply in one.replies or () for row in reply.rows] if one.is_work else []
+        for row in rows:  # a repeated event is answered with what stood there when it was decided
+            assert row.seq < one.size, f"decided too early: {one}"
+            assert self.books.used[row.event_id].seq == row.seq, f"answered with another entry: {one}"
         one.passed, one.expected = True, one.replies
         return True
 

@@ -172,11 +172,8 @@ class Connection(aiosqlite.Connection):
         await process.alive()
         return found
 
-    def stop(self) -> asyncio.Future[None]:
+    def stop(self) -> None:
         self.kill()
-        done = asyncio.get_running_loop().create_future()
-        done.set_result(None)
-        return done
 
     def __del__(self) -> None:
         self.kill()

@@ -1,4 +1,4 @@
-"""A site with something on every page of the portal: vouchers with a month of use, a centre with a gap, a round that takes applications."""
+"""A site with something on every page of the portal: vouchers used, held and split, a batch, a centre that reports, an open round."""
 
 from __future__ import annotations
 
@@ -8,26 +8,35 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
+from ledger.ed25519 import PublicKey
+from ledger.policy import Policy
+from ledger.scope import EVERYTHING
 from suanquan.db.tokens import create_token
 from suanquan.home import Home
+from suanquan.note_keys import load_verifier_keys
 from suanquan.settings import Settings
 from suanquan.use_cases import setup
 from suanquan.use_cases.issue import Order, issue
 from suanquan.use_cases.officers import add_officer
-from suanquan.use_cases.setup import bind_account, register_centre
+from suanquan.use_cases.setup import bind_account, register_agent_key, register_centre
+from suanquan.use_cases.statement import statement
 from tests.suanquan.bureau import MovedService
-from tests.suanquan.harness import PASSPHRASE, request
+from tests.suanquan.harness import KEYS, PASSPHRASE, request
+from tests.suanquan.spender import HOLDER_KEY, Spender
 from tests.suanquan.test_portal import HOLDER, record, report
 from tests.subsidy.procedure_samples import OFFICERS, Clock
 from tests.voucher.application_samples import CALL, REVIEW, SCHEME, application, contract, materials
+from voucher.holder import sandbox_uscc
 from voucher.issuance import IssueRequest
 
-BEGIN, NOW = "2026-11-07T09:00:00+08:00", "2026-11-20T10:00:00+08:00"
+BEGIN, NOW = "2026-09-28T09:00:00+08:00", "2026-11-20T10:00:00+08:00"
 DAYS = 12
 PEOPLE = {
     "holder": ("beneficiary_admin", HOLDER),
     "centre": ("centre_operator", "sj01"),
+    "stranger": ("beneficiary_admin", sandbox_uscc(7)),
     "officer": ("programme_officer", ""),
+    "department": ("department", ""),
 }
 
 
@@ -35,10 +44,17 @@ class Site(NamedTuple):
     """Where it is, who may see it, and what stands in it."""
 
     url: str
+    home: Home
     tokens: dict[str, str]
     jti: str
+    batch: str
+    number: int
     round: str
     application: str
+
+    def policy(self):
+        """What its log's heads are checked by."""
+        return Policy.of_logs(*load_verifier_keys(self.home.log_keys))
 
 
 @contextlib.contextmanager
@@ -48,8 +64,9 @@ def made_site(folder):
     setup.initialise(home, Settings(sandbox=True), PASSPHRASE, clock)
     with MovedService(home, clock) as served:
         tokens = served.call(_people(served.service, clock))
-        jti = served.call(_usage(served.service, clock))
-        yield Site(served.url, tokens, jti, *_case(served.url, tokens))
+        jti, number = served.call(_usage(served.service, clock))
+        batch = _settled(served, tokens)
+        yield Site(served.url, home, tokens, jti, batch, number, *_case(served.url, tokens))
 
 
 async def _people(service, clock):
@@ -63,19 +80,25 @@ async def _people(service, clock):
 
 
 async def _usage(service, clock):
-    """Two vouchers, of which one pays for twelve days of usage; a record with an unknown card waits."""
+    """Two vouchers, of which one pays for a day in September and twelve in November; a record with an unknown card waits."""
     scheme, issued = service.catalog.schemes[SCHEME], []
     for unit, amount in (("CNY", "100000.50"), ("PFLOPS.h", "12.5")):
         order = Order(IssueRequest(HOLDER, unit, amount, None), scheme, unit)
         issued.append(await issue(service.journal, order, service.keys, service.issuer.sign))
     await register_centre(service.journal, service.catalog, "sj01", "松江智算中心", {"A100": 8})
     await bind_account(service.journal, "sj01", "covered", HOLDER)
+    await register_agent_key(service.journal, "sj01", PublicKey.of(KEYS["sj01"]))
+    clock.set("2026-09-30T20:00:00+08:00")
+    await report(service, _on(-40, record(100, "covered", 1)))
     for day in range(DAYS):
         clock.set(f"2026-11-{8 + day:02}T20:00:00+08:00")
         await report(service, _on(day, record(day + 1, "covered", 2 + day % 3)))
     clock.set(NOW)
     await report(service, _on(DAYS - 1, record(DAYS + 1, "covered", 1, model="unheard-of")))
-    return issued[0].jti
+    async with service.database.read() as conn:
+        lines = (await statement(conn, service.catalog, EVERYTHING, "sj01", "covered", 2**62))["lines"]
+    await service.log.sign()
+    return issued[0].jti, next(line["batch"] for line in lines if line["id"] == "job:000012")
 
 
 def _on(day, one):
@@ -88,11 +111,34 @@ def _on(day, one):
     return moved
 
 
-def _post(url, token, path, body):
+def _post(url, token, path, body, **headers):
     sent = json.dumps(body).encode()
-    answer = request(url, "POST", path, sent, {"Authorization": f"Bearer {token}"})
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    named |= {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+    answer = request(url, "POST", path, sent, named)
     assert answer.status in {200, 201}, answer
     return answer.content
+
+
+def _settled(served, tokens):
+    """A batch of the third quarter; a voucher of which a part is on hold and a part was split off; a month of energy."""
+    service = served.service
+    wanted = {"scheme": SCHEME, "payee": "centre:sj01", "period": "2026Q3"}
+    batch = _post(served.url, tokens["department"], "/v1/settlements", wanted)["id"]
+    bound = served.call(service.issue(SCHEME, IssueRequest(HOLDER, "CNY", "1000", dict(HOLDER_KEY.jwk()))))
+    spender = Spender(served.url, clock=lambda: service.now_us / 1_000_000)
+    assert spender.hold(bound.token, 25).status == 200
+    part = {"amount": "100", "holder_key": dict(PublicKey.of(KEYS["stranger"]).jwk())}
+    _post(served.url, tokens["officer"], f"/v1/vouchers/{bound.jti}/split", part, Idempotency_Key="split-1")
+    energy = {
+        "month": "2026-10",
+        "total_kwh": 1_240_000,
+        "it_kwh": 1_000_000,
+        "green_kwh": 186_000,
+        "evidence": "ab" * 32,
+    }
+    _post(served.url, tokens["centre"], "/v1/centres/sj01/energy", energy)
+    return batch
 
 
 def _case(url, tokens):

@@ -4,6 +4,7 @@ import hashlib
 import json
 import secrets
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -34,6 +35,7 @@ class Spender:
 
     url: str
     centre: str = "sj01"
+    clock: Callable[[], float] = time.time
 
     def post(self, path, body, *, key=None, signer=None, **changes):
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
@@ -50,7 +52,7 @@ class Spender:
                 "content_type": "application/json",
                 "body_sha256": hashlib.sha256(data).digest(),
                 "idempotency_key": key or secrets.token_hex(16),
-                "created_s": int(time.time()),
+                "created_s": int(self.clock()),
                 "nonce": secrets.token_urlsafe(24),
             }
             | changes,
@@ -65,7 +67,7 @@ class Spender:
     ):
         return present(
             token, key, signer, Request("POST", self.url + path, self.centre), jti=_uuid(), nonce=nonce or self.nonce(),
-            asset=CNY, units=int(yuan * YUAN), reference=reference, now_s=int(time.time()),
+            asset=CNY, units=int(yuan * YUAN), reference=reference, now_s=int(self.clock()),
         )  # fmt: skip
 
     def hold(self, token, yuan, *, body=None, key=None, **changes):

@@ -11,20 +11,25 @@ from ledger.amount import INT64_MAX
 from ledger.errors import DomainError
 from ledger.scope import EVERYTHING
 from metering import centre_store
+from metering.agent.events import batch_body, encode_event, number_event
+from metering.batch import read_cloudevents
 from metering.capacity import Card
 from metering.centre import Energy
 from metering.quarantine import Verdict
 from metering.zones import shanghai_day_us
 from suanquan.use_cases import centres, setup
+from suanquan.use_cases.apart import nothing_waits
 from suanquan.use_cases.centre_admission import admit, centre_object
 from suanquan.use_cases.centres import Said
 from suanquan.use_cases.desk import decide_waiting
 from suanquan.use_cases.overview import overview
 from suanquan.use_cases.quarantine import Decision, list_waiting, parse_place
+from suanquan.use_cases.shares import Terms
 from suanquan.use_cases.verify_ledger import verify_ledger
 from tests.suanquan.harness import HOUR_MS, NOON_US, Agent, request, usage
 from tests.suanquan.sight import BACK_ENDS, opened
 
+DAY_US = 86_400_000_000
 SHA = "ab" * 32
 START = shanghai_day_us(date(2026, 1, 1))
 INVESTED = "compute_equipment_investment_yuan"
@@ -97,6 +102,26 @@ def test_capacity_is_that_of_the_cards_not_of_the_claim(here):
     [found] = [one for one in here.read(lambda c: overview(c, service.catalog)).centres if one.centre == centre]
     assert found.capacity_gflops == 2 * 312_000
     assert shown(here, centre)["declared_cards"] == {"A100": 8}
+
+
+def test_more_cards_than_the_list_has_wait(here):
+    """Two A100 since January on the list, eight declared: three wait, two before January do, as an H100 does. Wrong: all up to eight pass."""
+    service, centre = here.service, new_centre(here, "listed")
+    cards = [Card("T1", "A100", START, INT64_MAX), Card("T2", "A100", START, INT64_MAX)]
+    here.run(centres.register_inventory(service.journal, service.catalog, centre, cards, said()))
+    later, before = START + 40 * DAY_US, START - DAY_US
+    terms = Terms(centre, service.rules.tariffs(centre), service.rules.schemes)
+    for number, (start_us, model, count_milli, code) in enumerate([
+        (later, "A100", 2000, "accepted"), (later, "a100", 2001, "over-capacity"), (before, "A100", 1000, "over-capacity"),
+        (later, "H100-SXM", 1000, "over-capacity"), (START - HOUR_MS, "A100", 2000, "accepted"),
+    ]):  # fmt: skip
+        end_us = start_us + HOUR_MS * 1000
+        one = usage(number, model=model, cards_milli=count_milli, start_us=start_us, end_us=end_us)
+        compact = read_cloudevents(batch_body([number_event(encode_event(one, "urn:x"), 1)]), service.now_us)
+        quick = here.do(lambda tx, compact=compact: nothing_waits(tx, compact, terms))
+        assert quick <= (code == "accepted"), "who takes the quick way must have looked"
+        assert quick or start_us < START or code != "accepted"
+        assert here.report(one, centre=centre) == [code], number
 
 
 def test_facts_that_cannot_be_are_refused_and_leave_nothing(here):

@@ -13,6 +13,7 @@ import pytest
 
 from ledger import jws
 from ledger.ed25519 import PublicKey
+from suanquan.db.tokens import create_token
 from suanquan.home import Home
 from suanquan.settings import Settings
 from suanquan.use_cases import setup
@@ -185,6 +186,34 @@ def check_bank_files(office, batch):
     assert_problem(get(office, f"settlements/bank-file?{query}&form=xls", "administrator"), 422, "bank-file-form")
 
 
+def test_a_payee_sees_its_own_batches_alone(office):
+    """The centre that is paid reads its batch, lines and evidence; for another, and for a company, they do not exist."""
+    wanted = {"scheme": SCHEME, "payee": "centre:sj01", "period": "2025Q3"}
+    batch = post(office, "settlements", "方", wanted).content["id"]
+    service = office.service.service
+
+    async def staff():
+        async with service.database.write() as conn:
+            for centre in ("sj01", "sj02"):
+                made = await create_token(conn, "centre_operator", f"{centre}/甲", service.now_us, tenant=centre)
+                office.tokens[centre] = made
+
+    office.service.call(staff())
+    assert [one["id"] for one in get(office, "settlements", "sj01").content] == [batch]
+    for person in ("sj02", APPLICANT):
+        assert get(office, "settlements", person).content == []
+    for path in (f"settlements/{batch}", f"settlements/{batch}/lines", f"settlements/{batch}/bundle"):
+        assert get(office, path, "sj01").status == 200, path
+        for person in ("sj02", APPLICANT):
+            foreign, missing = (get(office, one, person) for one in (path, path.replace(batch, "B2025Q3-0099")))
+            assert_problem(foreign, 404, "batch-unknown")
+            assert foreign.content["title"].replace(batch, "") == missing.content["title"].replace("B2025Q3-0099", "")
+    assert_problem(
+        get(office, f"settlements/bank-file?batch={batch}&execute_on=2025-10-10", "sj01"), 403, "not-permitted"
+    )
+    assert_problem(post(office, f"settlements/{batch}/approve", "sj01"), 403, "not-permitted")
+
+
 def test_bad_input_is_told_what_and_where(office):
     """A claim, a paper, a payee, an answer and a stranger: each gets a code and the member at fault; nothing is written."""
     size = office.ok("ledger", "head")["size"]
@@ -202,7 +231,7 @@ def test_bad_input_is_told_what_and_where(office):
         (post(office, "receipts/dispute", APPLICANT, {"receipt": "0", "reason": "x"}), 422, "request-malformed"),
         (receipt_of(office, 99), 404, "record-unknown"),
         (receipt_of(office, 0, OTHER), 404, "record-unknown"),
-        (get(office, "settlements", APPLICANT), 403, "not-permitted"),
+        (get(office, "payees", APPLICANT), 403, "not-permitted"),
         (get(office, "claims", None), 401, "token-required"),
     ]  # fmt: skip
     for found, status, code in faults:

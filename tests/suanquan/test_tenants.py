@@ -179,6 +179,14 @@ OBJECTS = {
     ),
 }
 OBJECTS["/v1/usage/disputes"] = "test_a_holder_disputes_its_own_usage"
+OBJECTS |= dict.fromkeys(
+    ("/v1/settlements", *(f"/v1/settlements/{{batch}}{part}" for part in ("", "/lines", "/bundle"))),
+    "test_a_payee_sees_its_own_batches_alone",
+)
+OBJECTS |= dict.fromkeys(
+    (f"/v1/centres/{{centre}}{part}" for part in ("", "/pools", "/energy")), "test_a_centre_reads_and_reports_its_own"
+)
+OBJECTS["/v1/ledger/accounts/{name:path}/statement"] = "test_a_holder_gets_statements_of_its_own_vouchers"
 OBJECTS |= dict.fromkeys(("/v1/holds", "/v1/holds/{hold}"), "test_everybody_sees_his_own_holds")
 OBJECTS |= dict.fromkeys(
     (
@@ -240,6 +248,50 @@ def test_another_centre_is_as_missing(home):
                     foreign = await house.ask(role, method, of(path, centre="sj02"))
                     assert foreign.status_code in {403, 422}
                     assert stripped(foreign, "sj02") == stripped(await house.ask(role, method, of(path)), "sj99")
+
+    asyncio.run(run())
+
+
+READING = {"month": "2026-10", "total_kwh": 1240, "it_kwh": 1000, "green_kwh": 186, "evidence": "ab" * 32}
+
+
+def test_a_centre_reads_and_reports_its_own(home):
+    """A centre's staff read what is registered of it and report its energy; another centre is as one that is not there."""
+
+    async def run():
+        async with opened(home) as house:
+            headers = {"Authorization": f"Bearer {house.tokens[Role.CENTRE_OPERATOR]}"}
+            for path in ("/v1/centres/{centre}", "/v1/centres/{centre}/pools?on=2026-11-01"):
+                assert (await house.ask(Role.CENTRE_OPERATOR, "GET", of(path, centre="sj01"))).status_code == 200
+                foreign = await house.ask(Role.CENTRE_OPERATOR, "GET", of(path, centre="sj02"))
+                assert foreign.status_code == 404
+                assert stripped(foreign, "sj02") == stripped(
+                    await house.ask(Role.CENTRE_OPERATOR, "GET", of(path)), "sj99"
+                )
+
+            async def report(centre):
+                return await house.client.post(f"/v1/centres/{centre}/energy", json=READING, headers=headers)
+
+            assert (await report("sj01")).json()["energy"][0]["pue"] == "1.240000"
+            assert stripped(await report("sj02"), "sj02") == stripped(await report("sj99"), "sj99")
+
+    asyncio.run(run())
+
+
+def test_a_holder_gets_statements_of_its_own_vouchers(home):
+    """Of its voucher's account, complete; another's, a centre's and a missing account are all unknown."""
+
+    async def run():
+        async with opened(home) as house:
+
+            async def statement(name):
+                return await house.ask(Role.BENEFICIARY_ADMIN, "GET", f"/v1/ledger/accounts/{name}/statement")
+
+            name = f"voucher/{house.owned[HERE]}"
+            assert (await statement(name)).json()["account"] == name
+            missing = stripped(await statement("voucher/none"), "voucher/none")
+            for foreign in (f"voucher/{house.owned[THERE]}", "centre/sj01/receivable"):
+                assert stripped(await statement(foreign), foreign) == missing
 
     asyncio.run(run())
 

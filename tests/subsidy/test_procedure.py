@@ -221,8 +221,8 @@ def check(walk: Walk, before: Case, record: Record, now: Case):
         assert not before.open_objections
         assert now.notice_waived or complete_working_days(walk, record.day) >= 5
     if Effect.PAY in step.effects:
-        assert now.paid_fen == before.committed_fen == before.amount_fen
-    assert 0 <= now.net_paid_fen <= now.paid_fen
+        assert now.paid == before.committed == before.amount
+    assert 0 <= now.net_paid <= now.paid
 
 
 def complete_working_days(walk: Walk, today: date) -> int:

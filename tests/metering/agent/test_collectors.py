@@ -158,6 +158,32 @@ def test_a_centre_adds_a_source_of_its_own(tmp_path):
         read.__globals__["SOURCES"].pop("own")
 
 
+def test_a_source_that_breaks_stops_no_other(caplog):
+    """A centre's own source raises whatever it likes: its records so far and the others' are taken, and it is asked again."""
+    asked = []
+
+    class Broken:
+        def records(self):
+            yield "before"
+            raise KeyError("a bug")
+
+        def done(self):
+            asked.append("broken")
+
+    class Sound(Broken):
+        def records(self):
+            yield "after"
+
+        def done(self):
+            asked.append("sound")
+
+    collection = Collection([Broken(), Sound()])
+    assert list(collection()) == ["before", "after"]
+    collection.done()
+    assert asked == ["sound"]
+    assert "a bug" in caplog.text
+
+
 # ---- Prometheus
 
 

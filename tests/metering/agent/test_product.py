@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import shutil
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
 import urllib.request
+from pathlib import Path
 
 import pytest
 
 from ledger.ed25519 import PublicKey
 from metering.agent import __main__ as program
-from metering.agent.client import UsageClient
+from metering.agent.client import UsageClient, Verdict
 from metering.agent.config import AgentConfig, load_config
 from metering.agent.daemon import Clock, Sender, run
 from metering.agent.health import HealthServer, metrics_text
@@ -175,6 +179,88 @@ def test_a_promotion_that_was_cut_short_leaves_a_key(tmp_path):
     path = tmp_path / "agent.pem"
     jwk = create_key(next_path(path))
     assert load_key(path).kid == jwk["kid"]
+
+
+@contextlib.contextmanager
+def sending(service, config):
+    """A sender with a ring of keys, and what it spools from."""
+    keys = KeyRing(config.key_file)
+    with (
+        Spool(config.spool, SOURCE, batch_records_max=10) as spool,
+        UsageClient(service.base_url, SOURCE, keys.current, verify_receipt) as client,
+    ):
+        yield Sender(spool, client, keys=keys, clock=Simulated(lambda *_: None)), spool
+
+
+def test_a_promotion_that_was_cut_short_is_finished_and_delivers(service, config):
+    """The next run uses the key under its waiting name, gives it the usual one, and sends. Wrong: it fails for ever at the rename."""
+    new = create_key(next_path(config.key_file))
+    service.keys[new["kid"]] = PublicKey.from_jwk(new)
+    config.key_file.replace(config.key_file.with_name("agent.pem.old"))
+    with sending(service, config) as (sender, spool):
+        spool.append([usage(1)])
+        assert sender.step()[0].verdict is Verdict.DELIVERED
+    assert load_key(config.key_file).kid == new["kid"]
+    assert not next_path(config.key_file).exists()
+
+
+def test_a_bad_key_that_waits_keeps_nobody_from_work(service, config):
+    """Open to others, or no key: it is said, and the old key signs. Wrong: usage waits until somebody looks."""
+    next_path(config.key_file).write_text("no key", "utf-8")
+    with sending(service, config) as (sender, spool):
+        spool.append([usage(1)])
+        assert sender.step()[0].verdict is Verdict.DELIVERED
+
+
+def test_a_key_whose_file_cannot_be_renamed_is_used(service, config, monkeypatch):
+    """On a read-only folder the new key signs all the same, and the batch that it signed is settled."""
+    new = create_key(next_path(config.key_file))
+    service.keys[new["kid"]] = PublicKey.from_jwk(new)
+    monkeypatch.setattr(Path, "replace", _read_only)
+    with sending(service, config) as (sender, spool):
+        for number in (1, 2):
+            spool.append([usage(number)])
+            assert sender.step()[0].verdict is Verdict.DELIVERED
+        assert spool.status().sent == 2
+
+
+def _read_only(self, _target):
+    raise OSError(errno.EROFS, "read-only", str(self))
+
+
+# ---- upgrades
+
+
+def test_a_spool_of_the_first_version_goes_on(service, config):
+    """Its open batch goes out under its old key and bytes, its numbers go on, what it has seen is known. Frozen as it was written."""
+    with contextlib.closing(sqlite3.connect(config.spool)) as old:
+        old.executescript((Path(__file__).parent / "spool_1.sql").read_text("utf-8"))
+    config.spool.chmod(0o600)
+    with sending(service, config) as (sender, spool):
+        assert spool.append([usage(number) for number in range(3)]) == 0, "two sent and one waiting"
+        assert spool.append([usage(3)]) == 1
+        batch = spool.next_batch()
+        assert (batch.first, batch.last, batch.key) == (3, 3, "ab" * 16)
+        while sender.step():
+            pass
+        assert (spool.status().sent, spool.status().unsent) == (4, 0)
+        assert next(receipt for _, _, receipt in spool.receipts()) == "a receipt"
+    sent = [json.loads(body)[0] for bodies in service.bodies.values() for body in bodies]
+    assert [(event["sequence"], event["id"]) for event in sent] == [
+        (f"{number + 1:018d}", usage(number).id) for number in (2, 3)
+    ]
+
+
+def test_a_spool_of_a_later_version_is_left_alone(config):
+    """An agent that was set back says so and touches nothing. Wrong: it writes into tables that it does not know."""
+    Spool(config.spool, SOURCE).close()
+    with contextlib.closing(sqlite3.connect(config.spool)) as later:
+        later.execute("PRAGMA user_version = 2")
+    before = config.spool.read_bytes()
+    with pytest.raises(MeteringError, match="later version") as refused:
+        Spool(config.spool, SOURCE)
+    assert refused.value.code == "spool-newer"
+    assert config.spool.read_bytes() == before
 
 
 # ---- its own pages

@@ -1,0 +1,111 @@
+"""An application on its page: where it stands, and a form for each step that is the reader's to take, or why it is not his.
+
+Four eyes come from the procedure and from the steps that were taken: nobody is offered a step that he must be apart from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ledger.amount import CNY
+from ledger.errors import DomainError
+from suanquan.access.policy import BENEFICIARY, same_person
+from suanquan.access.principal import Principal
+from suanquan.http.auth import may, principal, scope_of
+from suanquan.portal import frame
+from suanquan.portal.frame import language_of, or_failure, reading, service_of
+from suanquan.portal.work import said_of, status_for, to, typed_of
+from suanquan.portal.work_text import TEXTS
+from suanquan.use_cases.applications import load_application
+from suanquan.use_cases.officers import actor_of
+from suanquan.use_cases.procedure_views import application_object, procedure_object
+from subsidy.procedure import Role
+
+SIMPLE = (
+    *("method", "score", "amount_yuan", "basis", "opinion", "reason", "until", "address"),
+    *("objection", "objection_number", "reference"),
+)
+"""What a form asks for in a field of its own; steps that take more are taken over the API or by command."""
+NUMBERS = frozenset({"objection_number"})
+router = APIRouter()
+
+
+@router.get("/applications/{application}", dependencies=[may("application.read", scoped=True)])
+async def get_application(application: str, request: Request) -> Response:
+    """Where an application stands: who has it, since when, what is next and on which clause, and what the reader may do."""
+    return await or_failure(request, _application(request, application))
+
+
+@router.post("/applications/{application}/steps/{step}", dependencies=[may("application.act", scoped=True)])
+async def post_step(application: str, step: str, request: Request) -> Response:
+    """Take a step; what stands against it is said at its form, where what was typed stays."""
+    return await or_failure(request, _take(request, application, step))
+
+
+async def _application(
+    request: Request, application: str, problem: str = "", typed: Mapping[str, str] | None = None,
+    failed: str = "", status: int = 200,
+) -> Response:  # fmt: skip
+    service, who = service_of(request), await principal(request)
+    proceedings = service.proceedings
+    with reading():
+        async with service.database.read() as conn:
+            found = await load_application(conn, proceedings.office, application, scope_of(who))
+            said = application_object(proceedings.office, found, await proceedings.setting(conn, found))
+    texts = TEXTS[language_of(request)]
+    return frame.render(
+        request, "application.html", status=status, t=texts, said=said, asset=CNY, problem=problem, typed=typed or {},
+        failed=failed, acts=acts_of(who, said, texts), numbers=NUMBERS,
+        procedure=procedure_object(proceedings.office, found.round.procedure),
+    )  # fmt: skip
+
+
+def acts_of(who: Principal, said: Mapping[str, Any], texts: Mapping[str, str]) -> list[dict[str, Any]]:
+    """The steps that may follow, for somebody who acts in cases: each with its fields, or with why it is not his to take."""
+    role = Role.APPLICANT.value if who.role in BENEFICIARY else who.role.value
+    if role not in {one.value for one in Role}:
+        return []
+    return [
+        step | {"fields": _fields(step), "barred": _barred(who, step, said["steps"], texts)}
+        for step in said["next"]
+        if role in step["roles"]
+    ]
+
+
+def _fields(step: Mapping[str, Any]) -> list[tuple[str, bool]]:
+    """What a form asks for: name, and whether it must be filled in."""
+    asked = [(name, True) for name in step["takes"]] + [(name, False) for name in step["may_take"]]
+    return sorted(((name, must) for name, must in asked if name in SIMPLE), key=lambda one: SIMPLE.index(one[0]))
+
+
+def _barred(
+    who: Principal, step: Mapping[str, Any], done: Sequence[Mapping[str, Any]], texts: Mapping[str, str]
+) -> str:
+    """Why somebody of the right role cannot take a step on the page, empty where he can."""
+    mine = who.tenant if who.role in BENEFICIARY else who.name
+    for one in done:
+        if one["step"] in step["apart_from"] and same_person(one["person"], mine):
+            return texts["did_before"].format(step=one[texts["lang_key"]], person=one["person"])
+    return "" if set(step["takes"]) <= set(SIMPLE) else texts["by_api"]
+
+
+async def _take(request: Request, application: str, step: str) -> Response:
+    service, who = service_of(request), await principal(request)
+    typed = await typed_of(request, *SIMPLE)
+    given: dict[str, Any] = {name: value for name, value in typed.items() if value}
+    for name in NUMBERS & given.keys():
+        given[name] = int(given[name]) if given[name].isdecimal() else given[name]
+    if who.tenant:
+        async with service.database.read() as conn:  # another's is as unknown as one that is not there
+            await load_application(conn, service.proceedings.office, application, scope_of(who))
+    try:
+        await service.proceedings.take(actor_of(who), application, step, given, None)
+    except DomainError as error:
+        return await _application(request, application, said_of(request, error), typed, step, status_for(error))
+    await service.try_to_issue(application)  # what stands against it is tried again by the job
+    return to(request, f"/applications/{application}")

@@ -1,0 +1,1 @@
+"""Tables of the pages as files: CSV, Excel and PDF that say what the screen says."""

@@ -1,0 +1,56 @@
+"""What pages on which people act have in common: their texts, what was typed, what stands against an act, and who did what.
+
+Who did something is read off the facts that the log commits to, each with its entry; nothing of it is laid out by hand.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from ledger.errors import DomainError, Kind
+from suanquan.http.problem import status_of
+from suanquan.portal import frame
+from suanquan.portal.frame import language_of, link
+from suanquan.portal.work_text import TEXTS
+
+TYPED_MAX = 2_000
+
+
+def render(request: Request, page: str, **values: Any) -> Response:
+    """A page with the texts of these pages."""
+    if "typed" in values:
+        values["typed"] = defaultdict(str, values["typed"])  # a field that nobody typed into is empty
+    return frame.render(request, f"work/{page}", t=TEXTS[language_of(request)], **values)
+
+
+async def typed_of(request: Request, *names: str) -> dict[str, str]:
+    """What was typed into the fields of these names, without spaces around it."""
+    form = await request.form(max_files=0, max_fields=40)
+    return {name: str(form.get(name, "")).strip()[:TYPED_MAX] for name in names}
+
+
+def said_of(request: Request, error: DomainError) -> str:
+    """What stands against an act, in the reader's language, with each finding."""
+    texts = [(error.zh, error.en), *((one.zh, one.en) for one in error.findings if len(error.findings) > 1)]
+    return "; ".join(dict.fromkeys(pair[language_of(request) == "en"] for pair in texts))
+
+
+def status_for(error: DomainError) -> int:
+    """Status of a page that shows an act which was refused; what could not be read has a page of its own.
+
+    Raises:
+        DomainError: of kind UNAVAILABLE, as it is.
+
+    """
+    if error.kind is Kind.UNAVAILABLE:
+        raise error
+    return status_of(error)
+
+
+def to(request: Request, path: str, **more: str) -> Response:
+    """On to a page, after an act: loading it again does not act again."""
+    return RedirectResponse(link(request, path, **more), 303)
