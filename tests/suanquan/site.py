@@ -9,9 +9,11 @@ from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from ledger.ed25519 import PublicKey
+from ledger.policy import Policy
 from ledger.scope import EVERYTHING
 from suanquan.db.tokens import create_token
 from suanquan.home import Home
+from suanquan.note_keys import load_verifier_keys
 from suanquan.settings import Settings
 from suanquan.use_cases import setup
 from suanquan.use_cases.issue import Order, issue
@@ -24,6 +26,7 @@ from tests.suanquan.spender import HOLDER_KEY, Spender
 from tests.suanquan.test_portal import HOLDER, record, report
 from tests.subsidy.procedure_samples import OFFICERS, Clock
 from tests.voucher.application_samples import CALL, REVIEW, SCHEME, application, contract, materials
+from voucher.holder import sandbox_uscc
 from voucher.issuance import IssueRequest
 
 BEGIN, NOW = "2026-09-28T09:00:00+08:00", "2026-11-20T10:00:00+08:00"
@@ -31,6 +34,7 @@ DAYS = 12
 PEOPLE = {
     "holder": ("beneficiary_admin", HOLDER),
     "centre": ("centre_operator", "sj01"),
+    "stranger": ("beneficiary_admin", sandbox_uscc(7)),
     "officer": ("programme_officer", ""),
     "department": ("department", ""),
 }
@@ -40,12 +44,17 @@ class Site(NamedTuple):
     """Where it is, who may see it, and what stands in it."""
 
     url: str
+    home: Home
     tokens: dict[str, str]
     jti: str
     batch: str
     number: int
     round: str
     application: str
+
+    def policy(self):
+        """What its log's heads are checked by."""
+        return Policy.of_logs(*load_verifier_keys(self.home.log_keys))
 
 
 @contextlib.contextmanager
@@ -57,7 +66,7 @@ def made_site(folder):
         tokens = served.call(_people(served.service, clock))
         jti, number = served.call(_usage(served.service, clock))
         batch = _settled(served, tokens)
-        yield Site(served.url, tokens, jti, batch, number, *_case(served.url, tokens))
+        yield Site(served.url, home, tokens, jti, batch, number, *_case(served.url, tokens))
 
 
 async def _people(service, clock):

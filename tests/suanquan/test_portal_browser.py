@@ -5,30 +5,25 @@ names a folder to keep a picture of each page in.
 """
 
 import io
-import os
 import re
-import shutil
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from suanquan.http.app import PAGES
-from suanquan.http.auth import COOKIE
 from suanquan.portal.text import TEXTS
 from tests.conftest import ALL
+from tests.suanquan.browsing import NEEDS_CHROMIUM, PICTURES, Visits, launched
 from tests.suanquan.site import made_site
 from tests.voucher.application_samples import contract
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-PICTURES = os.environ.get("SUANQUAN_TEST_PICTURES", "")
 PICTURE_BYTES_MAX = 150_000
-WIDE, NARROW = {"width": 1366, "height": 768}, {"width": 320, "height": 640}
+NARROW = {"width": 320, "height": 640}
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no browser: install chromium")
+pytestmark = NEEDS_CHROMIUM
 
 OFFICE = ("", "uptake", "centres", "budgets", "clauses", "vouchers", "queue", "findings")
 NEEDS_ITS_OBJECT = {"/office/receipts/{event_id}", "/office/entries"}
@@ -45,6 +40,7 @@ VISITS = {
     "applications": ("holder", "/applications"),
     "apply": ("holder", "/applications/new?round={round}&clause=cn-sh-songjiang-sandbox"),
     "application": ("holder", "/applications/{application}"),
+    "views": ("holder", "/views"),
     "centre": ("centre", "/centre"),
     "quarantine": ("centre", "/centre/quarantine"),
     "statements": ("holder", "/statements"),
@@ -74,32 +70,16 @@ def site(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def chromium():
-    with sync_api.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--lang=en-US"])
+    with launched() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture
 def opened(chromium, site):
     """`opened(who, **options)` is a page of somebody's browser, which goes to the site alone and breaks no policy."""
-    contexts, faults = [], []
-
-    def open_page(who=None, **options):
-        context = chromium.new_context(**{"viewport": WIDE, "locale": "zh-CN"} | options)
-        contexts.append(context)
-        if who:
-            context.add_cookies([{"name": COOKIE, "value": site.tokens[who], "url": site.url}])
-        page = context.new_page()
-        page.on("request", lambda sent: faults.append(sent.url) if not sent.url.startswith(site.url) else None)
-        page.on("console", lambda said: faults.append(said.text) if said.type == "error" else None)
-        page.on("pageerror", lambda error: faults.append(str(error)))
-        return page
-
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert not [fault for fault in faults if not fault.startswith(("data:", "blob:"))]
+    visits = Visits(chromium, site.url)
+    yield lambda who=None, **options: visits.open(site.tokens[who] if who else None, **options)
+    visits.close()
 
 
 def address(site, path, language):
@@ -150,6 +130,32 @@ def test_a_page_in_a_browser(site, opened, name):
         wide = page.evaluate("document.documentElement.scrollWidth")
         keep_picture(page, f"{name}-{language}-narrow")
         assert wide <= NARROW["width"], name
+
+
+def test_a_chart_says_what_its_table_says(site, opened):
+    """Drawn over its table, read by keys, drawn anew for the other theme; without scripts the table stands alone."""
+    page = opened("holder", color_scheme="light")
+    page.goto(address(site, VISITS["voucher"][1], "zh"))
+    page.wait_for_selector(".chart canvas")
+    [table] = page.query_selector_all("table[data-chart]")
+    days = [
+        [cell.inner_text() for cell in row.query_selector_all("th, td")] for row in table.query_selector_all("tbody tr")
+    ]
+    page.focus(".chart")
+    for day, _, left in days[:3]:
+        page.keyboard.press("ArrowRight")
+        said = page.inner_text(".chart .read")
+        assert said.startswith(f"{day}: {TEXTS['zh']['left_that_day']} ")
+        assert float(said.rpartition(" ")[2].replace(",", "")) == pytest.approx(float(left.replace(",", "")))
+    before = page.locator(".chart .plot").screenshot()
+    page.emulate_media(color_scheme="dark")
+    page.wait_for_function("getComputedStyle(document.body).backgroundColor === 'rgb(27, 31, 36)'")
+    assert page.locator(".chart canvas").count() > 0
+    assert page.locator(".chart .plot").screenshot() != before
+    plain = opened("holder", java_script_enabled=False)
+    plain.goto(address(site, VISITS["voucher"][1], "zh"))
+    assert plain.locator("table[data-chart] tbody tr").count() == len(days) == 13
+    assert plain.locator(".chart").count() == 0
 
 
 DEAL = contract()

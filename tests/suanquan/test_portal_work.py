@@ -1,0 +1,256 @@
+"""Pages on which people act: settlement with four eyes, statements and proofs, energy, members, cases and the clock.
+
+What each sees is its own; what is refused is said on the page with everything typed still there.
+"""
+
+import html
+import json
+import re
+from hashlib import sha256
+
+import httpx2
+import pytest
+
+from ledger.errors import LedgerError
+from suanquan.http.auth import COOKIE
+from suanquan.portal.work_text import NAMES, TEXTS
+from suanquan.use_cases.statements import statement_object
+from tests.suanquan.site import made_site
+from tests.suanquan.test_portal import CJK, FROM_HERE, HOLDER, PORTAL, words
+from voucher.holder import sandbox_uscc
+
+ZH = TEXTS["zh"]
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    with made_site(tmp_path_factory.mktemp("work")) as site:
+        yield site
+
+
+@pytest.fixture(scope="module")
+def visit(site):
+    """`visit(who, path, data, files)`: the page that somebody gets, or gets after sending a form."""
+    with httpx2.Client(base_url=site.url, headers=FROM_HERE, timeout=60) as client:
+
+        def go(who, path, data=None, files=None):
+            cookie = {"Cookie": f"{COOKIE}={site.tokens[who]}"} if who else {}
+            if data is None:
+                return client.get(path, headers=cookie)
+            return client.post(path, data=data, files=files, headers=cookie)
+
+        yield go
+
+
+def shown(page):
+    return html.unescape(words(page.text))
+
+
+def test_a_batch_goes_from_one_person_to_the_next(site, visit):
+    """Prepared by one, completed, approved by another with four eyes, paid by finance; each name is that of the log's fact."""
+    path = f"/settlements/{site.batch}"
+    mine = visit("department", path)
+    assert ZH["another_person"].format(person="department") in html.unescape(mine.text)
+    assert f"{path}/approve" not in mine.text
+    assert visit("department", f"{path}/approve", {}).status_code == 403, "the use case refuses it besides"
+    lacking = visit("林", f"{path}/approve", {})
+    assert lacking.status_code == 422
+    assert ZH["paper_invoice"] in shown(lacking)
+    wrong = {"kind": "invoice", "number": "26312000", "issuer": "x", "amount_yuan": "一百二十"}
+    refused = visit("department", f"{path}/evidence", wrong, {"file": ("发票.pdf", b"%PDF invoice")})
+    assert refused.status_code == 422
+    assert 'value="一百二十"' in refused.text
+    assert sha256(b"%PDF invoice").hexdigest() in refused.text, "the file need not be chosen again"
+    invoice = wrong | {"issuer": sandbox_uscc(9), "amount_yuan": "120"}
+    assert visit("department", f"{path}/evidence", invoice, {"file": ("发票.pdf", b"%PDF invoice")}).status_code == 303
+    assert visit("department", f"{path}/certify", {}).status_code == 303
+    proof = {"kind": "payment_proof", "name": "回单", "sha256": "0" * 64}
+    assert visit("department", f"{path}/evidence", proof).status_code == 303
+    payee(visit)
+    assert visit("林", f"{path}/approve", {}).status_code == 303
+    assert visit("林", f"{path}/pay", {"paid_on": "2026-11-20", "reference": "R-1"}).status_code == 403
+    assert visit("何", f"{path}/pay", {"paid_on": "20.11.", "reference": "R-1"}).status_code == 422
+    assert visit("何", f"{path}/pay", {"paid_on": "2026-11-20", "reference": "R-1"}).status_code == 303
+    told = shown(visit("officer", path))
+    history = told[told.index(ZH["history_note"]) : told.index(ZH["lines_of_batch"])]
+    said = ["prepare", "evidence", "evidence", "evidence", "approve", "pay"]
+    assert re.findall("编制|登记材料|批准|支付", history) == [ZH[f"fact_kind_{kind}"] for kind in said]
+    assert history.index("department") < history.index("林") < history.index("何")
+    receipt = re.findall(r'href="(/office/receipts/[0-9a-f]{32})"', visit("officer", path).text)[0]
+    assert visit("officer", receipt).text.startswith("c2sp.org/tlog-proof")
+
+
+def payee(visit):
+    """Details of a payee by one person, confirmed by another on the page."""
+    details = {"name": "松江", "uscc": sandbox_uscc(9), "account": "62220202001", "bank": "工行", "bank_code": "1" * 12}
+    given = {"act": "set", "payee": "centre:sj01"} | details
+    assert visit("何", "/payees", given | {"account": "1"}).status_code == 422
+    assert visit("何", "/payees", given).status_code == 303
+    assert ZH["another_person"].format(person="何") in html.unescape(visit("何", "/payees").text)
+    assert visit("何", "/payees", {"act": "confirm", "payee": "centre:sj01"}).status_code == 403
+    assert visit("许", "/payees", {"act": "confirm", "payee": "centre:sj01"}).status_code == 303
+    assert ZH["payee_confirmed"] in visit("许", "/payees").text
+
+
+def test_a_batch_is_prepared_from_the_page(site, visit):
+    """A period that is not over, or nothing due, is said; what was chosen stays. A centre has no such form, and no one else's batch."""
+    wanted = {"scheme": "cn-sh-songjiang-sandbox", "payee": "centre:sj01", "period": "2026Q4"}
+    refused = visit("department", "/settlements", wanted)
+    assert (refused.status_code, 'value="2026Q4"' in refused.text) == (409, True)
+    assert visit("centre", "/settlements", wanted).status_code == 403
+    own = visit("centre", "/settlements")
+    assert site.batch in own.text
+    assert "<select" not in own.text
+    assert ZH["no_batches"] in visit("holder", "/settlements").text
+    foreign, missing = (visit("holder", f"/settlements/{name}") for name in (site.batch, "B2026Q3-0099"))
+    assert (foreign.status_code, missing.status_code) == (404, 404)
+    assert site.batch not in visit("centre", "/settlements?find=nothing-like-it").text
+
+
+def test_a_statement_and_its_proofs_are_for_the_holder(site, visit):
+    """Months lead to a statement, its entries to proofs that the page Verify takes; another's is as one that is not there."""
+    listed = visit("holder", "/statements")
+    path = re.search(r'href="(/statements/sj01/covered/2026-11)"', listed.text)[1]
+    month = visit("holder", path)
+    assert "4,320.00" in month.text
+    proof = visit("holder", re.search(rf'href="({path}/[0-9a-f]{{32}}\.tlog-proof)"', month.text)[1])
+    assert ZH["matches"] in visit(None, "/verify", {"pasted": proof.text}).text
+    download = visit("holder", re.search(r'href="(/v1/statements/[^"]+)"', month.text)[1])
+    assert download.json()["yuan"] == "4320.000000"
+    assert visit("centre", path).status_code == 200
+    assert visit("holder", f"{path}/{'0' * 32}.tlog-proof").status_code == 404
+    for wrong in (
+        "/statements/sj01/nobody/2026-11",
+        "/statements/sj01/covered/2026-13",
+        "/statements/sj02/covered/2026-11",
+    ):
+        assert visit("holder", wrong).status_code == 404
+    assert "covered" in visit("officer", "/statements?centre=sj01").text
+    assert ZH["choose_centre"] in visit("officer", "/statements").text
+
+
+def test_a_line_has_its_receipt(site, visit):
+    """The signed receipt of a line and the proof of the entry that paid it; of a stranger's line there is none."""
+    line = f"/usage/line?batch={site.number}&record=job:000012"
+    page = visit("holder", line)
+    assert "480.00" in page.text
+    assert visit("holder", f"{line}&format=jwt").text.count(".") == 2
+    proof = html.unescape(re.search(r'href="(/usage/line/\d+\.tlog-proof[^"]+)"', page.text)[1])
+    assert visit("holder", proof).text.startswith("c2sp.org/tlog-proof")
+    assert visit("holder", re.sub(r"/line/\d+", "/line/0", proof)).status_code == 404
+    assert visit("stranger", line).status_code == visit("holder", f"{line}9").status_code == 404
+    assert html.escape(line.replace("job:", "job%3A")) in visit("holder", "/usage").text
+
+
+def test_a_vouchers_whole_statement_is_checked_offline(site, visit):
+    """What its holder downloads proves to be complete by the log's keys alone; a stranger gets none."""
+    data = visit("holder", f"/vouchers/{site.jti}/statement", {})
+    assert data.headers["content-disposition"].endswith('-statement.json"')
+    checked = statement_object(data.content, site.policy())
+    assert (checked["ok"], checked["account"]) == (True, f"voucher/{site.jti}")
+    changed = json.loads(data.content)
+    changed["lines"] = changed["lines"][1:]
+    with pytest.raises(LedgerError):
+        statement_object(json.dumps(changed).encode(), site.policy())
+    assert visit("stranger", f"/vouchers/{site.jti}/statement", {}).status_code == 404
+
+
+def test_holds_and_prices_are_told(site, visit):
+    """A centre sees what it holds, a holder what is held of his; states are told apart; prices have their basis."""
+    for who in ("centre", "holder", "officer"):
+        assert "25.00" in visit(who, "/holds?state=open").text
+    assert ZH["no_holds_of_state"] in visit("centre", "/holds?state=expired").text
+    assert ZH["no_holds"] in html.unescape(visit("stranger", "/holds").text)
+    assert "12.00" in visit(None, "/prices").text
+    assert visit("centre", "/prices?format=csv").text.startswith("\ufeff")
+
+
+def test_a_centre_reports_its_energy(site, visit):
+    """A month with its bill; what cannot be is said and what was typed stays; another centre's is not reported."""
+    typed = {"month": "2026-09", "total_kwh": "1,310,000", "it_kwh": "1000000", "green_kwh": "131000", "evidence": ""}
+    refused = visit("centre", "/energy", typed | {"it_kwh": "很多"}, {"file": ("电费单.pdf", b"%PDF bill")})
+    assert (refused.status_code, 'value="1,310,000"' in refused.text) == (422, True)
+    assert sha256(b"%PDF bill").hexdigest() in refused.text
+    assert visit("centre", "/energy", typed).status_code == 422, "no evidence"
+    assert visit("centre", "/energy", typed | {"centre": "sj02"}, {"file": ("b.pdf", b"%PDF bill")}).status_code == 303
+    assert "1.310000" in visit("centre", "/energy").text
+    assert "1.310000" in visit("department", "/energy?centre=sj01").text
+    assert visit("officer", "/energy", typed | {"centre": "sj99", "evidence": "ab" * 32}).status_code == 404
+
+
+def test_members_are_invited_and_ended(site, visit):
+    """The secret is shown once and not kept by browsers; roles of others are refused; sub-vouchers name their parent."""
+    made = visit("holder", "/members", {"name": "张三", "role": "beneficiary_member"})
+    assert made.status_code == 201
+    assert "no-store" in made.headers["cache-control"]
+    secret = re.search(r'<code class="hash">(.+?)</code>', made.text)[1]
+    page = visit("holder", "/members").text
+    assert secret not in page
+    assert "/张三" in page
+    refused = visit("holder", "/members", {"name": "李四", "role": "auditor"})
+    assert (refused.status_code, "李四" in refused.text) == (422, True)
+    assert f"{HOLDER}/张三" not in visit("stranger", "/members").text
+    name = re.search(r'name="name" value="([^"]+/张三)"', page)[1]
+    assert visit("stranger", "/members/end", {"name": name}).status_code == 404
+    assert visit("holder", "/members/end", {"name": name}).status_code == 303
+    assert ZH["account_ended"] in visit("holder", "/members").text
+    assert "100.00" in page
+
+
+def test_officers_take_steps_on_the_page(site, visit):
+    """The expert has the form, who reviewed first is told why not; what is refused keeps what was typed; the log has the person."""
+    path = f"/applications/{site.application}"
+    assert ZH["your_turn"] not in visit("officer", path).text
+    assert f"{path}/steps/record_review" not in visit("林", path).text
+    expert = visit("专家组", path)
+    assert f"{path}/steps/record_review" in expert.text
+    wrong = {"method": "experts", "opinion": "独有的意见", "score": "a"}
+    refused = visit("专家组", f"{path}/steps/record_review", wrong)
+    assert (refused.status_code, "独有的意见" in refused.text) == (422, True)
+    assert visit("林", f"{path}/steps/record_review", wrong | {"score": "86"}).status_code == 403
+    assert visit("stranger", f"{path}/steps/withdraw", {"reason": "x"}).status_code == 404
+    assert visit("专家组", f"{path}/steps/record_review", wrong | {"score": "86.5"}).status_code == 303
+    told = shown(visit("holder", path))
+    assert "专家组 “独有的意见”" in told
+    assert visit("专家组", f"{path}/steps/record_review", wrong | {"score": "86.5"}).status_code in {303, 409}
+
+
+def test_the_clock_is_for_sandboxes(site, visit):
+    """A span that is none is said; who may not set it sees the day and who may."""
+    refused = visit("department", "/clock", {"span": "-1d"})
+    assert (refused.status_code, 'value="-1d"' in refused.text) == (422, True)
+    assert ZH["clock_by"] in html.unescape(visit("holder", "/clock").text)
+    assert visit("holder", "/clock", {"span": "1d"}).status_code == 403
+    assert visit("department", "/clock", {"span": "2d"}).status_code == 303
+    assert ZH["ahead_days"].format(days=2, hours=0) in shown(visit("holder", "/clock"))
+
+
+PAGES = [
+    *(("holder", path) for path in ("/statements", "/statements/sj01/covered/2026-11", "/members")),
+    *(("centre", path) for path in ("/holds", "/settlements", "/prices", "/energy")),
+    *(("department", path) for path in ("/payees", "/clock")),
+]
+
+
+def test_every_page_is_whole_in_english(visit):
+    """No Chinese stands on an English page but names, titles and words of texts."""
+    for who, path in PAGES:
+        page = visit(who, f"{path}?lang=en")
+        assert page.status_code == 200, path
+        english = re.sub(r'<(\w+)[^>]*lang="zh-CN".*?</\1>', " ", page.text, flags=re.DOTALL)
+        for name in ("松江智算中心", "中文", "张三", "松江", "工行", "何", "许", "价目表"):
+            english = english.replace(name, "")
+        left = re.sub(r'<td data-label="Basis">.*?</td>', " ", english, flags=re.DOTALL)
+        assert not CJK.findall(words(left)), (path, CJK.findall(words(left)))
+
+
+def test_every_text_stands_in_both_languages():
+    """No key lacks a language, placeholders agree, and each is used: by name, or built of a prefix and a value of the code."""
+    used = "".join(path.read_text("utf-8") for path in [*PORTAL.glob("templates/**/*.html"), *PORTAL.glob("[!t]*.py")])
+    used = used.replace((PORTAL / "work_text.py").read_text("utf-8"), "")
+    built = re.compile("(batch|whose|next|act|do|fact_kind|line|payee|paper|hold|settled|account|input|word)_")
+    for key in NAMES:
+        chinese, english = TEXTS["zh"][key], TEXTS["en"][key]
+        assert not CJK.search(english), key
+        assert sorted(re.findall(r"{\w*}", chinese)) == sorted(re.findall(r"{\w*}", english)), key
+        assert re.search(rf"\bt\.{key}\b|\"{key}\"", used) or built.match(key), key
