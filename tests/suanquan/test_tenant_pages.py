@@ -15,9 +15,23 @@ ELSEWHERE = {
     "/usage/disputes": "test_a_line_is_disputed_once_and_by_its_owner",
     "/applications/new": "test_a_company_applies_on_the_page",
     **dict.fromkeys(("/applications", "/applications/{application}"), "test_who_may_do_and_see_what"),
+    "/applications/{application}/steps/{step}": "test_officers_take_steps_on_the_page",
+    "/vouchers/{jti}/statement": "test_a_vouchers_whole_statement_is_checked_offline",
+    "/settlements/{batch}": "test_a_batch_is_prepared_from_the_page",
+    "/energy": "test_a_centre_reports_its_energy",
+    "/members/end": "test_members_are_invited_and_ended",
+    **dict.fromkeys(
+        (f"/statements/{{centre}}/{{account}}/{{month}}{part}" for part in ("", "/{event}.tlog-proof")),
+        "test_a_statement_and_its_proofs_are_for_the_holder",
+    ),
+    **dict.fromkeys(("/usage/line", "/usage/line/{seq}.tlog-proof"), "test_a_line_has_its_receipt"),
 }
 """Pages whose objects take more to make, and the test that has them."""
-LISTS = {"/vouchers": BENEFICIARY, "/usage": BENEFICIARY, "/centre": CENTRE, "/centre/quarantine": CENTRE}
+LISTS = {
+    **dict.fromkeys(("/vouchers", "/usage"), BENEFICIARY),
+    **dict.fromkeys(("/centre", "/centre/quarantine"), CENTRE),
+    **dict.fromkeys(("/statements", "/holds", "/settlements", "/members"), BENEFICIARY | CENTRE),
+}
 MEMBERS = sorted(BENEFICIARY, key=lambda role: role.value)
 
 
