@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 
 from ledger.errors import Kind, LedgerError
 from ledger.lines import HASH_BYTES, SIZE_MAX
-from ledger.tree import EMPTY_ROOT, hash_node
+from ledger.tree import EMPTY_ROOT, Frontier, hash_node, root_of
 
 NodeReader = Callable[[int, int], bytes]
 """Hash of the complete subtree of 2**level leaves that starts at leaf index * 2**level, given (level, index)."""
@@ -47,6 +47,23 @@ def inclusion_path(index: int, size: int, node: NodeReader) -> list[bytes]:
 def consistency_path(old: int, new: int, node: NodeReader) -> list[bytes]:
     """Hashes that show a tree of `new` leaves to continue one of `old` (RFC 6962 §2.1.2); none where `old` is 0."""
     return subtree_path(0, old, new, node)
+
+
+def read_since(earlier: Frontier, leaves: Sequence[bytes]) -> NodeReader:
+    """What a consistency proof from an earlier tree asks for, out of its frontier and the leaf hashes since."""
+    bits = [level for level in reversed(range(earlier.size.bit_length())) if earlier.size >> level & 1]
+    known = dict(zip(bits, earlier.nodes, strict=True))
+
+    def node(level: int, index: int) -> bytes:
+        start = index << level
+        if start >= earlier.size:
+            return root_of(leaves[start - earlier.size : start - earlier.size + (1 << level)])
+        assert start == earlier.size >> (level + 1) << (level + 1), (
+            "no proof from this tree asks for another of its nodes"
+        )
+        return known[level]
+
+    return node
 
 
 def subtree_path(start: int, end: int, size: int, node: NodeReader) -> list[bytes]:

@@ -86,15 +86,19 @@ def _places(said: UsageColumns) -> dict[str, NDArray[Any]]:
     found = {}
     for name, table in _TABLES:
         entries, column = getattr(said, table), getattr(said, name)
-        if count and not 0 <= min(column) <= max(column) < len(entries):
+        try:
+            places = np.array(column, dtype=np.int32)
+        except OverflowError:  # beyond any table; which one is told below
+            places = np.full(1, -1, dtype=np.int32)
+        if count and not (places.min() >= 0 and places.max() < len(entries)):
             at = next(at for at, place in enumerate(column) if not 0 <= place < len(entries))
             raise _malformed(f"`{name}[{at}]` is {column[at]}, but `{table}` has {len(entries)} entries")
-        if len(set(map(repr, entries))) != len(entries):
+        if len(entries) > 1 and len(set(map(repr, entries))) != len(entries):
             raise _malformed(f"`{table}` has an entry twice")
-        found[name] = np.array(column, dtype=np.int32)
+        found[name] = places
     if bad_place := next((at for at in (*said.running, *said.extensions) if not 0 <= at < count), None):
         raise _malformed(f"place {bad_place} of `running` or `extensions` is beyond the last record")
-    if taken := ATTRIBUTES.intersection(*[chain.from_iterable(said.extensions.values())]):
+    if said.extensions and (taken := ATTRIBUTES.intersection(*[chain.from_iterable(said.extensions.values())])):
         raise _malformed(f"`{min(taken)}` is no extension attribute")
     return found
 
@@ -106,50 +110,57 @@ _COLUMNS = (
 
 def _ordinary(said: UsageColumns, places: dict[str, NDArray[Any]], now_us: int) -> Compact | None:
     """Columns that are ordinary throughout (`metering.batch.in_order`); None for any other batch."""
-    texts = (said.id, said.job, said.subjects, [said.source])
-    words = (said.states, [word for word in said.vouchers if word is not None])
-    if (
-        not said.id
-        or said.running
-        or said.extensions
-        or any(len(some) != 1 for some in said.accelerators)
-        or not all(_fit(some, TEXT_MAX) for some in texts)
-        or not all(_fit(some, _WORD_MAX) for some in words)
-    ):
-        return None
-    try:
-        numbers = [np.array(getattr(said, name), dtype=np.int64) for name in _NUMBERS]
-    except OverflowError:
-        return None
-    attempts, starts, ends, active = numbers
-    if attempts.min() < 0 or attempts.max() > ATTEMPT_MAX:
+    if not said.id or said.running or said.extensions or any(len(some) != 1 for some in said.accelerators):
         return None
     parts: list[Part] = [(cards.model, cards.count_milli) for (cards,) in said.accelerators]
-    counts = np.array([count for _, count in parts], dtype=np.int64)
-    taken = {name: _take(entries, getattr(said, name)) for name, entries in (
-        ("subject", said.subjects), ("state", said.states), ("voucher", [word or "" for word in said.vouchers]),
-        ("accelerator", [model for model, _ in parts]),
-    )}  # fmt: skip
-    columns = Columns(
-        said.id, taken["subject"], said.job, taken["state"], taken["voucher"], taken["accelerator"], attempts, starts, ends,
-        active, counts[places["accelerator"]],
-    )  # fmt: skip
-    if not in_order(
-        columns, chain(said.id, said.job, said.subjects, words[0], words[1], (m for m, _ in parts)), now_us
-    ):
+    tables = said.subjects, said.states, [word or "" for word in said.vouchers], [model for model, _ in parts]
+    lengths = _lengths(said, tables, places)
+    try:
+        attempts, starts, ends, active = (np.array(getattr(said, name), dtype=np.int64) for name in _NUMBERS)
+    except OverflowError:
         return None
-    vouchers = _take(said.vouchers, said.voucher) if any(said.vouchers) else []
+    if lengths is None or attempts.min() < 0 or attempts.max() > ATTEMPT_MAX:
+        return None
+    subjects, states, words, models = (
+        _take(table, column)
+        for table, column in zip(tables, (said.subject, said.state, said.voucher, said.accelerator), strict=True)
+    )
+    counts = np.array([count for _, count in parts], dtype=np.int64)[places["accelerator"]]
+    columns = Columns(said.id, subjects, said.job, states, words, models, attempts, starts, ends, active, counts)
+    text = "".join(chain(said.id, said.job, *tables))
+    if not in_order(columns, text, now_us):
+        return None
     return compact(
         said.source,
         said.first_sequence + len(said.id) - 1,
         columns,
         _in_order_of_use(said.subjects, places["subject"]),
         _in_order_of_use(parts, places["accelerator"]),
-        vouchers,
+        _take(said.vouchers, said.voucher) if any(said.vouchers) else [],
+        lengths if text.isascii() else None,
     )
 
 
 _NUMBERS = ("attempt", "start_us", "end_us", "active_ms")
+
+
+def _lengths(
+    said: UsageColumns, tables: tuple[Sequence[str], ...], places: dict[str, NDArray[Any]]
+) -> NDArray[Any] | None:
+    """Characters of each text of each record, in the order of `Columns`; None where one is missing or too long."""
+    words = [word for word in said.vouchers if word is not None]
+    if not all(
+        map(_fit, (said.subjects, [said.source], said.states, words), (TEXT_MAX, TEXT_MAX, _WORD_MAX, _WORD_MAX))
+    ):
+        return None
+    found = np.empty((len(said.id), 6), dtype=np.int64)
+    for at, texts in ((0, said.id), (2, said.job)):
+        found[:, at] = np.fromiter(map(len, texts), np.int64, len(texts))
+        if not 0 < found[:, at].min() <= found[:, at].max() <= TEXT_MAX:
+            return None
+    for at, table, name in zip((1, 3, 4, 5), tables, ("subject", "state", "voucher", "accelerator"), strict=True):
+        found[:, at] = np.array([len(entry) for entry in table], dtype=np.int64)[places[name]]
+    return found
 
 
 def _fit(texts: Sequence[str], longest: int) -> bool:
@@ -158,7 +169,7 @@ def _fit(texts: Sequence[str], longest: int) -> bool:
 
 
 def _take(entries: Sequence[Any], places: Sequence[int]) -> list[Any]:
-    return [entries[place] for place in places]
+    return [entries[place] for place in places] if len(entries) > 1 else list(entries) * len(places)
 
 
 def _in_order_of_use(entries: Sequence[Any], places: NDArray[Any]) -> tuple[list[Any], NDArray[Any]]:

@@ -65,9 +65,13 @@ def compact(
     accounts: tuple[Sequence[str], Column],
     cards: tuple[Sequence[Part], Column],
     vouchers: Sequence[str | None],
+    lengths: Column | None = None,
 ) -> Compact:
-    """Columns whose records were all checked; `accounts` and `cards` are distinct values and the place of each record's."""
-    leaves = segment.encode_columns(columns)
+    """Columns whose records were all checked; `accounts` and `cards` are distinct values and the place of each record's.
+
+    `lengths`: see `segment.encode_columns`.
+    """
+    leaves = segment.encode_columns(columns, lengths)
     ids = columns.id
     return Compact(
         source,

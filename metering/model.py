@@ -13,6 +13,10 @@ class Accelerator:
     count_milli: int
 
 
+INTERRUPTED = frozenset({"NODE_FAIL", "BOOT_FAIL", "PREEMPTED", "REQUEUED", "REVOKED", "EVICTED"})
+"""End states of jobs that the centre or its machines interrupted, not their owners; the first five are Slurm's words."""
+
+
 @dataclass(frozen=True, slots=True)
 class UsageRecord:
     """One closed interval of constant allocation.
@@ -33,6 +37,11 @@ class UsageRecord:
     state: str
     final: bool = True
     voucher: str | None = None
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether it was stopped by what its owner has no part in."""
+        return self.state in INTERRUPTED
 
     @property
     def gpu_ms(self) -> int:

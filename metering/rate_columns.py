@@ -28,13 +28,28 @@ def rate_columns(batch: Compact, tariffs: Tariffs) -> Sums | None:
     first, last = int(batch.start_us.min()), int(batch.start_us.max())
     found = [tariffs(word, first) for word, _ in batch.cards]
     known = [tariff for tariff in found if tariff is not None and tariff.until_us > last]
+    if len(known) != len(found) or any(
+        tariff.own_price(count) for tariff, (_, count) in zip(known, batch.cards, strict=True)
+    ):
+        return None
+    months = _months(batch, first, last)
+    amounts = None if months is None else _amounts(batch, known)
+    if months is None or amounts is None:
+        return None
+    accounts = _accounts(batch, known, amounts)
+    if isinstance(months, int) and len({tariff.model for tariff in known}) == 1:  # as most are: a line an account
+        return Sums(_line_each(batch, known[0].model, months, accounts, amounts[2]), accounts)
+    each = month_index(batch.start_us) if isinstance(months, int) else months
+    return Sums(_lines(batch, known, each, amounts), accounts)
+
+
+def _months(batch: Compact, first: int, last: int) -> int | Column | None:
+    """The month of all records, or of each; None where one lies in more than one."""
+    month, until = month_index(np.array((first, max(int(batch.end_us.max()) - 1, last)))).tolist()
+    if month == until:
+        return int(month)
     months = month_index(batch.start_us)
-    if any(tariff.own_price(count) for tariff, (_, count) in zip(known, batch.cards, strict=False)):
-        return None
-    if len(known) != len(found) or (month_index(np.maximum(batch.end_us - 1, batch.start_us)) != months).any():
-        return None
-    amounts = _amounts(batch, known)
-    return None if amounts is None else Sums(_lines(batch, known, months, amounts), _accounts(batch, known, amounts))
+    return months if (month_index(np.maximum(batch.end_us - 1, batch.start_us)) == months).all() else None
 
 
 def _amounts(batch: Compact, known: list[Tariff]) -> tuple[Column, Column, Column] | None:
@@ -50,6 +65,17 @@ def _amounts(batch: Compact, known: list[Tariff]) -> tuple[Column, Column, Colum
     if int(gpu_ms.max()) * max(int(prices.max()), int(gflops.max())) > INT64_MAX:
         return None
     return gpu_ms, gpu_ms * prices // MS_PER_HOUR, gpu_ms * gflops // GFLOPS_MS_PER_COMPUTE_UNIT
+
+
+def _line_each(
+    batch: Compact, model: str, month: int, accounts: dict[str, AccountUsage], compute: Column
+) -> dict[LineKey, Line]:
+    """The lines of a batch of one model and month: what was summed by account already."""
+    sums, name = sums_by(compute, batch.account, len(accounts)).tolist(), month_name(month)
+    return {
+        (account, model, name): Line(use.records, use.gpu_ms, use.yuan, units)
+        for (account, use), units in zip(accounts.items(), sums, strict=True)
+    }
 
 
 def _lines(
@@ -88,13 +114,17 @@ def _accounts(batch: Compact, known: list[Tariff], amounts: tuple[Column, Column
     first, last = np.full(size, INT64_MAX), np.full(size, -INT64_MAX)
     np.minimum.at(first, group, batch.start_us)
     np.maximum.at(last, group, batch.start_us)
-    columns = [sums_by(column, group, size) for column in (np.ones(batch.count, dtype=np.int64), *amounts[:2])]
-    rows = zip(*(column.tolist() for column in (*columns, first, last)), strict=True)
-    used = {account: AccountUsage(*row) for account, row in zip(batch.accounts, rows, strict=True)}
-    pairs, _ = _grouped(group.astype(np.int64) * len(known) + batch.card, size * len(known))
-    for pair in pairs.tolist():
-        account, card = divmod(pair, len(known))
-        used[batch.accounts[account]].models.add(known[card].model)
+    columns = np.bincount(group, minlength=size), *(sums_by(column, group, size) for column in amounts[:2]), first, last
+    rows, models = zip(*(column.tolist() for column in columns), strict=True), {tariff.model for tariff in known}
+    used = {name: AccountUsage(*row) for name, row in zip(batch.accounts, rows, strict=True)}
+    if len(models) == 1:
+        for use in used.values():
+            use.models = models  # all share the one set, which nobody changes
+    else:
+        pairs, _ = _grouped(group.astype(np.int64) * len(known) + batch.card, size * len(known))
+        for pair in pairs.tolist():
+            account, card = divmod(pair, len(known))
+            used[batch.accounts[account]].models.add(known[card].model)
     if batch.vouchers:
         for at, voucher in enumerate(batch.vouchers):
             if voucher is not None:

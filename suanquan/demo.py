@@ -91,8 +91,14 @@ def run(demo: Demo, *, stay: bool, announce: Callable[[str], None], show: Callab
 
 
 def _prepare_home(home: Home) -> None:
-    """A sandbox home with its own passphrase and token files; one that was cut short is completed."""
-    if home.settings_file.exists() and not (home.path / "demo-passphrase").exists():
+    """A sandbox home with its own passphrase and token files; one that was cut short is completed.
+
+    Raises:
+        ServiceError: `home-not-demo`: somebody else's home, or one that is no sandbox (any more).
+
+    """
+    ours = (home.path / "demo-passphrase").exists()
+    if home.settings_file.exists() and not (ours and load_settings(home.settings_file).sandbox):
         raise ServiceError(
             "home-not-demo",
             f"{home.path} 不是演示目录，请换 --home",

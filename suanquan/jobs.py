@@ -24,6 +24,7 @@ from suanquan.service import Service
 from suanquan.use_cases import retention
 from suanquan.use_cases.alerts import give_alerts
 from suanquan.use_cases.audit_heads import heads_of
+from suanquan.use_cases.audit_witnessing import AuditWitnessing
 from suanquan.use_cases.expiry import TOGETHER, any_over, close_expired
 from suanquan.use_cases.issue_approved import take_up
 from suanquan.use_cases.reclaim import reclaim_idle
@@ -126,6 +127,15 @@ def _add_jobs(scheduler: AsyncIOScheduler, service: Service, noted: Callable[...
     )  # fmt: skip
     if service.settings.witnesses:
         scheduler.add_job(noted(Witnessing(service.log).round), "interval", id="witnesses", **every)
+        audited = AuditWitnessing(heads_of(service.log), service.log.policy)
+        scheduler.add_job(
+            noted(audited.round),
+            "interval",
+            seconds=AUDIT_SECONDS,
+            id="audit-witnesses",
+            coalesce=True,
+            max_instances=1,
+        )
     if isinstance(service.clock_ns, SandboxClock):
         scheduler.add_job(
             _Follow(scheduler, service.clock_ns).look, "interval", seconds=FOLLOW_SECONDS, id=FOLLOW, coalesce=True,

@@ -150,6 +150,7 @@ BY_HALVES = (
         "suanquan/test_ingest.py",
         "test_holds_http.py",
         "test_intake.py",
+        "test_trace_kills.py",
     ),
     *("test_advice.py", "test_keys.py", "contracts/test_settlement.py", "test_portal_office.py"),
 )

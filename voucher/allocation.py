@@ -13,7 +13,8 @@ from metering.rating import AccountUsage
 class Charge(NamedTuple):
     """One rated usage record: its start decides eligibility; `yuan` and `compute` are units of CNY and PFLOPS.h.
 
-    `own` of the yuan no voucher may pay: cost classes that the user pays himself.
+    `own` of the yuan no voucher may pay: cost classes that the user pays himself. `interrupted` is time of a job that the centre
+    interrupted.
     """
 
     start_us: int
@@ -22,6 +23,7 @@ class Charge(NamedTuple):
     models: tuple[str, ...]
     voucher: str | None = None
     own: int = 0
+    interrupted: bool = False
 
     @property
     def payable(self) -> int:
@@ -34,6 +36,7 @@ class Purse:
     """What a voucher still holds, and for what it may be spent. `available` falls as `allocate` draws on it.
 
     `broken` of what was available at first was booked as breakage when the voucher was over: it must be reopened to pay.
+    `waives` is how much of interrupted time its scheme forbids to charge, None where such time is charged as any other.
     """
 
     jti: str
@@ -46,6 +49,7 @@ class Purse:
     priority: int = 0
     models: frozenset[str] | None = None
     broken: int = 0
+    waives: int | None = None
 
     def covers(self, charge: Charge) -> bool:
         """True when this voucher may pay for the charge; a charge that names a voucher is paid by no other."""
@@ -56,7 +60,8 @@ class Purse:
     def covers_all(self, total: AccountUsage) -> bool:
         """True when this voucher holds yuan and may pay for each of the charges."""
         in_time = self.from_us <= total.first_us and total.last_us < self.until_us
-        return self.asset is CNY and in_time and not total.named and self._admits(total.models)
+        plain = self.asset is CNY and self.waives is None
+        return plain and in_time and not total.named and self._admits(total.models)
 
     def _admits(self, models: Iterable[str]) -> bool:
         return self.models is None or self.models.issuperset(models)
@@ -66,14 +71,19 @@ class Purse:
 class Cover:
     """How an account's charges are paid: units drawn on vouchers by ledger account, yuan in kind by scheme, and self-pay.
 
-    Σ `yuan` + Σ `in_kind` + `self_pay` is the price of the charges: what a PFLOPS.h voucher covers is owed to the centre in
-    yuan too, by the scheme.
+    Σ `yuan` + Σ `in_kind` + Σ `waived` + `self_pay` is the price of the charges: what a PFLOPS.h voucher covers is owed to the
+    centre in yuan too, by the scheme; what a voucher's scheme forbids to charge is `waived`, by the voucher's id, and owed by nobody.
     """
 
     yuan: dict[int, int] = field(default_factory=dict)
     compute: dict[int, int] = field(default_factory=dict)
     in_kind: dict[str, int] = field(default_factory=dict)
     self_pay: int = 0
+    waived: dict[str, int] = field(default_factory=dict)
+
+
+NO_BOUND = 2**63 - 1
+"""`Purse.waives` of a scheme that forbids to charge interrupted time, however much it is."""
 
 
 def burn_down_order(purses: Sequence[Purse]) -> list[Purse]:
@@ -119,6 +129,8 @@ def _draw(charge: Charge, purses: Sequence[Purse], cover: Cover) -> int:
     """Draw one charge on its eligible purses; yuan left uncovered."""
     due, compute = charge.payable, charge.compute
     for purse in purses:
+        if charge.interrupted and purse.waives:
+            return _waive(due + charge.own, purse, cover)
         if due == 0:
             break
         if purse.asset is CNY:
@@ -130,6 +142,15 @@ def _draw(charge: Charge, purses: Sequence[Purse], cover: Cover) -> int:
         else:
             due, compute = _draw_compute(charge, purse, due, compute, cover)
     return due + charge.own
+
+
+def _waive(due: int, purse: Purse, cover: Cover) -> int:
+    """What is left of a charge when it comes to a voucher whose scheme charges no interrupted time: nobody pays it."""
+    assert purse.waives is not None
+    part = min(due, purse.waives)
+    purse.waives -= part
+    cover.waived[purse.jti] = cover.waived.get(purse.jti, 0) + part
+    return due - part
 
 
 def _draw_compute(charge: Charge, purse: Purse, due: int, compute: int, cover: Cover) -> tuple[int, int]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from sqlalchemy import select
 
-from ledger.sql import Connection, chunks, execute_all
+from ledger.sql import Connection, Statement, chunks, execute_all
 from voucher import tables
 from voucher.store import BoundVoucher
 
@@ -22,9 +23,20 @@ async def spendable_by(conn: Connection, centre: str, account: str) -> tuple[boo
 
     One visit to the database: schedulers wait for it.
     """
+    return spendable_in(account, *await execute_all(conn, spendable_statements(centre, account)))
+
+
+def spendable_statements(centre: str, account: str) -> list[Statement]:
+    """What `spendable_by` asks, for whoever asks more in the same visit."""
     bound = "SELECT 1 FROM binding WHERE centre = ? AND account = ? LIMIT 1"
-    found, rows = await execute_all(conn, [(bound, (centre, account)), (_SPENDABLE, (centre, account))])
-    return bool(found), [(BoundVoucher(account, *row[:-1]), row[-1]) for row in rows]
+    return [(bound, (centre, account)), (_SPENDABLE, (centre, account))]
+
+
+def spendable_in(
+    account: str, bound: Sequence[object], rows: Sequence[tuple[Any, ...]]
+) -> tuple[bool, list[tuple[BoundVoucher, int]]]:
+    """What `spendable_by` gives, of the rows of its statements."""
+    return bool(bound), [(BoundVoucher(account, *row[:-1]), row[-1]) for row in rows]
 
 
 async def flows_of(conn: Connection, jtis: Iterable[str]) -> list[tuple[str, int, int]]:

@@ -234,7 +234,7 @@ class Spending:
     """What may be done with a voucher: how long it lives (`months` from issue, or fixed days), and what becomes of it.
 
     `at_expiry` says whether a hold taken before expiry survives to the end of its job or stops; `interrupted` whether the
-    time of a killed or failed job is charged. `signatures` are the algorithms by which a voucher must be signed to be spent.
+    time of a job that the centre interrupted is charged. `signatures` are the algorithms by which a voucher must be signed to be spent.
     `offline` is None where nothing may be spent from leases.
     """
 
@@ -247,7 +247,7 @@ class Spending:
     offline: Offline | None = None
 
     def charges(self, *, interrupted: bool) -> bool | None:
-        """Whether the time of a job is paid for; None where no text says what becomes of a killed or failed one."""
+        """Whether the time of a job is paid for; None where no text says what becomes of an interrupted one."""
         if not interrupted:
             return True
         return None if self.interrupted is None else self.interrupted == "charged"

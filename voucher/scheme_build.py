@@ -134,9 +134,6 @@ class Version:
         """What suanquan still needs in order to issue under it."""
         lacks = [f"voucher.{key}" for key in schema.ISSUING if key not in self._values("voucher")]
         lacks += [name for name in ("window", "validity", "budget", "caps") if not self.given(name)]
-        # Metering charges what is reported, however a job ended.
-        if self.get("voucher.interrupted_time") == "not_charged":
-            lacks.append("voucher.interrupted_time = charged")
         return tuple(lacks)
 
     def _values(self, section: str) -> Mapping[str, Any]:

@@ -16,7 +16,10 @@
 #   SUANQUAN_ON_REFUSAL=                           a command run when a job is refused, with its id: "scontrol requeuehold"
 # A job without GPUs starts without being asked about.
 
-set -u
+# Slurm waits for it: words are taken apart by the shell itself, for every program it would start takes a millisecond or more.
+set -fu
+newline='
+'
 conf=${SUANQUAN_PROLOG_CONF:-/etc/suanquan/prolog.conf}
 if [ -r "$conf" ] && sh -n "$conf" 2>/dev/null; then . "$conf"; fi
 job=${SLURM_JOB_ID:-?} account=${SLURM_JOB_ACCOUNT:-}
@@ -42,10 +45,32 @@ refuse() {
 
 # GPUs of the job as words MODEL:COUNT. Slurm prints typed and untyped counts of the same cards: the typed ones count, if any.
 gpus_of() {
-  printf '%s\n' "$1" | tr ',' '\n' | awk -F= '
-    $1 ~ /^gres\/gpu:/ { sub(/^gres\/gpu:/, "", $1); typed = typed " " $1 ":" $2 }
-    $1 == "gres/gpu"   { untyped = untyped " :" $2 }
-    END { print (typed != "") ? typed : untyped }'
+  typed='' untyped='' separators=$IFS
+  IFS=,
+  for entry in $1; do
+    case $entry in
+      gres/gpu:*=*) entry=${entry#gres/gpu:}; typed="$typed ${entry%%=*}:${entry#*=}" ;;
+      gres/gpu=*) untyped="$untyped :${entry#*=}" ;;
+    esac
+  done
+  IFS=$separators
+  gpus=${typed:-$untyped}
+}
+
+# Seconds of [D-]HH:MM:SS; nothing where it is no time.
+seconds_of() {
+  seconds='' days=0 rest=$1
+  case $1 in *-*) days=${1%%-*} rest=${1#*-} ;; esac
+  case $rest in *:*:*:* | *::* | :* | *:) return 0 ;; *:*:*) ;; *) return 0 ;; esac
+  hours=${rest%%:*}
+  rest=${rest#*:}
+  case $days$hours${rest%:*}${rest#*:} in *[!0-9]*) return 0 ;; esac
+  for part in "$days" "$hours" "${rest%:*}" "${rest#*:}"; do
+    while [ "${part#0}" != "$part" ] && [ -n "${part#0}" ]; do part=${part#0}; done
+    seconds="$seconds $part"
+  done
+  set -- $seconds
+  seconds=$(($1 * 86400 + $2 * 3600 + $3 * 60 + $4))
 }
 
 shown='' tres='' limit=''
@@ -57,10 +82,13 @@ for word in $shown; do
     Account=*) [ -n "$account" ] || account=${word#*=} ;;
   esac
 done
-gpus=$(gpus_of "$tres")
+gpus_of "$tres"
 if [ -z "${gpus# }" ] && [ -z "$tres" ] && [ -n "${SLURM_JOB_GPUS:-}" ]; then
-  here=$(printf '%s\n' "$SLURM_JOB_GPUS" | tr ',' '\n' | grep -c .)
-  gpus=":$((here * ${SLURM_JOB_NUM_NODES:-1}))"
+  separators=$IFS
+  IFS=,
+  set -- $SLURM_JOB_GPUS
+  IFS=$separators
+  gpus=":$(($# * ${SLURM_JOB_NUM_NODES:-1}))"
 fi
 case $gpus in *[0-9]*) ;; *)
   [ -n "$tres" ] || [ -n "$shown" ] && exit 0
@@ -72,9 +100,7 @@ esac
 if [ -n "${SLURM_JOB_END_TIME:-}" ] && [ -n "${SLURM_JOB_START_TIME:-}" ]; then
   seconds=$((SLURM_JOB_END_TIME - SLURM_JOB_START_TIME))
 else
-  seconds=$(printf '%s\n' "$limit" | awk -F'[-:]' '
-    /^[0-9]+-[0-9]+:[0-9]+:[0-9]+$/ { print $1 * 86400 + $2 * 3600 + $3 * 60 + $4 }
-    /^[0-9]+:[0-9]+:[0-9]+$/        { print $1 * 3600 + $2 * 60 + $3 }')
+  seconds_of "$limit"
 fi
 case $seconds in '' | *[!0-9]* | 0) lasting="hours=${SUANQUAN_HOURS:-1}" ;; *) lasting="seconds=$seconds" ;; esac
 
@@ -95,15 +121,23 @@ for word in $gpus; do
 done
 set -- "$@" --data-urlencode "account=$account" --data-urlencode "$lasting" --data-urlencode "need=${SUANQUAN_NEED:-full}"
 
+read -r token <"$SUANQUAN_TOKEN_FILE" || [ -n "$token" ] || failed "there is no token in $SUANQUAN_TOKEN_FILE"
+
 # The token goes to curl on its standard input, so that no list of processes shows it.
-answer=$(printf 'header = "Authorization: Bearer %s"\n' "$(cat "$SUANQUAN_TOKEN_FILE")" |
+answer=$(printf 'header = "Authorization: Bearer %s"\n' "$token" |
   curl --config - "$@" "$SUANQUAN_URL/v1/advice/$SUANQUAN_CENTRE" 2>&1) ||
   failed "no answer from $SUANQUAN_URL: $(printf '%s' "$answer" | head -n 1)"
-status=$(printf '%s\n' "$answer" | tail -n 1)
-words=$(printf '%s\n' "$answer" | sed '$d')
+status=${answer##*"$newline"} words=${answer%"$newline"*}
 [ "$status" = 200 ] || failed "HTTP $status: $(printf '%s' "$words" | head -c 300)"
 case $words in
-  allow*) printf '%s\n' "$words" | sed 1d | while IFS= read -r line; do say "$line"; done; exit 0 ;;
+  allow*)
+    while [ "${words#*"$newline"}" != "$words" ]; do
+      words=${words#*"$newline"}
+      line=${words%%"$newline"*}
+      [ -z "$line" ] || say "$line"
+    done
+    exit 0
+    ;;
   refuse*) say "$(printf '%s\n' "$words" | tr '\n' ' ')"; refuse ;;
   *) failed "an answer that cannot be understood" ;;
 esac

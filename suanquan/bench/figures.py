@@ -2,38 +2,39 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import resource
 import sqlite3
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-RAW_ROWS = 200_000
+RAW_ROWS = 100_000
 RAW_COMMIT = 10_000
+Row = tuple[Any, ...]
 
 
-def raw_sqlite_rows(folder: Path) -> float:
-    """Usage rows a second that this machine's SQLite takes: 16-byte time-ordered unique id, five integers, a 32-byte hash.
+def raw_sqlite_rows(folder: Path, columns: str, rows: Iterator[Row]) -> float:
+    """Rows a second that this machine's SQLite takes of one plain program: the limit of a design that keeps a row a record.
 
-    WAL, synchronous=FULL, 10,000 rows a commit, one `executemany` each, nothing else going on: the limit of a design that
-    keeps one row a record.
+    WAL, synchronous=FULL, 10,000 rows a commit, one `executemany` each, the rows made before, nothing else going on.
     """
     path = folder / "raw.db"
     connection = sqlite3.connect(path, isolation_level=None)
     try:
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
-        connection.execute("CREATE TABLE usage (id BLOB NOT NULL UNIQUE, a INT, b INT, c INT, d INT, e INT, hash BLOB)")
-        batches = [
-            [(at.to_bytes(16), at, at, 3, 4, 5, at.to_bytes(32)) for at in range(first, first + RAW_COMMIT)]
-            for first in range(0, RAW_ROWS, RAW_COMMIT)
-        ]
+        connection.execute(f"CREATE TABLE usage ({columns})")
+        insert = f"INSERT INTO usage VALUES ({','.join('?' * (columns.count(',') + 1))})"  # noqa: S608 -- own names
+        batches = [list(islice(rows, RAW_COMMIT)) for _ in range(0, RAW_ROWS, RAW_COMMIT)]
         started = time.perf_counter()
-        for rows in batches:
+        for part in batches:
             connection.execute("BEGIN IMMEDIATE")
-            connection.executemany("INSERT INTO usage VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+            connection.executemany(insert, part)
             connection.execute("COMMIT")
         return RAW_ROWS / (time.perf_counter() - started)
     finally:
@@ -52,6 +53,28 @@ def median_run(runs: Sequence[dict[str, Any]], key: str) -> dict[str, Any]:
     """The run in the middle by one of its figures."""
     middle = statistics.median_low([run[key] for run in runs])
     return next(run for run in runs if run[key] == middle)
+
+
+def processes_of(pid: int) -> list[int]:
+    """A process and all that it started, and they; the process alone where the system does not tell."""
+    parents = {}
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            parents[int(status.parent.name)] = int(status.read_text().rpartition(")")[2].split()[1])
+    found = [pid]
+    for parent in found:
+        found += [child for child, of in parents.items() if of == parent]
+    return found
+
+
+def cpu_seconds(pid: int) -> float:
+    """Time on the processor of a process and those it started that still run; 0 where the system does not tell."""
+    ticks = 0
+    for one in processes_of(pid):
+        with contextlib.suppress(OSError):
+            fields = Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()
+            ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def rss_mb(pid: int | None = None) -> int:

@@ -19,9 +19,9 @@ from typing import Any, NamedTuple
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from ledger.ed25519 import PublicKey
-from suanquan.bench.figures import median_run, percentile, raw_sqlite_rows, rss_mb
+from suanquan.bench.figures import cpu_seconds, median_run, percentile, processes_of, raw_sqlite_rows, rss_mb
 from suanquan.bench.places import new_places
-from suanquan.bench.reports import MODEL, Reports, account
+from suanquan.bench.reports import MODEL, NARROW, WIDE, Reports, account, narrow_rows, wide_rows
 from suanquan.db.place import Server
 from suanquan.home import Home, read_passphrase, write_secret
 from suanquan.service import Service, open_service
@@ -40,7 +40,10 @@ GROWTH_BATCHES = 10
 
 
 class Plan(NamedTuple):
-    """What is measured: where it is stored, how it is sent, how much, and how many records are stored in the end (0: as sent)."""
+    """What is measured: where it is stored, how it is sent, how much, over how many connections (0: as the batch asks).
+
+    `stored` is how many records are stored in the end (0: as sent).
+    """
 
     backend: str
     form: str
@@ -48,6 +51,7 @@ class Plan(NamedTuple):
     batches: int
     vouchers: int
     stored: int = 0
+    clients: int = 0
 
 
 def measure(plan: Plan, runs: int) -> dict[str, Any]:
@@ -64,38 +68,60 @@ def _run(plan: Plan) -> dict[str, Any]:
         key = Ed25519PrivateKey.generate()
         place = new_place("ingest")
         _prepare(home, key, plan.vouchers, place.url.replace(":@/", "@/") if isinstance(place, Server) else "")
-        raw = raw_sqlite_rows(Path(folder))
+        before = _raw(plan, Path(folder))
         with running_service(home) as (url, pid):
-            reports = Reports(url, key, SOURCE, plan.form, plan.batch, plan.vouchers)
+            reports = Reports(url, key, SOURCE, plan.form, plan.batch, plan.vouchers, plan.clients)
             warm = -(-2_000 // plan.batch)  # what is loaded, compiled and started at first is not what is measured
             reports.send_all(reports.build(warm))
             time.sleep(1)
-            reports.send_all(reports.build(2))
-            found = _grown(plan, reports) if plan.stored else {}
-            bodies = reports.build(plan.batches)
-            per_second, answers = _rate(plan, reports, bodies, "accepted")
-            again, _ = _rate(plan, reports, bodies, "duplicate")
-            memory = rss_mb(pid)
+            reports.send_all(reports.build(reports.clients))
+            found = _grown(plan, reports, pid) if plan.stored else {}
+            measured = _measured(plan, reports, pid)
+            memory = sum(map(rss_mb, processes_of(pid)))
+        raw = [round((one + other) / 2) for one, other in zip(before, _raw(plan, Path(folder)), strict=True)]
+    per_second = measured["per_second"]
     return {
         "workload": "ingest",
         "backend": plan.backend,
         "form": plan.form,
-        "per_second": round(per_second),
-        "raw_per_second": round(raw),
-        "ratio": round(per_second / raw, 3),
-        "p50_ms": percentile(answers, 50),
-        "p99_ms": percentile(answers, 99),
-        "duplicates_per_second": round(again),
-        "duplicates_ratio": round(again / per_second, 3),
+        **measured,
+        "raw_per_second": raw[0],
+        "ratio": round(per_second / raw[0], 3),
+        "raw_wide_per_second": raw[1],
+        "ratio_wide": round(per_second / raw[1], 3),
         "rss_mb": memory,
         "batch": plan.batch,
         "batches": plan.batches,
         "vouchers": plan.vouchers,
+        "clients": reports.clients,
         **(
             {"stored": plan.stored, **found, "growth_ratio": round(per_second / found["per_second_at_first"], 3)}
             if found
             else {}
         ),
+    }
+
+
+def _raw(plan: Plan, folder: Path) -> list[float]:
+    """Rows a second of one plain program: usage at its narrowest, and all that a reported record says."""
+    rows = ((NARROW, narrow_rows(plan.vouchers)), (WIDE, wide_rows(plan.vouchers)))
+    return [raw_sqlite_rows(folder, columns, made) for columns, made in rows]
+
+
+def _measured(plan: Plan, reports: Reports, pid: int) -> dict[str, Any]:
+    """What the last batches took: new, and then sent again; and the time on the processor of a new record."""
+    bodies = reports.build(plan.batches)
+    busy = cpu_seconds(pid)
+    per_second, answers = _rate(plan, reports, bodies, "accepted")
+    busy = cpu_seconds(pid) - busy
+    again, _ = _rate(plan, reports, bodies, "duplicate")
+    return {
+        "per_second": round(per_second),
+        "p50_ms": percentile(answers, 50),
+        "p99_ms": percentile(answers, 99),
+        "cpu_us": round(busy * 1e6 / (plan.batch * plan.batches), 2),
+        "duplicates_per_second": round(again),
+        "duplicates_ratio": round(again / per_second, 3),
     }
 
 
@@ -105,13 +131,18 @@ def _rate(plan: Plan, reports: Reports, bodies: list[bytes], status: str) -> tup
     return plan.batch * len(bodies) / (time.perf_counter() - started), answers
 
 
-def _grown(plan: Plan, reports: Reports) -> dict[str, Any]:
+def _grown(plan: Plan, reports: Reports, pid: int) -> dict[str, Any]:
     """Fill the database up to the number asked for; the rate on the way, once a first part of it is stored."""
     first = min(SMALL, plan.stored // 2)
     _fill(plan, reports, first)
-    at_first, _ = _rate(plan, reports, reports.build(plan.batches), "accepted")
+    bodies, busy = reports.build(plan.batches), cpu_seconds(pid)
+    at_first, _ = _rate(plan, reports, bodies, "accepted")
+    busy = cpu_seconds(pid) - busy
     _fill(plan, reports, plan.stored - first)
-    return {"per_second_at_first": round(at_first)}
+    return {
+        "per_second_at_first": round(at_first),
+        "cpu_us_at_first": round(busy * 1e6 / (plan.batch * plan.batches), 2),
+    }
 
 
 def _fill(plan: Plan, reports: Reports, records: int) -> None:

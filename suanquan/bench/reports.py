@@ -8,6 +8,7 @@ import secrets
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from itertools import count
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -22,8 +23,8 @@ from metering.signature import sign
 
 START_US = 1_788_192_000_000_000
 """2026-09-01T00:00:00+08:00."""
-CLIENTS = 4
-"""Batches under way at once: one arrives, one is decoded, one is being committed."""
+CLIENTS, CLIENTS_MAX, UNDER_WAY = 8, 32, 3_200
+"""Connections at least and at most, and records under way: of small batches it takes many to keep a service busy."""
 MODEL = "H100-SXM"
 FORMS = {"columnar": COLUMNS, "cloudevents": CONTENT_TYPE}
 PERIOD = 20_000_000
@@ -38,14 +39,17 @@ def account(number: int) -> str:
 class Reports:
     """Signed batches of one source; ids, times and sequence ascend."""
 
-    def __init__(self, url: str, key: Ed25519PrivateKey, source: str, form: str, batch: int, vouchers: int) -> None:
+    def __init__(
+        self, url: str, key: Ed25519PrivateKey, source: str, form: str, batch: int, vouchers: int, clients: int = 0
+    ) -> None:
         self._url, self._key, self._kid = url, key, PublicKey.of(key).kid
         self._source, self._form, self._batch, self._vouchers = source, form, batch, vouchers
+        self.clients = clients or min(CLIENTS_MAX, max(CLIENTS, UNDER_WAY // batch))
         self._sequence = 0
 
-    def build(self, count: int) -> list[bytes]:
+    def build(self, batches: int) -> list[bytes]:
         """Bodies of the next batches."""
-        return [self._body() for _ in range(count)]
+        return [self._body() for _ in range(batches)]
 
     def _body(self) -> bytes:
         numbers = range(self._sequence + 1, self._sequence + self._batch + 1)
@@ -97,7 +101,7 @@ class Reports:
         failures: list[str] = []
         shared = _Shared(iter(bodies))
         workers = [
-            threading.Thread(target=self._worker, args=(shared, status, times, failures)) for _ in range(CLIENTS)
+            threading.Thread(target=self._worker, args=(shared, status, times, failures)) for _ in range(self.clients)
         ]
         for worker in workers:
             worker.start()
@@ -133,6 +137,33 @@ class Reports:
             created_s=time.time_ns() // 1_000_000_000,
             nonce=secrets.token_urlsafe(24),
         )
+
+
+NARROW = "id BLOB NOT NULL UNIQUE, account INT, start_us INT, end_us INT, active_ms INT, count_milli INT, hash BLOB"
+"""A row of usage at its narrowest: an id of 16 bytes in order of time, five integers, a hash of 32 bytes."""
+WIDE = (
+    "id TEXT NOT NULL UNIQUE, account TEXT, job TEXT, attempt INT, start_us INT, end_us INT, active_ms INT, model TEXT, "
+    "count_milli INT, state TEXT, hash BLOB"
+)
+"""A row that says what a reported record says."""
+
+
+def narrow_rows(vouchers: int) -> Iterator[tuple[Any, ...]]:
+    """Made-up usage as `NARROW` rows."""
+    for number in count(1):
+        start, digest = _start_us(number), hashlib.sha256(number.to_bytes(8)).digest()
+        key = start.to_bytes(8) + number.to_bytes(8)
+        yield key, number * 7919 % vouchers, start, start + 60_000_000, 60_000, 1000 << number % 4, digest
+
+
+def wide_rows(vouchers: int) -> Iterator[tuple[Any, ...]]:
+    """The made-up usage that is reported, as `WIDE` rows."""
+    for number in count(1):
+        start, digest = _start_us(number), hashlib.sha256(number.to_bytes(8)).digest()
+        yield (
+            _id(number), account(number * 7919 % vouchers), str(number), start // 1_000_000, start, start + 60_000_000,
+            60_000, MODEL, 1000 << number % 4, "COMPLETED", digest,
+        )  # fmt: skip
 
 
 def _id(number: int) -> str:

@@ -57,12 +57,19 @@ def verify(
 
 @app.command()
 def checkpoint(
-    home: HomeOption = DEFAULT_HOME, passphrase_file: PassphraseOption = None, json: JsonOption = False
+    key: Annotated[bool, typer.Option("--key", help="只给公钥，供见证方登记 / its public keys, for witnesses")] = False,
+    cosigned: Annotated[bool, typer.Option("--cosigned", help="见证方副署的最近一个 / the last one cosigned")] = False,
+    home: HomeOption = DEFAULT_HOME,
+    passphrase_file: PassphraseOption = None,
+    json: JsonOption = False,
 ) -> None:
     """签名的审计日志头；有口令时先签最新的。The signed head; with the passphrase the newest is signed first."""
     from suanquan.cli.log import run_with_keys
-    from suanquan.use_cases.audit_heads import signed_head
+    from suanquan.use_cases.audit_heads import cosigned_head, keys_of, signed_head
 
+    if key or cosigned:
+        sys.stdout.write(run_with_service(home, keys_of if key else cosigned_head))
+        return
     found = run_with_keys(home, lambda service: signed_head(service.log), passphrase_file)
     if json:
         emit({"size": found.size, "root": found.root.hex(), "note": found.note}, as_json=True)

@@ -26,6 +26,9 @@ def ingest(
         int,
         typer.Option(help="先存入的条数，并与一百万条时比较 / records stored before, compared with a million", min=0),
     ] = 0,
+    clients: Annotated[
+        int, typer.Option(help="同时的连接，0 为按批大小 / connections at once, 0: as the batch asks", min=0, max=256)
+    ] = 0,
     runs: Runs = 3,
     json: JsonOption = False,
 ) -> None:
@@ -35,7 +38,7 @@ def ingest(
     if form not in {"columnar", "cloudevents"}:
         raise typer.BadParameter("columnar 或 cloudevents / columnar or cloudevents", param_hint="--form")
     _check_backend(backend)
-    emit(measure(Plan(backend, form, batch, batches, vouchers, stored), runs), as_json=json)
+    emit(measure(Plan(backend, form, batch, batches, vouchers, stored, clients), runs), as_json=json)
 
 
 def _check_backend(backend: str) -> None:

@@ -26,6 +26,8 @@ STATEMENT_MS = 120_000
 IDLE_MS = 60_000
 """How long a transaction may do nothing before the server takes it back, so that a lost process cannot keep others waiting."""
 READERS = 4
+KEPT = 6
+"""Connections of a file beside its readers, one a name: write, peek, checkpoint, advice."""
 WRITER_CACHE_KIB, READER_CACHE_KIB = 65_536, 16_384
 """Pages that SQLite keeps for a connection; the system keeps what a reader no longer has."""
 CHECKPOINT_S = 0.1
@@ -69,9 +71,9 @@ class Database:
         return written
 
     @contextlib.asynccontextmanager
-    async def peek(self) -> AsyncIterator[AsyncConnection]:
-        """A kept connection outside transactions, for one reader at a time: each statement sees what is committed."""
-        async with self._keeping("peek") as connection:
+    async def peek(self, name: str = "peek") -> AsyncIterator[AsyncConnection]:
+        """A kept connection outside transactions, for one reader of a name at a time: each statement sees what is committed."""
+        async with self._keeping(name) as connection:
             yield connection
 
     @contextlib.asynccontextmanager
@@ -216,7 +218,7 @@ def server_engine(server: Server) -> AsyncEngine:
 def _file_engine(path: Path, *, readonly: bool = False) -> AsyncEngine:
     engine = create_async_engine(
         f"sqlite+aiosqlite:///{path}",
-        pool_size=READERS,
+        pool_size=READERS if readonly else KEPT,
         max_overflow=0,
         connect_args={"timeout": BUSY_MS // 1000},
         hide_parameters=True,

@@ -205,6 +205,25 @@ notice_delivery = table(
 Index("notice_delivery_due", notice_delivery.c.state, notice_delivery.c.next_us)
 Index("notice_delivery_channel", notice_delivery.c.channel, notice_delivery.c.tried_us)
 
+saved_view = table(
+    "saved_view",
+    Column("owner", TEXT, primary_key=True),
+    Column("path", TEXT, primary_key=True),
+    Column("name", TEXT, primary_key=True),
+    Column("query", TEXT, nullable=False),
+    Column("saved_us", INT, nullable=False),
+)
+"""A name that somebody gave to the address of a list."""
+
+form_sent = table(
+    "form_sent",
+    Column("digest", BYTES, primary_key=True),
+    Column("place", TEXT, nullable=False),
+    Column("sent_us", INT, nullable=False),
+)
+"""A form that was sent: who, where and what, digested; `place` is where its act is shown, empty while it is under way."""
+Index("form_sent_at", form_sent.c.sent_us)
+
 lease = table(
     "lease",
     Column("name", TEXT, primary_key=True),

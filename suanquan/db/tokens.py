@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from hashlib import sha256
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, insert, or_, select, update
+from sqlalchemy import insert, select, update
 
-from ledger.sql import Connection
+from ledger.sql import Connection, Statement, execute_all
 from suanquan.access.policy import Role
 from suanquan.access.principal import Principal
-from suanquan.db.tables import api_token, person
+from suanquan.db.tables import api_token
 
 PREFIX = "sqt_"
 
@@ -49,29 +49,32 @@ async def create_token(
     return token
 
 
+_PRINCIPAL = (
+    "SELECT t.role, t.label, t.tenant, t.actions FROM api_token t LEFT JOIN person p ON p.name = t.label "
+    "WHERE t.digest = ? AND t.revoked_us IS NULL AND (t.expires_us IS NULL OR t.expires_us > ?) "
+    "AND (p.state IS NULL OR p.state = 'active')"
+)
+
+
 async def principal_of(conn: Connection, token: str, now_us: int) -> Principal | None:
     """Who a token in force stands for; the token of an account that was ended stands for nobody.
 
     A look-up by digest takes the same time whether the token is close to a real one or not.
     """
-    digest = sha256(token.encode()).digest()
-    columns = api_token.c.role, api_token.c.label, api_token.c.tenant, api_token.c.actions
-    query = (
-        select(*columns)
-        .join_from(api_token, person, person.c.name == api_token.c.label, isouter=True)
-        .where(
-            api_token.c.digest == digest, *_in_force(now_us), or_(person.c.state.is_(None), person.c.state == "active")
-        )
-    )
-    row = (await conn.execute(query)).one_or_none()
-    role = None if row is None else Role.parse(row.role)
-    if row is None or role is None:
-        return None
-    return Principal(row.label, role, row.tenant, frozenset(row.actions.split()) or None)
+    return (await principal_beside(conn, token, now_us, ()))[0]
 
 
-def _in_force(now_us: int) -> tuple[ColumnElement[bool], ...]:
-    return api_token.c.revoked_us.is_(None), or_(api_token.c.expires_us.is_(None), api_token.c.expires_us > now_us)
+async def principal_beside(
+    conn: Connection, token: str, now_us: int, statements: Sequence[Statement]
+) -> tuple[Principal | None, list[list[tuple[Any, ...]]]]:
+    """Who a token stands for, and what other statements give in the same visit to the database."""
+    asked = _PRINCIPAL, (sha256(token.encode()).digest(), now_us)
+    rows, *others = await execute_all(conn, [asked, *statements])
+    role = Role.parse(rows[0][0]) if rows else None
+    if role is None:
+        return None, others
+    _, label, tenant, actions = rows[0]
+    return Principal(label, role, tenant, frozenset(actions.split()) or None), others
 
 
 async def roles_of(conn: Connection, label: str) -> set[str]:

@@ -139,6 +139,12 @@ async def newest_head(conn: Connection) -> SignedHead | None:
     return None if row is None else SignedHead(*row)
 
 
+async def head_at(conn: Connection, size: int) -> SignedHead | None:
+    """The signed head of a size."""
+    row = (await conn.execute(select(audit_head).where(audit_head.c.size == size))).one_or_none()
+    return None if row is None else SignedHead(*row)
+
+
 async def add_head(conn: Connection, signed: SignedHead) -> None:
     """Keep a signed head."""
     await conn.execute(insert(audit_head).values(signed._asdict()))

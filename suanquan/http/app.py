@@ -64,7 +64,9 @@ from suanquan.portal import (
     settling,
     sign_in,
     statements,
+    views,
 )
+from suanquan.portal.forms import Once
 from suanquan.portal.frame import refused
 from suanquan.service import Service
 from suanquan.use_cases.advice import Desk
@@ -95,7 +97,7 @@ ROUTERS = (
 
 PAGES = (
     *(page.router, sign_in.router, asking.router, applying.router, beneficiary.router, centre.router),
-    *(office.router, office_lists.router, office_cases.router, checking.router),
+    *(office.router, office_lists.router, office_cases.router, checking.router, views.router),
     *(case.router, settling.router, statements.router, holding.router, members.router, sandbox.router),
 )
 """Every page of the portal."""
@@ -124,6 +126,7 @@ def create_app(service: Service) -> ASGIApp:
     )
     app.state.service = service
     app.state.rates = Rates(time.monotonic_ns)
+    app.state.once = Once()
     app.state.agent_rates = Rates(time.monotonic_ns, KEYS_PER_SECOND, KEYS_BURST)
     service.subsidies.load()
     app.state.oidc = None
@@ -148,12 +151,12 @@ def create_app(service: Service) -> ASGIApp:
     app.add_exception_handler(HTTPException, problem.on_http_error)
     app.add_exception_handler(RequestValidationError, problem.on_invalid_request)
     app.add_exception_handler(Exception, problem.on_crash)
-    return Limits(Direct(app, app, SIGNED), problem.refuse)
+    return Limits(Direct(app, app, SIGNED, {"/v1/advice/{centre}": advice.quick_advice}), problem.refuse)
 
 
 async def _on_domain_error(request: Request, error: Exception) -> Response:
     """A page where a page was asked for, a problem document anywhere else."""
     path = getattr(request.scope.get("route"), "path", "")
     if path in PAGE_PATHS and isinstance(error, DomainError):
-        return refused(request, error)
+        return await refused(request, error)
     return await problem.on_domain_error(request, error)

@@ -7,7 +7,8 @@ are the application's too: it answers every other method, and describes them.
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TypeVar
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -17,20 +18,31 @@ from ledger.errors import DomainError
 from suanquan.http import problem
 
 Endpoint = Callable[[Request], Awaitable[Response]]
+Reader = Callable[[Request], Awaitable[Response | None]]
+"""Answers a request, or hands it on: None."""
+E = TypeVar("E")
 
 
 class Direct:
-    """Answers POST at some paths, `{name}` standing for one segment; hands everything else on."""
+    """Answers POST at some paths, `{name}` standing for one segment, and what GETs a reader wants; hands everything else on."""
 
-    def __init__(self, app: ASGIApp, owner: object, routes: Mapping[str, Endpoint]) -> None:
+    def __init__(
+        self, app: ASGIApp, owner: object, routes: Mapping[str, Endpoint], readers: Mapping[str, Reader] | None = None
+    ) -> None:
         self._app = app
         self._owner = owner
+        self._readers = [(_pattern(path), reader) for path, reader in (readers or {}).items()]
         self._exact = {path: endpoint for path, endpoint in routes.items() if "{" not in path}
         self._patterns = [(_pattern(path), endpoint) for path, endpoint in routes.items() if "{" in path]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        endpoint = self._match(scope) if scope["type"] == "http" and scope["method"] == "POST" else None
+        method = scope["method"] if scope["type"] == "http" else ""
+        endpoint: Reader | None = None
+        if method == "POST":
+            endpoint = self._match(scope)
+        elif method == "GET":
+            endpoint = _matched(scope, self._readers)
         if endpoint is None:
             await self._app(scope, receive, send)
             return
@@ -38,6 +50,9 @@ class Direct:
         request = Request(scope, receive)
         try:
             response = await endpoint(request)
+            if response is None:
+                await self._app(scope, receive, send)
+                return
         except DomainError as error:
             response = await problem.on_domain_error(request, error)
         except Exception as error:
@@ -46,15 +61,16 @@ class Direct:
         await response(scope, receive, send)
 
     def _match(self, scope: Scope) -> Endpoint | None:
-        path = scope["path"]
-        found = self._exact.get(path)
-        if found is not None:
-            return found
-        for pattern, endpoint in self._patterns:
-            if match := pattern.fullmatch(path):
-                scope["path_params"] = match.groupdict()
-                return endpoint
-        return None
+        found = self._exact.get(scope["path"])
+        return found if found is not None else _matched(scope, self._patterns)
+
+
+def _matched(scope: Scope, patterns: Sequence[tuple[re.Pattern[str], E]]) -> E | None:
+    for pattern, endpoint in patterns:
+        if match := pattern.fullmatch(scope["path"]):
+            scope["path_params"] = match.groupdict()
+            return endpoint
+    return None
 
 
 def _pattern(path: str) -> re.Pattern[str]:

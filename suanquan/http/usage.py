@@ -108,7 +108,8 @@ async def post_usage(request: HttpRequest) -> Response:
     body = await request.body()
     digest = sha256(body).digest()
     signed = await signed_by(request, digest)
-    batch = await service.decoder.decode(body, service.now_us, columns=content_type == COLUMNS)
+    intake = service.intake
+    batch = await service.decoder.decode(body, service.now_us, columns=content_type == COLUMNS, crowd=intake.under_way)
     about = Request(
         keys.centre(signed.keyid),
         signed.keyid,
@@ -117,4 +118,4 @@ async def post_usage(request: HttpRequest) -> Response:
         request.headers["idempotency-key"],
         digest,
     )
-    return Response(await service.intake.take(about, batch), media_type="application/json")
+    return Response(await intake.take(about, batch), media_type="application/json")

@@ -17,6 +17,7 @@ from starlette.responses import RedirectResponse, Response
 
 from ledger.errors import DomainError, Finding
 from suanquan.http.auth import may, principal
+from suanquan.portal.forms import BACK
 from suanquan.portal.frame import language_of, link, or_failure, reading, render, service_of
 from suanquan.service import Service
 from suanquan.use_cases.applications import Round, load_round
@@ -116,6 +117,8 @@ async def _take(request: Request) -> Response:
     async with request.form(max_files=FILES_MAX, max_fields=200) as sent:
         typed = {name: value.strip()[:TYPED_MAX] for name, value in sent.items() if isinstance(value, str)}
         await _hash_files(sent, typed)
+    if BACK in typed:
+        return _page(request, form, typed)
     body = _body(form, typed, who.tenant)
     service = service_of(request)
     if typed.get("act") == "check":

@@ -16,12 +16,13 @@ from metering.notice_store import urns_of
 from suanquan.errors import ServiceError
 from suanquan.http.auth import may, principal, scope_of
 from suanquan.portal import figures
+from suanquan.portal.forms import BACK
 from suanquan.portal.frame import language_of, link, or_failure, reading, render, service_of, texts_of
 from suanquan.portal.table import Cell, Column, Row, amount, exported, table
 from suanquan.portal.text import TEXTS
 from suanquan.service import Service
 from suanquan.use_cases.applications import load_applications, load_rounds
-from suanquan.use_cases.forecast import voucher_forecast
+from suanquan.use_cases.forecast import voucher_outlook
 from suanquan.use_cases.issue import load, voucher_object
 from suanquan.use_cases.line_disputes import Line, Person, bound_accounts, open_dispute
 from suanquan.use_cases.procedure_views import application_line, round_object
@@ -105,9 +106,15 @@ async def _voucher(request: Request, jti: str) -> Response:
     with reading():
         async with service.database.read() as conn:
             stored = await load(conn, jti, scope_of(who))
-            forecast = await voucher_forecast(conn, jti, service.now_us)
+            forecast, days = await voucher_outlook(conn, jti, service.now_us)
     return render(
-        request, "voucher.html", voucher=voucher_object(stored), forecast=forecast, parts=PARTS, released=stored.cwt
+        request,
+        "voucher.html",
+        voucher=voucher_object(stored),
+        forecast=forecast,
+        days=days,
+        parts=PARTS,
+        released=stored.cwt,
     )
 
 
@@ -212,6 +219,8 @@ async def _dispute(request: Request) -> Response:
     service, who = service_of(request), await principal(request)
     form = await request.form(max_files=0, max_fields=8)
     typed = {name: str(form.get(name, "")).strip() for name in ("centre", "account", "batch", "record", "reason")}
+    if BACK in form:
+        return await _usage(request, "", typed)
     async with service.database.read() as conn:
         own = (typed["centre"], typed["account"]) in await bound_accounts(conn, scope_of(who))
         source = await _source_of(conn, typed["batch"]) if own else None

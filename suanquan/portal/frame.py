@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import secrets
 from collections.abc import Awaitable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,14 +12,15 @@ from urllib.parse import urlencode
 import structlog
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from ledger.amount import ASSETS_BY_NUMBER
 from ledger.errors import DomainError, Kind
 from suanquan.access.policy import BENEFICIARY, CENTRE, Reach, Role
 from suanquan.access.principal import PUBLIC, Principal
+from suanquan.db import views
 from suanquan.http.problem import status_of
-from suanquan.portal import exports, figures
+from suanquan.portal import exports, figures, forms
 from suanquan.portal.text import TEXTS
 from suanquan.service import Service
 
@@ -73,6 +75,8 @@ IN_WAN = frozenset(
 )
 """Pages whose every amount goes by `figures`, so that their reader may choose between 元 and 万元 for all of them at once."""
 
+MOMENTARY = frozenset({"after", "until", "before", "format", "table", "again"})
+"""What an address asks for at one moment: no link of the page and no saved view keeps it."""
 _pages = Environment(
     loader=FileSystemLoader(Path(__file__).parent / "templates"),
     autoescape=True,
@@ -122,18 +126,49 @@ async def or_failure(request: Request, answer: Awaitable[Response]) -> Response:
     number = request.scope["suanquan.request_id"]
     figures.in_wan.set(money_of(request) == "wan")
     try:
-        return await exports.finished(request, await answer, texts_of(request))
+        await _load_views(request)
+        return await exports.finished(request, await _acted(request, answer), texts_of(request))
     except UnreadableError:
         log.exception("page not read", id=number)
-        return render(request, "failed.html", status=503, request_id=number)
+        return render(request, "failed.html", status=503, request_id=number, typed=await forms.typed_of(request))
     except DomainError as error:
-        return refused(request, error)
+        return await refused(request, error)
 
 
-def refused(request: Request, error: DomainError) -> Response:
-    """A page that says what was not done and why."""
-    number = request.scope["suanquan.request_id"]
-    return render(request, "refused.html", status=status_of(error), error=error, request_id=number)
+async def _acted(request: Request, answer: Awaitable[Response]) -> Response:
+    """The answer to a page or a form; a form that was sent before leads to where its act is shown, with a word on it."""
+    who: Principal = getattr(request.state, "principal", None) or PUBLIC
+    if request.method != "POST" or who.is_public:
+        return await answer
+    once: forms.Once = request.app.state.once
+    found = await once.act(request, owner_of(who), answer)
+    if isinstance(found, Response):
+        return found
+    address, hash_, part = found.partition("#")
+    return RedirectResponse(f"{address}{'&' if '?' in address else '?'}{forms.AGAIN}=1{hash_}{part}", 303)
+
+
+def owner_of(who: Principal) -> str:
+    """Whose something of an account's own is: a person in a role, and of whom."""
+    return f"{who.role.value}/{who.tenant}/{who.name}"
+
+
+async def _load_views(request: Request) -> None:
+    """The views of this page that who asks has saved, for its list to show."""
+    who: Principal = getattr(request.state, "principal", None) or PUBLIC
+    if who.is_public or request.method != "GET" or exports.form_of(request):
+        return
+    with reading():
+        async with service_of(request).database.read() as conn:
+            request.state.views = await views.views_of(conn, owner_of(who), request.url.path)
+
+
+async def refused(request: Request, error: DomainError) -> Response:
+    """A page that says what was not done and why, with what was typed; for whose session has ended, the way back in."""
+    number, typed = request.scope["suanquan.request_id"], await forms.typed_of(request)
+    if typed is not None and error.code == "token-required":
+        return render(request, "sign_in.html", status=401, problem="session_over", next="", kept_form=typed)
+    return render(request, "refused.html", status=status_of(error), error=error, request_id=number, typed=typed)
 
 
 def render(
@@ -152,6 +187,8 @@ def render(
         "link": lambda path, **more: link(request, path, **more),
         "path": request.url.path,
         "kept": kept(request),
+        "again": forms.AGAIN in request.query_params,
+        "label_of": forms.label_of,
         "switch": _switch(request),
         "files": exports.links(lambda path, **more: link(request, path, **more), request.url.path, _others(request)),
         "here": _here(request),
@@ -165,7 +202,7 @@ def render(
     }
     values["t"] = figures.texts_in(values.get("t", TEXTS[language]))
     text = _pages.get_template(page).render(common | values)
-    return HTMLResponse(text, status, headers)
+    return HTMLResponse(forms.marked(text, secrets.token_urlsafe(12)), status, headers)
 
 
 _OTHER = {"en": "zh", "zh": "en"}
@@ -201,7 +238,7 @@ def link(request: Request, path: str, **more: Any) -> str:
 def _others(request: Request) -> dict[str, Any]:
     """What an address asks for but language, and what is of this moment alone."""
     query = request.query_params
-    return {key: query.getlist(key) for key in query if key not in {"lang", "money", "format", "table"}}
+    return {key: query.getlist(key) for key in query if key not in {"lang", "money", "format", "table", "again"}}
 
 
 def kept(request: Request) -> dict[str, str]:

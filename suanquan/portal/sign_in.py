@@ -11,6 +11,7 @@ from suanquan.access.principal import Principal
 from suanquan.db.tokens import principal_of
 from suanquan.errors import ServiceError
 from suanquan.http.auth import COOKIE, TOKEN_MAX, end_cookie, identify, is_from_here, may, session_cookie
+from suanquan.portal.forms import Typed, read_kept
 from suanquan.portal.frame import link, or_failure, query_of, reading, render, service_of
 from suanquan.use_cases.sign_in import LockedError, Login, log_in, log_out
 
@@ -35,10 +36,18 @@ async def post_logout(request: Request) -> Response:
     return await or_failure(request, _logout(request))
 
 
-async def _form(request: Request, problem: str = "", status: int = 200) -> Response:
+async def _form(request: Request, problem: str = "", status: int = 200, typed: Typed | None = None) -> Response:
     with reading():
         await identify(request)
-    return render(request, "sign_in.html", status=status, problem=problem, next=_next(request))
+    return render(request, "sign_in.html", status=status, problem=problem, next=_next(request), kept_form=typed)
+
+
+def _in(request: Request, who: Principal, typed: Typed | None) -> Response:
+    """On to where somebody was going; what was typed when the session ended is there again, and nothing of it was done yet."""
+    if typed is None:
+        return RedirectResponse(_home_of(request, who), 303)
+    request.state.principal = who
+    return render(request, "resume.html", typed=typed)
 
 
 def _next(request: Request) -> str:
@@ -68,32 +77,35 @@ async def _login(request: Request) -> Response:
     if not is_from_here(request):
         return await _form(request, "foreign", 403)
     form = await request.form(max_files=0, max_fields=8)
+    typed = read_kept(str(form.get("kept", "")))
     token, name = str(form.get("token", "")).strip(), str(form.get("name", "")).strip()
     if name and not token:
-        return await _by_name(request, Login(name, str(form.get("password", "")), str(form.get("code", "")).strip()))
+        return await _by_name(
+            request, Login(name, str(form.get("password", "")), str(form.get("code", "")).strip()), typed
+        )
     service = service_of(request)
     with reading():
         async with service.database.read() as connection:
             known = await principal_of(connection, token, service.now_us) if 0 < len(token) <= TOKEN_MAX else None
     if known is None:
-        return await _form(request, "token_unknown" if token else "token_missing", 401)
-    response = RedirectResponse(_home_of(request, known), 303)
+        return await _form(request, "token_unknown" if token else "token_missing", 401, typed)
+    response = _in(request, known, typed)
     secure = service.settings.url.startswith("https:")
     response.set_cookie(COOKIE, token, path="/", secure=secure, httponly=True, samesite="strict")
     return response
 
 
-async def _by_name(request: Request, typed: Login) -> Response:
+async def _by_name(request: Request, login: Login, typed: Typed | None) -> Response:
     service = service_of(request)
     try:
         with reading():
-            begun = await log_in(service.access, typed, request.scope["suanquan.request_id"])
+            begun = await log_in(service.access, login, request.scope["suanquan.request_id"])
     except LockedError:
-        return await _form(request, "login_locked", 429)
+        return await _form(request, "login_locked", 429, typed)
     except ServiceError as error:
         if error.code not in {"login-failed", "second-factor-needed"}:
             raise
-        return await _form(request, "login_failed", 401)
-    response = RedirectResponse(_home_of(request, begun.who), 303)
+        return await _form(request, "login_failed", 401, typed)
+    response = _in(request, begun.who, typed)
     session_cookie(response, service.settings.url, begun.secret)
     return response

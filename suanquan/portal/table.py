@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
+from urllib.parse import urlencode
 
 from markupsafe import Markup
 from starlette.requests import Request
@@ -14,7 +15,7 @@ from starlette.responses import Response
 
 from suanquan.portal import exports, figures
 from suanquan.portal.files.sheet import Book, Head, Sheet
-from suanquan.portal.frame import kept, language_of, link, service_of
+from suanquan.portal.frame import MOMENTARY, kept, language_of, link, service_of
 from suanquan.portal.text import TEXTS
 
 ROWS_PER_PART = 20
@@ -53,6 +54,14 @@ class Cell(NamedTuple):
 Row = Mapping[str, Cell]
 
 
+class Views(NamedTuple):
+    """What an account calls addresses of this page, and the one that is shown, which it may give a name to."""
+
+    saved: Sequence[tuple[str, str]]
+    path: str
+    query: str
+
+
 class Table(NamedTuple):
     """A list as it is to be shown. `whole` is how many rows there are, `found` how many match."""
 
@@ -72,6 +81,7 @@ class Table(NamedTuple):
     sums: Mapping[str, Any] | None = None
     by_address: bool = False
     """Whether the page itself chose these rows by its address: then it has the search, and headings do not sort."""
+    views: Views | None = None
 
 
 def amount(text: str, unit: str = "CNY") -> Cell:
@@ -80,7 +90,7 @@ def amount(text: str, unit: str = "CNY") -> Cell:
 
 
 def table(request: Request, name: str, columns: Sequence[Column], rows: Sequence[Row]) -> Table:
-    """Rows as the URL asks for them: `find`, `sort` (`-` for descending), `columns`, `density`, and `after` or `before` a row."""
+    """Rows as the URL asks for them: `find`, `sort` (`-` for descending), `columns`, `density`, and `after` or `until` a row."""
     asked = _Asked.of(request, columns)
     found, key = asked.select(columns, rows), _key_of(columns)
     first, last = asked.window(found, key)
@@ -88,7 +98,7 @@ def table(request: Request, name: str, columns: Sequence[Column], rows: Sequence
     links = {f"sort {one.name}": link(request, path, **rest | {"sort": asked.next_sort(one.name)}) for one in columns}
     if first:
         links["start"] = link(request, path, **rest)
-        links["previous"] = link(request, path, **rest, before=_cursor(first, found[first][key]))
+        links["previous"] = link(request, path, **rest, until=_cursor(first, found[first][key]))
     if last < len(found):
         links["next"] = link(request, path, **rest, after=_cursor(last - 1, found[last - 1][key]))
     links["reset"] = link(request, path, **_own(request))
@@ -96,7 +106,7 @@ def table(request: Request, name: str, columns: Sequence[Column], rows: Sequence
     hidden = _own(request) | kept(request) | ({"sort": asked.sort} if asked.sort else {})
     return Table(
         name, columns, asked.shown(columns), found[first:last], len(rows), len(found), first, asked.find, asked.sort,
-        links, hidden | ({"density": DENSE} if asked.dense else {}), _files(request, rest), asked.dense,
+        links, hidden | ({"density": DENSE} if asked.dense else {}), _files(request, rest), asked.dense, views=_views(request),
     )  # fmt: skip
 
 
@@ -122,7 +132,7 @@ def paged(request: Request, name: str, columns: Sequence[Column], chosen: Chosen
     hidden = {key: value for key, value in filters.items() if value} | kept(request)
     return Table(
         name, columns, asked.shown(columns), chosen.rows, max(chosen.found, len(chosen.rows)), chosen.found, 0, "", "", links,
-        hidden | ({"density": DENSE} if asked.dense else {}), _files(request, rest), asked.dense, chosen.sums, by_address=True,
+        hidden | ({"density": DENSE} if asked.dense else {}), _files(request, rest), asked.dense, chosen.sums, by_address=True, views=_views(request),
     )  # fmt: skip
 
 
@@ -198,8 +208,17 @@ def book_of(request: Request, name: str, title: str, sheets: Sequence[Sheet] = (
 
 def _own(request: Request) -> dict[str, str]:
     """Parameters of the page itself, which its list keeps."""
-    ours = {"find", "sort", "columns", "density", "after", "before", "part", "format", "table", "lang", "money"}
+    ours = {"find", "sort", "columns", "density", "after", "until", "format", "table", "lang", "money", "again"}
     return {name: value for name, value in request.query_params.items() if name not in ours}
+
+
+def _views(request: Request) -> Views | None:
+    """Views of who is signed in; nobody else has any."""
+    saved = getattr(request.state, "views", None)
+    if saved is None:
+        return None
+    query = [(name, value) for name, value in request.query_params.multi_items() if name not in MOMENTARY]
+    return Views([(one.name, f"{one.path}?{one.query}") for one in saved], request.url.path, urlencode(query))
 
 
 def _files(request: Request, rest: Mapping[str, str]) -> dict[str, str]:
@@ -219,7 +238,7 @@ class _Asked(NamedTuple):
     sort: str
     chosen: tuple[str, ...]
     after: str
-    before: str
+    until: str
     dense: bool
 
     @classmethod
@@ -233,7 +252,7 @@ class _Asked(NamedTuple):
             sort if sort.removeprefix("-") in names else "",
             tuple(dict.fromkeys(chosen)),
             query.get("after", "")[:CURSOR_MAX],
-            query.get("before", "")[:CURSOR_MAX],
+            query.get("until", "")[:CURSOR_MAX],
             query.get("density") == DENSE,
         )
 
@@ -251,12 +270,12 @@ class _Asked(NamedTuple):
         return found
 
     def window(self, found: Sequence[Row], key: str) -> tuple[int, int]:
-        """Which rows are shown: those after or before the row that the address names, wherever it stands by now."""
+        """Which rows are shown: those after the row that the address names, or up to it, wherever it stands by now."""
         first = 0
         if self.after:
             first = _place(found, key, self.after, 1)
-        elif self.before:
-            first = max(0, _place(found, key, self.before, 0) - ROWS_PER_PART)
+        elif self.until:
+            first = max(0, _place(found, key, self.until, 0) - ROWS_PER_PART)
         first = first if first < len(found) else 0
         return first, min(first + ROWS_PER_PART, len(found))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
@@ -13,6 +14,8 @@ from ledger.sql import Connection
 from metering import store as metering_store
 from metering.model import Accelerator
 from metering.zones import rfc3339
+from suanquan.access.principal import Principal
+from suanquan.db.tokens import principal_beside
 from suanquan.errors import ServiceError
 from suanquan.service import Service
 from suanquan.use_cases.overview import capacities
@@ -20,12 +23,17 @@ from voucher import purse_store
 from voucher.advice import Advice, Job, Need, advise
 from voucher.allocation import Purse, burn_down_order
 from voucher.scheme import Series
+from voucher.store import BoundVoucher
 
 CARDS_MILLI_MAX = 1_000_000_000
 HOURS_MAX = 90 * 24
 MODELS_MAX = 16
 REGISTERS_US = 2_000_000
 """How long capacities are kept in memory: a change is heeded at most this much later."""
+DESK = "advice"
+"""Name of the connection that questions are answered on."""
+Spendable = tuple[bool, list[tuple[BoundVoucher, int]]]
+"""Whether an account belongs to a holder, and its vouchers with what they have available."""
 _DECIMAL = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 
 
@@ -88,12 +96,16 @@ def malformed(name: str, zh: str, en: str) -> ServiceError:
 
 
 class Desk:
-    """Answers questions; the registers of centres are read again every few seconds, balances for each question."""
+    """Answers questions; the registers of centres are read again every few seconds, balances for each question.
+
+    A question is one visit to the database, on a connection of the desk's own: a pool's transaction takes a dozen.
+    """
 
     def __init__(self, service: Service) -> None:
         self._service = service
         self._read_at_us = -REGISTERS_US
         self._capacity: dict[str, Mapping[str, int]] = {}
+        self._turn = asyncio.Lock()
 
     async def ask(self, asked: Question) -> dict[str, Any]:
         """The advice, with its reasons and the balance.
@@ -102,25 +114,44 @@ class Desk:
             ServiceError: `centre-unknown`.
 
         """
+        async with self._turn, self._service.database.peek(DESK) as connection:
+            found = await purse_store.spendable_by(connection, asked.centre, asked.account)
+        return await self.advise(asked, found)
+
+    async def look(self, asked: Question, token: str) -> tuple[Principal | None, Spendable]:
+        """Who shows this token, and what the account in question may spend: both in one visit, before it is told to anybody."""
+        statements = purse_store.spendable_statements(asked.centre, asked.account)
+        async with self._turn, self._service.database.peek(DESK) as connection:
+            who, rows = await principal_beside(connection, token, self._service.now_us, statements)
+        return who, purse_store.spendable_in(asked.account, *rows)
+
+    async def advise(self, asked: Question, found: Spendable) -> dict[str, Any]:
+        """The advice on what an account may spend.
+
+        Raises:
+            ServiceError: `centre-unknown`.
+
+        """
         service, now_us = self._service, self._service.now_us
-        async with service.database.read() as connection:
-            if asked.centre not in self._capacity or not 0 <= now_us - self._read_at_us < REGISTERS_US:
+        if asked.centre not in self._capacity or not 0 <= now_us - self._read_at_us < REGISTERS_US:
+            async with service.database.read() as connection:
                 registered = await capacities(connection, now_us)
                 centres = await metering_store.load_centres(connection)
-                self._capacity = {centre: registered.get(centre, {}) for centre in centres}
-                self._read_at_us = now_us
-            if asked.centre not in self._capacity:
-                raise ServiceError(
-                    "centre-unknown",
-                    f"没有登记中心“{asked.centre[:40]}”",
-                    f"no centre {asked.centre[:40]!r} is registered",
-                    kind=Kind.NOT_FOUND,
-                )
-            purses, bound = await read_purses(connection, asked.centre, asked.account, service.catalog.series)
+            self._capacity = {centre: registered.get(centre, {}) for centre in centres}
+            self._read_at_us = now_us
+        if asked.centre not in self._capacity:
+            raise ServiceError(
+                "centre-unknown",
+                f"没有登记中心“{asked.centre[:40]}”",
+                f"no centre {asked.centre[:40]!r} is registered",
+                kind=Kind.NOT_FOUND,
+            )
+        bound, rows = found
+        purses = purses_of(rows, asked.centre, service.catalog.series)
         in_force = [purse for purse in purses if purse.from_us <= now_us < purse.until_us]
         job, tariffs = Job(asked.cards, now_us, asked.active_ms), service.catalog.tariffs(asked.centre)
-        found = advise(job, in_force, tariffs, asked.need, self._capacity[asked.centre], bound=bound)
-        return _told(asked, found, in_force, now_us)
+        told = advise(job, in_force, tariffs, asked.need, self._capacity[asked.centre], bound=bound)
+        return _told(asked, told, in_force, now_us)
 
 
 async def read_purses(
@@ -128,6 +159,11 @@ async def read_purses(
 ) -> tuple[list[Purse], bool]:
     """What vouchers of an account hold that may be used at a centre, and whether it is bound to a holder."""
     bound, rows = await purse_store.spendable_by(conn, centre, account)
+    return purses_of(rows, centre, schemes), bound
+
+
+def purses_of(rows: Sequence[tuple[BoundVoucher, int]], centre: str, schemes: Mapping[str, Series]) -> list[Purse]:
+    """Purses of vouchers with what they have available, as far as they may be used at a centre, in the order they are drawn."""
     purses = []
     for row, available in rows:
         series = schemes.get(row.scheme)
@@ -140,7 +176,7 @@ async def read_purses(
                 row.priority, scheme.accelerators,
             )
         )  # fmt: skip
-    return burn_down_order(purses), bound
+    return burn_down_order(purses)
 
 
 def _told(asked: Question, found: Advice, purses: Sequence[Purse], now_us: int) -> dict[str, Any]:

@@ -6,13 +6,15 @@ the name may watch them like any log.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ledger.checkpoint import Checkpoint
 from ledger.errors import DomainError, Kind
-from ledger.note import Note, open_checkpoint
+from ledger.note import Note, SignatureLine, open_checkpoint
+from ledger.proof import consistency_path, read_since
 from ledger.sql import Connection
 from ledger.tree import Frontier
 from ledger.vkey import VerifierKey
@@ -24,6 +26,7 @@ from suanquan.db.trail import SignedHead
 from suanquan.errors import ServiceError
 from suanquan.home import write_secret
 from suanquan.note_keys import NoteKeys
+from suanquan.service import Service
 from suanquan.use_cases.log import Log
 
 SUFFIX = "/audit"
@@ -65,23 +68,59 @@ class AuditHeads:
             await trail.add_head(conn, signed)
         return signed
 
-    def _kept(self) -> Checkpoint | None:
+    def _kept(self, file: Path | None = None) -> Checkpoint | None:
+        file = file or self.file
         try:
-            return open_checkpoint(Note.parse(self.file.read_bytes()), self.verifiers)
+            return open_checkpoint(Note.parse(file.read_bytes()), self.verifiers)
         except FileNotFoundError:
             return None
         except DomainError as error:
-            raise _rolled_back(f"{self.file.name}: {error.en}") from error
+            raise _rolled_back(f"{file.name}: {error.en}") from error
+
+    @property
+    def cosigned(self) -> Path:
+        """The last head that a witness cosigned, with the cosignatures."""
+        return self.file.with_name(self.file.name + "-cosigned")
+
+    async def prove(self, old: int, head: SignedHead) -> list[bytes]:
+        """Hashes that show a signed head to continue the one of an earlier size (RFC 6962 §2.1.2).
+
+        Raises:
+            ServiceError: `audit-rolled-back`: no head of that size was signed here.
+
+        """
+        if not 0 < old < head.size:
+            return []
+        async with self.database.read() as conn:
+            earlier = await trail.head_at(conn, old)
+            if earlier is None:
+                raise _rolled_back(f"no head of {old} rows was signed here")
+            leaves = [row.leaf() async for row in trail.stream(conn, old) if row.seq < head.size]
+        tree = Frontier.from_bytes(earlier.size, earlier.nodes)
+        return consistency_path(old, head.size, read_since(tree, leaves))
+
+    def keep_cosigned(self, head: SignedHead, lines: Iterable[SignatureLine]) -> None:
+        """Add cosignatures of a head to those that are known of it; a newer head takes the place of an older one."""
+        note, lines = Note.parse(head.note.encode()), tuple(lines)
+        with contextlib.suppress(FileNotFoundError, DomainError):
+            kept = Note.parse(self.cosigned.read_bytes())
+            note = kept if kept.text == note.text else note
+        others = (line for line in note.signatures if all(line[:2] != one[:2] for one in lines))
+        write_secret(self.cosigned, str(Note(note.text, (*others, *lines))).encode())
 
     async def verify(self, at: int | None = None) -> Checked:
         """Recompute the whole log and compare it with every head that was signed; `at` asks for the root at a size."""
-        fault, kept = "", None
-        try:
-            kept = self._kept()
-        except ServiceError as error:
-            fault = error.en
+        known: dict[int, bytes] = {}
+        fault = ""
+        for file in (self.cosigned, self.file):
+            try:
+                kept = self._kept(file)
+            except ServiceError as error:
+                fault = error.en
+            else:
+                known |= {} if kept is None else {kept.size: kept.root}
         async with self.database.read() as conn:
-            found = await trail.verify(conn, at, {} if kept is None else {kept.size: kept.root})
+            found = await trail.verify(conn, at, known)
             heads = await trail.signed_heads(conn)
         fault = found.fault or fault
         for one in heads:
@@ -171,3 +210,22 @@ async def signed_head(log: Log) -> SignedHead:
         zh, en = "尚无签名的审计日志头", "no head of the audit log is signed yet"
         raise ServiceError("checkpoint-missing", zh, en, kind=Kind.NOT_FOUND)
     return found
+
+
+async def keys_of(service: Service) -> str:
+    """The public keys of the audit log, a line each, as a witness registers them."""
+    return "".join(f"{key}\n" for key in heads_of(service.log).verifiers)
+
+
+async def cosigned_head(service: Service) -> str:
+    """The last head that a witness cosigned.
+
+    Raises:
+        ServiceError: `checkpoint-missing`.
+
+    """
+    file = heads_of(service.log).cosigned
+    if not file.exists():
+        zh, en = "尚无见证方副署的审计日志头", "no head of the audit log is cosigned yet"
+        raise ServiceError("checkpoint-missing", zh, en, kind=Kind.NOT_FOUND)
+    return file.read_text("utf-8")

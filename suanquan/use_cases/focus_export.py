@@ -29,7 +29,7 @@ from metering.store import Source, StoredBatch
 from metering.zones import shanghai_day_us
 from suanquan.service import Service
 from suanquan.use_cases.corrections import CORRECTIONS
-from suanquan.use_cases.postings import COUNTERS, scheme_in_kind
+from suanquan.use_cases.postings import COUNTERS, WAIVED, scheme_in_kind
 from suanquan.use_cases.settle import fact_event_id
 from suanquan.use_cases.shares import Terms, paid_by_batch, posted_entries, unpaid_ids
 from voucher import store as voucher_store
@@ -271,13 +271,18 @@ def paid_classes(bill: Bill, earlier: Bill | None, units: int, *, own: bool) -> 
     return {name: part for name, part in found.items() if part}
 
 
+NOT_CHARGED = "not-charged"
+"""Stands for a payer where a scheme forbids to charge interrupted time."""
+
+
 async def _payers(tx: Transaction, taken: Mapping[int, int]) -> Payers:
     """Who is behind the ledger accounts that paid in yuan."""
     found: Payers = {}
     vouchers = {row.account: row.jti for row in await voucher_store.vouchers_of(tx.connection, taken)}
     for number, account in (await tx.accounts_by_number(taken)).items():
         if account.asset == CNY.number and not account.name.startswith(COUNTERS):
-            payer = vouchers.get(number) or scheme_in_kind(account.name)
+            free = NOT_CHARGED if account.name.startswith(WAIVED) else None
+            payer = free or vouchers.get(number) or scheme_in_kind(account.name)
             found[payer] = found.get(payer, 0) + taken[number]
     return found
 

@@ -30,6 +30,8 @@ class _Spending(NamedTuple):
     stored: StoredVoucher
     available: int
     by_day: list[int]
+    balances: list[int]
+    """At the start of each of these days, and of today."""
 
     @property
     def asset(self) -> Asset:
@@ -51,6 +53,35 @@ async def voucher_forecast(conn: Connection, jti: str, now_us: int) -> dict[str,
     """
     [one] = await _spending(conn, [await load(conn, jti, EVERYTHING)], now_us)
     return _voucher(one, now_us)
+
+
+class Day(NamedTuple):
+    """A complete day in Shanghai: what was used of a voucher, and what was left at its end, on hold included."""
+
+    day: str
+    used: str
+    left: str
+
+
+async def voucher_outlook(conn: Connection, jti: str, now_us: int) -> tuple[dict[str, Any], list[Day]]:
+    """What is to be expected of one voucher, and what the last days since its issue were like.
+
+    Raises:
+        VoucherError: `voucher-unknown`.
+
+    """
+    [one] = await _spending(conn, [await load(conn, jti, EVERYTHING)], now_us)
+    starts = day_starts(now_us)
+    days = [
+        Day(
+            dt.datetime.fromtimestamp(begin // 1_000_000, SHANGHAI).date().isoformat(),
+            format_units(used, one.asset),
+            format_units(left, one.asset),
+        )
+        for begin, end, used, left in zip(starts, starts[1:], one.by_day, one.balances[1:], strict=False)
+        if end > one.stored.issued_us
+    ]
+    return _voucher(one, now_us), days
 
 
 async def account_forecast(conn: Connection, centre: str, account: str, now_us: int) -> dict[str, Any]:
@@ -89,7 +120,7 @@ async def _spending(conn: Connection, vouchers: Iterable[StoredVoucher], now_us:
             came = voucher.units if begin <= voucher.issued_us < end else 0
             left = sum(units for units, at_us in gone.get(voucher.jti, ()) if begin <= at_us < end)
             by_day.append(balances[at] - balances[at + 1] + came - left)
-        found.append(_Spending(voucher, account.available, by_day))
+        found.append(_Spending(voucher, account.available, by_day, balances))
     return found
 
 

@@ -19,11 +19,12 @@ from ledger.scope import EVERYTHING
 from ledger.sql import insert_tables
 from ledger.state import Hold, HoldStatus
 from ledger.transaction import Transaction
+from suanquan.use_cases.postings import waives_of
 from voucher import hold_store, store
 from voucher.allocation import Purse
 from voucher.hold_store import BY_HAND, LEASED, METERED, Part
 from voucher.lease import WINDOW_S
-from voucher.scheme import Series
+from voucher.scheme import Scheme, Series
 
 _HOLD = re.compile("[0-9a-f]{32}")
 
@@ -91,12 +92,19 @@ def _lives(hold: Hold, now_ns: int) -> bool:
     return hold.expires_ns is None or now_ns < hold.expires_ns
 
 
+async def scheme_of(tx: Transaction, backing: Backing, schemes: Mapping[str, Series]) -> Scheme | None:
+    """The terms of the voucher that a hold is of, as on the day of its issue."""
+    row = (await store.load_vouchers(tx.connection, [backing.jti]))[backing.jti]
+    series = schemes.get(row.scheme)
+    return (series.at(row.issued_us) or series.latest) if series else None
+
+
 async def open_purse(tx: Transaction, backing: Backing, schemes: Mapping[str, Series]) -> None:
     """What a hold has, to be drawn like a voucher that the record names."""
     row = await store.load_voucher(tx.connection, backing.jti, EVERYTHING)
     assert row is not None, "a hold is of a voucher"
-    series = schemes.get(row.scheme)
-    models = (series.at(row.issued_us) or series.latest).accelerators if series else None
+    scheme = await scheme_of(tx, backing, schemes)
+    models, waives = (scheme.accelerators, waives_of(scheme)) if scheme else (None, None)
     shares: dict[tuple[tuple[int, int], ...], Share] = {}
     for one in backing.open:
         pairs = tuple((line.debit, line.credit) for line in one.lines)
@@ -105,7 +113,7 @@ async def open_purse(tx: Transaction, backing: Backing, schemes: Mapping[str, Se
     units = sum(share.left for share in backing.shares)
     backing.purse = Purse(
         row.jti, row.scheme, row.account, ASSETS_BY_NUMBER[row.asset], units, row.from_us, _until_us(backing, row.until_us),
-        row.priority, models,
+        row.priority, models, waives=waives,
     )  # fmt: skip
 
 

@@ -8,6 +8,7 @@ is what `suanquan.use_cases.ingest` would record and answer (docs/decisions/0023
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -26,7 +27,7 @@ from metering.batch import Batch, expand
 from metering.compact import Compact
 from metering.intake_store import Found, Range, Wanted
 from metering.rate_columns import Sums, rate_columns
-from metering.rating import rate
+from metering.rating import Line, LineKey, rate
 from metering.store import Source, StoredBatch, nonce_rows
 from suanquan.use_cases.apart import nothing_waits
 from suanquan.use_cases.hold_usage import names_hold
@@ -77,6 +78,8 @@ class Intake:
         self._issuer = issuer
         self._waiting: list[_Job] = []
         self._rounds: set[asyncio.Task[None]] = set()
+        self.under_way = 0
+        """Batches that were taken and are not answered yet."""
 
     async def take(self, request: Request, batch: Batch | Compact) -> bytes:
         """The answer to a batch whose signature was verified, as JSON, once it is durable.
@@ -85,14 +88,16 @@ class Intake:
             DomainError: see `ingest`.
 
         """
-        if isinstance(batch, Compact):
-            try:
-                return await self._quickly(request, batch)
-            except _Careful:
-                pass
-        rules, issuer = self._rules(), self._issuer()
-        answer = await self._journal.transact(lambda tx: ingest(tx, request, batch, rules, issuer), keeps_memo=True)
-        return msgspec.json.encode(answer)
+        self.under_way += 1
+        try:
+            if isinstance(batch, Compact):
+                with contextlib.suppress(_Careful):
+                    return await self._quickly(request, batch)
+            rules, issuer = self._rules(), self._issuer()
+            answer = await self._journal.transact(lambda tx: ingest(tx, request, batch, rules, issuer), keeps_memo=True)
+            return msgspec.json.encode(answer)
+        finally:
+            self.under_way -= 1
 
     async def _quickly(self, request: Request, batch: Compact) -> bytes:
         if any(map(names_hold, batch.vouchers)):
@@ -151,9 +156,9 @@ class _Round:
     batches: list[tuple[int, StoredBatch]] = field(default_factory=list)
     ranges: list[tuple[int, str, str, int]] = field(default_factory=list)
     accounts: list[tuple[str, str, int]] = field(default_factory=list)
-    statuses: list[tuple[str, str, int]] = field(default_factory=list)
+    statuses: Counter[tuple[str, str]] = field(default_factory=Counter)
     paid: Counter[tuple[str, str]] = field(default_factory=Counter)
-    sums: list[Rows] = field(default_factory=list)
+    sums: list[tuple[str, dict[LineKey, Line]]] = field(default_factory=list)
     touched: set[str] = field(default_factory=set)
 
     def rows(self) -> list[Rows]:
@@ -164,8 +169,8 @@ class _Round:
             intake_store.batch_rows(self.batches),
             intake_store.range_rows(self.ranges),
             intake_store.account_rows(self.accounts),
-            intake_store.status_rows(self.statuses),
-            *self.sums,
+            intake_store.status_rows((*name, records) for name, records in self.statuses.items()),
+            intake_store.usage_rows(self.sums),
             redeemed_rows(paid),
             intake_store.source_rows(self.seen.sources[urn] for urn in sorted(self.touched)),
         ]
@@ -274,7 +279,7 @@ async def _post(turn: _Round, job: _Job, names: Wanted, source: Source) -> bytes
     stored = _keep(turn, job, source, first, Kept({}, receipt))
     turn.ranges.append((source.number, names.first_id, names.last_id, number))
     turn.accounts += [(request.centre, account, number) for account in sorted(batch.accounts)]
-    turn.sums.append(intake_store.usage_rows(request.centre, job.sums.lines))
+    turn.sums.append((request.centre, job.sums.lines))
     turn.paid.update({(scheme, request.centre): units for scheme, units in paid.items()})
     _advance(turn, source, stored, batch, names.last_id)
     return _answer(stored, "accepted", batch, receipt)
@@ -288,7 +293,7 @@ def _charges(turn: _Round, batch: Compact, centre: str) -> Charges:
         single = expand(batch)
         return charges_of(single, rate(single, turn.rules.tariffs(centre), range(single.count)))
 
-    return lambda account: made()(account)  # noqa: PLW0108 -- made when first asked
+    return lambda account, *, states=False: made()(account, states=states)
 
 
 def _repeat(turn: _Round, job: _Job, source: Source, twin: Range) -> bytes:
@@ -313,7 +318,7 @@ def _keep(turn: _Round, job: _Job, source: Source, first: int, kept: Kept) -> St
     turn.nonces.append((request.kid, request.nonce, request.nonce_until_us))
     turn.seen.nonces.add((request.kid, request.nonce))
     turn.seen.keys.add((batch.source, request.key))
-    turn.statuses.append((request.centre, "accepted" if new else "duplicate", batch.count))
+    turn.statuses[request.centre, "accepted" if new else "duplicate"] += batch.count
     return stored
 
 

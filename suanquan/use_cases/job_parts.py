@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import cbor2
 
 from ledger import store as ledger_store
-from ledger.amount import CNY
+from ledger.amount import CNY, format_units
 from ledger.entry import Entry, EntryKind, Side
 from ledger.errors import DomainError, Kind
 from ledger.leaf import decode
@@ -23,7 +23,7 @@ from metering.zones import rfc3339
 from suanquan.errors import ServiceError
 from suanquan.use_cases.books import parse_event_id
 from suanquan.use_cases.ingest import Rules
-from suanquan.use_cases.postings import COUNTERS, scheme_in_kind
+from suanquan.use_cases.postings import COUNTERS, WAIVED, scheme_in_kind
 from suanquan.use_cases.settle import counted_of
 from suanquan.use_cases.shares import Terms, paid_by_batch, parts_of
 from voucher import hold_store
@@ -76,7 +76,9 @@ async def usage_job(tx: Transaction, rules: Rules, source: str, record_id: str) 
         moved = {seq: await _debits(tx, seq) for seq in counted.own}
     parts = [part for seq, taken in moved.items() for part in await _parts(tx, seq, taken)]
     price = sum([await _yuan(tx, taken) for taken in moved.values()])
-    return Job(found.centre, record.account, record_object(source, record), price, tuple(parts))
+    free = sum([await _free(tx, taken) for taken in moved.values()])
+    about = record_object(source, record) | ({"not_charged_yuan": format_units(free, CNY)} if free else {})
+    return Job(found.centre, record.account, about, price, tuple(parts))
 
 
 def record_unknown() -> ServiceError:
@@ -225,13 +227,19 @@ def _signed(entry: Entry, numbers: Mapping[bytes, int]) -> dict[int, int]:
 
 
 async def _yuan(tx: Transaction, taken: Mapping[int, int]) -> int:
-    """Yuan of what was taken, from whomever."""
+    """Yuan of what was taken, from whomever; what nobody is charged is not."""
     accounts = await tx.accounts_by_number(taken)
     return sum(
         units
         for number, units in taken.items()
-        if accounts[number].asset == CNY.number and not accounts[number].name.startswith(COUNTERS)
+        if accounts[number].asset == CNY.number and not accounts[number].name.startswith((COUNTERS, WAIVED))
     )
+
+
+async def _free(tx: Transaction, taken: Mapping[int, int]) -> int:
+    """Yuan that a scheme forbids to charge."""
+    accounts = await tx.accounts_by_number(taken)
+    return sum(units for number, units in taken.items() if accounts[number].name.startswith(WAIVED))
 
 
 async def _parts(tx: Transaction, seq: int, taken: Mapping[int, int]) -> list[Part]:

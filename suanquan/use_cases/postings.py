@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache, partial
 from hashlib import sha256
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import cbor2
 
@@ -15,17 +15,20 @@ from ledger.entry import EntryKind, Event, Leg, Side, credit, debit
 from ledger.pairs import Posting
 from ledger.state import Account
 from ledger.transaction import Transaction
+from metering import segment
 from metering.batch import Batch
 from metering.rating import AccountUsage, Rated
 from suanquan.use_cases.reopen import reopen
 from voucher import hold_store
 from voucher import store as voucher_store
-from voucher.allocation import Charge, Cover, Purse, allocate
+from voucher.allocation import NO_BOUND, Charge, Cover, Purse, allocate
 from voucher.lifecycle import STEPS, Action
 from voucher.scheme import Scheme, Series
 from voucher.store import BoundVoucher
 
 LEGS_PER_ENTRY = 60
+WAIVED = "waived/"
+"""Begins the names of accounts of what is charged to nobody."""
 COUNTERS = "delegation/"
 """Begins the names of accounts that count what was drawn through delegations: their vouchers paid it, and they pay nothing."""
 
@@ -46,8 +49,11 @@ class ReopensError(Exception):
     """A posting draws on what had broken at a voucher's end: only work that writes rows of its own can post it."""
 
 
-Charges = Callable[[str], Sequence[Charge]]
-"""Charges of an account, one by one; only asked for when its sum does not decide."""
+class Charges(Protocol):
+    """Charges of an account, one by one; only asked for when its sum does not decide, with `states` where it matters how jobs ended."""
+
+    def __call__(self, account: str, *, states: bool = False) -> Sequence[Charge]:
+        """Those of an account in the order of its records."""
 
 
 async def post_batch(
@@ -68,7 +74,10 @@ async def post_batch(
         {account: total for account, total in rated.items() if account not in plain} if len(plain) < len(rated) else {}
     )
     purses = await purses_of(tx, about.centre, rest, schemes)
-    covers = {account: allocate(total, partial(charges, account), purses[account]) for account, total in rest.items()}
+    covers = {
+        account: allocate(total, partial(charges, account, states=any(_waiving(purses[account]))), purses[account])
+        for account, total in rest.items()
+    }
     broken = [purse for some in purses.values() for purse in some if purse.broken > purse.available]
     if broken and not may_reopen:
         raise ReopensError
@@ -116,7 +125,7 @@ async def _plain_draws(
         voucher, scheme = pairs[0]
         balance, until_us = balances[voucher.account], voucher.until_us
         if (
-            voucher.asset == yuan and until_us > now_us and voucher.from_us <= total.first_us
+            voucher.asset == yuan and scheme.spending.charges(interrupted=True) is not False and until_us > now_us and voucher.from_us <= total.first_us
             and total.last_us < until_us and not (total.named or total.own or balance.restriction)
             and 0 < total.yuan <= balance.available
             and (scheme.accelerators is None or scheme.accelerators.issuperset(total.models))
@@ -173,7 +182,7 @@ def charges_of(batch: Batch, rated: Rated) -> Charges:
     """Charges of a batch by account, in its order."""
     places: dict[str, list[int]] = {}
 
-    def charges(account: str) -> list[Charge]:
+    def charges(account: str, *, states: bool = False) -> list[Charge]:
         if not places:
             for place, index in enumerate(rated.index):
                 if index not in rated.held:
@@ -186,6 +195,7 @@ def charges_of(batch: Batch, rated: Rated) -> Charges:
                 rated.models[place],
                 batch.voucher[index],
                 int(rated.own[place]),
+                states and segment.decode(batch.leaf[index]).interrupted,
             )
             for place in places[account]
         ]
@@ -237,10 +247,19 @@ async def purses_of(
                 continue
             purse = shared[number] = Purse(
                 row.jti, row.scheme, number, ASSETS_BY_NUMBER[row.asset], available, row.from_us, row.until_us,
-                row.priority, scheme.accelerators, reopened,
+                row.priority, scheme.accelerators, reopened, waives_of(scheme),
             )  # fmt: skip
         purses[row.bound_account].append(purse)
     return purses
+
+
+def waives_of(scheme: Scheme) -> int | None:
+    """How much of interrupted time is not charged to a voucher of a scheme: all of it or, where its text does not say so, none."""
+    return NO_BOUND if scheme.spending.charges(interrupted=True) is False else None
+
+
+def _waiving(purses: Iterable[Purse]) -> Iterable[bool]:
+    return (purse.waives is not None for purse in purses)
 
 
 def receivable(centre: str) -> str:
@@ -251,6 +270,16 @@ def receivable(centre: str) -> str:
 def compute_received(centre: str) -> str:
     """Account of the compute that vouchers gave a centre."""
     return f"centre/{centre}/compute"
+
+
+def waived(centre: str, jti: str) -> str:
+    """Account of what a centre may not charge by the scheme of a voucher: time of jobs that it interrupted. It is owed by nobody."""
+    return f"{WAIVED}{centre}/{jti}"
+
+
+def not_charged(centre: str) -> str:
+    """Account against `waived`: worth of the time that a centre gave for nothing."""
+    return f"centre/{centre}/not-charged"
 
 
 def self_pay(centre: str, account: str) -> str:
@@ -279,12 +308,13 @@ async def open_accounts(tx: Transaction, centre: str, covers: Iterable[tuple[str
         if cover.self_pay:
             wanted.append((self_pay(centre, account), CNY, None))
         wanted.extend((in_kind(scheme), CNY, None) for scheme in cover.in_kind)
+        wanted.extend((name, CNY, None) for jti in cover.waived for name in (waived(centre, jti), not_charged(centre)))
     return await tx.open(list(dict.fromkeys(wanted)))
 
 
 def entries_of(centre: str, account: str, cover: Cover, accounts: Mapping[str, Account]) -> list[tuple[Leg, ...]]:
     """Legs of an account's entry; more than one entry only when more vouchers pay than an entry has legs."""
-    if len(cover.yuan) == 1 and not (cover.self_pay or cover.in_kind or cover.compute):  # as most are
+    if len(cover.yuan) == 1 and not (cover.self_pay or cover.in_kind or cover.compute or cover.waived):  # as most are
         [(number, units)] = cover.yuan.items()
         return [(debit(number, units), credit(accounts[receivable(centre)].number, units))]
     yuan = [Leg(number, Side.DEBIT, units) for number, units in cover.yuan.items()]
@@ -293,10 +323,12 @@ def entries_of(centre: str, account: str, cover: Cover, accounts: Mapping[str, A
     yuan.extend(debit(accounts[in_kind(scheme)].number, units) for scheme, units in cover.in_kind.items() if units)
     compute = [debit(number, units) for number, units in cover.compute.items()]
     parts: list[tuple[Leg, ...]] = []
-    for legs, name in ((yuan, receivable(centre)), (compute, compute_received(centre))):
+    free = [debit(accounts[waived(centre, jti)].number, units) for jti, units in cover.waived.items() if units]
+    groups = (yuan, receivable(centre)), (compute, compute_received(centre)), (free, not_charged(centre))
+    for legs, name in groups:
         for at in range(0, len(legs), LEGS_PER_ENTRY):
             part = legs[at : at + LEGS_PER_ENTRY]
             parts.append((*part, credit(accounts[name].number, sum(leg.amount for leg in part))))
-    if len(parts) == 2 and len(parts[0]) + len(parts[1]) <= LEGS_PER_ENTRY:
-        return [parts[0] + parts[1]]
+    if len(parts) > 1 and sum(map(len, parts)) <= LEGS_PER_ENTRY:
+        return [tuple(leg for part in parts for leg in part)]
     return parts

@@ -27,8 +27,8 @@ from metering.fate_store import Fact, State
 from metering.model import UsageRecord
 from metering.rating import Line, LineKey, Rated, rate
 from metering.store import Source, StoredBatch
-from suanquan.use_cases.hold_usage import Backing, backings_of, give_back, hold_again, keep_part, open_purse
-from suanquan.use_cases.postings import COUNTERS, entries_of, open_accounts, purses_of, scheme_in_kind
+from suanquan.use_cases.hold_usage import Backing, backings_of, give_back, hold_again, keep_part, open_purse, scheme_of
+from suanquan.use_cases.postings import COUNTERS, entries_of, open_accounts, purses_of, scheme_in_kind, waives_of
 from suanquan.use_cases.reopen import reopen
 from suanquan.use_cases.shares import Terms, parts_of, price_changed, unpaid_ids
 from voucher import store as voucher_store
@@ -140,8 +140,9 @@ async def settle(tx: Transaction, said: Said, source: Source, terms: Terms, chan
         change.fact = at
     facts = {change.fact: _fact(tx, source, change) for change in changes}
     before, after = _worth([c.before.record for c in changes], terms), _worth([c.after for c in changes], terms)
+    free = await _maybe_waived(tx, terms, changes)
     for at, change in enumerate(changes):
-        change.grows = _grows(change, before, after, at)
+        change.grows = change.id not in free and _grows(change, before, after, at)
     redeemed = Counter[str]()
     writer = _Writer(tx, said, source, facts)
     redeemed.subtract(await _take_back(writer, terms, changes, before))
@@ -174,6 +175,22 @@ def _worth(records: Sequence[UsageRecord | None], terms: Terms) -> _Worth:
             sums = found.lines.setdefault(key, Line())
             sums.add(line.records if final else 0, line.gpu_ms, line.yuan, line.compute)
     return found
+
+
+async def _maybe_waived(tx: Transaction, terms: Terms, changes: Sequence[Change]) -> set[str]:
+    """Attempts that ended by an interruption and may be for nothing from their beginning: what they posted is taken back."""
+    ended = {one.id: one.after for one in changes if one.after is not None and one.after.interrupted and one.before.own}
+    if not ended:
+        return set()
+    purses = await purses_of(tx, terms.centre, {one.account for one in ended.values()}, terms.schemes)
+    backings = await backings_of(tx, terms.centre, (one.voucher for one in ended.values()))
+    held = {name: await scheme_of(tx, one, terms.schemes) for name, one in backings.items()}
+    return {
+        name
+        for name, record in ended.items()
+        if any(purse.waives is not None for purse in purses[record.account])
+        or ((scheme := held.get(record.voucher or "")) is not None and waives_of(scheme) is not None)
+    }
 
 
 def _grows(change: Change, before: _Worth, after: _Worth, at: int) -> bool:
@@ -286,7 +303,7 @@ def _draw(
             if backing.by_hand:
                 continue
             named, purse = backing.jti, [backing.purse] if backing.purse else purse
-        charge = Charge(record.start_us, yuan, compute, after.models[at], named, own)
+        charge = Charge(record.start_us, yuan, compute, after.models[at], named, own, record.interrupted)
         had = backing.purse.available if backing is not None and backing.purse else 0
         covers.append((change, record.account, draw_one(charge, purse)))
         if backing is not None and backing.purse:

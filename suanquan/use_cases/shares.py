@@ -23,10 +23,20 @@ from metering.model import UsageRecord
 from metering.rating import Tariffs, rate
 from metering.store import StoredBatch
 from suanquan.errors import ServiceError
-from suanquan.use_cases.postings import batch_event_ids, compute_received, in_kind, receivable, self_pay
+from suanquan.use_cases.postings import (
+    WAIVED,
+    batch_event_ids,
+    compute_received,
+    in_kind,
+    not_charged,
+    receivable,
+    self_pay,
+    waived,
+)
 from voucher import store as voucher_store
 from voucher.allocation import Charge, Cover, Purse, draw_one
 from voucher.scheme import Series
+from voucher.store import BoundVoucher, StoredVoucher
 
 Parts = list[tuple[int, tuple[Leg, ...]]]
 """Number of an entry, and the legs that take a part of it back."""
@@ -114,7 +124,7 @@ def draw_each(records: Sequence[UsageRecord], purses: Sequence[Purse], terms: Te
         draw_one(
             Charge(
                 record.start_us, int(rated.yuan[at]), int(rated.compute[at]), rated.models[at], record.voucher,
-                int(rated.own[at]),
+                int(rated.own[at]), record.interrupted,
             ), purses
         )
         for at, record in enumerate(records)
@@ -136,18 +146,30 @@ async def _originals(tx: Transaction, stored: StoredBatch, account: str) -> dict
 async def _purses(tx: Transaction, drawn: Mapping[int, int], schemes: Mapping[str, Series]) -> list[Purse]:
     """Vouchers that paid, holding what they gave."""
     purses = []
-    for row in await voucher_store.vouchers_of(tx.connection, drawn):
+    free = await _waived_by(tx, drawn)
+    given: dict[str, BoundVoucher | StoredVoucher] = {
+        row.jti: row for row in await voucher_store.vouchers_of(tx.connection, drawn)
+    }
+    given |= await voucher_store.load_vouchers(tx.connection, [jti for jti in free if jti not in given])
+    for row in given.values():
         series = schemes.get(row.scheme)
         scheme = (series.at(row.issued_us) or series.latest) if series else None
         if scheme is None:
             raise price_changed()
         purses.append(
             Purse(
-                row.jti, row.scheme, row.account, ASSETS_BY_NUMBER[row.asset], drawn[row.account], row.from_us,
-                row.until_us, row.priority, scheme.accelerators,
+                row.jti, row.scheme, row.account, ASSETS_BY_NUMBER[row.asset], drawn.get(row.account, 0), row.from_us,
+                row.until_us, row.priority, scheme.accelerators, waives=free.get(row.jti),
             )
         )  # fmt: skip
     return purses
+
+
+async def _waived_by(tx: Transaction, drawn: Mapping[int, int]) -> dict[str, int]:
+    """What was not charged by the schemes of vouchers, by id."""
+    accounts = await tx.accounts_by_number(drawn)
+    names = {number: account.name or "" for number, account in accounts.items()}
+    return {name.rpartition("/")[2]: drawn[number] for number, name in names.items() if name.startswith(WAIVED)}
 
 
 async def _posted(tx: Transaction, centre: str, account: str, cover: Cover) -> dict[int, int]:
@@ -155,6 +177,7 @@ async def _posted(tx: Transaction, centre: str, account: str, cover: Cover) -> d
     taken = {**cover.yuan, **cover.compute}
     named = {in_kind(scheme): units for scheme, units in cover.in_kind.items()}
     named |= {self_pay(centre, account): cover.self_pay} if cover.self_pay else {}
+    named |= {waived(centre, jti): units for jti, units in cover.waived.items()}
     found = await tx.accounts(named)
     for name, units in named.items():
         if units and name not in found:
@@ -166,15 +189,16 @@ async def _posted(tx: Transaction, centre: str, account: str, cover: Cover) -> d
 
 async def _legs(tx: Transaction, originals: Mapping[int, Original], taken: Mapping[int, int], centre: str) -> Parts:
     """The opposite of what was taken, each part in the entry that took it."""
-    named = await tx.accounts((receivable(centre), compute_received(centre)))
-    against = {account.asset: account.number for account in named.values()}
+    named = await tx.accounts((receivable(centre), compute_received(centre), not_charged(centre)))
+    against = {(one.asset, name == not_charged(centre)): one.number for name, one in named.items()}
     parts: Parts = []
     for seq, original in sorted(originals.items()):
         mine = {number: units for number, units in taken.items() if (number, Side.DEBIT) in original.moved and units}
         accounts = await tx.accounts_by_number(mine)
         sums: Counter[int] = Counter()
         for number, units in mine.items():
-            sums[against[accounts[number].asset]] += units
+            free = (accounts[number].name or "").startswith(WAIVED)
+            sums[against[accounts[number].asset, free]] += units
         legs = [credit(number, units) for number, units in mine.items()]
         if legs:
             parts.append((seq, (*legs, *(debit(number, units) for number, units in sums.items()))))

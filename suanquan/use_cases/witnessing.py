@@ -7,9 +7,11 @@ import functools
 import http.client
 import ssl
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from hashlib import sha256
 from http import HTTPStatus
+from typing import Protocol
 from urllib.parse import urlsplit
 
 import structlog
@@ -31,6 +33,24 @@ ANSWER_BYTES_MAX = 64 * 1024
 BACKOFF_SECONDS_MAX = 60
 TRIES = 3
 """Requests to one witness for one head: the first may be told where the witness stands."""
+
+UNAWARE = "witness-unaware"
+
+Prove = Callable[[int], Awaitable[list[bytes]]]
+"""The hashes that show a head to continue the log at an earlier size."""
+
+
+class Signed(Protocol):
+    """A signed head of a log."""
+
+    @property
+    def size(self) -> int:
+        """Entries of the log."""
+
+    @property
+    def note(self) -> str:
+        """The signed note."""
+
 
 log_ = structlog.get_logger("suanquan.witnessing")
 
@@ -77,22 +97,19 @@ class Witness:
         code = getattr(error, "code", type(error).__name__)
         log_.warning("witness failed", url=self.url, code=code, cause=str(error)[:200], retry_s=pause)
 
-    async def cosign(self, log: Log, head: SignedHead) -> tuple[SignatureLine, ...]:
+    async def cosign(self, head: Signed, prove: Prove) -> tuple[SignatureLine, ...]:
         """The witness's cosignatures of a signed head, proved to continue what the witness has cosigned.
 
         Raises:
             ServiceError: `database-rolled-back` where the witness knows more of this log, or another history of it;
-                `witness-refused`.
+                `witness-unaware` of one that does not know this log, `witness-refused`.
             LedgerError: an answer that is no cosignature.
             OSError: it cannot be reached, or does not answer.
 
         """
         note = Note.parse(head.note.encode())
         for _ in range(TRIES):
-            async with log.database.read() as conn:
-                walk = functools.partial(consistency_path, self.size, head.size)
-                path = await log_store.with_nodes(conn, head.size, walk)
-            request = AddCheckpoint(self.size, tuple(path), note).to_bytes()
+            request = AddCheckpoint(self.size, tuple(await prove(self.size)), note).to_bytes()
             sent = asyncio.to_thread(post, f"{self.url.rstrip('/')}/add-checkpoint", request)
             status, body = await asyncio.wait_for(sent, 2 * TIMEOUT_SECONDS)
             if status == HTTPStatus.OK:
@@ -103,13 +120,16 @@ class Witness:
                 self._learn(body, head)
             elif status == HTTPStatus.UNPROCESSABLE_ENTITY:
                 raise RolledBackError(head.size, self.size, self.url)
+            elif status == HTTPStatus.NOT_FOUND:
+                zh, en = "见证方不认识这份日志", "the witness does not know this log"
+                raise ServiceError(UNAWARE, zh, en, kind=Kind.UNAVAILABLE)
             else:
                 break
         raise ServiceError(
             "witness-refused", f"见证方答复 {status}", f"the witness answered {status}", kind=Kind.UNAVAILABLE
         )
 
-    def _learn(self, body: bytes, head: SignedHead) -> None:
+    def _learn(self, body: bytes, head: Signed) -> None:
         """Take over the size that the witness says it has cosigned."""
         try:
             size = decode_size(body.decode("ascii").removesuffix("\n"))
@@ -155,13 +175,21 @@ async def check_witnesses(log: Log) -> None:
         refused = newest.size  # a service beside us may have had a newer head cosigned meanwhile: look again
 
 
+def _prover(log: Log, size: int) -> Prove:
+    async def prove(old: int) -> list[bytes]:
+        async with log.database.read() as conn:
+            return await log_store.with_nodes(conn, size, functools.partial(consistency_path, old, size))
+
+    return prove
+
+
 _Answer = tuple[SignatureLine, ...] | RolledBackError
 
 
 async def _ask_once(witness: Witness, log: Log, head: SignedHead) -> _Answer:
     """A witness's cosignatures, none where it cannot be asked, or what it claims against the database."""
     try:
-        return await witness.cosign(log, head)
+        return await witness.cosign(head, _prover(log, head.size))
     except RolledBackError as claim:
         return claim
     except (OSError, DomainError, TimeoutError) as error:
@@ -218,7 +246,7 @@ class Witnessing:
 
     async def _ask(self, witness: Witness, head: SignedHead) -> None:
         try:
-            await self._keep(head, await witness.cosign(self.log, head))
+            await self._keep(head, await witness.cosign(head, _prover(self.log, head.size)))
         except (OSError, DomainError, TimeoutError) as error:
             witness.failed(error)
 

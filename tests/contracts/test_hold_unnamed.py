@@ -55,8 +55,10 @@ class Centre:
     def __init__(self, desk, voucher):
         self.desk, self.voucher = desk, voucher
         self.known = spendable(voucher, CATALOG.series)
-        self.till = Till(desk.journal, lambda: ISSUER)
-        self.intake = Intake(desk.journal, lambda: RULES, lambda: Issuer("https://quan.example", KEY.kid, PRIVATE.sign))
+        self.till, self.rules = Till(desk.journal, lambda: ISSUER), RULES
+        self.intake = Intake(
+            desk.journal, lambda: self.rules, lambda: Issuer("https://quan.example", KEY.kid, PRIVATE.sign)
+        )
 
     async def hold(self, yuan=100, life_s=HOUR_S, centre="sj01"):
         answer = await self.till.ask(asked(centre), Hold(self.known, shown(yuan, centre), "proof", life_s))
@@ -98,7 +100,7 @@ class Centre:
     async def correct(self, event, **said):
         """A correction by the centre's own agent."""
         [record] = _records(json.dumps([event]).encode(), self.desk.now_ns)
-        terms = Terms("sj01", RULES.tariffs("sj01"), RULES.schemes)
+        terms = Terms("sj01", self.rules.tariffs("sj01"), self.rules.schemes)
 
         async def work(tx):
             source = await corrections.open_corrected(tx, SOURCE, "sj01")

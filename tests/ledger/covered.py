@@ -98,6 +98,8 @@ UNCOVERED = {
     "usage_dispute": REGISTER,
     "usage_alert": "what somebody was told of balances, which are compared themselves",
     "api_token": "access, not accounts",
+    "saved_view": "names that people gave to addresses",
+    "form_sent": "which form was sent already, for some days; what it did is in the log",
     "evidence_file": {"name": "for people; a fact says it"},
     **dict.fromkeys(("api_token", "person", "person_role", "session", "login_failure"), ACCESS),
     **dict.fromkeys(("passkey", "challenge", "invitation", "identity"), ACCESS),

@@ -1,6 +1,7 @@
 """Many postings of one request at once: entry by entry what the state machine makes of each alone; and the quick HMAC beneath."""
 
 import hmac
+import json
 import random
 
 import pytest
@@ -11,6 +12,7 @@ from ledger.mac import Keyed, mac
 from ledger.pairs import Posting, post_series
 from ledger.refusal import Refusal
 from tests.ledger.notation import Book, seen
+from tests.shared_data import SHARED, needs_shared
 
 FUNDED = """
     open treasury
@@ -89,3 +91,15 @@ def test_the_quick_hmac_is_hmac(seed):
         for size in (0, 1, 55, 56, 64, 119, 1000):
             text = rng.randbytes(size)
             assert mac(key, text) == keyed.digest(text) == hmac.digest(key, text, "sha256")
+
+
+@needs_shared
+def test_our_hmac_is_that_of_the_vectors():
+    """Wycheproof's HMAC-SHA256, short and long keys included: both of our ways give each valid tag, and none that is not."""
+    found = json.loads((SHARED / "vectors/wycheproof/hmac_sha256_test.json").read_text("utf-8"))
+    cases = [one for group in found["testGroups"] for one in group["tests"]]
+    assert len(cases) == found["numberOfTests"] > 0
+    for one in cases:
+        key, message, tag = (bytes.fromhex(one[name]) for name in ("key", "msg", "tag"))
+        for ours in (mac(key, message), Keyed(key).digest(message)):
+            assert (ours == tag) == (one["result"] == "valid"), one["comment"]

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from ledger import proof
 from ledger.errors import Kind, LedgerError
 from ledger.lines import PATH_MAX
-from ledger.tree import EMPTY_ROOT, hash_leaf, hash_node, root_of
+from ledger.tree import EMPTY_ROOT, Frontier, hash_leaf, hash_node, root_of
 from tests.conftest import ALL
 from tests.shared_data import SHARED, needs_shared
 
@@ -101,6 +101,17 @@ def test_every_proof_of_a_size_verifies(size):
         for start in range(0, size - width + 1, 1 << (width - 1).bit_length()):
             path = proof.subtree_path(start, start + width, size, node)
             proof.verify_subtree(start, start + width, size, path, root_of(LEAVES[start : start + width]), ROOTS[size])
+
+
+@pytest.mark.parametrize("old", range(1, 70))
+def test_a_tree_is_continued_by_its_frontier_and_the_leaves_since(old):
+    """Who keeps no more than the frontier of an earlier tree makes the same consistency proofs as who keeps every node."""
+    earlier = Frontier()
+    for leaf in LEAVES[:old]:
+        earlier.append(leaf)
+    for new in range(old, 140):
+        made = proof.consistency_path(old, new, proof.read_since(earlier, LEAVES[old:new]))
+        assert made == proof.consistency_path(old, new, node)
 
 
 @given(st.integers(1, N_MAX), st.data())

@@ -2,15 +2,47 @@
 
 import pytest
 
+from suanquan.db.tokens import create_token
 from suanquan.settings import Settings
 from tests.nats_servers import NatsServers
-from tests.suanquan.harness import Agent, ThreadedService, install
+from tests.suanquan.harness import Agent, ThreadedService, give, install
 from tests.suanquan.stocked import stocked
+from voucher.holder import sandbox_uscc
+
+HOLDER = sandbox_uscc(1)
 
 
 @pytest.fixture(scope="session")
 def template(tmp_path_factory):
     return install(tmp_path_factory.mktemp("template") / "home")
+
+
+@pytest.fixture(scope="session")
+def figured(template, tmp_path_factory):
+    """A running service with figures and a signed head, tokens of each kind, and a voucher's token."""
+    made = template.copy_to(tmp_path_factory.mktemp("office") / "home")
+    with ThreadedService(made.home) as running:
+        service = running.service
+        voucher = running.call(give(service, HOLDER, "100000.50", accounts=["covered"]))
+        running.call(give(service, sandbox_uscc(2), "12.5", unit="PFLOPS.h"))
+        agent = Agent(running.url)
+        agent.report(agent.event(1, subject="covered"), agent.event(2))
+        running.call(service.log.sign())
+        tokens = running.call(_tokens_of(service))
+        yield running, tokens | {"voucher": voucher.token}
+
+
+async def _tokens_of(service):
+    wanted = (
+        ("finance", "finance", ""),
+        ("holder", "beneficiary_admin", HOLDER),
+        ("centre", "centre_operator", "sj01"),
+    )
+    async with service.database.write() as connection:
+        return {
+            name: await create_token(connection, role, name, service.now_us, tenant=tenant)
+            for name, role, tenant in wanted
+        }
 
 
 @pytest.fixture

@@ -53,6 +53,7 @@ VISITS = {
     "applications": ("holder", "/applications"),
     "apply": ("holder", "/applications/new?round={round}&clause=cn-sh-songjiang-sandbox"),
     "application": ("holder", "/applications/{application}"),
+    "views": ("holder", "/views"),
     "centre": ("centre", "/centre"),
     "quarantine": ("centre", "/centre/quarantine"),
     "statements": ("holder", "/statements"),

@@ -46,6 +46,36 @@ def test_an_advice_says_what_the_debit_will_be(asked):
 
 
 @pytest.mark.parametrize(
+    "query",
+    [
+        {},
+        {"hours": "9"},
+        {"account": "nobody"},
+        {"model": "Nobody's"},
+        {"model": ["A100", "H100"], "cards": ["1", "2"]},
+    ],
+    ids=str,
+)
+def test_both_ways_give_the_same_advice(asked, query):
+    """The framework, which is asked where a member is not known to the quick way, says what the quick way says; in words, too."""
+    for accept in ("application/json", "text/plain"):
+        quick, slow = (advice(asked, accept=accept, **query, **more) for more in ({}, {"x": "1"}))
+        if accept == "application/json":
+            assert quick.content.pop("as_of") <= slow.content.pop("as_of")
+        assert (quick.status, quick.content) == (slow.status, slow.content)
+        assert quick.headers["content-type"] == slow.headers["content-type"]
+
+
+def test_no_account_is_said_by_the_framework(asked):
+    """What is missing is named, and a centre's name that is too long is none."""
+    running, own = asked
+    path = "/v1/advice/sj01?model=A100&cards=1&hours=1"
+    answer = request(running.url, "GET", path, headers={"authorization": f"Bearer {own}"})
+    assert_problem(answer, 422, "request-invalid")
+    assert advice(asked, centre="x" * 300).status == 422
+
+
+@pytest.mark.parametrize(
     ("query", "allowed", "code"),
     [
         ({"account": "nobody"}, False, "account-unbound"),

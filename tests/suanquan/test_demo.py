@@ -10,7 +10,8 @@ from decimal import Decimal
 
 import pytest
 
-from suanquan.home import Home
+from suanquan.home import Home, create_home, write_secret
+from suanquan.settings import Settings
 from tests.shared_data import SHARED, needs_shared
 from tests.suanquan.command import Command, suanquan
 from tests.suanquan.harness import figures_of
@@ -166,6 +167,17 @@ def test_a_faulty_trace_makes_no_home(tmp_path):
     assert done.status == 2
     assert "column-missing" in done.err
     assert [path.name for path in tmp_path.iterdir()] == ["jobs.csv"]
+
+
+def test_a_home_that_is_no_sandbox_is_left_alone(tmp_path):
+    """Whatever lies in it: files of an earlier demo make no sandbox of a home whose settings say that it is none."""
+    home = Home(tmp_path / "home")
+    create_home(home, Settings(sandbox=False), b"correct horse battery")
+    write_secret(home.path / "demo-passphrase", b"correct horse battery")
+    before = {path: path.stat().st_mtime_ns for path in home.path.rglob("*")}
+    done = suanquan("demo", "--once", cwd=tmp_path, environment=OFFICE)
+    assert (done.status, "home-not-demo" in done.err) == (4, True), done.err
+    assert {path: path.stat().st_mtime_ns for path in home.path.rglob("*")} == before
 
 
 def test_cards_unknown_to_the_register_are_held_not_free(tmp_path):

@@ -294,6 +294,8 @@ def test_delegations_draw_on_one_voucher(service, centre):
         hold(members[1], [link(document, voucher.token, PublicKey.of(members[1]).kid, 101)], 1), 422, "delegation-wider"
     )
     assert state(service, voucher.jti) == ("0", "80", "20")
+    service.call(change_standing(service.service.journal, Order("王", "核查"), voucher.jti, "revoke"))
+    assert_problem(hold(members[1], [links[1]], 1), 422, "voucher-revoked")
     service.figures()
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gzip
 import json
 import socket
 import statistics
@@ -193,6 +194,17 @@ def test_many_gigabytes_at_once_do_not_fill_the_memory(service, chunked):
     assert {answer for some in received for answer in answers_of(some)} <= {(413, "body-too-large"), (503, "busy")}
     assert highest - before < (2 * BODIES_BYTES_MAX if chunked else 16 * MIB)
     assert Agent(service.url, name=f"after-{chunked}").report_records([usage(1)]).statuses == ["accepted"]
+
+
+@pytest.mark.parametrize("path", ["/v1/usage", "/v1/settlements"])
+def test_a_compressed_body_is_not_expanded(service, installation, path):
+    """32 MiB in some KB, said to be gzip: refused as what it is, bytes that are no JSON and no form, at no cost."""
+    before, _ = service.resident_bytes()
+    headers = {"Content-Encoding": "gzip", "Content-Type": "application/json", "Idempotency-Key": "z"}
+    headers |= {"Authorization": f"Bearer {installation.token}", "Sec-Fetch-Site": "same-origin"}
+    answer = request(service.url, "POST", path, gzip.compress(bytes(32 * MIB), 1), headers)
+    assert 400 <= answer.status < 500, answer
+    assert service.resident_bytes()[0] - before < 16 * MIB
 
 
 STALLED = [

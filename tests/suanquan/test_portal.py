@@ -349,7 +349,7 @@ def test_vendored_files_are_what_their_list_says():
     """Each vendored script is listed with the sum of its bytes, and its licence lies beside it."""
     folder = PORTAL / "static/vendor"
     listed = (folder / "VENDORED.md").read_text("utf-8")
-    for script in folder.glob("*.js"):
+    for script in (*folder.glob("*.js"), *folder.glob("*.css")):
         assert f"`{script.name}`" in listed
         assert sha256(script.read_bytes()).hexdigest() in listed
     for licence in folder.glob("*LICENSE*"):

@@ -98,6 +98,32 @@ def test_a_page_in_a_browser(site, opened, name):
         assert wide <= NARROW["width"], name
 
 
+def test_a_chart_says_what_its_table_says(site, opened):
+    """Drawn over its table, read by keys, drawn anew for the other theme; without scripts the table stands alone."""
+    page = opened("holder", color_scheme="light")
+    page.goto(address(site, VISITS["voucher"][1], "zh"))
+    page.wait_for_selector(".chart canvas")
+    [table] = page.query_selector_all("table[data-chart]")
+    days = [
+        [cell.inner_text() for cell in row.query_selector_all("th, td")] for row in table.query_selector_all("tbody tr")
+    ]
+    page.focus(".chart")
+    for day, _, left in days[:3]:
+        page.keyboard.press("ArrowRight")
+        said = page.inner_text(".chart .read")
+        assert said.startswith(f"{day}: {TEXTS['zh']['left_that_day']} ")
+        assert float(said.rpartition(" ")[2].replace(",", "")) == pytest.approx(float(left.replace(",", "")))
+    before = page.locator(".chart .plot").screenshot()
+    page.emulate_media(color_scheme="dark")
+    page.wait_for_function("getComputedStyle(document.body).backgroundColor === 'rgb(27, 31, 36)'")
+    assert page.locator(".chart canvas").count() > 0
+    assert page.locator(".chart .plot").screenshot() != before
+    plain = opened("holder", java_script_enabled=False)
+    plain.goto(address(site, VISITS["voucher"][1], "zh"))
+    assert plain.locator("table[data-chart] tbody tr").count() == len(days) == 13
+    assert plain.locator(".chart").count() == 0
+
+
 DEAL = contract()
 TYPED = {
     "applicant_name": "松江某某科技有限公司",

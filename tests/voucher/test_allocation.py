@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from ledger.amount import CNY, COMPUTE
 from metering.rating import AccountUsage
-from voucher.allocation import Charge, Purse, allocate, burn_down_order
+from voucher.allocation import NO_BOUND, Charge, Purse, allocate, burn_down_order
 
 charges = st.builds(
     lambda payable, own, **others: Charge(yuan=payable + own, own=own, **others),
@@ -17,6 +17,7 @@ charges = st.builds(
     compute=st.integers(0, 100),
     models=st.lists(st.sampled_from("AB"), min_size=1, max_size=2).map(tuple),
     voucher=st.none() | st.sampled_from(["v0", "v1", "unknown"]),
+    interrupted=st.sampled_from([False, False, True]),
 )
 
 
@@ -27,7 +28,7 @@ def purse(number, asset=CNY, available=500, **changes):
 
 
 @st.composite
-def purse_lists(draw, assets=(CNY, COMPUTE)):
+def purse_lists(draw, assets=(CNY, COMPUTE), waives=(None, None, None, NO_BOUND)):
     return [
         purse(
             number,
@@ -37,6 +38,7 @@ def purse_lists(draw, assets=(CNY, COMPUTE)):
             until_us=draw(st.sampled_from([50, 50, 30])),
             priority=draw(st.integers(0, 2)),
             models=draw(st.sampled_from([None, None, frozenset("A"), frozenset("AB")])),
+            waives=draw(st.sampled_from(waives)),
         )
         for number in range(draw(st.integers(0, 4)))
     ]
@@ -67,10 +69,11 @@ def draw_on(purses, some, **changes):
 def test_every_unit_is_paid_once(some, purses):
     """Vouchers in yuan, vouchers in kind and self-pay add up to the price; each purse falls by what was drawn on it."""
     cover, after = draw_on(purses, some)
-    assert sum(cover.yuan.values()) + sum(cover.in_kind.values()) + cover.self_pay == sum(
-        charge.yuan for charge in some
-    )
-    assert cover.self_pay >= sum(charge.own for charge in some), "what no voucher may pay is paid by the account"
+    paid = sum(cover.yuan.values()) + sum(cover.in_kind.values()) + cover.self_pay
+    assert paid + sum(cover.waived.values()) == sum(charge.yuan for charge in some)
+    assert sum(cover.waived.values()) <= sum(charge.yuan for charge in some if charge.interrupted)
+    own = sum(charge.own for charge in some if not charge.interrupted)
+    assert cover.self_pay >= own, "what no voucher may pay is paid by the account"
     for before, left in zip(purses, after, strict=True):
         drawn = cover.yuan if before.asset is CNY else cover.compute
         assert before.available - left.available == drawn.get(before.account, 0)
@@ -92,6 +95,7 @@ def test_only_eligible_vouchers_pay(charge, purses):
     assert cover.yuan.keys() | cover.compute.keys() <= may
     yuan = sum(one.available for one in purses if one.account in may and one.asset is CNY)
     assert cover.self_pay <= charge.own + max(0, charge.payable - yuan)
+    assert cover.waived.keys() <= {one.jti for one in purses if one.account in may and one.waives}
 
 
 @given(st.lists(charges, max_size=8), purse_lists())
@@ -100,7 +104,7 @@ def test_a_sum_is_drawn_as_its_parts(some, purses):
     assert draw_on(purses, some) == draw_on(purses, some, named=True)
 
 
-@given(st.lists(charges, max_size=8), purse_lists(assets=(CNY,)), st.randoms(use_true_random=False))
+@given(st.lists(charges, max_size=8), purse_lists((CNY,), (None,)), st.randoms(use_true_random=False))
 def test_the_order_of_records_does_not_matter_to_vouchers_alike(some, purses, chance):
     """Yuan vouchers that may pay for everything are left with the same, however the records are ordered."""
     alike = [replace(one, from_us=0, until_us=50, models=None) for one in purses]
@@ -128,6 +132,21 @@ def test_a_record_may_be_paid_by_several_vouchers_and_the_account():
     """A voucher that runs out in the middle of a record leaves the rest to the next, and the last rest to the account."""
     cover, _ = draw_on([purse(0, available=3), purse(1, available=4)], [Charge(0, 10, 0, ("A",))])
     assert (cover.yuan, cover.self_pay) == ({100: 3, 101: 4}, 3)
+
+
+def test_interrupted_time_is_waived_by_the_voucher_whose_turn_it_is():
+    """One that charges it pays first, the next one's scheme ends the matter: neither it nor the account pays the rest, own classes included."""
+    first, free = purse(0, available=30), purse(1, priority=1, waives=NO_BOUND)
+    lost = Charge(0, 100, 0, ("A",), own=20, interrupted=True)
+    cover, after = draw_on([first, free], [lost])
+    assert (cover.yuan, cover.waived, cover.self_pay) == ({100: 30}, {"v1": 70}, 0)
+    assert after[1].available == 500
+    charged, _ = draw_on([first, free], [lost._replace(interrupted=False)])
+    assert (charged.yuan, charged.waived, charged.self_pay) == ({100: 30, 101: 50}, {}, 20)
+    elsewhere, _ = draw_on([free], [lost._replace(voucher="v9")])
+    assert (elsewhere.waived, elsewhere.self_pay) == ({}, 100), (
+        "a record that names another voucher is no matter of this one"
+    )
 
 
 def test_a_compute_voucher_pays_in_kind():

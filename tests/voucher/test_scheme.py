@@ -80,12 +80,12 @@ def test_no_city_scheme_is_issued_under_before_an_operator_completed_it():
             assert series.latest.terms == ()
 
 
-def test_what_metering_does_not_do_is_not_issued_under():
-    """Metering charges the time that is reported, also of interrupted jobs: a scheme that does not charge it issues nothing."""
+def test_a_scheme_may_charge_interrupted_time_or_not():
+    """Both rules are kept by metering, so that vouchers are issued under either."""
     text = SANDBOX_FILE.read_text("utf-8")
-    assert parse_scheme(text.encode(), "a.toml").lacks == ()
-    other = text.replace('interrupted_time = "charged"', 'interrupted_time = "not_charged"')
-    assert parse_scheme(other.encode(), "a.toml").lacks == ("voucher.interrupted_time = charged",)
+    for rule, charged in (("charged", True), ("not_charged", False)):
+        scheme = parse_scheme(text.replace('time = "charged"', f'time = "{rule}"').encode(), "a.toml")
+        assert (scheme.lacks, scheme.spending.charges(interrupted=True)) == ((), charged)
 
 
 def test_songjiang_fixes_no_number():
