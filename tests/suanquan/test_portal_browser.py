@@ -121,7 +121,7 @@ def test_a_chart_says_what_its_table_says(site, opened):
     assert page.locator(".chart .plot").screenshot() != before
     plain = opened("holder", java_script_enabled=False)
     plain.goto(address(site, VISITS["voucher"][1], "zh"))
-    assert plain.locator("table[data-chart] tbody tr").count() == len(days) == 13
+    assert plain.locator("table[data-chart] tbody tr").count() == len(days) > 0
     assert plain.locator(".chart").count() == 0
 
 
