@@ -153,6 +153,7 @@ BY_HALVES = (
         "test_trace_kills.py",
     ),
     *("test_advice.py", "test_keys.py", "contracts/test_settlement.py", "test_portal_office.py"),
+    *("test_audit_witness.py", "test_retention.py", "test_injection.py", "test_replay.py"),
 )
 """Slow tests that come in many: an ordinary run takes the half that its seed draws, `--all` takes all."""
 WHOLE = 4_000

@@ -1,5 +1,6 @@
 """Witnesses of the audit log that really run: its heads are cosigned, and a past that was rewritten with everything at home is not."""
 
+import time
 from hashlib import sha256
 
 import pytest
@@ -15,7 +16,7 @@ from suanquan.db.schema import upgrade
 from suanquan.db.tables import audit_state
 from suanquan.note_keys import create_note_keys
 from suanquan.use_cases.audit_heads import AuditHeads
-from suanquan.use_cases.audit_witnessing import AuditWitnessing
+from suanquan.use_cases.audit_witnessing import UNAWARE_SECONDS, AuditWitnessing
 from tests.back_ends import rows
 from tests.contracts.test_trail import grow, unguard
 from tests.ledger.notes import LOG
@@ -40,14 +41,18 @@ def policy_of(*witnesses):
 
 
 async def test_heads_of_the_audit_log_are_cosigned(heads, tmp_path):
-    """Head after head by the witness that knows the log, proved from the rows since; one that does not is left in peace."""
-    with (
-        RunningWitness(tmp_path / "w", "w", *heads.verifiers) as knows,
-        RunningWitness(tmp_path / "o", "o", LOG.key) as not_,
-    ):
-        asking = AuditWitnessing(heads, policy_of(knows, not_))
+    """Head after head by a witness that knows the log, proved from the rows since; while it does not it is left in peace."""
+    with RunningWitness(tmp_path / "w", "w", LOG.key) as witness:
+        asking = AuditWitnessing(heads, policy_of(witness))
         await asking.round()
-        assert not heads.cosigned.exists(), "nothing is signed yet"
+        assert asking.witnesses[0].not_before == 0, "nothing is signed yet"
+        await grow(heads.database)
+        await heads.sign()
+        await asking.round()
+        assert asking.witnesses[0].not_before > time.monotonic() + UNAWARE_SECONDS / 2
+        assert not heads.cosigned.exists()
+        witness.witness.logs[NAME] = list(heads.verifiers)
+        asking = AuditWitnessing(heads, policy_of(witness))
         for count in (1, 2, 5, 9, 16):
             await grow(heads.database, count)
             signed = await heads.sign()
@@ -55,14 +60,13 @@ async def test_heads_of_the_audit_log_are_cosigned(heads, tmp_path):
             note = Note.parse(heads.cosigned.read_bytes())
             assert note.text == Note.parse(signed.note.encode()).text
             assert {line.name for line in note.signatures} == {NAME, "w"}
-        assert asking.witnesses[1].not_before > 0
-        shown = request(knows.url, "GET", f"/{sha256(NAME.encode()).hexdigest()}").content.decode()
-        assert shown.startswith(f"{NAME}\n33\n"), "monitors can ask the witness itself"
-        asking = AuditWitnessing(heads, policy_of(knows))  # started anew: the witness says where it stands
+        shown = request(witness.url, "GET", f"/{sha256(NAME.encode()).hexdigest()}").content.decode()
+        assert shown.startswith(f"{NAME}\n34\n"), "monitors can ask the witness itself"
+        asking = AuditWitnessing(heads, policy_of(witness))  # started anew: the witness says where it stands
         await grow(heads.database)
         await heads.sign()
         await asking.round()
-        assert Note.parse(heads.cosigned.read_bytes()).text.startswith(f"{NAME}\n34\n")
+        assert Note.parse(heads.cosigned.read_bytes()).text.startswith(f"{NAME}\n35\n")
     assert (await heads.verify()).fault == ""
 
 

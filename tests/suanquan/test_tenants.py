@@ -56,8 +56,8 @@ class House:
 
 
 @contextlib.asynccontextmanager
-async def opened(home):
-    async with open_service(home, PASSPHRASE) as service:
+async def opened(home, clock_ns=None):
+    async with open_service(home, PASSPHRASE, clock_ns) as service:
         owned = {}
         for holder, centre in ((HERE, "sj01"), (THERE, "sj02")):
             made = await give(service, holder, "100", accounts=[f"acct-{centre}"], centre=centre)
