@@ -12,8 +12,9 @@ import numpy as np
 
 from ledger.amount import INT64_MAX
 from metering.compact import Column, Compact
+from metering.months import month_index, month_name
 from metering.prices import GFLOPS_MS_PER_COMPUTE_UNIT, MS_PER_HOUR
-from metering.rating import AccountUsage, Line, LineKey, Tariff, Tariffs, month_index, month_name, sums_by
+from metering.rating import AccountUsage, Line, LineKey, Tariff, Tariffs, sums_by
 
 
 class Sums(NamedTuple):

@@ -7,40 +7,32 @@ Columns of int64, never float: sums that could leave int64 are done in Python in
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ledger.amount import INT64_MAX
 from ledger.split import split
 from metering.batch import Batch
 from metering.compact import Part
 from metering.model import UsageRecord
+from metering.months import MONTH_STARTS, Column, month_index, month_name, month_shares
 from metering.prices import GFLOPS_MS_PER_COMPUTE_UNIT, MS_PER_HOUR
 from metering.tariff import Piece, Tariff, Tariffs, pieces_of
-from metering.zones import shanghai_day_us
 
 __all__ = [
     "AccountUsage",
-    "Column",
     "Line",
     "LineKey",
     "Rated",
     "Tariff",
     "Tariffs",
-    "month_index",
-    "month_name",
-    "month_shares",
     "rate",
     "rate_one",
     "sums_by",
 ]
-
-Column = NDArray[Any]
 
 
 @dataclass(slots=True)
@@ -298,12 +290,12 @@ def _sum_lines(rated: Rated, accounts: _Accounts, times: _Times, several: bool, 
     models, model = _numbered([names[0] if names else "" for names in rated.models])
     whole = known & ~_crosses_months(times) & (not several)
     month = month_index(times.start_us)
-    keys = ((accounts.number * len(models) + model) * len(_STARTS) + month)[whole]
+    keys = ((accounts.number * len(models) + model) * len(MONTH_STARTS) + month)[whole]
     distinct, group = np.unique(keys, return_inverse=True)
     columns = (np.ones_like(group), rated.gpu_ms[whole], rated.yuan[whole], rated.compute[whole])
     sums = [sums_by(column, group, len(distinct)).tolist() for column in columns]
     for key, *amounts in zip(distinct.tolist(), *sums, strict=True):
-        pair, at = divmod(key, len(_STARTS))
+        pair, at = divmod(key, len(MONTH_STARTS))
         name = accounts.names[pair // len(models)], models[pair % len(models)], month_name(at)
         rated.lines[name] = Line(*amounts)
 
@@ -379,29 +371,3 @@ def _worth(
             found.append(count * sum(us * value(tariff, count) for us, tariff in times))
         start_us = until_us
     return found
-
-
-def month_shares(start_us: int, end_us: int) -> list[tuple[int, int]]:
-    """Policy months of an interval with the microseconds in each; an empty interval lies in the month of its start."""
-    found: list[tuple[int, int]] = []
-    at = start_us
-    while at < end_us or not found:
-        index = int(month_index(_column([at]))[0])
-        upto = min(end_us, int(_STARTS[index + 1]))
-        found.append((month_name(index), upto - at))
-        at = upto
-    return found
-
-
-def month_index(instants: Column) -> Column:
-    """Number of the policy month of each instant, since January 1970."""
-    return np.searchsorted(_STARTS, instants, side="right") - 1
-
-
-def month_name(index: int) -> int:
-    """A month as totals name it: 2017-09 is 201709."""
-    return (1970 + index // 12) * 100 + index % 12 + 1
-
-
-_STARTS = _column([shanghai_day_us(dt.date(1970 + index // 12, index % 12 + 1, 1)) for index in range(231 * 12)])
-"""Starts of policy months; records before 2000 and beyond our clock never come this far."""

@@ -3,8 +3,6 @@
 import asyncio
 import base64
 import secrets
-import statistics
-import time
 from hashlib import sha256
 
 import pytest
@@ -27,7 +25,6 @@ from suanquan.use_cases.access import IDLE_MINUTES, SESSION_HOURS, Access
 from suanquan.use_cases.named import KEPT, NAMED, SHOWN, acting_person, named
 from suanquan.use_cases.sign_in import LockedError, Login
 from tests.back_ends import rows
-from tests.conftest import ALL
 from voucher.holder import sandbox_uscc
 
 ADMIN = Principal("admin", Role.ADMINISTRATOR)
@@ -392,20 +389,3 @@ async def test_who_a_command_acts_as(access):
     await accounts.end_account(access, ADMIN, "钱")
     await refused("token-unknown", acting("ledger.act", "钱", token))
     await refused("token-unknown", acting("ledger.act", "钱", begun.secret))
-
-
-@pytest.mark.skipif(not ALL, reason="a measurement: run with --all")
-async def test_an_unknown_name_costs_what_a_known_one_does():
-    """With the real costs: medians of interleaved checks differ by less than 5 %."""
-    passwords = Passwords()
-    stored = await passwords.make(PASSWORD)
-    spent = {stored: [], "": []}
-    await passwords.check("", "warm")
-    for _ in range(300):
-        for known, times in spent.items():
-            begun = time.process_time()
-            assert not await passwords.check(known, "wrong password")
-            times.append(time.process_time() - begun)
-    known, unknown = (statistics.median(times) for times in spent.values())
-    print(f"known {known:.4f} s, unknown {unknown:.4f} s of CPU")
-    assert abs(known - unknown) < max(known, unknown) * 0.05

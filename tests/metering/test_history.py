@@ -15,7 +15,8 @@ from metering.checkpoints import checkpoint_fault, highest, owed_ms
 from metering.corrections import DAY_US, HOUR_US, Correction, Window, Windows, correction_fault
 from metering.history import History, Status
 from metering.model import Accelerator, UsageRecord
-from metering.rating import Tariff, month_shares, rate_one
+from metering.months import month_shares
+from metering.rating import Tariff, rate_one
 from tests.metering.events import NOW_US
 
 MODELS = {"A100": 12_000_000, "H100": 31_415_926}

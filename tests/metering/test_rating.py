@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from ledger.amount import INT64_MAX
 from metering.batch import Batch
 from metering.model import Accelerator, UsageRecord
+from metering.months import month_shares
 from metering.price_parts import PriceParts, Tier
-from metering.rating import Line, Tariff, month_shares, rate, rate_one
+from metering.rating import Line, Tariff, rate, rate_one
 from metering.wire import ACTIVE_MS_MAX
 from metering.zones import rfc3339, shanghai_day_us
 from tests.metering.events import NOW_US, spans

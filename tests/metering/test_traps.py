@@ -17,8 +17,9 @@ from metering.capacity import sweep
 from metering.corrections import Correction
 from metering.history import History, Status
 from metering.model import Accelerator, UsageRecord
+from metering.months import month_shares
 from metering.quarantine import Cause, causes_of
-from metering.rating import Tariff, month_shares, rate_one
+from metering.rating import Tariff, rate_one
 from metering.sources.slices import mig_milli
 from metering.summary import Summary
 from tests.metering.sources.reading import items, records, skipped, totals
