@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+from collections.abc import Iterable
 from hashlib import sha256
 
 KEY_BYTES = 32
@@ -37,3 +38,13 @@ class Keyed:
         inner.update(text)
         outer.update(inner.digest())
         return outer.digest()
+
+    def digests(self, texts: Iterable[bytes]) -> list[bytes]:
+        """`digest` of each, without a call for each."""
+        begin, end, found = self._inner.copy, self._outer.copy, []
+        for text in texts:
+            inner, outer = begin(), end()
+            inner.update(text)
+            outer.update(inner.digest())
+            found.append(outer.digest())
+        return found

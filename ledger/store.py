@@ -151,6 +151,16 @@ async def accounts_under(conn: Connection, prefix: str) -> list[Account]:
     return [_account(row) for row in (await conn.execute(query.order_by(name))).mappings()]
 
 
+async def balances_under(conn: Connection, prefix: str) -> list[tuple[str, int]]:
+    """Name and balance of every account whose name starts with `prefix`, in name order: what a sum over many needs of them."""
+    text = (
+        "SELECT n.name, b.credits_posted - b.debits_posted FROM account_name n JOIN balance b ON b.account = n.account "
+        "WHERE n.name >= ? AND n.name < ? ORDER BY n.name"
+    )
+    [rows] = await execute_all(conn, [(text, (prefix, prefix[:-1] + chr(ord(prefix[-1]) + 1)))])
+    return [(str(name), int(balance)) for name, balance in rows]
+
+
 async def sum_under(conn: Connection, prefix: str) -> int:
     """Posted credits minus posted debits of all accounts whose name starts with `prefix`; they have one asset."""
     name = tables.account_name.c.name

@@ -198,6 +198,10 @@ class Transaction:
         """Digest that only this ledger can make: a leaf may carry it without anybody guessing the text."""
         return self._writer.keyed().digest(text)
 
+    def keyed_all(self, texts: Iterable[bytes]) -> list[bytes]:
+        """`keyed` of each text."""
+        return self._writer.keyed().digests(texts)
+
     async def accounts(self, names: Iterable[str]) -> dict[str, Account]:
         """The accounts of these names that exist."""
         wanted = list(dict.fromkeys(names))

@@ -8,7 +8,7 @@ from ledger.split import split
 from metering.model import UsageRecord
 from metering.price_parts import COMPUTE_CLASS
 from metering.prices import MS_PER_HOUR
-from metering.rating import Tariff, Tariffs
+from metering.tariff import Tariff, Tariffs, pieces_of
 
 
 class Bill(NamedTuple):
@@ -26,6 +26,8 @@ class Bill(NamedTuple):
 
 
 class _Card(NamedTuple):
+    """A card of the record in the time of one tariff."""
+
     gpu_ms: int
     count_milli: int
     tariff: Tariff
@@ -46,12 +48,13 @@ class _Card(NamedTuple):
 
 def bill_of(record: UsageRecord, tariffs: Tariffs) -> Bill | None:
     """The bill of a record, equal to what `metering.rating.rate` makes of it; None while a card or its price is unknown."""
-    cards = []
+    cards: list[_Card] = []
     for part in record.accelerators:
-        tariff = tariffs(part.model, record.start_us)
-        if tariff is None:
+        gpu_ms = part.count_milli * record.active_ms // 1000
+        pieces = pieces_of(part.model, gpu_ms, record.start_us, record.end_us, tariffs)
+        if pieces is None:
             return None
-        cards.append(_Card(part.count_milli * record.active_ms // 1000, part.count_milli, tariff))
+        cards += [_Card(piece.gpu_ms, part.count_milli, piece.tariff) for piece in pieces]
     yuan, own = sum(card.cost for card in cards) // MS_PER_HOUR, sum(card.own for card in cards) // MS_PER_HOUR
     listed = sum(card.listed for card in cards) // MS_PER_HOUR
     explained = any(card.tariff.parts is not None for card in cards)

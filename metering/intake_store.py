@@ -126,21 +126,13 @@ def range_rows(ranges: Iterable[tuple[int, str, str, int]]) -> Rows:
     return tables.id_range, [(*one, 0) for one in ranges], Conflict.REFUSE
 
 
-def usage_rows(sums: Sequence[tuple[str, Mapping[LineKey, Line]]]) -> Rows:
-    """Sums of batches, each with its centre, to be added to the monthly totals: one row for each total."""
-    if len(sums) == 1:
-        [(centre, lines)] = sums
-        rows = [(centre, *key, line.records, line.gpu_ms, line.compute, line.yuan) for key, line in lines.items()]
-        return tables.usage_month, rows, Conflict.ADD
-    together: dict[tuple[str, str, str, int], Line] = {}
-    for centre, lines in sums:
-        for key, line in lines.items():
-            total = together.get((centre, *key))
-            if total is None:
-                together[(centre, *key)] = Line(line.records, line.gpu_ms, line.yuan, line.compute)
-            else:
-                total.add(line.records, line.gpu_ms, line.yuan, line.compute)
-    rows = [(*key, line.records, line.gpu_ms, line.compute, line.yuan) for key, line in together.items()]
+def usage_rows(sums: Iterable[tuple[str, Mapping[LineKey, Line]]]) -> Rows:
+    """Sums of batches, each with its centre, to be added to the monthly totals."""
+    rows = [
+        (centre, account, model, month, line.records, line.gpu_ms, line.compute, line.yuan)
+        for centre, lines in sums
+        for (account, model, month), line in lines.items()
+    ]
     return tables.usage_month, rows, Conflict.ADD
 
 

@@ -25,7 +25,7 @@ class Sums(NamedTuple):
 
 def rate_columns(batch: Compact, tariffs: Tariffs) -> Sums | None:
     """Sums of a batch; None where single records must be looked at (`metering.rating.rate`)."""
-    first, last = int(batch.start_us.min()), int(batch.start_us.max())
+    first, last = int(batch.start_us.min()), max(int(batch.start_us.max()), int(batch.end_us.max()) - 1)
     found = [tariffs(word, first) for word, _ in batch.cards]
     known = [tariff for tariff in found if tariff is not None and tariff.until_us > last]
     if len(known) != len(found) or any(

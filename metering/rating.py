@@ -1,5 +1,7 @@
 """Rating a batch: each record once, on its own, by event time, rounded down; then summed per account, model and month.
 
+A record that lies in the time of several prices pays each for its part of the time (`metering.tariff.pieces_of`).
+
 Columns of int64, never float: sums that could leave int64 are done in Python integers (object columns) instead.
 """
 
@@ -18,37 +20,27 @@ from ledger.split import split
 from metering.batch import Batch
 from metering.compact import Part
 from metering.model import UsageRecord
-from metering.price_parts import PriceParts
 from metering.prices import GFLOPS_MS_PER_COMPUTE_UNIT, MS_PER_HOUR
+from metering.tariff import Piece, Tariff, Tariffs, pieces_of
 from metering.zones import shanghai_day_us
 
+__all__ = [
+    "AccountUsage",
+    "Column",
+    "Line",
+    "LineKey",
+    "Rated",
+    "Tariff",
+    "Tariffs",
+    "month_index",
+    "month_name",
+    "month_shares",
+    "rate",
+    "rate_one",
+    "sums_by",
+]
+
 Column = NDArray[Any]
-
-
-class Tariff(NamedTuple):
-    """What a card model is worth while [from_us, until_us) lasts: dense FP16 GFLOPS and millionths of a yuan per GPU-hour.
-
-    Where the price has `parts`, it depends on the number of cards, and some of it may be for the user alone to pay.
-    """
-
-    model: str
-    gflops: int
-    micro_yuan_per_gpu_hour: int
-    from_us: int
-    until_us: int
-    parts: PriceParts | None = None
-
-    def price(self, count_milli: int) -> int:
-        """Millionths of a yuan per GPU-hour in a record of so many thousandths of this card."""
-        return self.micro_yuan_per_gpu_hour if self.parts is None else self.parts.net_price(count_milli)
-
-    def own_price(self, count_milli: int) -> int:
-        """The part of `price` that no voucher pays."""
-        return 0 if self.parts is None else self.parts.own_price(count_milli)
-
-
-Tariffs = Callable[[str, int], Tariff | None]
-"""Tariff of a card model, as the centre names it, at an instant; None when model or price is unknown then."""
 
 
 @dataclass(slots=True)
@@ -125,20 +117,19 @@ def rate(batch: Batch, tariffs: Tariffs, chosen: Sequence[int], waiting: Mapping
 
     Yuan = ⌊Σ GPU-ms × price / 3,600,000⌋ and PFLOPS·h = ⌊Σ GPU-ms × GFLOPS / 3,600⌋ in ledger units, once per record.
     """
-    start_us = _column([batch.start_us[index] for index in chosen])
+    times = _Times(*(_column([column[index] for index in chosen]) for column in (batch.start_us, batch.end_us)))
     active_ms = _column([batch.active_ms[index] for index in chosen])
     parts = _parts([batch.accelerators[index] for index in chosen])
-    found, unknown = _tariffs_of(parts, start_us, tariffs)
     milliseconds = _times(parts.count_milli, active_ms[parts.record]) // 1000
-    price, own = _prices(found, parts.count_milli)
-    gflops = _column([tariff.gflops for tariff in found])
+    found, changing, unknown = _tariffs_of(parts, times, milliseconds, tariffs)
+    costs = _costs(parts, milliseconds, found, changing)
     size = len(chosen)
     rated = Rated(
         list(chosen),
         _per_record(milliseconds, parts.record, size),
-        _per_record(_times(milliseconds, price), parts.record, size) // MS_PER_HOUR,
-        _per_record(_times(milliseconds, own), parts.record, size) // MS_PER_HOUR,
-        _per_record(_times(milliseconds, gflops), parts.record, size) // GFLOPS_MS_PER_COMPUTE_UNIT,
+        _per_record(costs.yuan, parts.record, size) // MS_PER_HOUR,
+        _per_record(costs.own, parts.record, size) // MS_PER_HOUR,
+        _per_record(costs.compute, parts.record, size) // GFLOPS_MS_PER_COMPUTE_UNIT,
         _names(found, parts.record, size),
         dict(waiting) | {chosen[place]: "model-unknown" for place in unknown},
     )
@@ -149,12 +140,11 @@ def rate(batch: Batch, tariffs: Tariffs, chosen: Sequence[int], waiting: Mapping
     known = np.ones(size, dtype=bool)
     known[sorted(unknown)] = False
     accounts = _Accounts(*_numbered([batch.account[index] for index in chosen]))
-    times = _Times(start_us, _column([batch.end_us[index] for index in chosen]))
     several = len(parts.words) != size
     _sum_lines(rated, accounts, times, several, known)
     for place in np.flatnonzero(known & (several | _crosses_months(times))).tolist():
-        _sum_shares(rated, batch, place)
-    _sum_accounts(rated, batch, accounts, start_us, known)
+        _sum_shares(rated, batch, place, _pieces(parts, place, found, changing) if changing else ())
+    _sum_accounts(rated, batch, accounts, times.start_us, known)
     return rated
 
 
@@ -162,10 +152,11 @@ def rate_one(record: UsageRecord, tariffs: Tariffs) -> int:
     """Units of CNY that one record costs; 0 while its card or price is unknown."""
     price = 0
     for part in record.accelerators:
-        tariff = tariffs(part.model, record.start_us)
-        if tariff is None:
+        gpu_ms = part.count_milli * record.active_ms // 1000
+        pieces = pieces_of(part.model, gpu_ms, record.start_us, record.end_us, tariffs)
+        if pieces is None:
             return 0
-        price += part.count_milli * record.active_ms // 1000 * tariff.price(part.count_milli)
+        price += sum(piece.cost(part.count_milli) for piece in pieces)
     return price // MS_PER_HOUR
 
 
@@ -183,6 +174,31 @@ def _parts(accelerators: Sequence[tuple[Part, ...]]) -> _Parts:
     return _Parts(record, [model for model, _ in cards], _column([count for _, count in cards]))
 
 
+class _Costs(NamedTuple):
+    """Of each part: what it costs, what of that no voucher pays, and what it computes, each times its milliseconds."""
+
+    yuan: Column
+    own: Column
+    compute: Column
+
+
+def _costs(parts: _Parts, milliseconds: Column, found: list[Tariff], changing: Mapping[int, list[Piece]]) -> _Costs:
+    price, own = _prices(found, parts.count_milli)
+    gflops = _column([tariff.gflops for tariff in found])
+    for place, pieces in changing.items():  # the largest of each, so that the products have room
+        count_milli = int(parts.count_milli[place])
+        price[place] = max(piece.tariff.price(count_milli) for piece in pieces)
+        own[place] = max(piece.tariff.own_price(count_milli) for piece in pieces)
+        gflops[place] = max(piece.tariff.gflops for piece in pieces)
+    costs = _Costs(*(_times(milliseconds, column) for column in (price, own, gflops)))
+    for place, pieces in changing.items():
+        count_milli = int(parts.count_milli[place])
+        costs.yuan[place] = sum(piece.cost(count_milli) for piece in pieces)
+        costs.own[place] = sum(piece.gpu_ms * piece.tariff.own_price(count_milli) for piece in pieces)
+        costs.compute[place] = sum(piece.gpu_ms * piece.tariff.gflops for piece in pieces)
+    return costs
+
+
 def _prices(found: list[Tariff], count_milli: Column) -> tuple[Column, Column]:
     """Price of each part, and what of it no voucher pays."""
     if not any(tariff.parts for tariff in found):
@@ -194,24 +210,34 @@ def _prices(found: list[Tariff], count_milli: Column) -> tuple[Column, Column]:
 _UNKNOWN = Tariff("", 0, 0, 0, 0)
 
 
-def _tariffs_of(parts: _Parts, start_us: Column, tariffs: Tariffs) -> tuple[list[Tariff], set[int]]:
-    """Tariff of each part, and the records of which a card has none; a tariff is asked for once while it lasts."""
-    if len(start_us):
-        spans = {word: tariffs(word, int(start_us.min())) or _UNKNOWN for word in set(parts.words)}
-        if all(tariff.until_us > start_us.max() for tariff in spans.values()):
-            return [spans[word] for word in parts.words], set()
+def _tariffs_of(
+    parts: _Parts, times: _Times, milliseconds: Column, tariffs: Tariffs
+) -> tuple[list[Tariff], dict[int, list[Piece]], set[int]]:
+    """Tariff of each part at its start, pieces of parts in whose time it changes, and records of which a card has none.
+
+    A tariff is asked for once while it lasts.
+    """
+    if len(times.start_us):
+        first, last = int(times.start_us.min()), max(int(times.start_us.max()), int(times.end_us.max()) - 1)
+        spans = {word: tariffs(word, first) or _UNKNOWN for word in set(parts.words)}
+        if all(tariff.until_us > last for tariff in spans.values()):
+            return [spans[word] for word in parts.words], {}, set()
     found: list[Tariff] = []
+    changing: dict[int, list[Piece]] = {}
     unknown: set[int] = set()
     current: dict[str, Tariff] = {}
-    for word, record, start in zip(parts.words, parts.record.tolist(), start_us[parts.record].tolist(), strict=True):
-        tariff = current.get(word, _UNKNOWN)
-        if not tariff.from_us <= start < tariff.until_us:
-            tariff = tariffs(word, start) or _UNKNOWN
-            current[word] = tariff
-            if tariff is _UNKNOWN:
+    columns = (column[parts.record].tolist() for column in times)
+    rows = zip(parts.words, parts.record.tolist(), *columns, milliseconds.tolist(), strict=True)
+    for place, (word, record, start_us, end_us, gpu_ms) in enumerate(rows):
+        if not current.get(word, _UNKNOWN).lasts(start_us, end_us):
+            pieces = pieces_of(word, gpu_ms, start_us, end_us, tariffs)
+            current[word] = pieces[0].tariff if pieces else _UNKNOWN
+            if pieces is None:
                 unknown.add(record)
-        found.append(tariff)
-    return found, unknown
+            elif len(pieces) > 1:
+                changing[place] = pieces
+        found.append(current[word])
+    return found, changing, unknown
 
 
 def _times(left: Column, right: Column) -> Column:
@@ -305,17 +331,54 @@ def _sum_accounts(rated: Rated, batch: Batch, accounts: _Accounts, start_us: Col
                 rated.accounts[batch.account[index]].named = True
 
 
-def _sum_shares(rated: Rated, batch: Batch, place: int) -> None:
-    """Spread a record over its months and models so that the parts add up to the last unit."""
+def _pieces(
+    parts: _Parts, place: int, found: list[Tariff], changing: Mapping[int, list[Piece]]
+) -> Sequence[list[Piece]]:
+    """Pieces of each card of a record, if the tariff of one of them changes."""
+    places = np.flatnonzero(parts.record == place).tolist()
+    if changing.keys().isdisjoint(places):
+        return ()
+    return [changing.get(at) or [Piece(0, found[at], -INT64_MAX, INT64_MAX)] for at in places]
+
+
+def _sum_shares(rated: Rated, batch: Batch, place: int, pieces: Sequence[list[Piece]]) -> None:
+    """Spread a record over its months and models so that the parts add up to the last unit.
+
+    By time and cards; where a tariff changes, yuan and compute by what each card was worth in each month.
+    """
     index = rated.index[place]
-    shares = month_shares(batch.start_us[index], batch.end_us[index])
+    start_us = batch.start_us[index]
+    shares = month_shares(start_us, batch.end_us[index])
     cards = batch.accelerators[index]
     weights = [share * count for _, share in shares for _, count in cards]
     keys = [(month, name) for month, _ in shares for name in rated.models[place]]
-    spread = [split(int(column[place]), weights) for column in (rated.gpu_ms, rated.yuan, rated.compute)]
+    yuan = compute = weights
+    if pieces:
+        yuan = _worth(start_us, shares, cards, pieces, Tariff.price)
+        compute = _worth(start_us, shares, cards, pieces, lambda tariff, _: tariff.gflops)
+    amounts = ((rated.gpu_ms, weights), (rated.yuan, yuan), (rated.compute, compute))
+    spread = [split(int(column[place]), by if any(by) else weights) for column, by in amounts]
     for at, (month, name) in enumerate(keys):
         line = rated.lines.setdefault((batch.account[index], name, month), Line())
         line.add(int(at == 0), spread[0][at], spread[1][at], spread[2][at])
+
+
+def _worth(
+    start_us: int,
+    shares: Sequence[tuple[int, int]],
+    cards: Sequence[Part],
+    pieces: Sequence[list[Piece]],
+    value: Callable[[Tariff, int], int],
+) -> list[int]:
+    """By month and card: the time in each tariff times what it is worth."""
+    found: list[int] = []
+    for _, length_us in shares:
+        until_us = start_us + length_us
+        for (_, count), some in zip(cards, pieces, strict=True):
+            times = ((max(0, min(until_us, one.end_us) - max(start_us, one.start_us)), one.tariff) for one in some)
+            found.append(count * sum(us * value(tariff, count) for us, tariff in times))
+        start_us = until_us
+    return found
 
 
 def month_shares(start_us: int, end_us: int) -> list[tuple[int, int]]:

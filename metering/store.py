@@ -274,12 +274,12 @@ async def usage_by(conn: Connection, *columns: str, **where: str | int) -> list[
 
 
 _BY_MODEL = """
-SELECT centre, model, SUM(gpu_high), SUM(gpu_low), SUM(yuan_high), SUM(yuan_low) FROM (
-  SELECT centre, model, SUM(gpu_ms / 4294967296) AS gpu_high, SUM(gpu_ms % 4294967296) AS gpu_low,
-    SUM(rated_units / 4294967296) AS yuan_high, SUM(rated_units % 4294967296) AS yuan_low
+SELECT centre, model, SUM(gpu / 4294967296), SUM(gpu % 4294967296), SUM(yuan / 4294967296), SUM(yuan % 4294967296) FROM (
+  SELECT centre, model, CAST(SUM(gpu_ms) AS BIGINT) AS gpu, CAST(SUM(rated_units) AS BIGINT) AS yuan
   FROM usage_month GROUP BY centre, account, model
 ) s GROUP BY centre, model ORDER BY centre, model
 """
+"""Of one account the sums fit 63 bits; those of all are taken in two halves, so that no database overflows."""
 
 
 async def usage_by_model(conn: Connection) -> list[tuple[str, str, int, int]]:

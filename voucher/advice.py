@@ -14,7 +14,7 @@ from typing import NamedTuple
 from ledger.errors import Finding
 from metering.model import Accelerator
 from metering.prices import GFLOPS_MS_PER_COMPUTE_UNIT, MS_PER_HOUR
-from metering.rating import Tariff, Tariffs
+from metering.tariff import Piece, Tariff, Tariffs, pieces_of
 from voucher.allocation import Charge, Purse, draw_one
 
 MINUTE_MS = 60_000
@@ -48,6 +48,7 @@ class Advice:
 
 
 class _Part(NamedTuple):
+    word: str
     count_milli: int
     tariff: Tariff
 
@@ -60,28 +61,35 @@ def advise(
     `capacity` is thousandths of cards by model (what is not registered is not limited), `bound` whether the account
     belongs to a holder at all.
     """
-    found = [(part, tariffs(part.model, job.start_us)) for part in job.cards]
-    if unknown := sorted({part.model for part, tariff in found if tariff is None}):
+    end_us = job.start_us + job.active_ms * 1000
+    found = [(part, pieces_of(part.model, 0, job.start_us, end_us, tariffs)) for part in job.cards]
+    if unknown := sorted({part.model for part, pieces in found if pieces is None}):
         return Advice(need is Need.NONE, 0, 0, 0, (_unknown("、".join(unknown)),))
-    parts = [_Part(part.count_milli, tariff) for part, tariff in found if tariff is not None]
-    charge = charge_of(job.start_us, parts, job.active_ms)
+    parts = [_Part(part.model, part.count_milli, pieces[0].tariff) for part, pieces in found if pieces]
+    charge = charge_of(job.start_us, parts, job.active_ms, tariffs)
     payable = charge.payable
     covered = payable - _unpaid(charge, purses)
     reasons = [*_over(parts, capacity), *_short(payable, covered, purses, bound=bound)]
     enough = {Need.FULL: covered == payable, Need.SOME: covered > 0 or not payable, Need.NONE: True}[need]
     fits = not any(reason.code == "over-capacity" for reason in reasons)
-    lasting = job.active_ms if covered == payable else _lasting_ms(job, parts, purses)
+    lasting = job.active_ms if covered == payable else _lasting_ms(job, parts, purses, tariffs)
     return Advice(enough and fits, charge.yuan, covered, lasting, tuple(reasons))
 
 
-def charge_of(start_us: int, parts: Sequence[_Part], active_ms: int) -> Charge:
+def charge_of(start_us: int, parts: Sequence[_Part], active_ms: int, tariffs: Tariffs) -> Charge:
     """What `metering.rating.rate` makes of a record, for one alone; a test compares the two."""
-    times = [part.count_milli * active_ms // 1000 for part in parts]
-    pairs = list(zip(times, parts, strict=True))
-    yuan = sum(ms * part.tariff.price(part.count_milli) for ms, part in pairs) // MS_PER_HOUR
-    own = sum(ms * part.tariff.own_price(part.count_milli) for ms, part in pairs) // MS_PER_HOUR
-    compute = sum(ms * part.tariff.gflops for ms, part in pairs) // GFLOPS_MS_PER_COMPUTE_UNIT
-    return Charge(start_us, yuan, compute, tuple(part.tariff.model for part in parts), own=own)
+    yuan = own = compute = 0
+    for word, count_milli, tariff in parts:
+        gpu_ms, end_us = count_milli * active_ms // 1000, start_us + active_ms * 1000
+        pieces = [Piece(gpu_ms, tariff, start_us, end_us)]
+        if not tariff.lasts(start_us, end_us):
+            pieces = pieces_of(word, gpu_ms, start_us, end_us, tariffs) or pieces
+        for piece in pieces:
+            yuan += piece.cost(count_milli)
+            own += piece.gpu_ms * piece.tariff.own_price(count_milli)
+            compute += piece.gpu_ms * piece.tariff.gflops
+    amounts = yuan // MS_PER_HOUR, compute // GFLOPS_MS_PER_COMPUTE_UNIT
+    return Charge(start_us, *amounts, tuple(part.tariff.model for part in parts), own=own // MS_PER_HOUR)
 
 
 def _unpaid(charge: Charge, purses: Sequence[Purse]) -> int:
@@ -89,14 +97,14 @@ def _unpaid(charge: Charge, purses: Sequence[Purse]) -> int:
     return draw_one(charge, [replace(purse) for purse in purses]).self_pay - charge.own
 
 
-def _lasting_ms(job: Job, parts: Sequence[_Part], purses: Sequence[Purse]) -> int:
+def _lasting_ms(job: Job, parts: Sequence[_Part], purses: Sequence[Purse], tariffs: Tariffs) -> int:
     """Whole minutes for which the vouchers pay everything: more time never costs less, so halving finds the last one."""
-    if not any(purse.covers(charge_of(job.start_us, parts, 0)) for purse in purses):
+    if not any(purse.covers(charge_of(job.start_us, parts, 0, tariffs)) for purse in purses):
         return 0
     paid, unpaid = 0, job.active_ms // MINUTE_MS + 1
     while paid + 1 < unpaid:
         middle = (paid + unpaid) // 2
-        if _unpaid(charge_of(job.start_us, parts, middle * MINUTE_MS), purses):
+        if _unpaid(charge_of(job.start_us, parts, middle * MINUTE_MS, tariffs), purses):
             unpaid = middle
         else:
             paid = middle
@@ -114,7 +122,7 @@ def _unknown(words: str) -> Finding:
 def _over(parts: Sequence[_Part], capacity: Mapping[str, int]) -> list[Finding]:
     """More cards than the centre registered of a model: such usage would be held."""
     wanted: dict[str, int] = {}
-    for count_milli, tariff in parts:
+    for _, count_milli, tariff in parts:
         wanted[tariff.model] = wanted.get(tariff.model, 0) + count_milli
     return [
         Finding("over-capacity", f"所需 {model} 超过该中心登记的卡数", f"more {model} than the centre registered")

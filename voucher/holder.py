@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from operator import mul
 
 from voucher.errors import VoucherError
 
@@ -11,6 +12,7 @@ _ALPHABET = "0123456789ABCDEFGHJKLMNPQRTUWXY"
 
 _CODE = re.compile(rf"[{_ALPHABET}]{{2}}[0-9]{{6}}[{_ALPHABET}]{{10}}")
 _WEIGHTS = tuple(pow(3, place, 31) for place in range(17))
+_VALUES = {character: value for value, character in enumerate(_ALPHABET)}
 
 _CLASS_OF_REGISTRAR = {"1": "public-institution", "5": "social-organisation", "9": "enterprise"}
 
@@ -59,5 +61,5 @@ def sandbox_uscc(number: int) -> str:
 
 
 def _check_character(body: str) -> str:
-    total = sum(_ALPHABET.index(character) * weight for character, weight in zip(body, _WEIGHTS, strict=True))
+    total = sum(map(mul, map(_VALUES.__getitem__, body), _WEIGHTS))
     return _ALPHABET[-total % 31]

@@ -90,8 +90,17 @@ async def _bind(service: Service, holders: int) -> None:
             )
 
 
+def _scheme(service: Service) -> str:
+    return next(name for name, known in service.catalog.schemes.items() if known.status is SchemeStatus.SANDBOX)
+
+
+async def give(service: Service, number: int) -> None:
+    """One voucher more: an entry that changes the log."""
+    await service.issue(_scheme(service), IssueRequest(sandbox_uscc(number), "CNY", "500"), f"bench/more/{number}")
+
+
 async def _issue(service: Service, holders: int) -> None:
-    scheme = next(name for name, known in service.catalog.schemes.items() if known.status is SchemeStatus.SANDBOX)
+    scheme = _scheme(service)
     asked = [
         (IssueRequest(sandbox_uscc(number), "CNY", str(500 + number % 7 * 400)), f"bench/{number}")
         for number in range(holders)

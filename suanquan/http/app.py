@@ -68,6 +68,7 @@ from suanquan.portal import (
 )
 from suanquan.portal.forms import Once
 from suanquan.portal.frame import refused
+from suanquan.portal.oversize import Refusing
 from suanquan.service import Service
 from suanquan.use_cases.advice import Desk
 
@@ -151,7 +152,7 @@ def create_app(service: Service) -> ASGIApp:
     app.add_exception_handler(HTTPException, problem.on_http_error)
     app.add_exception_handler(RequestValidationError, problem.on_invalid_request)
     app.add_exception_handler(Exception, problem.on_crash)
-    return Limits(Direct(app, app, SIGNED, {"/v1/advice/{centre}": advice.quick_advice}), problem.refuse)
+    return Limits(Direct(app, app, SIGNED, {"/v1/advice/{centre}": advice.quick_advice}), Refusing(app))
 
 
 async def _on_domain_error(request: Request, error: Exception) -> Response:

@@ -34,8 +34,11 @@ CONCURRENCY_MAX = 256
 BODIES_BYTES_MAX = 16 * BODY_BYTES_MAX
 """Bodies held in memory at once, complete or not; an agent beyond that is told to come back."""
 USAGE_PATH = "/v1/usage"
-LARGE = re.compile(r"/v1/usage(/telemetry)?|/v1/centres/[a-z0-9-]{1,32}/inventory|/v1/.{1,200}/evidence")
-"""Paths that take bodies of many lines or papers: usage, hours of monitors, cards, evidence."""
+LARGE = re.compile(
+    r"/v1/usage(/telemetry)?|/v1/centres/[a-z0-9-]{1,32}/inventory|/v1/.{1,200}/evidence"
+    r"|/applications/new|/settlements/[^/]{1,80}/evidence|/energy"
+)
+"""Paths that take bodies of many lines or papers: usage, hours of monitors, cards, evidence, forms with files."""
 
 log = structlog.get_logger("suanquan.http")
 

@@ -108,8 +108,7 @@ async def post_usage(request: HttpRequest) -> Response:
     body = await request.body()
     digest = sha256(body).digest()
     signed = await signed_by(request, digest)
-    intake = service.intake
-    batch = await service.decoder.decode(body, service.now_us, columns=content_type == COLUMNS, crowd=intake.under_way)
+    batch = await service.decoder.decode(body, service.now_us, columns=content_type == COLUMNS)
     about = Request(
         keys.centre(signed.keyid),
         signed.keyid,
@@ -118,4 +117,4 @@ async def post_usage(request: HttpRequest) -> Response:
         request.headers["idempotency-key"],
         digest,
     )
-    return Response(await intake.take(about, batch), media_type="application/json")
+    return Response(await service.intake.take(about, batch), media_type="application/json")

@@ -108,6 +108,7 @@ def _page(
         checked=checked,
         contract=CONTRACT,
         here=here,
+        headers={"Cache-Control": "private, no-cache"},  # so that going back finds what was typed
     )
 
 

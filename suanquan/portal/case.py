@@ -25,6 +25,7 @@ from suanquan.use_cases.applications import load_application
 from suanquan.use_cases.officers import actor_of
 from suanquan.use_cases.procedure_views import application_object, procedure_object
 from subsidy.procedure import Role
+from subsidy.unit import YUAN
 
 SIMPLE = (
     *("method", "score", "amount_yuan", "basis", "opinion", "reason", "until", "address"),
@@ -98,6 +99,8 @@ async def _take(request: Request, application: str, step: str) -> Response:
     service, who = service_of(request), await principal(request)
     typed = await typed_of(request, *SIMPLE)
     given: dict[str, Any] = {name: value for name, value in typed.items() if value}
+    if YUAN.said in given:
+        given["amount"] = given.pop(YUAN.said)  # in the unit of the application, whichever it is
     for name in NUMBERS & given.keys():
         given[name] = int(given[name]) if given[name].isdecimal() else given[name]
     if who.tenant:

@@ -63,7 +63,7 @@ async def _centre(request: Request) -> Response:
         quarantined=read.quarantined.get(found.centre, 0),
         statuses=STATUSES,
         declared=len(months),
-        gaps=[one.en if language_of(request) == "en" else one.zh for one in told if one is not None],
+        gaps=[(one.where, one.en if language_of(request) == "en" else one.zh) for one in told if one is not None],
         table=table(request, "capacity", CAPACITY, rows),
     )
 

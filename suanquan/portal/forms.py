@@ -78,6 +78,13 @@ def read_kept(text: str) -> Typed | None:
 
 async def typed_of(request: Request) -> Typed | None:
     """What a page of ours was sent with; None for what is no form, or came from elsewhere: it must not look like ours."""
+    if not hasattr(request.state, "typed"):  # read once, before whoever acts on it closes its files
+        request.state.typed = await _read(request)
+    found: Typed | None = request.state.typed
+    return found
+
+
+async def _read(request: Request) -> Typed | None:
     kind = request.headers.get("content-type", "").partition(";")[0]
     if request.method != "POST" or kind not in {"application/x-www-form-urlencoded", "multipart/form-data"}:
         return None
@@ -92,7 +99,7 @@ async def typed_of(request: Request) -> Typed | None:
         if isinstance(value, str):
             if name not in SECRETS and name not in {MARK, BACK}:
                 fields.append((name, value))
-        elif value.filename:
+        elif value.filename and not value.file.closed:
             fields.append((name.removesuffix(":file"), await _digest(value)))
     path = request.url.path + (f"?{request.url.query}" if request.url.query else "")
     return Typed(path, tuple(dict(fields).items()))

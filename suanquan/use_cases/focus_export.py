@@ -236,7 +236,8 @@ def _add(
 ) -> None:
     """Spread a record over its payers by what each paid; of one that has `grown` from another, what it is more."""
     parts = [(part, tariffs(part.model, record.start_us)) for part in record.accelerators]
-    single = parts[0] if len(parts) == 1 else None
+    changes = any(tariff and not tariff.lasts(record.start_us, record.end_us) for _, tariff in parts)
+    single = parts[0] if len(parts) == 1 and not changes else None  # no one price speaks for the others
     price = single[1].price(single[0].count_milli) if single and single[1] else 0
     bill, earlier = bill_of(record, tariffs), bill_of(grown, tariffs) if grown else None
     listed = (bill.list_yuan if bill else 0) - (earlier.list_yuan if earlier else 0)

@@ -78,8 +78,6 @@ class Intake:
         self._issuer = issuer
         self._waiting: list[_Job] = []
         self._rounds: set[asyncio.Task[None]] = set()
-        self.under_way = 0
-        """Batches that were taken and are not answered yet."""
 
     async def take(self, request: Request, batch: Batch | Compact) -> bytes:
         """The answer to a batch whose signature was verified, as JSON, once it is durable.
@@ -88,16 +86,12 @@ class Intake:
             DomainError: see `ingest`.
 
         """
-        self.under_way += 1
-        try:
-            if isinstance(batch, Compact):
-                with contextlib.suppress(_Careful):
-                    return await self._quickly(request, batch)
-            rules, issuer = self._rules(), self._issuer()
-            answer = await self._journal.transact(lambda tx: ingest(tx, request, batch, rules, issuer), keeps_memo=True)
-            return msgspec.json.encode(answer)
-        finally:
-            self.under_way -= 1
+        if isinstance(batch, Compact):
+            with contextlib.suppress(_Careful):
+                return await self._quickly(request, batch)
+        rules, issuer = self._rules(), self._issuer()
+        answer = await self._journal.transact(lambda tx: ingest(tx, request, batch, rules, issuer), keeps_memo=True)
+        return msgspec.json.encode(answer)
 
     async def _quickly(self, request: Request, batch: Compact) -> bytes:
         if any(map(names_hold, batch.vouchers)):

@@ -162,8 +162,9 @@ _text = lru_cache(maxsize=100_000)(cbor2.dumps)
 
 def batch_event_ids(tx: Transaction, received_us: int, batch: int, accounts: Iterable[str]) -> list[bytes]:
     """Ids of the entries that a batch posts, for the account of each: only this ledger can tell whose they are."""
-    time, head, keyed = (received_us // 1000).to_bytes(6), b"%d " % batch, tx.keyed
-    return [time + keyed(b"%b%d %b" % (head, at, account.encode()))[:10] for at, account in enumerate(accounts)]
+    time, head = (received_us // 1000).to_bytes(6), b"%d " % batch
+    digests = tx.keyed_all([b"%b%d %b" % (head, at, account.encode()) for at, account in enumerate(accounts)])
+    return [time + digest[:10] for digest in digests]
 
 
 def _redeemed(covers: Iterable[Cover], purses: Iterable[Iterable[Purse]]) -> Counter[str]:

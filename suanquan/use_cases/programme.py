@@ -69,18 +69,18 @@ class Year(NamedTuple):
 
 async def programme_years(conn: Connection, scheme: str, year: int | None = None) -> list[Year]:
     """What the ledger says of a scheme's years (or of one), oldest first, in each unit."""
-    caps = await ledger_store.accounts_under(conn, f"{ROOT}/{scheme}/")
-    places: dict[tuple[int, str], dict[tuple[str, str], Account]] = {}
-    for account in caps:
-        stem, _, code = (account.name or "").removeprefix(f"{ROOT}/{scheme}/").partition("@")
+    root = f"{ROOT}/{scheme}/"
+    places: dict[tuple[int, str], dict[tuple[str, str], int]] = {}
+    for path, balance in await ledger_store.balances_under(conn, root):
+        stem, _, code = path.removeprefix(root).partition("@")
         name, *rest = stem.split("/")
         if name.isdecimal() and year in {None, int(name)}:
             leaf, what = (rest[0], rest[1]) if len(rest) == 2 else ("", rest[0])
-            places.setdefault((int(name), code or CNY.code), {})[leaf, what] = account
+            places.setdefault((int(name), code or CNY.code), {})[leaf, what] = balance
     return [await _year(conn, scheme, at, code, found) for (at, code), found in sorted(places.items())]
 
 
-async def _year(conn: Connection, scheme: str, year: int, code: str, caps: Mapping[tuple[str, str], Account]) -> Year:
+async def _year(conn: Connection, scheme: str, year: int, code: str, caps: Mapping[tuple[str, str], int]) -> Year:
     asset = next(one for one in (CNY, COMPUTE) if one.code == code)
     money = {one.name or "": one for one in await ledger_store.accounts_under(conn, f"scheme/{scheme}/{year}/")}
     aside: dict[str, dict[str, int]] = {"round": {}, "allotted": {}}
@@ -88,9 +88,9 @@ async def _year(conn: Connection, scheme: str, year: int, code: str, caps: Mappi
         parts = name.split("/")
         if len(parts) == 6 and parts[3] in aside and parts[5] == code and account.balance:
             aside[parts[3]][parts[4]] = account.balance
-    given = sum(account.balance for (leaf, what), account in caps.items() if what == "used" and is_uscc(leaf))
+    given = sum(balance for (leaf, what), balance in caps.items() if what == "used" and is_uscc(leaf))
     vouchers = (await programme_store.sums_of_year(conn, scheme, year)).get(asset.number, NO_VOUCHERS)
-    free, used = (caps[("", what)].balance if ("", what) in caps else 0 for what in ("open", "used"))
+    free, used = (caps.get(("", what), 0) for what in ("open", "used"))
     claims = money.get(f"{budget_name(scheme, year, asset).removesuffix(code)}claims/{code}")
     return Year(
         year,

@@ -91,6 +91,7 @@ def test_the_quick_hmac_is_hmac(seed):
         for size in (0, 1, 55, 56, 64, 119, 1000):
             text = rng.randbytes(size)
             assert mac(key, text) == keyed.digest(text) == hmac.digest(key, text, "sha256")
+            assert keyed.digests([text, b"", text]) == [keyed.digest(text), keyed.digest(b""), keyed.digest(text)]
 
 
 @needs_shared

@@ -1,5 +1,6 @@
 """Rating: each record once, to the last unit, whatever batch it came in, and sums that add up."""
 
+import datetime as dt
 from collections import Counter
 from fractions import Fraction
 
@@ -12,7 +13,7 @@ from metering.model import Accelerator, UsageRecord
 from metering.price_parts import PriceParts, Tier
 from metering.rating import Line, Tariff, month_shares, rate, rate_one
 from metering.wire import ACTIVE_MS_MAX
-from metering.zones import rfc3339
+from metering.zones import rfc3339, shanghai_day_us
 from tests.metering.events import NOW_US, spans
 
 DAY_US = 86_400_000_000
@@ -27,6 +28,7 @@ TARIFFS = {
     "B": [Tariff("B", 989_000, 23_999_999, 0, CHANGE_US), Tariff("B", 989_001, 24_000_001, CHANGE_US, INT64_MAX)],
     "C": [Tariff("C", 7, 1, CHANGE_US, INT64_MAX)],
     "D": [Tariff("D", 9, 10_800_000, 0, INT64_MAX, TIERED)],
+    "E": [Tariff("E", 5, 9_000_001, 0, CHANGE_US)],
 }
 
 
@@ -35,11 +37,24 @@ def tariffs(word, at_us):
 
 
 parts = st.tuples(
-    st.sampled_from(["A", "a", "B", "C", "D", "unheard-of"]), st.integers(1, 10**8) | st.integers(7_999, 8_001)
+    st.sampled_from(["A", "a", "B", "C", "D", "E", "unheard-of"]), st.integers(1, 10**8) | st.integers(7_999, 8_001)
 )
 records = st.tuples(
     st.sampled_from(["alone", "covered", "松江"]),
-    st.one_of(spans(), st.sampled_from([(CHANGE_US - 1, CHANGE_US, 0), (CHANGE_US, CHANGE_US + DAY_US, 86_400_000)])),
+    st.one_of(
+        spans(),
+        st.sampled_from([(CHANGE_US - 1, CHANGE_US, 0), (CHANGE_US, CHANGE_US + DAY_US, 86_400_000)]),
+        st.builds(
+            lambda before, after, idle: (
+                CHANGE_US - before,
+                CHANGE_US + after,
+                max((before + after) // 1000 - idle, 0),
+            ),
+            st.integers(1, 40 * DAY_US),
+            st.integers(1, 40 * DAY_US),
+            st.integers(0, 1_000_000),
+        ),
+    ),
     st.lists(parts, min_size=1, max_size=1) | st.lists(parts, min_size=1, max_size=4),
 )
 
@@ -61,15 +76,29 @@ def batch_of(drawn):
 
 def by_hand(drawn):
     """GPU-milliseconds, yuan and compute of one record in plain integers; None where a card or its price is unknown."""
-    _, (start, _, active), cards = drawn
-    known = [(tariffs(word, start), count, count * active // 1000) for word, count in cards]
-    if any(tariff is None for tariff, _, _ in known):
+    _, (start, end, active), cards = drawn
+    known = [
+        (count, count * active // 1000, cut_by_hand(word, start, end, count * active // 1000)) for word, count in cards
+    ]
+    if any(cut is None for _, _, cut in known):
         return None
     return (
-        sum(ms for _, _, ms in known),
-        sum(ms * price_by_hand(tariff, count) for tariff, count, ms in known) // 3_600_000,
-        sum(ms * tariff.gflops for tariff, _, ms in known) // 3_600,
+        sum(ms for _, ms, _ in known),
+        sum(ms * price_by_hand(tariff, count) for count, _, cut in known for tariff, ms in cut) // 3_600_000,
+        sum(ms * tariff.gflops for _, _, cut in known for tariff, ms in cut) // 3_600,
     )
+
+
+def cut_by_hand(word, start, end, ms):
+    """Milliseconds by tariff: those before the change and after it, which add up; None where one of them has no price."""
+    if not start < CHANGE_US < end or len({tariffs(word, start), tariffs(word, end - 1)}) == 1:
+        return [(tariffs(word, start), ms)] if tariffs(word, start) else None
+    before, after = Fraction(ms * (CHANGE_US - start), end - start), Fraction(ms * (end - CHANGE_US), end - start)
+    first = int(before)
+    if int(before) + int(after) < ms and (before % 1, CHANGE_US - start) >= (after % 1, end - CHANGE_US):
+        first += 1
+    found = [(tariffs(word, start), first), (tariffs(word, CHANGE_US), ms - first)]
+    return None if None in (tariff for tariff, _ in found) else found
 
 
 def price_by_hand(tariff, count):
@@ -135,6 +164,20 @@ def test_one_record_costs_the_same_on_its_own(drawn):
     accelerators = tuple(Accelerator(word, count) for word, count in cards)
     record = UsageRecord("1", account, "1", 0, start, end, active, accelerators, "COMPLETED")
     assert rate_one(record, tariffs) == (by_hand(drawn) or (0, 0))[1]
+
+
+def test_a_price_that_changes_within_a_record_is_paid_by_time():
+    """Two hours at 12 yuan and, from the first of the month, one at 36: 24 and 36. Wrong: 36 or 108 in all, 40 and 20 by time."""
+    hour, change = 3_600_000_000, shanghai_day_us(dt.date(2026, 3, 1))
+    low, high = Tariff("A", 1, 12_000_000, 0, change), Tariff("A", 1, 36_000_000, change, INT64_MAX)
+    cards = [("A", 1000)]
+    rated = rate(
+        batch_of([("a", (change - 2 * hour, change + hour, 3 * 3_600_000), cards)]),
+        lambda _, at_us: low if at_us < change else high, [0],
+    )  # fmt: skip
+    assert int(rated.yuan[0]) == 2 * 12_000_000 + 36_000_000
+    assert {month: line.yuan for (_, _, month), line in rated.lines.items()} == {202602: 24_000_000, 202603: 36_000_000}
+    assert {month: line.gpu_ms for (_, _, month), line in rated.lines.items()} == {202602: 7_200_000, 202603: 3_600_000}
 
 
 def test_amounts_beyond_int64_are_exact():

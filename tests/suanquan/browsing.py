@@ -17,7 +17,7 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 NEEDS_CHROMIUM = pytest.mark.skipif(CHROMIUM is None, reason="no browser: install chromium")
 PICTURES = os.environ.get("SUANQUAN_TEST_PICTURES", "")
 PNG_BYTES_MAX = 60_000
-COLOURS = 24
+COLOURS = 64
 WIDE = {"width": 1366, "height": 768}
 
 

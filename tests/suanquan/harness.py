@@ -234,7 +234,7 @@ class ProcessService:
     def start(self, *, standing_by=False):
         """Start the process and, unless it has to stand by, wait until it answers."""
         self.process = spawn(command, self._arguments, self._log)
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 90
         while not standing_by and not self.answers():
             assert self.process.is_alive(), "the service did not start"
             assert time.monotonic() < deadline

@@ -40,6 +40,42 @@ PEOPLE = {
 }
 
 
+OFFICE = ("", "uptake", "centres", "budgets", "clauses", "vouchers", "queue", "findings")
+VISITS = {
+    "home": (None, "/"),
+    "notices": (None, "/notices"),
+    "subsidies": (None, "/subsidies"),
+    "login": (None, "/login"),
+    "docs": (None, "/docs"),
+    "vouchers": ("holder", "/vouchers"),
+    "voucher": ("holder", "/vouchers/{jti}"),
+    "usage": ("holder", "/usage"),
+    "applications": ("holder", "/applications"),
+    "apply": ("holder", "/applications/new?round={round}&clause=cn-sh-songjiang-sandbox"),
+    "application": ("holder", "/applications/{application}"),
+    "views": ("holder", "/views"),
+    "centre": ("centre", "/centre"),
+    "quarantine": ("centre", "/centre/quarantine"),
+    "statements": ("holder", "/statements"),
+    "month": ("holder", "/statements/sj01/covered/2026-11"),
+    "line": ("holder", "/usage/line?batch={number}&record=job:000012"),
+    "members": ("holder", "/members"),
+    "holds": ("centre", "/holds"),
+    "settlements": ("centre", "/settlements"),
+    "settlement": ("department", "/settlements/{batch}"),
+    "payees": ("department", "/payees"),
+    "prices": ("centre", "/prices"),
+    "energy": ("centre", "/energy"),
+    "clock": ("department", "/clock"),
+    "log": (None, "/log"),
+    "verify": (None, "/verify"),
+    "policies": (None, "/policies"),
+    "office-entries": ("officer", "/office/entries?account=voucher/{jti}"),
+    **{f"office-{name}".strip("-"): ("officer", f"/office/{name}".rstrip("/")) for name in OFFICE},
+}
+"""A visit to each page: who, and where."""
+
+
 class Site(NamedTuple):
     """Where it is, who may see it, and what stands in it."""
 

@@ -95,6 +95,29 @@ def test_from_application_to_voucher(bureau):
     assert [one["id"] for one in bureau.http("GET", "/v1/procedures").content] == ["voucher-sandbox"]
 
 
+def test_compute_is_applied_for_in_its_own_unit(bureau):
+    """Over HTTP, at the command line and on pages: budget, amount and ceiling are PFLOPS·h, never shown as yuan."""
+    call = CALL | {"budgets": {f"{SCHEME}@PFLOPS.h": "12.5"}}
+    round_ = bureau.http("POST", "/v1/rounds", "方", call).content
+    assert (round_["budgets_yuan"], round_["budgets"][0]["amount"]) == ({}, "12.500000000")
+    given = application(round_["id"], unit="PFLOPS.h", amount="7.25")
+    sent = bureau.http("POST", "/v1/applications", APPLICANT, given).content
+    assert (sent["unit"], sent["amount"], sent["amount_yuan"]) == ("PFLOPS.h", "7.250000000", None), sent
+    assert sent["evaluation"]["ceiling"] == "1000000.000000000"
+    for one in REVIEW:
+        assert step(bureau, sent["id"], *one).status == 200
+    bureau.clock.set(BALANCED)
+    over = bureau.step_by_command(sent["id"], PLAN[0], PLAN[1], {"amount": "7.26", "basis": "纪要"})
+    assert (over.status, "7.250000000 PFLOPS.h" in over.err) == (6, True), over.err
+    assert (
+        bureau.http("POST", f"/v1/rounds/{round_['id']}/allocation", "钱", {"basis": "纪要"}).content[0]["cut_yuan"]
+        is None
+    )
+    assert "12.500000000 PFLOPS·h" in bureau.http("GET", "/notices").content.decode()
+    page = bureau.http("GET", f"/applications/{sent['id']}", "何").content.decode()
+    assert "1000000.000000000 PFLOPS·h" in page
+
+
 def test_what_was_approved_at_the_command_line_is_issued_by_the_service(bureau):
     """A command without the passphrase approves; the job of the running service issues, once, and hands out of allotments."""
     round_ = bureau.http("POST", "/v1/rounds", "方", CALL).content["id"]

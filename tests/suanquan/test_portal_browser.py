@@ -12,10 +12,11 @@ import pytest
 from PIL import Image
 
 from suanquan.http.app import PAGES
+from suanquan.http.auth import COOKIE
 from suanquan.portal.text import TEXTS
 from tests.conftest import ALL
 from tests.suanquan.browsing import NEEDS_CHROMIUM, PICTURES, Visits, launched
-from tests.suanquan.site import made_site
+from tests.suanquan.site import VISITS, made_site
 from tests.voucher.application_samples import contract
 
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
@@ -24,42 +25,6 @@ PICTURE_BYTES_MAX = 150_000
 NARROW = {"width": 320, "height": 640}
 
 pytestmark = NEEDS_CHROMIUM
-
-OFFICE = ("", "uptake", "centres", "budgets", "clauses", "vouchers", "queue", "findings")
-NEEDS_ITS_OBJECT = {"/office/receipts/{event_id}", "/office/entries"}
-"""Pages of one account or entry, which are reached from a figure; the office's own tests visit them."""
-VISITS = {
-    "home": (None, "/"),
-    "notices": (None, "/notices"),
-    "subsidies": (None, "/subsidies"),
-    "login": (None, "/login"),
-    "docs": (None, "/docs"),
-    "vouchers": ("holder", "/vouchers"),
-    "voucher": ("holder", "/vouchers/{jti}"),
-    "usage": ("holder", "/usage"),
-    "applications": ("holder", "/applications"),
-    "apply": ("holder", "/applications/new?round={round}&clause=cn-sh-songjiang-sandbox"),
-    "application": ("holder", "/applications/{application}"),
-    "views": ("holder", "/views"),
-    "centre": ("centre", "/centre"),
-    "quarantine": ("centre", "/centre/quarantine"),
-    "statements": ("holder", "/statements"),
-    "month": ("holder", "/statements/sj01/covered/2026-11"),
-    "line": ("holder", "/usage/line?batch={number}&record=job:000012"),
-    "members": ("holder", "/members"),
-    "holds": ("centre", "/holds"),
-    "settlements": ("centre", "/settlements"),
-    "settlement": ("department", "/settlements/{batch}"),
-    "payees": ("department", "/payees"),
-    "prices": ("centre", "/prices"),
-    "energy": ("centre", "/energy"),
-    "clock": ("department", "/clock"),
-    "log": (None, "/log"),
-    "verify": (None, "/verify"),
-    "policies": (None, "/policies"),
-    **{f"office-{name}".strip("-"): ("officer", f"/office/{name}".rstrip("/")) for name in OFFICE},
-}
-"""A visit to each page: who, and where."""
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +74,9 @@ def test_every_page_is_visited():
     shown = {route.path for pages in PAGES for route in pages.routes if "GET" in route.methods}
     visited = {path.partition("?")[0] for _, path in VISITS.values()}
     addressed = {re.sub(r"/sj01/covered/2026-11$", "/{centre}/{account}/{month}", path) for path in visited}
-    assert {path for path in shown if "." not in path} - NEEDS_ITS_OBJECT == addressed
+    assert {path for path in shown if "." not in path} - {"/office/receipts/{event_id}"} == addressed, (
+        "a receipt is a file"
+    )
 
 
 @pytest.mark.parametrize("name", VISITS)
@@ -154,7 +121,7 @@ def test_a_chart_says_what_its_table_says(site, opened):
     assert page.locator(".chart .plot").screenshot() != before
     plain = opened("holder", java_script_enabled=False)
     plain.goto(address(site, VISITS["voucher"][1], "zh"))
-    assert plain.locator("table[data-chart] tbody tr").count() == len(days) == 13
+    assert plain.locator("table[data-chart] tbody tr").count() == len(days) > 0
     assert plain.locator(".chart").count() == 0
 
 
@@ -202,6 +169,26 @@ def test_keys_alone_apply_without_scripts(site, opened):
     assert "/applications/R" in page.url, page.inner_text("main")
     assert "键盘申报" in page.inner_text("h1")
     assert TEXTS["zh"]["with_whom"] in page.inner_text("main")
+
+
+def test_a_file_that_is_too_large_is_said_and_nothing_typed_is_lost(site, chromium, tmp_path):
+    """In a page, in the reader's language, and the way back leads to the form as it was."""
+    context = chromium.new_context(locale="zh-CN", java_script_enabled=False)  # whose console says 413, as it should
+    context.add_cookies([{"name": COOKIE, "value": site.tokens["holder"], "url": site.url}])
+    page = context.new_page()
+    page.goto(address(site, VISITS["apply"][1], "zh"))
+    page.fill("#project", "不会丢的项目")
+    large = tmp_path / "contract.pdf"
+    large.write_bytes(b"%PDF" + bytes(9 * 1024 * 1024))
+    page.set_input_files("input[type=file] >> nth=0", large)
+    page.eval_on_selector_all("[required]", "all => all.forEach(one => one.removeAttribute('required'))")
+    with page.expect_navigation():
+        page.click("button[value=submit]")
+    assert "body-too-large" in page.content()
+    assert "SHA-256" in page.inner_text("main")
+    page.go_back()
+    assert page.input_value("#project") == "不会丢的项目"
+    context.close()
 
 
 def test_a_list_is_found_again_by_its_address(site, opened):

@@ -3,6 +3,7 @@
 import html
 import re
 import threading
+from hashlib import sha256
 
 import httpx2
 import pytest
@@ -110,6 +111,27 @@ def _login_of(page):
 def _as_files(fields):
     """Fields as a browser sends them in a form of several parts."""
     return {name: (None, value) for name, value in fields.items()}
+
+
+async def test_a_form_is_read_before_its_files_are_closed():
+    """What was typed, and the SHA-256 of a file in the place of its field, are there after the handler has closed the form."""
+    body = (
+        b'--b\r\nContent-Disposition: form-data; name="reason"\r\n\r\n'
+        + REASON.encode()
+        + b'\r\n--b\r\nContent-Disposition: form-data; name="paper:file"; filename="a.pdf"\r\n\r\n%PDF\r\n--b--\r\n'
+    )
+    headers = {"content-type": "multipart/form-data; boundary=b", "sec-fetch-site": "same-origin", "host": "x"}
+
+    async def receive():
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    scope = {"type": "http", "method": "POST", "path": "/applications/new", "query_string": b"", "server": ("x", 80)}
+    request = Request(scope | {"headers": [(k.encode(), v.encode()) for k, v in headers.items()]}, receive)
+    first = await forms.typed_of(request)
+    await request.close()
+    assert first == await forms.typed_of(request)
+    assert dict(first.fields) == {"reason": REASON, "paper": sha256(b"%PDF").hexdigest()}
+    assert first.can_go_on
 
 
 def test_what_another_site_sends_is_neither_kept_nor_shown(browser):

@@ -15,7 +15,7 @@ from ledger.errors import LedgerError
 from suanquan.http.auth import COOKIE
 from suanquan.portal.work_text import NAMES, TEXTS
 from suanquan.use_cases.statements import statement_object
-from tests.suanquan.site import made_site
+from tests.suanquan.site import VISITS, made_site
 from tests.suanquan.test_portal import CJK, FROM_HERE, HOLDER, PORTAL, words
 from voucher.holder import sandbox_uscc
 
@@ -172,7 +172,9 @@ def test_a_centre_reports_its_energy(site, visit):
     assert (refused.status_code, 'value="1,310,000"' in refused.text) == (422, True)
     assert sha256(b"%PDF bill").hexdigest() in refused.text
     assert visit("centre", "/energy", typed).status_code == 422, "no evidence"
-    assert visit("centre", "/energy", typed | {"centre": "sj02"}, {"file": ("b.pdf", b"%PDF bill")}).status_code == 303
+    assert (
+        visit("centre", "/energy", typed | {"centre": "sj02"}, {"file": ("b.pdf", bytes(700_000))}).status_code == 303
+    )
     assert "1.310000" in visit("centre", "/energy").text
     assert "1.310000" in visit("department", "/energy?centre=sj01").text
     assert visit("officer", "/energy", typed | {"centre": "sj99", "evidence": "ab" * 32}).status_code == 404
@@ -223,6 +225,19 @@ def test_the_clock_is_for_sandboxes(site, visit):
     assert visit("holder", "/clock", {"span": "1d"}).status_code == 403
     assert visit("department", "/clock", {"span": "2d"}).status_code == 303
     assert ZH["ahead_days"].format(days=2, hours=0) in shown(visit("holder", "/clock"))
+
+
+def test_no_page_needs_scripts_or_another_host(site, visit):
+    """Every page but that of the API: what is told is there without a script, which are files of ours alone; no handler, nothing from elsewhere."""
+    for name, (who, path) in VISITS.items():
+        page = visit(who, path.format(**site._asdict()))
+        assert page.status_code == 200, name
+        if name == "docs":
+            continue
+        assert page.headers["content-security-policy"].startswith("default-src 'none'"), name
+        assert "unsafe" not in page.headers["content-security-policy"], name
+        assert not re.search(r'<script(?! src="/static/)|<iframe|<object|javascript:|\son\w+=', page.text), name
+        assert not re.search(r'(?:src|href|action)="(?:https?:)?//', page.text), name
 
 
 PAGES = [
