@@ -14,7 +14,7 @@ from suanquan.access.lockout import FREE_FAILURES, LONGEST_WAIT_S, left_s, wait_
 from suanquan.access.passwords import Passwords
 from suanquan.access.policy import Role
 from suanquan.access.principal import Principal
-from suanquan.db import notices, people, tokens, trail
+from suanquan.db import people, tokens, trail
 from suanquan.db.database import Database
 from suanquan.db.schema import upgrade
 from suanquan.errors import ServiceError
@@ -242,18 +242,7 @@ async def test_a_tenant_makes_accounts_of_its_own_alone(access):
     for name in (f"{other}/李", "admin", f"{code}/nobody"):
         await refused("account-unknown", accounts.end_account(access, zhang, name))
         await refused("account-unknown", accounts.end_sessions(access, zhang, name))
-    async with access.database.write() as conn:
-        await notices.choose(conn, f"{code}/王", notices.Choice("wang@example.cn"))
-        await people.link_identity(conn, "https://login.example.cn", "7", f"{code}/王", 1)
-        await people.set_totp(conn, f"{code}/王", b"sealed")
     assert await accounts.end_account(access, zhang, f"{code}/王") == 0
-    async with access.database.read() as conn:
-        ended = await people.find_person(conn, f"{code}/王")
-        assert (ended.password, ended.totp, ended.state) == ("", None, people.ENDED), (
-            "what it logged in with is cleared"
-        )
-        assert await notices.choice_of(conn, f"{code}/王") == notices.Choice()
-        assert await people.identities_of(conn, f"{code}/王") == []
     await refused("login-failed", sign_in.log_in(access, Login(f"{code}/王", PASSWORD)))
     await refused("administrator-last", accounts.end_account(access, ADMIN, "admin"))
 

@@ -17,6 +17,7 @@ from suanquan.errors import ServiceError
 from suanquan.home import Home
 from suanquan.notices.model import OFFICE, Kind, Notice, State
 from suanquan.settings import Settings
+from suanquan.use_cases import accounts
 from suanquan.use_cases.access import DAY_US, Access
 from suanquan.use_cases.retention import ACTION, FILE, PERSON, apply, load_terms, standing
 from voucher.tables import party_trait
@@ -117,6 +118,28 @@ async def test_details_of_the_audit_log_go_by_a_term_of_their_own(access):
             False,
         ]
         assert (await trail.search(conn, trail.Wanted(PERSON, ERASE, 0, 2**62, -1, 9)))[0].body is not None
+
+
+async def test_an_account_that_ends_is_cleared_at_once(access):
+    """Of what it logged in with, its links and its address nothing is left; its name stays, and is not made again."""
+    async with access.database.write() as conn:
+        await people.add_person(conn, "王", 0)
+        await people.grant(conn, "王", people.Grant("finance", ""), "admin", 0)
+        await people.set_password(conn, "王", "hash")
+        await people.set_totp(conn, "王", b"sealed")
+        await people.add_passkey(conn, people.Passkey(b"id", "王", b"key", 0, "x"), 0)
+        await people.link_identity(conn, "https://login.example.cn", "7", "王", 1)
+        await notices.choose(conn, "王", notices.Choice("wang@example.cn"))
+    admin = Principal("admin", Role.ADMINISTRATOR)
+    await accounts.end_account(access, admin, "王")
+    async with access.database.read() as conn:
+        ended = await people.find_person(conn, "王")
+        assert (ended.password, ended.totp, ended.state) == ("", None, people.ENDED)
+        assert await people.passkeys_of(conn, "王") == []
+        assert await people.identities_of(conn, "王") == []
+        assert await notices.choice_of(conn, "王") == notices.Choice()
+    with pytest.raises(ServiceError, match="was ended"):
+        await accounts.invite(access, admin, "王", people.Grant("finance", ""))
 
 
 async def test_many_go_in_parts(access, monkeypatch):
