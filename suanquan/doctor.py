@@ -74,9 +74,11 @@ def _home(home: Home, passphrase_file: Path | None) -> Iterator[Check]:
         return
     mode = home.path.stat().st_mode & 0o777
     yield Check("home-mode", not mode & 0o077, oct(mode), f"chmod 700 {home.path}")
-    yield _try("settings", lambda: load_settings(home.settings_file).url, f"改正 correct {home.settings_file}")
+    settings = _try("settings", lambda: load_settings(home.settings_file).url, f"改正 correct {home.settings_file}")
+    yield settings
     yield _try("config", lambda: f"{len(load_catalog(home.config).schemes)} scheme(s)", f"改正 correct {home.config}")
-    yield _try("retention", lambda: _terms(home), f"改正 correct {home.config / FILE}")
+    if settings.ok:  # the table must agree with them
+        yield _try("retention", lambda: _terms(home), f"改正 correct {home.config / FILE}")
     yield from _database(home)
     keys = _try("keys", lambda: _signing_key(home), f"从备份恢复 restore from a backup: {home.keys}")
     yield keys

@@ -11,13 +11,17 @@ from tests.suanquan.command import suanquan
 from tests.suanquan.harness import PASSPHRASE
 
 CHECKS = [
-    *("python", "sqlite", "disk", "packages", "home", "home-mode", "settings", "config", "database", "schema", "keys"),
-    *("log-keys", "decision-keys", "passphrase"),
+    *("python", "sqlite", "disk", "packages", "home", "home-mode", "settings", "config", "retention"),
+    *("database", "schema", "keys", "log-keys", "decision-keys", "passphrase"),
 ]
 
 
 def append(path, text):
     path.write_text(path.read_text("utf-8") + text, encoding="utf-8")
+
+
+def spoil_retention(home):
+    append(home / "config/retention/retention.toml", "[nothing]\n")
 
 
 def execute(home, statement):
@@ -53,6 +57,7 @@ FAULTS = {
     "key registry cut": (lambda home: (home / "keys/registry.json").write_text("{"), {"keys": "backup"}),
     "outdated schema": (lambda home: execute(home, "DELETE FROM alembic_version"), {"schema": "suanquan db upgrade"}),
     "newer schema": (lambda home: execute(home, "UPDATE alembic_version SET version_num = '9999'"), {"schema": "upgrade"}),
+    "retention of nothing": (spoil_retention, {"retention": "retention.toml"}),
     "damaged database": (damage, {"database": "backup"}),
     "no database": (lambda home: (home / "suanquan.db").unlink(), {"database": "backup"}),
     "other passphrase": (lambda home: (home / "passphrase").write_text("a passphrase of another home"), {"passphrase": "0600"}),
