@@ -152,7 +152,7 @@ BY_HALVES = (
         "test_intake.py",
         "test_trace_kills.py",
     ),
-    *("test_advice.py", "test_keys.py", "contracts/test_settlement.py", "test_portal_office.py"),
+    *("test_advice.py", "test_keys.py", "test_canaries.py", "contracts/test_settlement.py", "test_portal_office.py"),
     *("test_audit_witness.py", "test_retention.py", "test_injection.py", "test_replay.py"),
 )
 """Slow tests that come in many: an ordinary run takes the half that its seed draws, `--all` takes all."""

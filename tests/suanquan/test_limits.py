@@ -276,7 +276,7 @@ def test_stalled_clients_hold_nobody_up(service):
     p99 = sorted(times)[len(times) * 99 // 100]
     print(f"{len(times)} honest requests: median {statistics.median(times):.4f} s, p99 {p99:.4f} s")
     assert statistics.median(times) < 0.1
-    assert p99 < 0.5
+    assert p99 < (0.2 if ALL else 0.5), "with --all nothing else is to run on the machine"
 
 
 VALID = (

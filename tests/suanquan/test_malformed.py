@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import socket
+import time
 from collections import Counter
 
 import pytest
@@ -99,16 +100,20 @@ def test_malformed_requests_crash_nothing(installation, seed):
 def ask_all(service, tokens, seed):
     document = request(service.url, "GET", "/openapi.json").content
     drawn = Malformed(operations_of(document, SIGNED), tokens, seed)
-    asker, seen, before = Asker(service.port), Counter(), 0
+    asker, seen, before, times = Asker(service.port), Counter(), 0, []
     for number in range(MALFORMED):
         if number == MALFORMED // 5:  # caches and pools have filled
             before, _ = service.resident_bytes()
         data, is_http = drawn.request()
+        begun = time.perf_counter()
         statuses = [asker.ask(data)] if is_http else statuses_of_noise(service, data)
+        times.append(time.perf_counter() - begun)
         assert all(status < 500 for status in statuses), (seed, number, statuses, data[:2000])
         seen.update(statuses)
     asker.close()
     grown = service.resident_bytes()[0] - before
-    print(f"{dict(seen)}, {grown / MIB:.1f} MiB more, seed {seed}")
+    p99 = sorted(times)[len(times) * 99 // 100]
+    print(f"{dict(seen)}, {grown / MIB:.1f} MiB more, p99 {p99:.3f} s, seed {seed}")
     assert seen[422] > MALFORMED // 20, "the requests do not reach the application"
     assert grown < 20_000_000
+    assert p99 < 0.1 or not ALL
