@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 
 from starlette.applications import Starlette
@@ -14,6 +15,7 @@ from suanquan.http.direct import Direct
 from suanquan.http.holds import Spending, verified_hold
 from suanquan.http.limits import Limits
 from suanquan.http.problem import refuse
+from suanquan.http.rates import KEYS_BURST, KEYS_PER_SECOND, Rates
 from suanquan.http.usage import AgentKeys
 from suanquan.server import bind, configure_logging, http_server, on_signals, run_loop
 from suanquan.service import open_service
@@ -31,6 +33,7 @@ async def _main(home: Home) -> None:
     async with open_service(home, read_passphrase(home.path / "demo-passphrase")) as service:
         app = Starlette()
         app.state.service, app.state.agent_keys, app.state.spending = service, AgentKeys(service), Spending(service)
+        app.state.agent_rates = Rates(time.monotonic_ns, KEYS_PER_SECOND, KEYS_BURST)
         listener = bind("127.0.0.1", 0)
         listener.listen(128)
         routes = {"/v1/holds": _check}  # on the short way that the service's own take
