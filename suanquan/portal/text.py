@@ -157,8 +157,8 @@ _TABLE = {
     "role_centre_operator": ("算力中心", "Computing centre"),
     "role_centre_agent": ("上报器", "Agent"),
     "role_scheduler": ("调度器", "Scheduler"),
-    "role_beneficiary_admin": ("单位管理员", "Company administrator"),
-    "role_beneficiary_member": ("单位成员", "Company member"),
+    "role_beneficiary_admin": ("单位管理员", "Administrator of the holder"),
+    "role_beneficiary_member": ("单位成员", "Member of the holder"),
     # vouchers of a holder
     "identity_note": ("发放 = 可用 + 预占 + 已核销 + 已过期 + 已收回 + 已拆分，逐位相等。", "Issued = available + on hold + redeemed + expired + returned + split, to the last digit."),
     "returned": ("已收回", "Returned"),
