@@ -31,7 +31,8 @@ DEFERRED_IMPORTS = ("suanquan/cli/", "suanquan/optional.py")
 """The CLI loads heavy modules when a command runs; one loader is kept for optional back ends."""
 
 INTEGER_COLUMNS = {
-    f"metering/{name}.py": {"numpy"} for name in ("rating", "rate_columns", "segment", "batch", "columns", "compact")
+    f"metering/{name}.py": {"numpy"}
+    for name in ("rating", "months", "rate_columns", "segment", "batch", "columns", "compact")
 }
 """Rating works on whole columns of int64 (or of Python integers); tests of their own look at their types."""
 
