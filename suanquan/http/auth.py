@@ -162,7 +162,8 @@ async def permit(request: Request, action: str, *, scoped: bool = False) -> Prin
     found = await principal(request)
     if found.reach(action) is not Reach.EVERYTHING and not (scoped and found.reach(action) is Reach.OWN):
         raise _token_required() if found.is_public else not_permitted(found, action)
-    rates: Rates = request.app.state.rates
+    state = request.app.state  # a scheduler asks before each of its jobs, as agents report each of theirs
+    rates: Rates = state.agent_rates if found.role is Role.SCHEDULER else state.rates
     rates.take(f"person {found.name}", f"tenant {found.tenant}" if found.tenant else "")
     await _leave_trace(request, found, action)
     return found
