@@ -139,7 +139,7 @@ def pytest_runtest_makereport(item, call):
         _back_ends.clear()
 
 
-BY_HALVES = (
+BY_THIRDS = (
     *("test_custody.py", "test_docs.py::test_every_command_runs", "test_benchmarks.py", "test_portal_browser.py"),
     *("test_demo.py::test_killed_at_any_moment", "test_verify.py::test_a_changed_value", "test_properties.py"),
     *("test_decisions.py", "test_log_export.py", "suanquan/test_round.py", "test_crash_points.py", "test_books.py"),
@@ -153,27 +153,33 @@ BY_HALVES = (
         "test_trace_kills.py",
     ),
     *("test_advice.py", "test_keys.py", "test_canaries.py", "contracts/test_settlement.py", "test_portal_office.py"),
-    *("test_audit_witness.py", "test_retention.py", "test_injection.py", "test_replay.py"),
+    *(
+        "test_audit_witness.py",
+        "test_retention.py",
+        "test_injection.py",
+        "test_replay.py",
+        "suanquan/test_settlement.py",
+    ),
 )
-"""Slow tests that come in many: an ordinary run takes the half that its seed draws, `--all` takes all."""
+"""Slow tests that come in many: an ordinary run takes the third that its seed draws, `--all` takes all."""
 WHOLE = 4_000
 """With fewer tests somebody has chosen what to run."""
 
 
 def pytest_collection_modifyitems(config, items):
-    """The type check takes longest, so it starts first. Long counts take longer than the limit of the ordinary run."""
-    items.sort(key=lambda item: item.path.name != "test_tidy.py")
+    """The type check and the whole story take longest, so they start first. Long counts take longer than the limit of the ordinary run."""
+    items.sort(key=lambda item: item.path.name not in {"test_tidy.py", "test_story_browser.py"})
     for item in items if ALL else ():
         if item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(LONG_S))
     if not ALL and len(items) >= WHOLE:
-        out = {item for item in items if any(part in item.nodeid for part in BY_HALVES) and _is_other_half(item.nodeid)}
+        out = {item for item in items if any(part in item.nodeid for part in BY_THIRDS) and not _is_drawn(item.nodeid)}
         config.hook.pytest_deselected(items=list(out))
         items[:] = [item for item in items if item not in out]
 
 
-def _is_other_half(nodeid: str) -> bool:
-    return bool(crc32(f"{os.environ.get('SUANQUAN_TEST_SEED', '0')} {nodeid}".encode()) & 1)
+def _is_drawn(nodeid: str) -> bool:
+    return crc32(f"{os.environ.get('SUANQUAN_TEST_SEED', '0')} {nodeid}".encode()) % 3 == 0
 
 
 def pytest_collection_finish():
