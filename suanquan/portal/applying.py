@@ -5,7 +5,6 @@ What was typed comes back with every fault beside its field; nothing is submitte
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from datetime import date
 from typing import Any, NamedTuple
@@ -17,7 +16,7 @@ from starlette.responses import RedirectResponse, Response
 
 from ledger.errors import DomainError, Finding
 from suanquan.http.auth import may, principal
-from suanquan.portal.forms import BACK
+from suanquan.portal.forms import BACK, digest_of
 from suanquan.portal.frame import language_of, link, or_failure, reading, render, service_of
 from suanquan.service import Service
 from suanquan.use_cases.applications import Round, load_round
@@ -143,10 +142,7 @@ async def _hash_files(sent: FormData, typed: dict[str, str]) -> None:
     """The SHA-256 of each file that came along, as if it had been typed."""
     for name, value in sent.multi_items():
         if isinstance(value, UploadFile) and value.filename:
-            digest = hashlib.sha256()
-            while part := await value.read(1 << 16):
-                digest.update(part)
-            typed[name.removesuffix(":file")] = digest.hexdigest()
+            typed[name.removesuffix(":file")] = await digest_of(value)
 
 
 def _body(form: Form, typed: Mapping[str, str], applicant: str) -> dict[str, Any]:

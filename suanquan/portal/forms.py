@@ -100,12 +100,13 @@ async def _read(request: Request) -> Typed | None:
             if name not in SECRETS and name not in {MARK, BACK}:
                 fields.append((name, value))
         elif value.filename and not value.file.closed:
-            fields.append((name.removesuffix(":file"), await _digest(value)))
+            fields.append((name.removesuffix(":file"), await digest_of(value)))
     path = request.url.path + (f"?{request.url.query}" if request.url.query else "")
     return Typed(path, tuple(dict(fields).items()))
 
 
-async def _digest(file: UploadFile) -> str:
+async def digest_of(file: UploadFile) -> str:
+    """SHA-256 of a file that was sent, in hex; it can be read again afterwards."""
     digest = sha256()
     while part := await file.read(1 << 16):
         digest.update(part)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from datetime import date
 from typing import Any
 
@@ -21,6 +20,7 @@ from suanquan.access.policy import CENTRE, Reach
 from suanquan.errors import ServiceError
 from suanquan.http.auth import identify, may, principal, scope_of
 from suanquan.portal import figures
+from suanquan.portal.forms import digest_of
 from suanquan.portal.frame import language_of, link, or_failure, reading, service_of
 from suanquan.portal.table import Cell, Column, Row, exported, table
 from suanquan.portal.work import render, said_of, status_for, to
@@ -167,10 +167,7 @@ async def _report(request: Request) -> Response:
     async with request.form(max_files=1, max_fields=12) as sent:
         typed = {name: str(sent.get(name, "")).strip()[:80] for name in ("centre", "month", *KWH, "evidence")}
         if isinstance(chosen := sent.get("file"), UploadFile) and chosen.filename:
-            digest = hashlib.sha256()
-            while part := await chosen.read(1 << 16):
-                digest.update(part)
-            typed["evidence"] = digest.hexdigest()
+            typed["evidence"] = await digest_of(chosen)
     typed["centre"] = scope_of(who).centre or typed["centre"]
     try:
         require_own(scope_of(who), typed["centre"])

@@ -5,7 +5,6 @@ A payee sees its own batches. Four eyes: who prepared a batch has no button to a
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any
 
 from fastapi import APIRouter
@@ -20,6 +19,7 @@ from suanquan.access.principal import Principal
 from suanquan.http.auth import may, principal, scope_of
 from suanquan.http.settlements import by_of, desk_of
 from suanquan.portal import figures
+from suanquan.portal.forms import digest_of
 from suanquan.portal.frame import language_of, link, or_failure, reading, service_of
 from suanquan.portal.table import Cell, Column, Row, exported, table
 from suanquan.portal.work import render, said_of, status_for, to, typed_of
@@ -193,10 +193,7 @@ async def _typed(request: Request, act: str) -> dict[str, str]:
     async with request.form(max_files=1, max_fields=12) as sent:
         typed = {name: str(sent.get(name, "")).strip()[:500] for name in _FIELDS[act]}
         if isinstance(chosen := sent.get("file"), UploadFile) and chosen.filename:
-            digest = hashlib.sha256()
-            while part := await chosen.read(1 << 16):
-                digest.update(part)
-            typed |= {"name": typed["name"] or chosen.filename, "sha256": digest.hexdigest()}
+            typed |= {"name": typed["name"] or chosen.filename, "sha256": await digest_of(chosen)}
     return typed
 
 
