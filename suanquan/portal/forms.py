@@ -32,7 +32,12 @@ FILES_MAX, FIELDS_MAX = 40, 200
 KEPT_MAX = 60_000
 """Characters that may come back through a sign-in."""
 _FORM = re.compile(r'<form\b[^>]*\bmethod="post"[^>]*>')
-RESUMED = frozenset({"/applications/new", "/usage/disputes"})
+RESUMED = frozenset(
+    {
+        *("/applications/new", "/usage/disputes"),
+        *("/bulk/applications", "/bulk/quarantine", "/bulk/findings", "/bulk/settlements"),
+    }
+)
 """Where a form is shown again with what was typed, before it is sent."""
 
 

@@ -99,6 +99,7 @@ _pages.filters.update(
             figures.fine,
             figures.shanghai,
             figures.money,
+            figures.yuan,
         )
     }
 )

@@ -7,12 +7,16 @@ import copy
 import json
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
+from urllib.parse import urlencode
+
+import httpx2
 
 from ledger.ed25519 import PublicKey
 from ledger.policy import Policy
 from ledger.scope import EVERYTHING
 from suanquan.db.tokens import create_token
 from suanquan.home import Home
+from suanquan.http.auth import COOKIE
 from suanquan.note_keys import load_verifier_keys
 from suanquan.settings import Settings
 from suanquan.use_cases import setup
@@ -23,7 +27,7 @@ from suanquan.use_cases.statement import statement
 from tests.suanquan.bureau import MovedService
 from tests.suanquan.harness import KEYS, PASSPHRASE, request
 from tests.suanquan.spender import HOLDER_KEY, Spender
-from tests.suanquan.test_portal import HOLDER, record, report
+from tests.suanquan.test_portal import FROM_HERE, HOLDER, record, report
 from tests.subsidy.procedure_samples import OFFICERS, Clock
 from tests.voucher.application_samples import CALL, REVIEW, SCHEME, application, contract, materials
 from voucher.holder import sandbox_uscc
@@ -67,6 +71,11 @@ VISITS = {
     "prices": ("centre", "/prices"),
     "energy": ("centre", "/energy"),
     "clock": ("department", "/clock"),
+    "bulk-applications": ("林", "/bulk/applications"),
+    "bulk-quarantine": ("officer", "/bulk/quarantine"),
+    "bulk-findings": ("department", "/bulk/findings"),
+    "bulk-settlements": ("department", "/bulk/settlements"),
+    "bulk-run": ("officer", "/bulk/runs/{run}"),
     "log": (None, "/log"),
     "verify": (None, "/verify"),
     "policies": (None, "/policies"),
@@ -87,6 +96,7 @@ class Site(NamedTuple):
     number: int
     round: str
     application: str
+    run: str
 
     def policy(self):
         """What its log's heads are checked by."""
@@ -102,7 +112,7 @@ def made_site(folder):
         tokens = served.call(_people(served.service, clock))
         jti, number = served.call(_usage(served.service, clock))
         batch = _settled(served, tokens)
-        yield Site(served.url, home, tokens, jti, batch, number, *_case(served.url, tokens))
+        yield Site(served.url, home, tokens, jti, batch, number, *_case(served.url, tokens), _run(served.url, tokens))
 
 
 async def _people(service, clock):
@@ -147,7 +157,7 @@ def _on(day, one):
     return moved
 
 
-def _post(url, token, path, body, **headers):
+def post_json(url, token, path, body, **headers):
     sent = json.dumps(body).encode()
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     named |= {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
@@ -160,12 +170,12 @@ def _settled(served, tokens):
     """A batch of the third quarter; a voucher of which a part is on hold and a part was split off; a month of energy."""
     service = served.service
     wanted = {"scheme": SCHEME, "payee": "centre:sj01", "period": "2026Q3"}
-    batch = _post(served.url, tokens["department"], "/v1/settlements", wanted)["id"]
+    batch = post_json(served.url, tokens["department"], "/v1/settlements", wanted)["id"]
     bound = served.call(service.issue(SCHEME, IssueRequest(HOLDER, "CNY", "1000", dict(HOLDER_KEY.jwk()))))
     spender = Spender(served.url, clock=lambda: service.now_us / 1_000_000)
     assert spender.hold(bound.token, 25).status == 200
     part = {"amount": "100", "holder_key": dict(PublicKey.of(KEYS["stranger"]).jwk())}
-    _post(served.url, tokens["officer"], f"/v1/vouchers/{bound.jti}/split", part, Idempotency_Key="split-1")
+    post_json(served.url, tokens["officer"], f"/v1/vouchers/{bound.jti}/split", part, Idempotency_Key="split-1")
     energy = {
         "month": "2026-10",
         "total_kwh": 1_240_000,
@@ -173,17 +183,26 @@ def _settled(served, tokens):
         "green_kwh": 186_000,
         "evidence": "ab" * 32,
     }
-    _post(served.url, tokens["centre"], "/v1/centres/sj01/energy", energy)
+    post_json(served.url, tokens["centre"], "/v1/centres/sj01/energy", energy)
     return batch
 
 
 def _case(url, tokens):
     """An open round, and an application that passed its first review."""
     called = CALL | {"title": "2026 年算力券第一轮", "opens": "2026-11-16", "closes": "2026-11-30"}
-    round_ = _post(url, tokens["方"], "/v1/rounds", called)["id"]
+    round_ = post_json(url, tokens["方"], "/v1/rounds", called)["id"]
     deal = contract(signed_on="2026-11-02", starts_on="2026-11-10", ends_on="2027-10-31")
     content = application(round_, HOLDER, contract=deal, materials=materials(HOLDER))
-    found = _post(url, tokens["holder"], "/v1/subsidies/applications", content)["id"]
+    found = post_json(url, tokens["holder"], "/v1/subsidies/applications", content)["id"]
     actor, step, inputs = REVIEW[0]
-    _post(url, tokens[actor.person], f"/v1/subsidies/applications/{found}/steps/{step}", inputs)
+    post_json(url, tokens[actor.person], f"/v1/subsidies/applications/{found}/steps/{step}", inputs)
     return round_, found
+
+
+def _run(url, tokens):
+    """What came of an act on several rows, none of which was there."""
+    sent = urlencode({"row.0-0": "waiting", "deed": "drop", "reason": "试办", "act": "confirm"}).encode()
+    headers = {"Cookie": f"{COOKIE}={tokens['officer']}", "Content-Type": "application/x-www-form-urlencoded"}
+    answer = httpx2.post(f"{url}/bulk/quarantine", content=sent, headers=FROM_HERE | headers)
+    assert answer.status_code == 303, answer.text
+    return answer.headers["location"].rpartition("/")[2]
