@@ -36,6 +36,7 @@ RESUMED = frozenset(
     {
         *("/applications/new", "/usage/disputes"),
         *("/bulk/applications", "/bulk/quarantine", "/bulk/findings", "/bulk/settlements"),
+        *("/sheets/energy", "/sheets/inventory", "/sheets/vouchers", "/sheets/parties"),
     }
 )
 """Where a form is shown again with what was typed, before it is sent."""

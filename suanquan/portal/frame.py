@@ -16,7 +16,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from ledger.amount import ASSETS_BY_NUMBER
 from ledger.errors import DomainError, Kind
-from suanquan.access.policy import BENEFICIARY, CENTRE, Reach, Role
+from suanquan.access.policy import BENEFICIARY, CENTRE, DEPARTMENTS, Reach, Role
 from suanquan.access.principal import PUBLIC, Principal
 from suanquan.db import views
 from suanquan.http.problem import status_of
@@ -51,6 +51,7 @@ PLACES = (
     Place("/settlements", "settlements", "settlement.list", CENTRE),
     Place("/prices", "prices", "scheme.read", BENEFICIARY | CENTRE),
     Place("/energy", "energy", "centre.read", CENTRE),
+    Place("/sheets", "sheets", "account.self", DEPARTMENTS | {Role.CENTRE_OPERATOR}),
     Place("/office", "office", "programme.read"),
     Place("/verify", "verify", "log.read"),
     Place("/log", "log", "log.read"),

@@ -7,7 +7,6 @@ import copy
 import json
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
-from urllib.parse import urlencode
 
 import httpx2
 
@@ -75,6 +74,9 @@ VISITS = {
     "bulk-quarantine": ("officer", "/bulk/quarantine"),
     "bulk-findings": ("department", "/bulk/findings"),
     "bulk-settlements": ("department", "/bulk/settlements"),
+    "sheets": ("centre", "/sheets"),
+    "sheet": ("centre", "/sheets/{sheet}"),
+    "sheet-draft": ("centre", "/sheets/drafts/{draft}"),
     "bulk-run": ("officer", "/bulk/runs/{run}"),
     "log": (None, "/log"),
     "verify": (None, "/verify"),
@@ -97,6 +99,8 @@ class Site(NamedTuple):
     round: str
     application: str
     run: str
+    draft: str
+    sheet: str = "energy"
 
     def policy(self):
         """What its log's heads are checked by."""
@@ -112,7 +116,17 @@ def made_site(folder):
         tokens = served.call(_people(served.service, clock))
         jti, number = served.call(_usage(served.service, clock))
         batch = _settled(served, tokens)
-        yield Site(served.url, home, tokens, jti, batch, number, *_case(served.url, tokens), _run(served.url, tokens))
+        yield Site(
+            served.url,
+            home,
+            tokens,
+            jti,
+            batch,
+            number,
+            *_case(served.url, tokens),
+            _run(served.url, tokens),
+            _draft(served.url, tokens),
+        )
 
 
 async def _people(service, clock):
@@ -201,8 +215,23 @@ def _case(url, tokens):
 
 def _run(url, tokens):
     """What came of an act on several rows, none of which was there."""
-    sent = urlencode({"row.0-0": "waiting", "deed": "drop", "reason": "试办", "act": "confirm"}).encode()
-    headers = {"Cookie": f"{COOKIE}={tokens['officer']}", "Content-Type": "application/x-www-form-urlencoded"}
-    answer = httpx2.post(f"{url}/bulk/quarantine", content=sent, headers=FROM_HERE | headers)
+    sent = {"row.0-0": "waiting", "deed": "drop", "reason": "试办", "act": "confirm"}
+    return _form(f"{url}/bulk/quarantine", tokens["officer"], data=sent)
+
+
+def _draft(url, tokens):
+    """A spreadsheet that was looked through: one row is right, of the other a cell is not."""
+    rows = "月份,总用电（千瓦时）,设备用电（千瓦时）,其中绿电（千瓦时）\n2026-09,1200000,1000000,180000\n2026-08,1200000,百万,0\n"
+    return _form(
+        f"{url}/sheets/energy",
+        tokens["centre"],
+        data={"evidence": "cd" * 32},
+        files={"file": ("用电.csv", rows.encode())},
+    )
+
+
+def _form(address, token, **sent):
+    """The last part of where a form leads to."""
+    answer = httpx2.post(address, headers=FROM_HERE | {"Cookie": f"{COOKIE}={token}"}, **sent)
     assert answer.status_code == 303, answer.text
     return answer.headers["location"].rpartition("/")[2]
