@@ -63,7 +63,8 @@ class Typed(NamedTuple):
     @property
     def can_go_on(self) -> bool:
         """Whether the form itself can be shown again."""
-        return self.path.partition("?")[0] in RESUMED
+        path = self.path.partition("?")[0]
+        return path in RESUMED or (path.startswith("/applications/") and path.endswith("/supplement"))
 
     def kept(self) -> str:
         """As it goes through the form for signing in."""

@@ -34,7 +34,7 @@ _TABLE = {
     "draft_title": ("预检：{sheet}", "Looked through: {sheet}"),
     "draft_note": ("文件 {name}，工作表 {sheet}，{time} 上传。还没有写入任何内容。", "File {name}, sheet {sheet}, sent {time}. Nothing has been written."),
     "draft_ok": ("{rows} 行都可以导入。", "All {rows} rows can be brought in."),
-    "draft_faults": ("有 {count} 处要改，改好后请重新上传；在此之前什么都不会写入。", "{count} things have to be changed; mend them and send the file again. Nothing is written before that."),
+    "draft_faults": ("有 {count} 处要改，改好后请重新上传；在此之前什么都不会写入。", "To be changed: {count}. Mend the table and send it again; nothing is written before that."),
     "draft_first": ("只列前 {shown} 处。", "The first {shown} are listed."),
     "fault_cell": ("单元格", "Cell"),
     "fault_value": ("现为", "It holds"),

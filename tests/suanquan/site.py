@@ -56,6 +56,7 @@ VISITS = {
     "applications": ("holder", "/applications"),
     "apply": ("holder", "/applications/new?round={round}&clause=cn-sh-songjiang-sandbox"),
     "application": ("holder", "/applications/{application}"),
+    "supplement": ("holder", "/applications/{returned}/supplement"),
     "views": ("holder", "/views"),
     "centre": ("centre", "/centre"),
     "quarantine": ("centre", "/centre/quarantine"),
@@ -98,6 +99,7 @@ class Site(NamedTuple):
     number: int
     round: str
     application: str
+    returned: str
     run: str
     draft: str
     sheet: str = "energy"
@@ -210,7 +212,20 @@ def _case(url, tokens):
     found = post_json(url, tokens["holder"], "/v1/subsidies/applications", content)["id"]
     actor, step, inputs = REVIEW[0]
     post_json(url, tokens[actor.person], f"/v1/subsidies/applications/{found}/steps/{step}", inputs)
-    return round_, found
+    return round_, found, _returned(url, tokens, application(round_, HOLDER, contract=deal | {"number": "HT-2026-B"}))
+
+
+def _returned(url, tokens, content):
+    """An application that lacks a seal and a report, and was returned."""
+    papers = [
+        one | {"sealed": one["id"] != "business_licence_copy"} for one in materials(HOLDER, without=["credit_report"])
+    ]
+    found = post_json(
+        url, tokens["holder"], "/v1/subsidies/applications", content | {"project": "第二个项目", "materials": papers}
+    )["id"]
+    why = {"reason": "营业执照未盖章，缺信用报告", "until": "2026-11-28"}
+    post_json(url, tokens["林"], f"/v1/subsidies/applications/{found}/steps/return_for_materials", why)
+    return found
 
 
 def _run(url, tokens):

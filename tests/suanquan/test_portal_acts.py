@@ -1,0 +1,112 @@
+"""Acts that a case may need on its way: supplementing what was returned, and demanding back what was paid."""
+
+import html
+import re
+
+from suanquan.portal.work_text import TEXTS
+from tests.suanquan.test_portal import words
+from voucher.holder import sandbox_uscc
+
+ZH = TEXTS["zh"]
+
+
+def shown(page):
+    return html.unescape(words(page.text))
+
+
+def typed_in(page):
+    """The form as it stands: hidden and typed fields, and what is chosen."""
+    form = max(re.findall(r"<form.*?</form>", page.text, re.DOTALL), key=len)
+    fields = {}
+    for tag in re.findall(r"<input[^>]*>", form):
+        name, value = (re.search(rf'{key}="([^"]*)"', tag) for key in ("name", "value"))
+        if name and 'type="file"' not in tag and ('type="radio"' not in tag or " checked" in tag):
+            fields[name[1]] = html.unescape(value[1]) if value else ""
+    return fields
+
+
+def test_a_returned_application_is_supplemented(acted_on, visit):
+    """Why it came back and until when, what is lacking stands open, all else is there; a fault keeps it; then it goes on."""
+    case = f"/applications/{acted_on.returned}"
+    before = visit("holder", case)
+    assert f'href="{case}/supplement"' in before.text
+    assert ZH["your_part"] in before.text
+    assert "2026-11-28" in before.text
+    assert visit("stranger", f"{case}/supplement").status_code == 404
+    assert visit("何", f"{case}/supplement").status_code == 409
+    page = visit("holder", f"{case}/supplement")
+    told = shown(page)
+    assert "营业执照未盖章，缺信用报告" in told
+    open_part = page.text[: page.text.index(ZH["as_they_were"])]
+    assert 'name="material.credit_report"' in open_part
+    assert 'name="material.business_licence_copy.sealed"' in open_part
+    assert 'name="material.application_form"' not in open_part
+    fields = typed_in(page)
+    assert fields["contract.number"] == "HT-2026-B"
+    assert fields["material.business_licence_copy.sealed"] == "no"
+    fields |= {
+        "material.business_licence_copy.sealed": "yes",
+        "material.credit_report": "kein Hash",
+        "material.credit_report.bad_record": "no",
+    }
+    fields |= {"material.credit_report.sealed": "yes", "material.credit_report.matches_original": "yes"}
+    refused = visit("holder", f"{case}/supplement", fields)
+    assert refused.status_code == 422
+    assert 'value="kein Hash"' in refused.text
+    assert 'href="#material.credit_report"' in refused.text
+    fields["material.credit_report"] = "ef" * 32
+    done = visit("holder", f"{case}/supplement", fields)
+    assert done.status_code == 303, refused.text
+    after = visit("holder", case)
+    assert "已申领，待初审" in after.text
+    assert ZH["nothing_of_you"] in after.text
+    assert visit("holder", f"{case}/supplement").status_code == 409
+    assert visit("林", f"{case}/steps/pass_preliminary_review", {"opinion": "补齐"}).status_code == 303
+
+
+def test_money_is_demanded_back_and_recovered_by_another(acted_on, visit):
+    """No more than was paid; the demand names who has it; finance records what came back; the history has both."""
+    path = f"/settlements/{acted_on.batch}"
+    paid(visit, path)
+    page = visit("department", path)
+    assert ZH["demand_kept"].partition("{")[0] in page.text
+    assert f"{path}/recover" not in page.text
+    wrong = {"amount_yuan": "120.01", "reason": "独有的理由"}
+    refused = visit("department", f"{path}/demand", wrong)
+    assert (refused.status_code >= 400, "独有的理由" in refused.text, "not-enough" not in refused.text) == (
+        True,
+        True,
+        True,
+    )
+    assert visit("department", f"{path}/demand", wrong | {"amount_yuan": "一百"}).status_code == 422
+    assert visit("何", f"{path}/demand", wrong | {"amount_yuan": "20"}).status_code == 403
+    assert visit("department", f"{path}/demand", wrong | {"amount_yuan": "20"}).status_code == 303
+    stands = shown(visit("何", path))
+    assert ZH["whose_demanded"] in stands
+    assert ZH["demanded_by"].format(amount="20.00", person="department", reason="独有的理由") in stands
+    assert visit("何", f"{path}/recover", {"amount_yuan": "20.01", "reference": "R-2"}).status_code >= 400
+    assert visit("何", f"{path}/recover", {"amount_yuan": "20", "reference": "R-2"}).status_code == 303
+    told = shown(visit("officer", path))
+    assert ZH["fact_kind_demand"] in told
+    assert ZH["fact_kind_recover"] in told
+    assert f"{ZH['recovered_yuan']} 20.00" in told
+
+
+def paid(visit, path):
+    """The batch with its papers, approved and paid."""
+    details = {"name": "松江", "uscc": sandbox_uscc(9), "account": "62220202001", "bank": "工行", "bank_code": "1" * 12}
+    visit("何", "/payees", {"act": "set", "payee": "centre:sj01"} | details)
+    visit("许", "/payees", {"act": "confirm", "payee": "centre:sj01"})
+    invoice = {
+        "kind": "invoice",
+        "name": "发票",
+        "sha256": "1" * 64,
+        "number": "26312000",
+        "issuer": sandbox_uscc(9),
+        "amount_yuan": "120",
+    }
+    visit("department", f"{path}/evidence", invoice)
+    visit("department", f"{path}/certify", {})
+    visit("department", f"{path}/evidence", {"kind": "payment_proof", "name": "回单", "sha256": "0" * 64})
+    assert visit("林", f"{path}/approve", {}).status_code == 303
+    assert visit("何", f"{path}/pay", {"paid_on": "2026-11-20", "reference": "R-1"}).status_code == 303
