@@ -62,6 +62,7 @@ from suanquan.portal import (
     office_cases,
     office_lists,
     page,
+    rounds,
     sandbox,
     settling,
     sign_in,
@@ -103,7 +104,7 @@ PAGES = (
     *(page.router, sign_in.router, asking.router, applying.router, beneficiary.router, centre.router),
     *(office.router, office_lists.router, office_cases.router, checking.router, views.router),
     *(case.router, settling.router, statements.router, holding.router, members.router, sandbox.router),
-    *(bulk.router, importing.router, supplementing.router),
+    *(bulk.router, importing.router, supplementing.router, rounds.router),
 )
 """Every page of the portal."""
 PAGE_PATHS = frozenset(route.path for pages in PAGES for route in pages.routes if isinstance(route, Route))

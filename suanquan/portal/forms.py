@@ -34,7 +34,7 @@ KEPT_MAX = 60_000
 _FORM = re.compile(r'<form\b[^>]*\bmethod="post"[^>]*>')
 RESUMED = frozenset(
     {
-        *("/applications/new", "/usage/disputes"),
+        *("/applications/new", "/usage/disputes", "/office/rounds"),
         *("/bulk/applications", "/bulk/quarantine", "/bulk/findings", "/bulk/settlements"),
         *("/sheets/energy", "/sheets/inventory", "/sheets/vouchers", "/sheets/parties"),
     }

@@ -198,6 +198,7 @@ _TITLES = {
     "/office/entries": "entries_of",
     "/office/queue": "queue",
     "/office/findings": "findings",
+    "/office/rounds": "rounds",
 }
 
 

@@ -43,7 +43,7 @@ PEOPLE = {
 }
 
 
-OFFICE = ("", "uptake", "centres", "budgets", "clauses", "vouchers", "queue", "findings")
+OFFICE = ("", "rounds", "uptake", "centres", "budgets", "clauses", "vouchers", "queue", "findings")
 VISITS = {
     "home": (None, "/"),
     "notices": (None, "/notices"),
@@ -83,7 +83,10 @@ VISITS = {
     "verify": (None, "/verify"),
     "policies": (None, "/policies"),
     "office-entries": ("officer", "/office/entries?account=voucher/{jti}"),
-    **{f"office-{name}".strip("-"): ("officer", f"/office/{name}".rstrip("/")) for name in OFFICE},
+    **{
+        f"office-{name}".strip("-"): ("department" if name == "rounds" else "officer", f"/office/{name}".rstrip("/"))
+        for name in OFFICE
+    },
 }
 """A visit to each page: who, and where."""
 

@@ -3,8 +3,11 @@
 import html
 import re
 
+from suanquan.portal.round_text import NAMES as ROUND_NAMES
+from suanquan.portal.round_text import TEXTS as ROUNDS
 from suanquan.portal.work_text import TEXTS
-from tests.suanquan.test_portal import words
+from tests.suanquan.test_portal import CJK, words
+from tests.voucher.application_samples import SCHEME
 from voucher.holder import sandbox_uscc
 
 ZH = TEXTS["zh"]
@@ -110,3 +113,52 @@ def paid(visit, path):
     visit("department", f"{path}/evidence", {"kind": "payment_proof", "name": "回单", "sha256": "0" * 64})
     assert visit("林", f"{path}/approve", {}).status_code == 303
     assert visit("何", f"{path}/pay", {"paid_on": "2026-11-20", "reference": "R-1"}).status_code == 303
+
+
+def test_a_round_is_called_on_the_page(acted_on, visit):
+    """What is wrong stands at its field with all that was typed; then it is there, open by its days; finance adds to it."""
+    zh = ROUNDS["zh"]
+    assert visit("holder", "/office/rounds").status_code == 403
+    assert zh["no_rounds_yet"] not in visit("officer", "/office/rounds").text
+    assert 'value="call"' not in visit("何", "/office/rounds").text
+    call = {"procedure": "voucher-sandbox", "title": "第二轮通知", "opens": "2026-11-25", "closes": "2026-11-21"}
+    refused = visit(
+        "方",
+        "/office/rounds",
+        {"deed": "call"} | call | {f"budget.voucher-sandbox.{SCHEME}": "一万", "budget.16.16:三(一)": "5"},
+    )
+    assert refused.status_code == 422
+    assert 'href="#call-budgets"' in refused.text
+    assert 'value="一万"' in refused.text
+    assert 'value="第二轮通知"' in refused.text
+    turned = visit("方", "/office/rounds", {"deed": "call"} | call | {f"budget.voucher-sandbox.{SCHEME}": "10,000"})
+    assert turned.status_code == 422, "it would close before it opens"
+    call["closes"] = "2026-12-05"
+    assert (
+        visit(
+            "何", "/office/rounds", {"deed": "call"} | call | {f"budget.voucher-sandbox.{SCHEME}": "10000"}
+        ).status_code
+        == 403
+    )
+    assert (
+        visit(
+            "方", "/office/rounds", {"deed": "call"} | call | {f"budget.voucher-sandbox.{SCHEME}": "10,000"}
+        ).status_code
+        == 303
+    )
+    page = shown(visit("何", "/office/rounds"))
+    assert "第二轮通知" in page
+    assert zh["round_called"] in page
+    new = re.findall(r"Rvoucher-sandbox-2026-[2-9]", page)[0]
+    added = {"round": new, f"budget.{SCHEME}": "500.00"}
+    lacking = visit("何", "/office/rounds", {"deed": "fund"} | added)
+    assert (lacking.status_code, 'value="500.00"' in lacking.text) == (422, True)
+    assert visit("何", "/office/rounds", {"deed": "fund"} | added | {"basis": "财〔2026〕1号"}).status_code == 303
+    assert "10500.00" in visit("何", "/office/rounds").text
+    assert visit("何", "/office/rounds", {"deed": "settle", "round": new, "basis": "x"}).status_code == 409, (
+        "it is not over"
+    )
+    english = visit("何", "/office/rounds?lang=en").text
+    for key in ROUND_NAMES:
+        assert not CJK.search(ROUNDS["en"][key]), key
+    assert ROUNDS["en"]["round_called"] in english

@@ -73,7 +73,8 @@ def test_every_page_is_visited():
     """A page that somebody adds is visited, too: the list above has each route that shows one."""
     shown = {route.path for pages in PAGES for route in pages.routes if "GET" in route.methods}
     visited = {path.partition("?")[0] for _, path in VISITS.values()}
-    addressed = {re.sub(r"/sj01/covered/2026-11$", "/{centre}/{account}/{month}", path) for path in visited}
+    named = {path.replace("{returned}", "{application}") for path in visited}
+    addressed = {re.sub(r"/sj01/covered/2026-11$", "/{centre}/{account}/{month}", path) for path in named}
     assert {path for path in shown if "." not in path} - {"/office/receipts/{event_id}"} == addressed, (
         "a receipt is a file"
     )
