@@ -19,6 +19,7 @@ _TABLE = {
     "round_title": ("通知标题", "Title of the call"),
     "round_decision": ("一年内再次申报的决定文号", "Decision for a further round of the year"),
     "round_budgets_of": ("{procedure}：各条预算，至少填一项，按元或所注单位填写", "{procedure}: budgets, at least one, in CNY or the unit that stands beside it"),
+    "in_yuan": ("（按元填写）", "(type CNY)"),
     "call_round": ("发布申报通知", "Publish a call"),
     "fund_round": ("追加预算", "Add to the budgets"),
     "allocate_round": ("按方案排序，列入计划", "Plan by the scheme's order"),

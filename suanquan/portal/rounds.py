@@ -17,7 +17,7 @@ from ledger.errors import DomainError, Finding
 from ledger.scope import EVERYTHING
 from suanquan.access.policy import Reach
 from suanquan.http.auth import may, principal
-from suanquan.portal import frame
+from suanquan.portal import figures, frame
 from suanquan.portal.forms import BACK
 from suanquan.portal.frame import language_of, or_failure, reading, service_of
 from suanquan.portal.office import size_of
@@ -29,7 +29,7 @@ from suanquan.use_cases.applications import SETTLE, Round, load_applications, lo
 from suanquan.use_cases.officers import actor_of
 from subsidy import store
 from subsidy.procedure import Procedure
-from subsidy.unit import UNITS, YUAN, of_pot
+from subsidy.unit import UNITS, YUAN, Unit, of_pot
 
 ROUNDS = (
     Column("id", "round_no", key=True), Column("title", "call"), Column("state", "round_state"), Column("opens", "opens"),
@@ -67,7 +67,7 @@ async def _rounds(
             ended = {one.id for one in found if (await store.steps_of(conn, one.id))[-1].step == SETTLE}
             counts = {one.id: len(await load_applications(conn, office, one.id, EVERYTHING)) for one in found}
             size = await size_of(conn)
-    texts = TEXTS[language_of(request)]
+    texts = figures.texts_in(TEXTS[language_of(request)])
     rows = [_row(one, texts, _state(one, today, ended), counts[one.id]) for one in reversed(found)]
     if (file := exported(request, "rounds", ROUNDS, rows, TEXTS)) is not None:
         return file
@@ -91,7 +91,7 @@ def _state(one: Round, today: date, ended: set[str]) -> str:
 
 def _row(one: Round, texts: Mapping[str, str], state: str, count: int) -> Row:
     budgets = [(of_pot(name), has) for name, has in one.budgets.items()]
-    said = [f"{clause} {unit.text(has)} {texts[f'unit_{unit.code}']}" for (clause, unit), has in budgets if unit]
+    said = [f"{clause} {_amount(unit, has)} {texts[f'unit_{unit.code}']}" for (clause, unit), has in budgets if unit]
     return {
         "id": Cell(one.id, code=True),
         "title": Cell(one.title),
@@ -101,6 +101,10 @@ def _row(one: Round, texts: Mapping[str, str], state: str, count: int) -> Row:
         "budget": Cell("; ".join(said)),
         "count": Cell(f"{count:,}", order=count),
     }
+
+
+def _amount(unit: Unit, has: int) -> str:
+    return figures.yuan(unit.text(has)) if unit is YUAN else figures.grouped(unit.text(has))
 
 
 def _pots(found: list[Round]) -> list[str]:

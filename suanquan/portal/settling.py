@@ -97,7 +97,7 @@ def _row(request: Request, texts: dict[str, str], one: Batch) -> Row:
         "scheme": Cell(one.scheme),
         "period": Cell(one.period),
         "state": Cell(texts[f"batch_{one.state.value}"]),
-        "amount": Cell(figures.grouped(said["amount_yuan"]), said["amount_yuan"], order=one.units),
+        "amount": Cell(figures.yuan(said["amount_yuan"]), figures.money(said["amount_yuan"]), order=one.units),
         "lines": Cell(f"{one.lines:,}", order=one.lines),
         "by": Cell(one.prepared_by),
         "since": Cell(figures.instant(one.prepared_us, texts), said["prepared_at"], order=one.prepared_us),

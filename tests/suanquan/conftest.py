@@ -1,5 +1,7 @@
 """One home is made per run; every test gets a copy of it to itself."""
 
+from http.cookiejar import DefaultCookiePolicy
+
 import httpx2
 import pytest
 
@@ -29,17 +31,24 @@ def acted_on(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def visit(acted_on):
-    """`visit(who, path, data, files)`: the page that somebody gets of that site, or gets after sending a form."""
+def browser(acted_on):
+    """What asks that site for pages and keeps no cookies of its own."""
     with httpx2.Client(base_url=acted_on.url, headers=FROM_HERE, timeout=60) as client:
+        client.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        yield client
 
-        def go(who, path, data=None, files=None):
-            cookie = {"Cookie": f"{COOKIE}={acted_on.tokens[who]}"} if who else {}
-            if data is None:
-                return client.get(path, headers=cookie)
-            return client.post(path, data=data, files=files, headers=cookie)
 
-        yield go
+@pytest.fixture(scope="session")
+def visit(acted_on, browser):
+    """`visit(who, path, data, files)`: the page that somebody gets of that site, or gets after sending a form."""
+
+    def go(who, path, data=None, files=None):
+        cookie = {"Cookie": f"{COOKIE}={acted_on.tokens[who]}"} if who else {}
+        if data is None:
+            return browser.get(path, headers=cookie)
+        return browser.post(path, data=data, files=files, headers=cookie)
+
+    return go
 
 
 @pytest.fixture(scope="session")
