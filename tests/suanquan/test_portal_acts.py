@@ -1,4 +1,4 @@
-"""Acts that a case may need on its way: supplementing what was returned, and demanding back what was paid."""
+"""Acts that a case may need on its way: calling a round, and supplementing what was returned."""
 
 import html
 import re
@@ -8,7 +8,6 @@ from suanquan.portal.round_text import TEXTS as ROUNDS
 from suanquan.portal.work_text import TEXTS
 from tests.suanquan.test_portal import CJK, words
 from tests.voucher.application_samples import SCHEME
-from voucher.holder import sandbox_uscc
 
 ZH = TEXTS["zh"]
 
@@ -67,54 +66,6 @@ def test_a_returned_application_is_supplemented(acted_on, visit):
     assert visit("林", f"{case}/steps/pass_preliminary_review", {"opinion": "补齐"}).status_code == 303
 
 
-def test_money_is_demanded_back_and_recovered_by_another(acted_on, visit):
-    """No more than was paid; the demand names who has it; finance records what came back; the history has both."""
-    path = f"/settlements/{acted_on.batch}"
-    paid(visit, path)
-    page = visit("department", path)
-    assert ZH["demand_kept"].partition("{")[0] in page.text
-    assert f"{path}/recover" not in page.text
-    wrong = {"amount_yuan": "120.01", "reason": "独有的理由"}
-    refused = visit("department", f"{path}/demand", wrong)
-    assert (refused.status_code >= 400, "独有的理由" in refused.text, "not-enough" not in refused.text) == (
-        True,
-        True,
-        True,
-    )
-    assert visit("department", f"{path}/demand", wrong | {"amount_yuan": "一百"}).status_code == 422
-    assert visit("何", f"{path}/demand", wrong | {"amount_yuan": "20"}).status_code == 403
-    assert visit("department", f"{path}/demand", wrong | {"amount_yuan": "20"}).status_code == 303
-    stands = shown(visit("何", path))
-    assert ZH["whose_demanded"] in stands
-    assert ZH["demanded_by"].format(amount="20.00", person="department", reason="独有的理由") in stands
-    assert visit("何", f"{path}/recover", {"amount_yuan": "20.01", "reference": "R-2"}).status_code >= 400
-    assert visit("何", f"{path}/recover", {"amount_yuan": "20", "reference": "R-2"}).status_code == 303
-    told = shown(visit("officer", path))
-    assert ZH["fact_kind_demand"] in told
-    assert ZH["fact_kind_recover"] in told
-    assert f"{ZH['recovered_yuan']} 20.00" in told
-
-
-def paid(visit, path):
-    """The batch with its papers, approved and paid."""
-    details = {"name": "松江", "uscc": sandbox_uscc(9), "account": "62220202001", "bank": "工行", "bank_code": "1" * 12}
-    visit("何", "/payees", {"act": "set", "payee": "centre:sj01"} | details)
-    visit("许", "/payees", {"act": "confirm", "payee": "centre:sj01"})
-    invoice = {
-        "kind": "invoice",
-        "name": "发票",
-        "sha256": "1" * 64,
-        "number": "26312000",
-        "issuer": sandbox_uscc(9),
-        "amount_yuan": "120",
-    }
-    visit("department", f"{path}/evidence", invoice)
-    visit("department", f"{path}/certify", {})
-    visit("department", f"{path}/evidence", {"kind": "payment_proof", "name": "回单", "sha256": "0" * 64})
-    assert visit("林", f"{path}/approve", {}).status_code == 303
-    assert visit("何", f"{path}/pay", {"paid_on": "2026-11-20", "reference": "R-1"}).status_code == 303
-
-
 def test_a_round_is_called_on_the_page(acted_on, visit):
     """What is wrong stands at its field with all that was typed; then it is there, open by its days; finance adds to it."""
     zh = ROUNDS["zh"]
@@ -154,7 +105,7 @@ def test_a_round_is_called_on_the_page(acted_on, visit):
     lacking = visit("何", "/office/rounds", {"deed": "fund"} | added)
     assert (lacking.status_code, 'value="500.00"' in lacking.text) == (422, True)
     assert visit("何", "/office/rounds", {"deed": "fund"} | added | {"basis": "财〔2026〕1号"}).status_code == 303
-    assert "10500.00" in visit("何", "/office/rounds").text
+    assert "10,500.00" in visit("何", "/office/rounds").text
     assert visit("何", "/office/rounds", {"deed": "settle", "round": new, "basis": "x"}).status_code == 409, (
         "it is not over"
     )
