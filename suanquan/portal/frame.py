@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-from collections.abc import Awaitable, Iterator, Mapping
+from collections.abc import Awaitable, Coroutine, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
@@ -131,9 +131,12 @@ async def or_failure(request: Request, answer: Awaitable[Response]) -> Response:
         return _remember(request, await exports.finished(request, await _acted(request, answer), texts_of(request)))
     except UnreadableError:
         log.exception("page not read", id=number)
-        return render(request, "failed.html", status=503, request_id=number, typed=await forms.typed_of(request))
+        return await _unread(request)
     except DomainError as error:
         return await refused(request, error)
+    finally:
+        if isinstance(answer, Coroutine):
+            answer.close()  # what came before it failed: it is not to run
 
 
 async def _acted(request: Request, answer: Awaitable[Response]) -> Response:
@@ -166,10 +169,19 @@ async def _load_views(request: Request) -> None:
 
 async def refused(request: Request, error: DomainError) -> Response:
     """A page that says what was not done and why, with what was typed; for whose session has ended, the way back in."""
+    if error.code == "storage-unavailable":
+        return await _unread(request)
     number, typed = request.scope["suanquan.request_id"], await forms.typed_of(request)
     if typed is not None and error.code == "token-required":
         return render(request, "sign_in.html", status=401, problem="session_over", next="", kept_form=typed)
     return render(request, "refused.html", status=status_of(error), error=error, request_id=number, typed=typed)
+
+
+async def _unread(request: Request) -> Response:
+    """A page that says that nothing could be read, and shows nothing else; with what was typed, and the way to try again."""
+    again = link(request, request.url.path, **_others(request)) if request.method == "GET" else link(request, "/")
+    number, typed = request.scope["suanquan.request_id"], await forms.typed_of(request)
+    return render(request, "failed.html", status=503, request_id=number, typed=typed, retry=again)
 
 
 def render(

@@ -105,6 +105,7 @@ class Site(NamedTuple):
     returned: str
     run: str
     draft: str
+    service: object
     sheet: str = "energy"
 
     def policy(self):
@@ -131,6 +132,7 @@ def made_site(folder):
             *_case(served.url, tokens),
             _run(served.url, tokens),
             _draft(served.url, tokens),
+            served.service,
         )
 
 
