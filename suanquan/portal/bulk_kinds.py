@@ -206,7 +206,7 @@ class Findings:
         return [
             Item(
                 one["id"], stamps[one["id"]], one["en"] if english else one["zh"], one["subject"],
-                f"{one['check']} {one['check_en'] if english else one['check_zh']}", one["found"][:10],
+                f"{one['check']} {one['check_en'] if english else one['check_zh']}", one["found"][:10], f"/office/findings/{one['id']}",
             )
             for one in found
         ]  # fmt: skip

@@ -6,6 +6,7 @@ Four eyes come from the procedure and from the steps that were taken: nobody is 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import date, timedelta
 from typing import Any
 
 from fastapi import APIRouter
@@ -24,6 +25,7 @@ from suanquan.portal.work_text import TEXTS
 from suanquan.use_cases.applications import Application, load_application
 from suanquan.use_cases.officers import actor_of
 from suanquan.use_cases.procedure_views import application_object, procedure_object
+from subsidy.calendar import Calendar
 from subsidy.procedure import Role
 from subsidy.unit import YUAN
 
@@ -63,10 +65,23 @@ async def _application(
     return frame.render(
         request, "application.html", status=status, t=texts, said=said, asset=CNY, problem=problem, typed=typed or {},
         mine=[act for act in acts if not act["barred"] and not _gives_up(found, who, act)],
-        until=found.case.until or found.case.last_notice_day,
+        until=(until := found.case.until or found.case.last_notice_day),
+        left=None if until is None else working_days(proceedings.office.calendar, proceedings.today, until),
         failed=failed, acts=acts, numbers=NUMBERS,
         procedure=procedure_object(proceedings.office, found.round.procedure),
     )  # fmt: skip
+
+
+def working_days(calendar: Calendar, today: date, last: date) -> int:
+    """Working days from tomorrow on, the last day among them; below zero where a year's calendar is not known."""
+    count, day = 0, today
+    while day < last:
+        day += timedelta(days=1)
+        works = calendar.is_working_day(day)
+        if works is None:
+            return -1
+        count += works
+    return count
 
 
 def _gives_up(found: Application, who: Principal, act: Mapping[str, Any]) -> bool:

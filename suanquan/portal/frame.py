@@ -53,6 +53,7 @@ PLACES = (
     Place("/energy", "energy", "centre.read", CENTRE),
     Place("/sheets", "sheets", "account.self", DEPARTMENTS | {Role.CENTRE_OPERATOR}),
     Place("/office", "office", "programme.read"),
+    Place("/audit", "audit", "audit.read"),
     Place("/verify", "verify", "log.read"),
     Place("/log", "log", "log.read"),
     Place("/policies", "policies", "scheme.read"),

@@ -199,6 +199,7 @@ _TITLES = {
     "/office/queue": "queue",
     "/office/findings": "findings",
     "/office/rounds": "rounds",
+    "/audit": "audit",
 }
 
 

@@ -167,6 +167,8 @@ _TABLE = {
     "did_before": ("{person} 办理过“{step}”，这一步须由其他人办理。", "{person} did “{step}”; somebody else takes this step."),
     "by_api": ("这一步要附材料或事实，请用接口或 suanquan application step 办理。", "This step takes materials or facts: use the API or suanquan application step."),
     "optional": ("可不填", "optional"),
+    "working_days_left": ("还有 {days} 个工作日", "{days} working days left"),
+    "calendar_unknown": ("该年的工作日历未载入，算不出工作日", "the calendar of that year is not known: working days cannot be told"),
     "your_part": ("要您做什么", "What you must do"),
     "nothing_of_you": ("暂时不用您做什么；轮到您时会通知", "Nothing for now; you are told when it is your turn"),
     "supplement_note": ("先前填的都在这里，只改需要改的；没有改动的材料不会重新提交。", "Everything that was sent before is here. Change what has to be changed; materials that are not are not sent again."),

@@ -19,6 +19,8 @@ from suanquan.http.auth import COOKIE
 from suanquan.note_keys import load_verifier_keys
 from suanquan.settings import Settings
 from suanquan.use_cases import setup
+from suanquan.use_cases.findings import Examination
+from suanquan.use_cases.findings import record as keep_findings
 from suanquan.use_cases.issue import Order, issue
 from suanquan.use_cases.officers import add_officer
 from suanquan.use_cases.setup import bind_account, register_agent_key, register_centre
@@ -29,6 +31,8 @@ from tests.suanquan.spender import HOLDER_KEY, Spender
 from tests.suanquan.test_portal import FROM_HERE, HOLDER, record, report
 from tests.subsidy.procedure_samples import OFFICERS, Clock
 from tests.voucher.application_samples import CALL, REVIEW, SCHEME, application, contract, materials
+from voucher.finding import Evidence, Suspicion
+from voucher.findings import finding_id
 from voucher.holder import sandbox_uscc
 from voucher.issuance import IssueRequest
 
@@ -40,6 +44,7 @@ PEOPLE = {
     "stranger": ("beneficiary_admin", sandbox_uscc(7)),
     "officer": ("programme_officer", ""),
     "department": ("department", ""),
+    "auditor": ("auditor", ""),
 }
 
 
@@ -78,6 +83,8 @@ VISITS = {
     "sheets": ("centre", "/sheets"),
     "sheet": ("centre", "/sheets/{sheet}"),
     "sheet-draft": ("centre", "/sheets/drafts/{draft}"),
+    "audit": ("auditor", "/audit"),
+    "finding": ("department", "/office/findings/{finding}"),
     "bulk-run": ("officer", "/bulk/runs/{run}"),
     "log": (None, "/log"),
     "verify": (None, "/verify"),
@@ -105,6 +112,7 @@ class Site(NamedTuple):
     returned: str
     run: str
     draft: str
+    finding: str
     service: object
     sheet: str = "energy"
 
@@ -132,6 +140,7 @@ def made_site(folder):
             *_case(served.url, tokens),
             _run(served.url, tokens),
             _draft(served.url, tokens),
+            served.call(_finding(served.service)),
             served.service,
         )
 
@@ -255,3 +264,13 @@ def _form(address, token, **sent):
     answer = httpx2.post(address, headers=FROM_HERE | {"Cookie": f"{COOKIE}={token}"}, **sent)
     assert answer.status_code == 303, answer.text
     return answer.headers["location"].rpartition("/")[2]
+
+
+async def _finding(service):
+    """Something that a check pointed out."""
+    evidence = (Evidence("合同价 contract price", "52.00", "claim:C-1"), Evidence("目录价 list price", "40.00"))
+    said = Suspicion(
+        "A9", "sj01", "合同价高于目录价 30%", "the contract's price is 30 % over the list", "为何高于目录价", evidence
+    )
+    await keep_findings(service.journal, Examination([said], [], 0, service.now_us))
+    return finding_id(said)
