@@ -47,6 +47,8 @@ def test_a_code_is_read_from_a_picture_and_by_the_camera(acted_on, shot):
     posted = []
     page.on("request", lambda sent: posted.append(len(sent.post_data_buffer or b"")) if sent.method == "POST" else None)
     page.goto(f"{acted_on.url}/verify")
+    assert page.is_visible("#camera-start")
+    assert not page.is_visible("#camera-stop")
     blank = io.BytesIO()
     Image.new("RGB", (200, 200), "white").save(blank, "PNG")
     page.set_input_files("#camera-picture", {"name": "x.png", "mimeType": "image/png", "buffer": blank.getvalue()})
