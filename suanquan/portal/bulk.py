@@ -28,12 +28,12 @@ from suanquan.db.bulk import DONE, Outcome, Run
 from suanquan.errors import ServiceError
 from suanquan.http.auth import may, principal
 from suanquan.portal import frame
-from suanquan.portal.bulk_kinds import PILES, At, Deed, Item, Pile, changed
+from suanquan.portal.bulk_kinds import PILES, At, Deed, Item, Pile
 from suanquan.portal.bulk_text import TEXTS
 from suanquan.portal.forms import BACK
 from suanquan.portal.frame import language_of, link, or_failure, owner_of, reading, service_of
 from suanquan.portal.table import Cell, Column, Row, amount, exported, table
-from suanquan.portal.work import to
+from suanquan.portal.work import changed, to
 from suanquan.service import Service
 
 ROWS_MAX = 100

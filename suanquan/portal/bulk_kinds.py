@@ -8,14 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple, Protocol
 
-from ledger.errors import Kind
 from ledger.scope import EVERYTHING
 from ledger.sql import Connection
 from metering import fate_store
 from metering.quarantine import Verdict as Fate
 from suanquan.access.policy import Reach
 from suanquan.access.principal import Principal
-from suanquan.errors import ServiceError
 from suanquan.http.settlements import by_of, desk_of
 from suanquan.portal import figures
 from suanquan.portal.office import every_application
@@ -267,15 +265,3 @@ class Batches:
 
 
 PILES: Mapping[str, Pile] = {one.name: one for one in (Applications(), Waiting(), Findings(), Batches())}
-
-
-def changed(now: str) -> ServiceError:
-    """The refusal of a row that is not as it was shown."""
-    if not now:
-        return ServiceError("row-gone", "没有这一条", "there is no such row", kind=Kind.NOT_FOUND)
-    return ServiceError(
-        "row-changed",
-        "预览之后这一条已被他人办理或有了新的内容，没有办理；请重新查看",
-        "since it was shown somebody acted on it, or it has new content; nothing was done to it. Look at it again",
-        kind=Kind.CONFLICT,
-    )

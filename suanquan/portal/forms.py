@@ -52,7 +52,9 @@ class Typed(NamedTuple):
     def shown(self) -> list[tuple[str, str]]:
         """What a person typed or chose, in order."""
         return [
-            (name, value) for name, value in self.fields if value and name != "act" and not name.endswith(".sha256")
+            (name, value)
+            for name, value in self.fields
+            if value and name not in {"act", "seen"} and not name.endswith(".sha256")
         ]
 
     @property

@@ -5,6 +5,7 @@ A payee sees its own batches. Four eyes: who prepared a batch has no button to a
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter
@@ -13,16 +14,18 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ledger.errors import DomainError
+from ledger.transaction import Transaction
 from metering import store as metering_store
 from suanquan.access.policy import Reach, same_person
 from suanquan.access.principal import Principal
+from suanquan.conduct import conducted
 from suanquan.http.auth import may, principal, scope_of
 from suanquan.http.settlements import by_of, desk_of
 from suanquan.portal import figures
 from suanquan.portal.forms import digest_of
 from suanquan.portal.frame import language_of, link, or_failure, reading, service_of
 from suanquan.portal.table import Cell, Column, Row, exported, table
-from suanquan.portal.work import render, said_of, status_for, to, typed_of
+from suanquan.portal.work import render, said_of, status_for, to, typed_of, unless_changed
 from suanquan.portal.work_text import TEXTS
 from suanquan.service import Service
 from suanquan.use_cases import evidence, payees
@@ -189,12 +192,19 @@ def _told(fact: Fact) -> dict[str, Any]:
 
 async def _act(request: Request, batch: str, act: str) -> Response:
     service, who = service_of(request), await principal(request)
+    seen = str((await request.form(max_files=1, max_fields=12)).get("seen", ""))
     typed = {} if act not in _FIELDS else await _typed(request, act)
     try:
-        await _do(service, by_of(who, None), batch, act, typed)
+        with conducted(unless_changed(seen, partial(_newest, batch))):
+            await _do(service, by_of(who, None), batch, act, typed)
     except DomainError as error:
         return await _batch(request, batch, said_of(request, error), typed, act, status_for(error))
     return to(request, f"/settlements/{batch}")
+
+
+async def _newest(batch: str, tx: Transaction) -> str:
+    """The newest fact of a batch."""
+    return (await facts_of_batch(tx.connection, batch))[-1].event_id.hex()
 
 
 async def _typed(request: Request, act: str) -> dict[str, str]:
