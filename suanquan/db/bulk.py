@@ -101,7 +101,7 @@ async def load_draft(conn: Connection, owner: str, draft: str) -> Draft | None:
 
 
 async def settle_draft(conn: Connection, draft: str, done: str) -> bool:
-    """Say that a spreadsheet counts, and what it did; False where it did before."""
+    """Say that a spreadsheet counts, and what it did; False where it did before. The file itself is forgotten: it may name people."""
     c = sheet_draft.c
-    wanted = update(sheet_draft).where(c.draft == draft, c.done == "").values(done=done)
+    wanted = update(sheet_draft).where(c.draft == draft, c.done == "").values(done=done, content=b"")
     return (await conn.execute(wanted)).rowcount == 1

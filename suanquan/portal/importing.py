@@ -228,10 +228,9 @@ async def _draft(request: Request, number: str, problem: str = "", status: int =
     faults: list[Fault] = []
     notes: list[Finding] = []
     if done is None:
-        grid, rows, faults, notes = await _looked_through(request, sheet, draft)
+        _, rows, faults, notes = await _looked_through(request, sheet, draft)
     else:
-        grid = await asyncio.to_thread(incoming.read, draft.name, draft.content)
-        rows = await asyncio.to_thread(read_rows, grid, sheet.fields)
+        rows = Rows("", [], {}, [])
     return render(
         request, "sheet_draft.html", status=status, sheet=sheet, draft=draft, rows=rows, faults=faults[:FAULTS_SHOWN],
         count=len(faults), notes=notes, done=done, problem=problem, shown=rows.rows[:SHOWN_MAX], faults_max=FAULTS_SHOWN,
@@ -274,6 +273,8 @@ class _Settling:
 
 async def _faults(request: Request, number: str) -> Response:
     sheet, draft = await _own(request, number)
+    if draft.done:
+        return to(request, f"/sheets/drafts/{number}")
     grid, _, faults, _ = await _looked_through(request, sheet, draft)
     data = await asyncio.to_thread(templates.marked, grid, told(faults))
     return Response(data, media_type=TYPES["xlsx"], headers=headers_of(f"{sheet.name}-faults", "xlsx"))

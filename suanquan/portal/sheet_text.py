@@ -49,7 +49,7 @@ _TABLE = {
     "send_another": ("上传另一份", "Send another file"),
     "sheet_done": ("已导入 {rows} 行，{time}。同一份不会再导入第二次。", "{rows} rows were brought in, {time}. The same file does not count twice."),
     "sheet_refused": ("没有导入：{why}", "It was not brought in: {why}"),
-    "draft_unknown": ("没有这份上传的表格；上传 7 天后不再保留。", "There is no such spreadsheet; they are kept for 7 days."),
+    "draft_unknown": ("没有这份上传的表格；没有导入的 7 天后不再保留。", "There is no such spreadsheet; they are kept for 7 days."),
     "template_note": ("填写说明", "How to fill it in"),
     "template_fill": ("从第 2 行起填写；列的次序可变，表头不可改；不要合并单元格，不要公式。", "Fill in from row 2 on; columns may be in any order, headings stay as they are; no merged cells and no formulas."),
     "template_need": ("必填", "needed"),

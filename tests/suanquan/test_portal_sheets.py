@@ -223,6 +223,9 @@ def test_electricity_comes_in_as_a_whole(acted_on, visit):
     assert count(acted_on, "centre_fact") == before + 2
     assert "2026-08" in visit("centre", "/energy").text
     assert ZH["sheet_done"].partition("{")[0] in shown(visit("centre", place))
+    with contextlib.closing(sqlite3.connect(acted_on.home.database)) as connection:
+        [kept] = connection.execute("SELECT content FROM sheet_draft WHERE done <> '' AND kind = 'energy'").fetchall()
+    assert kept == (b"",), "what counted is forgotten"
     page, _ = send(visit, "centre", "energy", good, evidence="cd" * 32)
     assert "2026-08 已填报过" in page.text
     wrong = visit("centre", "/sheets/energy", {"evidence": "ef" * 32}, {"file": ("a.xlsm", FINE)})
