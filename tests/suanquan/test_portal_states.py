@@ -16,6 +16,8 @@ from tests.suanquan.test_portal import words
 
 READS_MAX = 12
 """More than any page has: principal, views, and what it shows."""
+SHARED = 2
+"""Of somebody's page the first reads are who asks and which views he saved, the same for all pages: every fifth has them fail."""
 UNREAD = {"login", "docs", "policies", "verify", "subsidies"}
 """Pages of what stands in files or on the page itself; without a session they read nothing."""
 
@@ -46,14 +48,15 @@ def test_a_page_that_cannot_be_read_shows_nothing_else(acted_on, visit, name):
     """Each read of a page fails in turn: it says so, in its language, with no table, no figure, nothing that is empty or well."""
     who, path = VISITS[name]
     address = path.format(**acted_on._asdict())
-    turn = list(VISITS).index(name) % 2
-    for language in ("zh", "en") if ALL else ("zh", "en")[turn : turn + 1]:
+    turn = list(VISITS).index(name)
+    first = 0 if ALL or not who or turn % 5 == 0 else SHARED
+    for language in ("zh", "en") if ALL else ("zh", "en")[turn % 2 :: 2]:
         texts, failed = TEXTS[language], 0
-        for after in range(READS_MAX):
+        for after in range(first, READS_MAX):
             with failing(acted_on.service, after) as in_vain:
                 page = visit(who, f"{address}{'&' if '?' in address else '?'}lang={language}")
             if not in_vain():
-                assert page.status_code == 200
+                assert page.status_code < 500
                 break
             failed += 1
             assert (page.status_code, page.headers["content-type"]) == (503, "text/html; charset=utf-8"), after
@@ -65,4 +68,4 @@ def test_a_page_that_cannot_be_read_shows_nothing_else(acted_on, visit, name):
             assert not re.search(r"\d", words(told)), words(told)
         else:
             pytest.fail(f"{name} reads more than {READS_MAX} times")
-        assert failed or name in UNREAD, "a page that reads nothing shows nothing that was read"
+        assert failed or first or name in UNREAD, "a page that reads nothing shows nothing that was read"
