@@ -13,6 +13,7 @@ import httpx2
 from ledger.ed25519 import PublicKey
 from ledger.policy import Policy
 from ledger.scope import EVERYTHING
+from suanquan.db import trail
 from suanquan.db.tokens import create_token
 from suanquan.home import Home
 from suanquan.http.auth import COOKIE
@@ -25,6 +26,7 @@ from suanquan.use_cases.issue import Order, issue
 from suanquan.use_cases.officers import add_officer
 from suanquan.use_cases.setup import bind_account, register_agent_key, register_centre
 from suanquan.use_cases.statement import statement
+from suanquan.use_cases.verify_ledger import verify_ledger
 from tests.suanquan.bureau import MovedService
 from tests.suanquan.harness import KEYS, PASSPHRASE, request
 from tests.suanquan.spender import HOLDER_KEY, Spender
@@ -130,7 +132,7 @@ def made_site(folder):
         tokens = served.call(_people(served.service, clock))
         jti, number = served.call(_usage(served.service, clock))
         batch = _settled(served, tokens)
-        yield Site(
+        site = Site(
             served.url,
             home,
             tokens,
@@ -143,6 +145,16 @@ def made_site(folder):
             served.call(_finding(served.service)),
             served.service,
         )
+        yield site
+        served.call(_verified(served.service))  # whatever tests did on its pages, or tried out
+
+
+async def _verified(service):
+    """The ledger and the audit log hold."""
+    async with service.database.read() as conn:
+        report = await verify_ledger(conn, lambda _done, _total: None)
+        assert report["ok"], report
+        assert (await trail.verify(conn)).fault == ""
 
 
 async def _people(service, clock):
