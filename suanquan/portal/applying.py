@@ -1,84 +1,116 @@
-"""Applying for a voucher on a page: the form follows the procedure's materials and the scheme's open questions.
+"""Applying for a voucher on pages that ask one thing each, then show every answer with what the scheme says, then send.
 
-What was typed comes back with every fault beside its field; nothing is submitted by a check. Of files only the SHA-256 is kept.
+What was typed goes along in the form from page to page, so that nothing is kept of who never sends. Every page looks at its
+own fields; nothing is submitted before the last one. Of files only the SHA-256 goes along.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import date
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from fastapi import APIRouter
-from starlette.datastructures import FormData, UploadFile
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from ledger.errors import DomainError, Finding
 from suanquan.http.auth import may, principal
-from suanquan.portal.forms import BACK, digest_of
+from suanquan.portal import apply_form
+from suanquan.portal.apply_form import CALL, CHECK, Form, Walk, body_of, pages_of
+from suanquan.portal.apply_text import TEXTS
+from suanquan.portal.forms import BACK, FIELDS_MAX, FILES_MAX
 from suanquan.portal.frame import language_of, link, or_failure, reading, render, service_of
-from suanquan.service import Service
-from suanquan.use_cases.applications import Round, load_round
+from suanquan.portal.material_fields import hash_files
+from suanquan.use_cases.applications import Round, load_round, load_rounds
 from suanquan.use_cases.catalogue import find_scheme, quote
 from suanquan.use_cases.officers import actor_of
 from subsidy.errors import SubsidyError
-from subsidy.materials import Material
-from subsidy.unit import UNITS, YUAN, Unit, pot
+from subsidy.unit import UNITS, YUAN, of_pot, pot
 
 TYPED_MAX = 2_000
-FILES_MAX = 40
-CONTRACT = ("number", "provider", "signed_on", "starts_on", "ends_on")
-YES_NO = {"yes": True, "no": False}
+HERE = "/applications/new"
+KEPT = {"Cache-Control": "private, no-cache"}
+"""So that going back in the browser finds what was typed."""
 
 router = APIRouter()
 
 
-class Form(NamedTuple):
-    """What the form of one round and scheme asks for."""
-
-    round: Round
-    clause: str
-    unit: Unit
-    facts: list[str]
-    today: date
-
-    @property
-    def asks(self) -> bool:
-        """Whether the applicant says how much it asks for."""
-        first = next(step for step in self.round.procedure.steps.values() if step.begins)
-        return YUAN.said in {*first.takes, *first.may_take}
-
-    @property
-    def materials(self) -> tuple[Material, ...]:
-        """The materials that the procedure names."""
-        return tuple(self.round.procedure.materials)
-
-
-@router.get("/applications/new", dependencies=[may("application.act", scoped=True)])
+@router.get(HERE, dependencies=[may("application.act", scoped=True)])
 async def get_form(request: Request) -> Response:
-    """The empty form."""
+    """The open rounds to choose from; of a chosen one, a page of its form, empty."""
     return await or_failure(request, _show(request))
 
 
-@router.post("/applications/new", dependencies=[may("application.act", scoped=True)])
+@router.post(HERE, dependencies=[may("application.act", scoped=True)])
 async def post_form(request: Request) -> Response:
-    """Check what was typed, or submit it; the same content twice is one application."""
+    """On to the next page, back, to a page that is to be changed, or to submit; the same content twice is one application."""
     return await or_failure(request, _take(request))
 
 
 async def _show(request: Request) -> Response:
-    return _page(request, await _form(request))
+    who, query = await principal(request), request.query_params
+    if not query.get("round") and not query.get(CALL):
+        return await _choose(request, None, status=422 if query.get("step") == CALL else 200)
+    form = await _form(request, _chosen(query))
+    walk = Walk(form, pages_of(form, language_of(request)), {}, who.tenant)
+    wanted = "" if query.get(CALL) or query.get("step") == CHECK else query.get("step", "")
+    return await _page(request, walk, walk.at(wanted))
 
 
-async def _form(request: Request) -> Form:
+async def _take(request: Request) -> Response:
+    who, step = await principal(request), request.query_params.get("step", "")
+    async with request.form(max_files=FILES_MAX, max_fields=FIELDS_MAX) as sent:
+        typed = {name: value.strip()[:TYPED_MAX] for name, value in sent.items() if isinstance(value, str)}
+        await hash_files(sent, typed)
+    form = await _form(request, _chosen(typed if typed.get(CALL) else request.query_params))
+    walk = Walk(form, pages_of(form, language_of(request)), typed, who.tenant)
+    at = walk.at(step)
+    act, _, target = typed.get("act", "submit").partition(".")
+    if BACK in typed:
+        return await _page(request, walk, at)
+    if act == "back":
+        return await _page(request, walk, max(0, at - 1))
+    if act == "change":
+        return await _page(request, walk, walk.at(target), changing=True)
+    return await _go_on(request, walk, at, act)
+
+
+async def _go_on(request: Request, walk: Walk, at: int, act: str) -> Response:
+    """To the next page, to all answers or away with them, if nothing before it is at fault; else where the fault is."""
+    service, body, last = service_of(request), body_of(walk), len(walk.pages) - 1
+    problems = apply_form.faults_of(service, walk, body, language_of(request))
+    if (wrong := walk.at_fault(problems, at if act == "next" else last)) is not None:
+        return await _page(request, walk, wrong, walk.of_page(problems, wrong), changing=act != "next")
+    if act in {"next", CHECK}:
+        return await _page(request, walk, min(at + 1, last) if act == "next" else last)
+    try:
+        application = await service.proceedings.submit(actor_of(await principal(request)), body, None)
+    except DomainError as error:
+        if not error.findings and error.code not in {"inputs-malformed", "uscc-malformed"}:
+            raise
+        found = list(error.findings) or [Finding(error.code, error.zh, error.en)]
+        problems = apply_form.problems_of(found, [one["id"] for one in body["materials"]], language_of(request))
+        wrong = walk.at_fault(problems, last) or last
+        return await _page(request, walk, wrong, walk.of_page(problems, wrong), changing=True)
+    return RedirectResponse(link(request, f"/applications/{application}"), 303)
+
+
+def _chosen(said: Mapping[str, str]) -> tuple[str, str, str]:
+    """Round, clause and unit as chosen on the first page, or as an address names them."""
+    if said.get(CALL):
+        round_, clause, unit = [*said[CALL][:240].split(" "), "", ""][:3]
+        return round_, clause, unit
+    round_, clause, unit = (said.get(name, "")[:80] for name in ("round", "clause", "unit"))
+    return round_, clause, unit
+
+
+async def _form(request: Request, chosen: tuple[str, str, str]) -> Form:
     service = service_of(request)
-    round_, clause = (request.query_params.get(name, "")[:80] for name in ("round", "clause"))
-    office = service.proceedings.office
+    round_, clause, unit_code = chosen
     with reading():
         async with service.database.read() as conn:
-            found = await load_round(conn, office, round_)
-    unit = UNITS.get(request.query_params.get("unit", YUAN.code), YUAN)
+            found = await load_round(conn, service.proceedings.office, round_)
+    unit = UNITS.get(unit_code or YUAN.code, YUAN)
     if pot(clause, unit) not in found.budgets or not found.procedure.for_schemes:
         zh, en = "请从“我的申报”选择一轮", "choose a round under “My applications”"
         raise SubsidyError("clause-not-called", zh, en)
@@ -88,146 +120,50 @@ async def _form(request: Request) -> Form:
     return Form(found, clause, unit, facts, today)
 
 
-def _page(
-    request: Request,
-    form: Form,
-    typed: Mapping[str, str] | None = None,
-    problems: Mapping[str, str] | None = None,
-    checked: Mapping[str, Any] | None = None,
-    status: int = 200,
+async def _page(
+    request: Request, walk: Walk, at: int, problems: Mapping[str, str] | None = None, *, changing: bool = False
 ) -> Response:
-    here = link(request, "/applications/new", round=form.round.id, clause=form.clause, unit=form.unit.code)
+    """A page of the form; `changing` leads back to where all answers are shown."""
+    if walk.pages[at].name == CALL:
+        return await _choose(request, walk, act=CHECK if changing else "next")
+    form, body = walk.form, body_of(walk)
+    last = walk.pages[at].name == CHECK
+    checked = apply_form.precheck(service_of(request), walk, body) if last else None
+    lacking = apply_form.incomplete(walk, body) if last else ()
     return render(
-        request,
-        "apply.html",
-        status=status,
-        form=form,
-        typed=typed or {},
-        problems=problems or {},
-        checked=checked,
-        contract=CONTRACT,
-        here=here,
-        headers={"Cache-Control": "private, no-cache"},  # so that going back finds what was typed
-    )
+        request, "apply.html", status=422 if problems else 200, t=TEXTS[language_of(request)], headers=KEPT, form=form,
+        pages=walk.pages, shown=walk.pages[at], at=at, typed=walk.typed, hidden=walk.elsewhere(at), problems=problems or {},
+        changing=changing, checked=checked, lacking=lacking, here=_address(request, form, walk.pages[at].name),
+    )  # fmt: skip
 
 
-async def _take(request: Request) -> Response:
-    who = await principal(request)
-    form = await _form(request)
-    async with request.form(max_files=FILES_MAX, max_fields=200) as sent:
-        typed = {name: value.strip()[:TYPED_MAX] for name, value in sent.items() if isinstance(value, str)}
-        await hash_files(sent, typed)
-    if BACK in typed:
-        return _page(request, form, typed)
-    body = _body(form, typed, who.tenant)
-    service = service_of(request)
-    if typed.get("act") == "check":
-        return _page(request, form, typed, checked=_check(service, form, body))
-    try:
-        application = await service.proceedings.submit(actor_of(who), body, None)
-    except DomainError as error:
-        if not error.findings and error.code not in {"inputs-malformed", "uscc-malformed"}:
-            raise
-        return _page(
-            request,
-            form,
-            typed,
-            _problems(error, [one["id"] for one in body["materials"]], language_of(request)),
-            status=422,
-        )
-    return RedirectResponse(link(request, f"/applications/{application}"), 303)
+async def _choose(request: Request, walk: Walk | None, status: int = 200, act: str = "") -> Response:
+    """The first page: the rounds that are open, the chosen one marked; what was typed before goes along."""
+    t, form = TEXTS[language_of(request)], walk.form if walk else None
+    chosen = f"{form.round.id} {form.clause} {form.unit.code}" if form else ""
+    problems = {CALL: t["call_missing"]} if status == 422 else {}
+    return render(
+        request, "apply_call.html", status=status, t=t, headers=KEPT, calls=await _calls(request), chosen=chosen,
+        hidden=walk.elsewhere(0) if walk else {}, problems=problems, here=_address(request, form, CALL) if form else HERE,
+        act=act,
+    )  # fmt: skip
 
 
-async def hash_files(sent: FormData, typed: dict[str, str]) -> None:
-    """The SHA-256 of each file that came along, as if it had been typed."""
-    for name, value in sent.multi_items():
-        if isinstance(value, UploadFile) and value.filename:
-            typed[name.removesuffix(":file")] = await digest_of(value)
-
-
-def _body(form: Form, typed: Mapping[str, str], applicant: str) -> dict[str, Any]:
-    contract: dict[str, Any] = {name: typed.get(f"contract.{name}", "") for name in CONTRACT}
-    contract["sha256"] = typed.get("contract.sha256", "")
-    contract["items"] = [{"kind": "compute", "amount_yuan": typed.get("contract.yuan", "")}]
-    asked = {form.unit.said: typed["amount"]} if form.asks and typed.get("amount") else {}
-    in_kind = {} if form.unit is YUAN else {"unit": form.unit.code}
-    return {
-        **asked,
-        **in_kind,
-        "round": form.round.id,
-        "scheme": form.clause,
-        "applicant": applicant,
-        "applicant_name": typed.get("applicant_name", ""),
-        "project": typed.get("project", ""),
-        "facts": _facts(form, typed),
-        "contract": contract,
-        "materials": [found for one in form.materials if (found := _material(one, typed, applicant)) is not None],
-    }
-
-
-def _facts(form: Form, typed: Mapping[str, str]) -> dict[str, Any]:
-    facts: dict[str, Any] = {}
-    for name in form.facts:
-        if said := typed.get(name, ""):
-            first, _, rest = name.partition(".")
-            facts.setdefault(first, {})[rest] = YES_NO.get(said, said)
-    return facts
-
-
-def _material(one: Material, typed: Mapping[str, str], applicant: str) -> dict[str, Any] | None:
-    digest = typed.get("contract.sha256" if is_contract(one) else f"material.{one.id}", "")
-    if not digest:
-        return None
-    found: dict[str, Any] = {"id": one.id, "sha256": digest}
-    for flag in ("sealed", "matches_original"):
-        found[flag] = typed.get(f"material.{one.id}.{flag}") == "yes"
-    for check in one.checks:
-        if check.field != "sha256" and (said := typed.get(f"material.{one.id}.{check.field}", "")):
-            found[check.field] = YES_NO.get(said, said)
-        elif check.field != "sha256" and _rule(check) == "equals_applicant":
-            found[check.field] = applicant
+async def _calls(request: Request) -> Sequence[tuple[str, Round, str, str]]:
+    """What can be applied for today: the value of its choice, its round, scheme and unit."""
+    proceedings = service_of(request).proceedings
+    with reading():
+        async with service_of(request).database.read() as conn:
+            rounds = await load_rounds(conn, proceedings.office)
+    found = []
+    for one in rounds:
+        if one.procedure.for_schemes and one.opens <= proceedings.today <= one.closes:
+            for clause, unit in map(of_pot, one.budgets):
+                code = unit.code if unit else YUAN.code
+                found.append((f"{one.id} {clause} {code}", one, clause, code))
     return found
 
 
-def is_contract(one: Material) -> bool:
-    """Whether a material is the contract itself, whose file is named once."""
-    return any(_rule(check) == "equals_contract" for check in one.checks)
-
-
-def _rule(check: Any) -> str:
-    return str(getattr(check.rule, "value", check.rule))
-
-
-def _check(service: Service, form: Form, body: Mapping[str, Any]) -> dict[str, Any]:
-    """What the scheme says of a first claim of the year, as far as it is told: status, amount and each step. Nothing is recorded."""
-    contract = body["contract"]
-    days = {name: contract[name] for name in ("signed_on", "starts_on", "ends_on") if contract[name]}
-    facts = {**body["facts"], "contract": {**days, "prior_claims": 0}, "year_to_date": {"claimed_yuan": "0"}}
-    if contract["items"][0]["amount_yuan"]:
-        facts["cost_items"] = contract["items"]
-    try:
-        return quote(find_scheme(service.catalog.series, form.clause), facts, form.today)
-    except DomainError as error:
-        return {"status": "malformed", "findings": [*error.findings] or [Finding(error.code, error.zh, error.en)]}
-
-
-def _problems(error: DomainError, sent: list[str], language: str) -> dict[str, str]:
-    """Each finding beside the field that it is about, in the order found."""
-    found = list(error.findings) or [Finding(error.code, error.zh, error.en)]
-    problems: dict[str, str] = {}
-    for one in found:
-        problems.setdefault(_field(one.where, sent), one.en if language == "en" else one.zh)
-    return problems
-
-
-def _field(where: str, sent: list[str]) -> str:
-    parts = where.strip("/").split("/")
-    if parts[0] == "contract":
-        return "contract.yuan" if parts[1:2] == ["items"] else ".".join(parts[:2])
-    if parts[0] == "materials" and len(parts) > 1 and parts[1].isdigit() and int(parts[1]) < len(sent):
-        return ".".join(["material", sent[int(parts[1])], *parts[2:3]]).removesuffix(".sha256")
-    if parts[0] == "facts":
-        return ".".join(parts[1:]) or "project"
-    if parts[0] in {YUAN.said, "amount"}:
-        return "amount"
-    return parts[0] if parts[0] in {"applicant_name", "project"} else "project"
+def _address(request: Request, form: Form, step: str) -> str:
+    more: dict[str, Any] = {"round": form.round.id, "clause": form.clause, "unit": form.unit.code, "step": step}
+    return link(request, HERE, **more)

@@ -19,19 +19,19 @@ from suanquan.access.principal import Principal
 from suanquan.errors import ServiceError
 from suanquan.http.auth import may, principal, scope_of
 from suanquan.portal import frame
-from suanquan.portal.applying import CONTRACT, FILES_MAX, YES_NO, hash_files, is_contract
-from suanquan.portal.forms import BACK
+from suanquan.portal.apply_form import CONTRACT
+from suanquan.portal.forms import BACK, FILES_MAX
 from suanquan.portal.frame import language_of, link, or_failure, reading, service_of
+from suanquan.portal.material_fields import FLAGS, asks_of, hash_files, is_contract, material_of
 from suanquan.portal.work import status_for, to
 from suanquan.portal.work_text import TEXTS
 from suanquan.use_cases.applications import Application, load_application
 from suanquan.use_cases.officers import actor_of
-from subsidy.materials import Check, Checked, Material, Rule, Verdict
+from subsidy.materials import Checked, Verdict
 from subsidy.procedure import Role, Step
 from subsidy.step_body import decode
 
 TYPED_MAX = 2_000
-FLAGS = ("sealed", "matches_original")
 router = APIRouter()
 
 
@@ -131,14 +131,6 @@ def _page(
     )  # fmt: skip
 
 
-def asks_of(one: Material) -> list[tuple[str, str, tuple[str, ...]]]:
-    """Fields of a material that are typed: name, form (`yes_no`, `words` or `text`) and words."""
-    forms = {Rule.IS_FALSE: "yes_no", Rule.ONE_OF: "words", Rule.COVERS: "words"}
-    skipped = {Rule.EQUALS_APPLICANT, Rule.EQUALS_CONTRACT}
-    asked = {check.field: (check.field, forms.get(check.rule, "text"), check.values) for check in one.checks if check.rule not in skipped}  # fmt: skip
-    return list(asked.values())
-
-
 async def _take(request: Request, application: str) -> Response:
     who = await principal(request)
     returned = await _load(request, application)
@@ -171,30 +163,6 @@ def _given(returned: Returned, typed: Mapping[str, str]) -> dict[str, Any]:
         contract["items"] = [{"kind": "compute", "amount_yuan": typed.get("contract.yuan", "")}, *map(dict, others)]
         given["contract"] = contract
     return given
-
-
-def material_of(one: Material, typed: Mapping[str, str], applicant: str) -> dict[str, Any] | None:
-    """A material as it was typed; None where no file of it was named."""
-    digest = typed.get("contract.sha256" if is_contract(one) else f"material.{one.id}", "")
-    if not digest:
-        return None
-    found: dict[str, Any] = {"id": one.id, "sha256": digest}
-    for flag in FLAGS:
-        found[flag] = typed.get(f"material.{one.id}.{flag}") == "yes"
-    for check in one.checks:
-        if check.rule is Rule.EQUALS_APPLICANT:
-            found[check.field] = applicant
-        elif check.rule is not Rule.EQUALS_CONTRACT and (said := typed.get(f"material.{one.id}.{check.field}", "")):
-            found[check.field] = _value(check, said)
-    return found
-
-
-def _value(check: Check, said: str) -> Any:
-    if check.rule is Rule.COVERS:
-        return [word.strip() for word in said.replace(",", "、").split("、") if word.strip()]
-    if check.rule is Rule.PREVIOUS_YEAR and said.isdecimal():
-        return int(said)
-    return YES_NO.get(said, said)
 
 
 def _problems(error: DomainError, sent: list[str], language: str) -> dict[str, str]:

@@ -51,6 +51,7 @@ PEOPLE = {
 
 
 OFFICE = ("", "rounds", "uptake", "centres", "budgets", "clauses", "vouchers", "queue", "findings")
+APPLY = "/applications/new?round={round}&clause=cn-sh-songjiang-sandbox"
 VISITS = {
     "home": (None, "/"),
     "notices": (None, "/notices"),
@@ -61,7 +62,10 @@ VISITS = {
     "voucher": ("holder", "/vouchers/{jti}"),
     "usage": ("holder", "/usage"),
     "applications": ("holder", "/applications"),
-    "apply": ("holder", "/applications/new?round={round}&clause=cn-sh-songjiang-sandbox"),
+    "apply": ("holder", "/applications/new"),
+    "apply-company": ("holder", APPLY),
+    "apply-amount": ("holder", f"{APPLY}&step=amount"),
+    "apply-material": ("holder", f"{APPLY}&step=material.credit_report"),
     "application": ("holder", "/applications/{application}"),
     "supplement": ("holder", "/applications/{returned}/supplement"),
     "views": ("holder", "/views"),

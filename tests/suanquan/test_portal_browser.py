@@ -13,10 +13,11 @@ from PIL import Image
 
 from suanquan.http.app import PAGES
 from suanquan.http.auth import COOKIE
+from suanquan.portal.apply_text import TEXTS as APPLY
 from suanquan.portal.bulk_text import TEXTS as BULK
 from suanquan.portal.text import TEXTS
 from tests.conftest import ALL
-from tests.suanquan.browsing import NEEDS_CHROMIUM, PICTURES, Visits, launched
+from tests.suanquan.browsing import NEEDS_CHROMIUM, PICTURES, WIDE, Visits, launched
 from tests.suanquan.site import VISITS, made_site
 from tests.voucher.application_samples import contract
 
@@ -152,20 +153,44 @@ def answer_by_keys(page, name, kind, value):
         page.keyboard.type("cd" * 32)
 
 
-def test_keys_alone_apply_without_scripts(site, opened):
-    """With JavaScript off and no mouse: every field is reached in order, and the application is there at the end."""
-    page = opened("holder", java_script_enabled=False)
-    page.goto(address(site, VISITS["apply"][1], "zh"))
+def fill_by_keys(page):
+    """Every field of the page that is shown is reached in order and answered, down to its first button."""
     seen = set()
-    for _ in range(200):
+    for _ in range(60):
         page.keyboard.press("Tab")
         name, kind, value = page.evaluate("(e => [e.name || '', e.type || '', e.value || ''])(document.activeElement)")
-        if name == "act" and value == "submit":
-            break
+        if name == "act":
+            return value
         if name and name not in seen:
             answer_by_keys(page, name, kind, value)
         seen.add(name)
-    keep_picture(page, "apply-filled")
+    raise AssertionError(page.inner_text("main"))
+
+
+def looked_at(page):
+    """The same page on a narrow screen needs no sideways scroll, and axe finds nothing."""
+    page.set_viewport_size(NARROW)
+    assert page.evaluate("document.documentElement.scrollWidth") <= NARROW["width"], page.inner_text("h1")
+    page.set_viewport_size(WIDE)
+    assert not _told(axe.Axe().run(page).response["violations"])
+
+
+def test_keys_alone_apply_without_scripts(site, opened):
+    """With JavaScript off and no mouse: page by page every field is reached in order, and the application is there at the end."""
+    page = opened("holder", java_script_enabled=False)
+    page.goto(address(site, VISITS["apply-company"][1], "zh"))
+    titles = []
+    while page.inner_text("h1") != APPLY["zh"]["ask_check"]:
+        titles.append(page.inner_text("h1"))
+        assert fill_by_keys(page) == "next", "the button that goes on comes first"
+        with page.expect_navigation():
+            page.keyboard.press("Enter")
+        assert page.locator(".alert").count() == 0, page.inner_text("main")
+        assert titles[-1] != page.inner_text("h1"), page.inner_text("main")
+    assert len(titles) == 9
+    keep_picture(page, "apply-check")
+    looked_at(page)
+    page.focus("#send")
     page.keyboard.press("Enter")
     page.wait_for_url("**/applications/R*")
     assert "/applications/R" in page.url, page.inner_text("main")
@@ -173,23 +198,46 @@ def test_keys_alone_apply_without_scripts(site, opened):
     assert TEXTS["zh"]["with_whom"] in page.inner_text("main")
 
 
+def test_back_in_the_browser_finds_what_was_typed(site, opened):
+    """From page to page by the browser's own buttons, without scripts: fields as they were, with those of a page that was refused."""
+    page = opened("holder", java_script_enabled=False)
+    page.goto(address(site, VISITS["apply-company"][1], "zh"))
+    page.fill("#applicant_name", "某某公司")
+    for name, value in (("project", "往返的项目"), ("contract\\.number", "HT-往返")):
+        with page.expect_navigation():
+            page.click("button[value=next]")
+        page.fill(f"#{name}", value)
+    page.go_back()
+    assert page.input_value("#project") == "往返的项目"
+    page.go_back()
+    assert page.input_value("#applicant_name") == "某某公司"
+    page.go_forward()
+    page.go_forward()
+    assert page.input_value("#contract\\.number") == "HT-往返"
+
+
 def test_a_file_that_is_too_large_is_said_and_nothing_typed_is_lost(site, chromium, tmp_path):
     """In a page, in the reader's language, and the way back leads to the form as it was."""
     context = chromium.new_context(locale="zh-CN", java_script_enabled=False)  # whose console says 413, as it should
     context.add_cookies([{"name": COOKIE, "value": site.tokens["holder"], "url": site.url}])
     page = context.new_page()
-    page.goto(address(site, VISITS["apply"][1], "zh"))
-    page.fill("#project", "不会丢的项目")
+    page.goto(address(site, VISITS["apply-company"][1], "zh"))
+    for name in ("applicant_name", "project"):
+        page.fill(f"#{name}", "不会丢的项目")
+        with page.expect_navigation():
+            page.click("button[value=next]")
+    page.fill("#contract\\.number", "HT-不会丢")
     large = tmp_path / "contract.pdf"
     large.write_bytes(b"%PDF" + bytes(9 * 1024 * 1024))
     page.set_input_files("input[type=file] >> nth=0", large)
     page.eval_on_selector_all("[required]", "all => all.forEach(one => one.removeAttribute('required'))")
     with page.expect_navigation():
-        page.click("button[value=submit]")
+        page.click("button[value=next]")
     assert "body-too-large" in page.content()
     assert "SHA-256" in page.inner_text("main")
     page.go_back()
-    assert page.input_value("#project") == "不会丢的项目"
+    assert page.input_value("#contract\\.number") == "HT-不会丢"
+    assert page.input_value("input[type=hidden][name=project]") == "不会丢的项目"
     context.close()
 
 

@@ -17,7 +17,7 @@ AMOUNTS = {
     if one[1].partition("?")[0] in {*IN_WAN, "/bulk/settlements", "/statements/sj01/covered/2026-11"}
 }
 
-NOTHING = {"subsidies", "applications", "apply"}
+NOTHING = {"subsidies", "applications", "apply", "apply-company", "apply-amount", "apply-material"}
 """Pages that have no amount other than what is typed, as the site stands."""
 
 
@@ -82,7 +82,7 @@ def test_the_choice_is_kept_by_the_browser(acted_on, browser):
     assert back.headers["set-cookie"].startswith(f"{MONEY_COOKIE}=yuan;")
     assert "（万元）" not in back.text
     assert visited(acted_on, browser, "settlement", cookie=f"{MONEY_COOKIE}=<script>").status_code == 200
-    applied = visited(acted_on, browser, "apply", cookie=f"{MONEY_COOKIE}=wan").text
+    applied = visited(acted_on, browser, "apply-amount", cookie=f"{MONEY_COOKIE}=wan").text
     assert "其中算力金额（元）" in applied, "an amount that is typed is in yuan"
 
 

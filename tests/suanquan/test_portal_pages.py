@@ -12,6 +12,7 @@ import pytest
 
 from suanquan.db.tokens import create_token
 from suanquan.home import Home
+from suanquan.portal.apply_text import TEXTS as APPLY_TEXTS
 from suanquan.portal.text import TEXTS
 from suanquan.service import open_service
 from suanquan.settings import Settings
@@ -37,7 +38,7 @@ from tests.voucher.application_samples import APPLICANT, CALL, CONTRACT_SHA256, 
 from voucher.holder import sandbox_uscc
 
 STRANGER = sandbox_uscc(7)
-ZH = TEXTS["zh"]
+ZH, APPLY = TEXTS["zh"], APPLY_TEXTS["zh"]
 
 
 @pytest.fixture(scope="module")
@@ -248,7 +249,7 @@ def form(**changes):
 
 
 def test_a_company_applies_on_the_page(bureau):
-    """Faults stand at their fields and nothing typed is lost; a check submits nothing; sent twice it is one application."""
+    """All at once, as the last page sends it: faults stand at their fields and nothing typed is lost; a check submits nothing; sent twice it is one application."""
     round_ = bureau.http("POST", "/v1/rounds", "方", CALL).content["id"]
     files = {
         f"material.{name}:file": (f"{name}.pdf", f"%PDF {name}".encode())
@@ -262,13 +263,13 @@ def test_a_company_applies_on_the_page(bureau):
         wrong = form(**{"contract.yuan": "二十万", "contract.sha256": "x", "project": "独有的项目名"})
         refused = client.post(address, data=wrong, files=files)
         assert refused.status_code == 422
-        for field in ("contract.yuan", "contract.sha256"):
-            assert f'href="#{field}"' in refused.text
+        assert 'href="#contract.sha256"' in refused.text, "on the first page that something is wrong on"
+        assert 'href="#contract.yuan"' not in refused.text
         assert 'value="独有的项目名"' in refused.text
         assert 'value="二十万"' in refused.text
         assert sha256(b"%PDF application_form").hexdigest() in refused.text, "the file need not be chosen again"
         checked = client.post(address, data=form(act="check"), files=files)
-        assert (checked.status_code, ZH["precheck_title"] in checked.text) == (200, True)
+        assert (checked.status_code, APPLY["precheck_reasons"] in checked.text) == (200, True)
         assert "100000" in checked.text
         assert ZH["no_applications"] in client.get("/applications").text
         sent = [client.post(address, data=form(act="submit"), files=files) for _ in range(2)]
