@@ -13,7 +13,7 @@ from suanquan.portal import forms
 from suanquan.portal.apply_text import NAMES, TEXTS
 from tests.suanquan.test_portal import CJK, FROM_HERE, words
 from tests.suanquan.test_portal_forms import _as_files, _login_of
-from tests.suanquan.test_portal_pages import bureau, form  # noqa: F401 - a fixture
+from tests.suanquan.test_portal_pages import form, made_bureau
 from tests.voucher.application_samples import APPLICANT, CALL
 
 ZH = TEXTS["zh"]
@@ -21,10 +21,17 @@ PAPERS = ("application_form", "business_licence_copy", "credit_report")
 PROJECT = "行业模型训练"
 
 
+@pytest.fixture(scope="module")
+def bureau(tmp_path_factory):
+    """A home with a round open."""
+    with made_bureau(tmp_path_factory.mktemp("applying")) as bureau:
+        bureau.http("POST", "/v1/rounds", "方", CALL)
+        yield bureau
+
+
 @pytest.fixture
-def browser(bureau):  # noqa: F811
-    """A browser of the company, with a round open."""
-    bureau.http("POST", "/v1/rounds", "方", CALL)
+def browser(bureau):
+    """A browser of the company."""
     with httpx2.Client(base_url=bureau.service.url, headers=FROM_HERE, timeout=60) as client:
         client.cookies.set(COOKIE, bureau.tokens[APPLICANT])
         yield client
@@ -73,7 +80,7 @@ class Walk:
         while self.title != ZH["ask_check"]:
             titles.append(self.title)
             [paper] = re.findall(r'name="material\.(\w+):file"', self.page) or [""]
-            files = {f"material.{paper}:file": (f"{paper}.pdf", f"%PDF {paper}".encode())} if paper else None
+            files = {f"material.{paper}:file": (f"{paper}.pdf", f"%PDF {paper}".encode())} if paper in PAPERS else None
             answer = self.press("next", files=files)
             assert answer.status_code == 200, words(answer.text)
         return titles
@@ -88,6 +95,7 @@ def begun(client, language=""):
 
 def test_each_page_asks_one_thing_and_the_last_shows_all(browser):
     """In order, each once; then every answer with its way back, what the scheme says and why, and one application."""
+    before = browser.get("/applications").text.count(PROJECT)
     walk = Walk(browser, begun(browser).text)
     titles = walk.go_on()
     assert titles[:4] == [ZH[f"ask_{name}"] for name in ("company", "project", "contract", "amount")]
@@ -96,8 +104,8 @@ def test_each_page_asks_one_thing_and_the_last_shows_all(browser):
         assert value in walk.page
     assert len(set(re.findall(r'value="change\.([^"]+)"', walk.page))) == 10, "each page, and the round"
     assert "100,000" in words(walk.page)
-    assert ZH["materials_whole"] in walk.page
-    assert ZH["no_applications"] in browser.get("/applications").text, "nothing was sent so far"
+    assert ZH["materials_whole"] in walk.page, words(walk.page)
+    assert browser.get("/applications").text.count(PROJECT) == before, "nothing was sent so far"
     sent = walk.press("submit", {})
     assert sent.status_code == 303, words(sent.text)
     assert PROJECT in browser.get(sent.headers["location"]).text
@@ -142,9 +150,9 @@ def test_an_answer_is_changed_and_leads_back(browser):
     assert (walk.title, "改过的项目" in walk.page) == (ZH["ask_check"], True)
 
 
-def test_a_session_that_ends_in_the_middle_loses_nothing(browser, bureau):  # noqa: F811
+def test_a_session_that_ends_in_the_middle_loses_nothing(browser, bureau):
     """Signed in again, one is on the same page with what stood there and everything before; sent thrice, it is one application."""
-    walk = Walk(browser, begun(browser).text)
+    walk = Walk(browser, begun(browser).text, form() | {"project": "中断的项目", "contract.number": "HT-中断"})
     for _ in range(3):
         walk.press("next")
     browser.cookies.clear()
@@ -156,7 +164,7 @@ def test_a_session_that_ends_in_the_middle_loses_nothing(browser, bureau):  # no
     walk.page = browser.post(html.unescape(path), files=_as_files(fields | {forms.BACK: "1"})).text
     assert (walk.title, 'value="200001"' in walk.page) == (ZH["ask_amount"], True)
     walk.go_on()
-    assert PROJECT in walk.page
+    assert "中断的项目" in walk.page
     last, address, answers = walk.fields()[0] | {"act": "submit"}, walk.address, []
     threads = [threading.Thread(target=lambda: answers.append(browser.post(address, data=last))) for _ in range(3)]
     for thread in threads:

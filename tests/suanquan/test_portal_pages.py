@@ -211,13 +211,13 @@ async def test_signing_in_leads_to_our_pages_alone(filled, target):
         assert answer.headers["location"] == "/usage"
 
 
-@pytest.fixture
-def bureau(tmp_path):
-    """A home with a round that is open, and a company that may apply."""
-    clock, home = Clock(), Home(tmp_path / "home")
+@contextlib.contextmanager
+def made_bureau(folder):
+    """A home with a company that may apply, served until the end of the block."""
+    clock, home = Clock(), Home(folder / "home")
     setup.initialise(home, Settings(sandbox=True), WORDS, clock)
     with MovedService(home, clock) as service:
-        bureau = Bureau(home, clock, service, tmp_path)
+        bureau = Bureau(home, clock, service, folder)
 
         async def register():
             for actor in (*OFFICERS, COMPANY):
@@ -226,6 +226,13 @@ def bureau(tmp_path):
                 )
 
         service.call(register())
+        yield bureau
+
+
+@pytest.fixture
+def bureau(tmp_path):
+    """Such a home of a test's own."""
+    with made_bureau(tmp_path) as bureau:
         yield bureau
 
 
