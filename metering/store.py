@@ -273,6 +273,13 @@ async def usage_by(conn: Connection, *columns: str, **where: str | int) -> list[
     ]
 
 
+async def months_used(conn: Connection, centre: str) -> list[int]:
+    """Months such as 202611 of which a centre has usage, newest first."""
+    c = tables.usage_month.c
+    query = select(c.month).where(c.centre == centre).distinct().order_by(c.month.desc())
+    return [int(one) for one in (await conn.execute(query)).scalars()]
+
+
 _BY_MODEL = """
 SELECT centre, model, SUM(gpu / 4294967296), SUM(gpu % 4294967296), SUM(yuan / 4294967296), SUM(yuan % 4294967296) FROM (
   SELECT centre, model, CAST(SUM(gpu_ms) AS BIGINT) AS gpu, CAST(SUM(rated_units) AS BIGINT) AS yuan

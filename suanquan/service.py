@@ -30,6 +30,7 @@ from suanquan.key_ring import KeyRing
 from suanquan.office import load_office
 from suanquan.settings import Settings, load_settings
 from suanquan.use_cases.access import Access
+from suanquan.use_cases.case_book import CaseBook
 from suanquan.use_cases.catalogue import find_scheme, version_at
 from suanquan.use_cases.decision_office import DecisionDesk, open_desk
 from suanquan.use_cases.editions import check_edition
@@ -116,6 +117,7 @@ class Service:
     statuses: StatusCache = field(default_factory=StatusCache)
     memo: Memo = field(default_factory=Memo)
     _proceedings: Proceedings | None = None
+    _cases: CaseBook | None = None
     _intake: Intake | None = None
 
     @property
@@ -169,6 +171,13 @@ class Service:
                 issuing,
             )
         return self._proceedings
+
+    @property
+    def cases(self) -> CaseBook:
+        """Every application as it stands, for pages that list them."""
+        if self._cases is None:
+            self._cases = CaseBook(self.proceedings.office)
+        return self._cases
 
     @property
     def desk(self) -> Desk:

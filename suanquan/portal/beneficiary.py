@@ -21,7 +21,7 @@ from suanquan.portal.frame import language_of, link, or_failure, reading, render
 from suanquan.portal.table import Cell, Column, Row, amount, exported, table
 from suanquan.portal.text import TEXTS
 from suanquan.service import Service
-from suanquan.use_cases.applications import load_applications, load_rounds
+from suanquan.use_cases.applications import load_rounds
 from suanquan.use_cases.forecast import voucher_outlook
 from suanquan.use_cases.issue import load, voucher_object
 from suanquan.use_cases.line_disputes import Line, Person, bound_accounts, open_dispute
@@ -252,11 +252,8 @@ async def _applications(request: Request) -> Response:
     with reading():
         async with service.database.read() as conn:
             rounds = await load_rounds(conn, proceedings.office)
-            found = [
-                application_line(proceedings.office, one)
-                for round_ in rounds
-                for one in await load_applications(conn, proceedings.office, round_.id, scope_of(who))
-            ]
+            cases = await service.cases.applications(conn, scope_of(who))
+    found = [application_line(proceedings.office, one) for one in cases]
     rows = [_application_row(request, one) for one in reversed(found)]
     if (file := exported(request, "applications", APPLICATIONS, rows)) is not None:
         return file

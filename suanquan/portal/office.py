@@ -12,7 +12,6 @@ from starlette.responses import Response
 
 from ledger import store as ledger_store
 from ledger.amount import ASSETS, CNY, parse_units
-from ledger.scope import EVERYTHING
 from ledger.sql import Connection
 from metering import fate_store
 from suanquan.http.auth import may
@@ -21,7 +20,7 @@ from suanquan.portal.frame import language_of, or_failure, reading, service_of
 from suanquan.portal.office_text import TEXTS
 from suanquan.service import Service
 from suanquan.use_cases import uptake
-from suanquan.use_cases.applications import Application, load_applications, load_committed, load_rounds
+from suanquan.use_cases.applications import Application, load_committed
 from suanquan.use_cases.overview import overview
 from suanquan.use_cases.postings import receivable
 from suanquan.use_cases.programme import programme_object
@@ -65,7 +64,7 @@ async def _office(request: Request) -> Response:
             read = await overview(conn, service.catalog, service.now_us, service.memo)
             found = await finding_store.count_open(conn)
             waiting = await fate_store.count_waiting(conn)
-            cases = sum(not _state(one).final for one in await every_application(conn, service))
+            cases = sum(not _state(one).final for one in await service.cases.applications(conn))
             soon = await uptake.expiring(conn, Part(), service.now_us, EXPIRING_DAYS)
     late = [one.name for one in read.centres if one.received_us and service.now_us - one.received_us > LATE_US]
     return render(
@@ -111,15 +110,6 @@ def _documents(service: Service) -> list[dict[str, Any]]:
         }
         for one in service.subsidies.policies.documents.values()
     ]
-
-
-async def every_application(conn: Connection, service: Service) -> list[Application]:
-    """Applications of every round, oldest round first."""
-    office = service.proceedings.office
-    found = []
-    for one in await load_rounds(conn, office):
-        found += await load_applications(conn, office, one.id, EVERYTHING)
-    return found
 
 
 def _state(one: Application) -> Any:
@@ -236,7 +226,7 @@ async def _clauses(request: Request) -> Response:
         listed = service.subsidies.list_clauses(today)
         async with service.database.read() as conn:
             size = await size_of(conn)
-            cases = await every_application(conn, service)
+            cases = await service.cases.applications(conn)
             committed = await load_committed(conn, service.proceedings.office)
     by_clause: dict[str, list[Application]] = {}
     for one in cases:

@@ -3,10 +3,13 @@
 What each sees is its own; what is refused is said on the page with everything typed still there.
 """
 
+import csv
 import html
+import io
 import json
 import re
 from hashlib import sha256
+from urllib.parse import urlencode
 
 import httpx2
 import pytest
@@ -105,6 +108,36 @@ def test_a_batch_is_prepared_from_the_page(site, visit):
     foreign, missing = (visit("holder", f"/settlements/{name}") for name in (site.batch, "B2026Q3-0099"))
     assert (foreign.status_code, missing.status_code) == (404, 404)
     assert site.batch not in visit("centre", "/settlements?find=nothing-like-it").text
+
+
+@pytest.mark.parametrize(("who", "path"), [("officer", "/office/queue"), ("centre", "/statements")])
+def test_a_long_list_is_sought_and_ordered_by_what_it_shows(visit, who, path):
+    """Rows whose cells are made when they are shown: each cell's text finds its row, each column orders, and a file has them all."""
+    first, *rows = csv.reader(io.StringIO(visit(who, f"{path}?format=csv").content.decode("utf-8-sig")))
+    names = re.findall(r'name="columns" value="(\w+)"', visit(who, path).text)
+    assert rows
+    for text in {cell for row in rows for cell in row if cell}:
+        found = shown(visit(who, f"{path}?{urlencode({'find': text})}"))
+        assert ZH["no_match"].format(find=text) not in found, text
+    assert ZH["no_match"].format(find="nowhere") in shown(visit(who, f"{path}?find=nowhere"))
+    for name in names:
+        for sort in (name, f"-{name}"):
+            assert (
+                f'aria-sort="{"descending" if sort != name else "ascending"}"'
+                in visit(who, f"{path}?sort={sort}&columns={name}").text
+            )
+    assert len(first) <= len(names)
+
+
+def test_a_centre_sees_one_month_of_statements_at_a_time(visit):
+    """The newest first; the others by their addresses; a month that there is not is the newest."""
+    newest, older = visit("centre", "/statements").text, visit("centre", "/statements?month=2026-09").text
+    assert "/statements/sj01/covered/2026-11" in newest
+    assert "/statements/sj01/covered/2026-09" not in newest
+    assert "/statements/sj01/covered/2026-09" in older
+    assert 'month=2026-09" aria-current="page"' in older
+    assert "/statements/sj01/covered/2026-11" in visit("centre", "/statements?month=x").text
+    assert "/statements/sj01/covered/2026-09" in visit("holder", "/statements").text
 
 
 def test_a_statement_and_its_proofs_are_for_the_holder(site, visit):
