@@ -25,6 +25,7 @@ from suanquan.db.place import Place
 from suanquan.db.schema import require_head, upgrade
 from suanquan.decoding import BatchDecoder
 from suanquan.errors import ServiceError
+from suanquan.expecting import expecting
 from suanquan.home import Home, another_issuer
 from suanquan.key_ring import KeyRing
 from suanquan.office import load_office
@@ -68,7 +69,9 @@ class GuardedJournal(Journal):
     ) -> T:
         """See `Journal.transact`; what somebody does gets its row of the audit log in the same transaction."""
         await self._pass()
-        act = acting.get()
+        act, expected = acting.get(), expecting.get()
+        if expected is not None:
+            work = expected.before(work)
         if act is None:
             return await super().transact(work, own_sql=own_sql, keeps_memo=keeps_memo, flies=flies)
         return await super().transact(_audited(work, act), keeps_memo=keeps_memo)

@@ -22,6 +22,7 @@ from suanquan.service import Service
 from suanquan.use_cases.applications import Round, load_round
 from suanquan.use_cases.catalogue import find_scheme, quote
 from suanquan.use_cases.officers import actor_of
+from subsidy import store as step_store
 from subsidy.errors import SubsidyError
 from subsidy.materials import Material
 from subsidy.unit import UNITS, YUAN, Unit, pot
@@ -42,6 +43,8 @@ class Form(NamedTuple):
     unit: Unit
     facts: list[str]
     today: date
+    version: str
+    """Of the round as the page shows it."""
 
     @property
     def asks(self) -> bool:
@@ -78,6 +81,7 @@ async def _form(request: Request) -> Form:
     with reading():
         async with service.database.read() as conn:
             found = await load_round(conn, office, round_)
+            version = str(len(await step_store.steps_of(conn, round_)))
     unit = UNITS.get(request.query_params.get("unit", YUAN.code), YUAN)
     if pot(clause, unit) not in found.budgets or not found.procedure.for_schemes:
         zh, en = "请从“我的申报”选择一轮", "choose a round under “My applications”"
@@ -85,7 +89,7 @@ async def _form(request: Request) -> Form:
     today = service.proceedings.today
     asked = quote(find_scheme(service.catalog.series, clause), {}, today)["missing"]
     facts = [name for name in asked if name.startswith("beneficiary.")]
-    return Form(found, clause, unit, facts, today)
+    return Form(found, clause, unit, facts, today, version)
 
 
 def _page(
@@ -101,6 +105,7 @@ def _page(
         request,
         "apply.html",
         status=status,
+        stamp=form.version,
         form=form,
         typed=typed or {},
         problems=problems or {},

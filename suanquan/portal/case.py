@@ -60,7 +60,7 @@ async def _application(
             said = application_object(proceedings.office, found, await proceedings.setting(conn, found))
     texts = TEXTS[language_of(request)]
     return frame.render(
-        request, "application.html", status=status, t=texts, said=said, asset=CNY, problem=problem, typed=typed or {},
+        request, "application.html", status=status, t=texts, stamp=str(len(found.rows)), said=said, asset=CNY, problem=problem, typed=typed or {},
         failed=failed, acts=acts_of(who, said, texts), numbers=NUMBERS,
         procedure=procedure_object(proceedings.office, found.round.procedure),
     )  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-from collections.abc import Awaitable, Iterator, Mapping
+from collections.abc import Awaitable, Coroutine, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
@@ -19,8 +19,10 @@ from ledger.errors import DomainError, Kind
 from suanquan.access.policy import BENEFICIARY, CENTRE, Reach, Role
 from suanquan.access.principal import PUBLIC, Principal
 from suanquan.db import views
+from suanquan.expecting import Expectation, expecting
 from suanquan.http.problem import status_of
-from suanquan.portal import exports, figures, forms
+from suanquan.portal import exports, figures, forms, stamps
+from suanquan.portal.stamp_text import TEXTS as STAMP_TEXTS
 from suanquan.portal.text import TEXTS
 from suanquan.service import Service
 
@@ -141,11 +143,36 @@ async def _acted(request: Request, answer: Awaitable[Response]) -> Response:
     if request.method != "POST" or who.is_public:
         return await answer
     once: forms.Once = request.app.state.once
-    found = await once.act(request, owner_of(who), answer)
+    try:
+        found = await once.act(request, owner_of(who), _fresh(request, who, answer))
+    finally:
+        if isinstance(answer, Coroutine):
+            answer.close()  # where it was not to run
     if isinstance(found, Response):
         return found
     address, hash_, part = found.partition("#")
     return RedirectResponse(f"{address}{'&' if '?' in address else '?'}{forms.AGAIN}=1{hash_}{part}", 303)
+
+
+async def _fresh(request: Request, who: Principal, answer: Awaitable[Response]) -> Response:
+    """The answer to a form whose object is as its page showed it, now and when its act is written.
+
+    Raises:
+        StaleError: it has changed; nothing was acted on.
+
+    """
+    typed = dict((await forms.typed_of(request) or forms.Typed("", ())).fields)
+    expected = Expectation(lambda conn: stamps.check(request, who, typed, conn))
+    if forms.BACK in await request.form():
+        return await answer
+    with reading():
+        async with service_of(request).database.read() as conn:
+            await expected.check(conn)
+    before = expecting.set(expected)
+    try:
+        return await answer
+    finally:
+        expecting.reset(before)
 
 
 def owner_of(who: Principal) -> str:
@@ -166,15 +193,25 @@ async def _load_views(request: Request) -> None:
 async def refused(request: Request, error: DomainError) -> Response:
     """A page that says what was not done and why, with what was typed; for whose session has ended, the way back in."""
     number, typed = request.scope["suanquan.request_id"], await forms.typed_of(request)
+    if isinstance(error, stamps.StaleError):
+        t = STAMP_TEXTS[language_of(request)]
+        see = link(request, error.page)
+        return render(request, "stale.html", status=status_of(error), t=t, error=error, typed=typed, see=see)
     if typed is not None and error.code == "token-required":
         return render(request, "sign_in.html", status=401, problem="session_over", next="", kept_form=typed)
     return render(request, "refused.html", status=status_of(error), error=error, request_id=number, typed=typed)
 
 
 def render(
-    request: Request, page: str, *, status: int = 200, headers: dict[str, str] | None = None, **values: Any
+    request: Request,
+    page: str,
+    *,
+    status: int = 200,
+    headers: dict[str, str] | None = None,
+    stamp: str = "",
+    **values: Any,
 ) -> HTMLResponse:
-    """A page in the reader's language, with the navigation that he has a right to."""
+    """A page in the reader's language, with the navigation that he has a right to; its forms carry the version `stamp`."""
     service = service_of(request)
     language = language_of(request)
     names = {
@@ -202,7 +239,7 @@ def render(
     }
     values["t"] = figures.texts_in(values.get("t", TEXTS[language]))
     text = _pages.get_template(page).render(common | values)
-    return HTMLResponse(forms.marked(text, secrets.token_urlsafe(12)), status, headers)
+    return HTMLResponse(forms.marked(text, secrets.token_urlsafe(12), stamp), status, headers)
 
 
 _OTHER = {"en": "zh", "zh": "en"}

@@ -21,6 +21,7 @@ from suanquan.http.settlements import by_of, desk_of
 from suanquan.portal import figures
 from suanquan.portal.forms import digest_of
 from suanquan.portal.frame import language_of, link, or_failure, reading, service_of
+from suanquan.portal.stamps import version_of
 from suanquan.portal.table import Cell, Column, Row, exported, table
 from suanquan.portal.work import render, said_of, status_for, to, typed_of
 from suanquan.portal.work_text import TEXTS
@@ -157,6 +158,7 @@ async def _batch(
         typed=typed or {},
         acted=acted,
         state_since=facts[-1].at_us,
+        stamp=str(len(facts)),
     )
 
 
@@ -238,9 +240,10 @@ async def _payees(
     with reading():
         async with service.database.read() as conn:
             found = [payee_object(one) for one in await load_payees(conn)]
+            stamp = await version_of(request, conn, "/payees", who)
             centres = await metering_store.load_centres(conn)
     return render(
-        request, "payees.html", status=status, payees=found, details=DETAILS, problem=problem, typed=typed or {},
+        request, "payees.html", status=status, stamp=stamp, payees=found, details=DETAILS, problem=problem, typed=typed or {},
         ids=["payer", *map(centre_payee, centres)], barred=_barred(who, "confirm", texts), me=who.name,
     )  # fmt: skip
 
