@@ -40,7 +40,7 @@ VISITS: Mapping[str, tuple[str, ...]] = {
     "holder": (
         *("/vouchers", "/vouchers/{jti}", "/vouchers/{jti}/code.svg", "/usage", "/applications", "/statements"),
         *("/applications/new?round={round}&clause={scheme}", "/statements/{centre}/{account}/{month}"),
-        *("/usage/line?batch={number}&record={record}", "/members", "/holds", "/prices", "/views"),
+        *("/usage/line?batch={number}&record={record}", "/members", "/holds", "/prices", "/views", "/inbox"),
     ),
     "centre": ("/centre", "/centre/quarantine", "/holds", "/statements", "/statements?find=99&sort=-yuan", "/settlements", "/settlements/{batch}", "/energy"),
 }  # fmt: skip

@@ -55,6 +55,7 @@ from suanquan.portal import (
     centre,
     checking,
     holding,
+    inbox_page,
     members,
     office,
     office_cases,
@@ -99,7 +100,15 @@ ROUTERS = (
 PAGES = (
     *(page.router, sign_in.router, asking.router, applying.router, beneficiary.router, centre.router),
     *(office.router, office_lists.router, office_cases.router, checking.router, views.router),
-    *(case.router, settling.router, statements.router, holding.router, members.router, sandbox.router),
+    *(
+        case.router,
+        settling.router,
+        statements.router,
+        holding.router,
+        members.router,
+        sandbox.router,
+        inbox_page.router,
+    ),
 )
 """Every page of the portal."""
 PAGE_PATHS = frozenset(route.path for pages in PAGES for route in pages.routes if isinstance(route, Route))

@@ -18,13 +18,14 @@ from ledger.amount import ASSETS_BY_NUMBER
 from ledger.errors import DomainError, Kind
 from suanquan.access.policy import BENEFICIARY, CENTRE, Reach, Role
 from suanquan.access.principal import PUBLIC, Principal
-from suanquan.db import views
+from suanquan.db import notices, views
 from suanquan.expecting import Expectation, expecting
 from suanquan.http.problem import status_of
 from suanquan.portal import exports, figures, forms, stamps
 from suanquan.portal.stamp_text import TEXTS as STAMP_TEXTS
 from suanquan.portal.text import TEXTS
 from suanquan.service import Service
+from suanquan.use_cases.channels import audience_of
 
 log = structlog.get_logger("suanquan.portal")
 
@@ -42,6 +43,7 @@ PLACES = (
     Place("/", "home", "figures.read"),
     Place("/notices", "notices", "notice.read"),
     Place("/subsidies", "subsidies", "rules.ask"),
+    Place("/inbox", "inbox", "account.self"),
     Place("/vouchers", "my_vouchers", "voucher.list", BENEFICIARY),
     Place("/applications", "my_applications", "application.read", BENEFICIARY),
     Place("/usage", "my_usage", "statement.read", BENEFICIARY),
@@ -181,13 +183,15 @@ def owner_of(who: Principal) -> str:
 
 
 async def _load_views(request: Request) -> None:
-    """The views of this page that who asks has saved, for its list to show."""
+    """The views of this page that who asks has saved, for its list to show; and how many notices are new to him."""
     who: Principal = getattr(request.state, "principal", None) or PUBLIC
     if who.is_public or request.method != "GET" or exports.form_of(request):
         return
     with reading():
         async with service_of(request).database.read() as conn:
             request.state.views = await views.views_of(conn, owner_of(who), request.url.path)
+            chosen = await notices.choice_of(conn, who.name)
+            request.state.unread = await notices.count_after(conn, audience_of(who), chosen.muted, chosen.seen)
 
 
 async def refused(request: Request, error: DomainError) -> Response:
@@ -232,6 +236,7 @@ def render(
         "other_language": link(request, request.url.path, **_others(request), lang=_OTHER[language]),
         "who": who,
         "places": places_of(who),
+        "unread": getattr(request.state, "unread", 0),
         "sandbox": service.settings.sandbox,
         "now": service.now_us,
         "assets": ASSETS_BY_NUMBER,

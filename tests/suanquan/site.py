@@ -54,6 +54,7 @@ VISITS = {
     "apply": ("holder", "/applications/new?round={round}&clause=cn-sh-songjiang-sandbox"),
     "application": ("holder", "/applications/{application}"),
     "views": ("holder", "/views"),
+    "inbox": ("holder", "/inbox"),
     "centre": ("centre", "/centre"),
     "quarantine": ("centre", "/centre/quarantine"),
     "statements": ("holder", "/statements"),

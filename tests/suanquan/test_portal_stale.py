@@ -12,13 +12,15 @@ from suanquan.http.auth import COOKIE
 from suanquan.portal.forms import MARK, STAMP
 from suanquan.portal.stamp_text import NAMES, TEXTS
 from suanquan.portal.stamps import STAMPED
+from suanquan.settings import load_settings
+from tests.back_ends import rows
 from tests.suanquan.site import VISITS, made_site
 from tests.suanquan.test_portal import CJK, FROM_HERE, HOLDER, words
 
 ZH, EN = TEXTS["zh"], TEXTS["en"]
 UNSTAMPED = {
     "/login": "no object", "/logout": "no object", "/verify": "changes nothing", "/views": "one's own names",
-    "/views/remove": "one's own names", "/settlements": "makes a new batch", "/members": "makes a new account",
+    "/views/remove": "one's own names", "/inbox/read": "one's own", "/inbox/choice": "one's own", "/settlements": "makes a new batch", "/members": "makes a new account",
     "/vouchers/{jti}/statement": "changes nothing",
 }  # fmt: skip
 """Forms of pages that change no object that the page shows."""
@@ -168,6 +170,20 @@ def test_a_form_that_comes_too_late_writes_nothing(site, visit, opened, route):
     assert "page-stale" not in on.text, "it is judged by the state as it is now"
     english = visit(who, f"{action}{'&' if '?' in action else '?'}lang=en", fields)
     assert EN["stale_title"] in english.text
+
+
+def test_who_disputed_is_told_of_each_step(site, visit):
+    """A dispute's steps are told to the centre, the office and the holder of the account."""
+    fields = fields_of(
+        visit("holder", VISITS["line"][1].replace("/usage/line", "/usage").format(**site._asdict())).text,
+        "/usage/disputes",
+    )
+    visit("holder", "/usage/disputes", fields | {"reason": "再问一次"})
+    told = rows(
+        site.home.place(load_settings(site.home.settings_file)),
+        "SELECT DISTINCT audience FROM notice WHERE kind = 'dispute.step'",
+    )
+    assert {audience for (audience,) in told} == {"centre:sj01", "office", f"holder:{HOLDER}"}
 
 
 def test_of_two_at_once_one_is_too_late(visit, opened):

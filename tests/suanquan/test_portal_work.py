@@ -17,7 +17,9 @@ import pytest
 from ledger.errors import LedgerError
 from suanquan.http.auth import COOKIE
 from suanquan.portal.work_text import NAMES, TEXTS
+from suanquan.settings import load_settings
 from suanquan.use_cases.statements import statement_object
+from tests.back_ends import rows
 from tests.suanquan.site import VISITS, made_site
 from tests.suanquan.test_portal import CJK, FROM_HERE, HOLDER, PORTAL, words
 from voucher.holder import sandbox_uscc
@@ -43,6 +45,14 @@ def visit(site):
             return client.post(path, data=data, files=files, headers=cookie)
 
         yield go
+
+
+_SETTLED = "SELECT audience, data FROM notice WHERE kind = 'settlement.step' ORDER BY number"
+_TOLD = [
+    ("office", "prepare"),
+    *(("office", "approve"), ("centre:sj01", "approve"), ("office", "pay"), ("centre:sj01", "pay")),
+]
+"""Who is told of which step of a batch."""
 
 
 def shown(page):
@@ -79,6 +89,9 @@ def test_a_batch_goes_from_one_person_to_the_next(site, visit):
     said = ["prepare", "evidence", "evidence", "evidence", "approve", "pay"]
     assert re.findall("编制|登记材料|批准|支付", history) == [ZH[f"fact_kind_{kind}"] for kind in said]
     assert history.index("department") < history.index("林") < history.index("何")
+    told_of = rows(site.home.place(load_settings(site.home.settings_file)), _SETTLED)
+    step = [(audience, f'"step": "{name}"') for audience, name in _TOLD]
+    assert [(audience, next(part for _, part in step if part in data)) for audience, data in told_of] == step
     receipt = re.findall(r'href="(/office/receipts/[0-9a-f]{32})"', visit("officer", path).text)[0]
     assert visit("officer", receipt).text.startswith("c2sp.org/tlog-proof")
 
