@@ -364,6 +364,26 @@ async def count_gaps(conn: Connection) -> dict[str, int]:
     return {str(centre): int(count) for centre, count in rows}
 
 
+_COMPLETE = """
+SELECT d.centre, d.month, COUNT(*), SUM(CASE WHEN d.segments > COALESCE(u.records, 0) OR d.gpu_ms > COALESCE(u.high * 4294967296 + u.low, 0)
+  THEN 1 ELSE 0 END) FROM declaration d LEFT JOIN (
+  SELECT centre, month, account, SUM(records) AS records, SUM(gpu_ms / 4294967296) AS high, SUM(gpu_ms % 4294967296) AS low
+  FROM usage_month GROUP BY centre, month, account
+) u ON u.centre = d.centre AND u.month = d.month AND u.account = d.account
+WHERE NOT EXISTS (SELECT 1 FROM declaration l WHERE l.centre = d.centre AND l.month = d.month AND l.account = d.account AND l.number > d.number)
+GROUP BY d.centre, d.month
+"""
+
+
+async def count_declared(conn: Connection) -> list[tuple[str, int, int, int]]:
+    """By centre and month: accounts that were declared, and of these the ones that lack something."""
+    [declared] = await execute_all(conn, [("SELECT 1 FROM declaration LIMIT 1", ())])
+    if not declared:
+        return []
+    [rows] = await execute_all(conn, [(_COMPLETE, ())])
+    return [(str(centre), int(month), int(count), int(missing)) for centre, month, count, missing in rows]
+
+
 USAGE_PART = 2_000
 
 

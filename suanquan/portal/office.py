@@ -31,6 +31,7 @@ from voucher.uptake_store import DAY_US, Part
 LATE_US = DAY_US
 """A centre silent for longer than this is named, and its figures are a lower bound."""
 EXPIRING_DAYS = 90
+MONTHS_SHOWN = 12
 router = APIRouter()
 
 
@@ -156,6 +157,8 @@ async def _centres(request: Request) -> Response:
         async with service.database.read() as conn:
             read = await overview(conn, service.catalog, service.now_us, service.memo)
             rows = await uptake.utilisation(conn, service.catalog, service.now_us, chosen)
+            complete = await uptake.completeness(conn)
+    models = uptake.fold(rows, "centre", "model")
     return render(
         request,
         "centres.html",
@@ -164,7 +167,12 @@ async def _centres(request: Request) -> Response:
         chosen=chosen,
         names={one.centre: one.name for one in read.centres},
         months=uptake.fold(rows, "centre", "month"),
-        models=uptake.fold(rows, "centre", "model"),
+        models=models,
+        pairs={(one["centre"], one["model"]): one for one in models},
+        cards=sorted({row.model for row in rows}),
+        month_models=uptake.fold(rows, "centre", "model", "month") if chosen else [],
+        complete=complete,
+        complete_months=sorted({month for _, month in complete})[-MONTHS_SHOWN:],
         this_month=day_of(service.now_us).isoformat()[:7],
         late_us=LATE_US,
         receivable=receivable,
@@ -179,14 +187,21 @@ async def get_budgets(request: Request) -> Response:
 
 async def _budgets(request: Request) -> Response:
     service = service_of(request)
+    chosen = request.query_params.get("class", "")
+    part = Part(letters=uptake.LETTERS.get(chosen, ()))
     with reading():
         async with service.database.read() as conn:
+            months = await uptake.by_month(conn, part)
             found = [await programme_object(conn, series) for series in service.catalog.series.values()]
             size = await size_of(conn)
             soon = await uptake.expiring(conn, Part(), service.now_us, EXPIRING_DAYS)
             pace = await _pace(conn, service)
     shown = [one | {"years": [_year(year) for year in one["years"]]} for one in found if one["years"]]
-    return render(request, "budgets.html", programmes=shown, size=size, soon=soon, soon_days=EXPIRING_DAYS, pace=pace)
+    return render(
+        request, "budgets.html", programmes=shown, size=size, soon=soon, soon_days=EXPIRING_DAYS, pace=pace, months=months,
+        classes=uptake.CLASSES, chosen=chosen if chosen in uptake.CLASSES else "",
+        states=("issued", "available", "held", "redeemed", "expired", "returned"),
+    )  # fmt: skip
 
 
 def _year(year: dict[str, Any]) -> dict[str, Any]:

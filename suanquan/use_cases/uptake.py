@@ -136,6 +136,22 @@ async def utilisation(conn: Connection, catalog: Catalog, now_us: int, centre: s
     return found
 
 
+class Complete(NamedTuple):
+    """A centre's accounts of a month: how many were declared, and how many of these are whole."""
+
+    declared: int
+    whole: int
+
+
+async def completeness(conn: Connection) -> dict[tuple[str, str], Complete]:
+    """By centre and month such as 2026-11; what was not declared is not there, and cannot be judged."""
+    rows = await metering_store.count_declared(conn)
+    return {
+        (centre, f"{month // 100}-{month % 100:02d}"): Complete(count, count - missing)
+        for centre, month, count, missing in rows
+    }
+
+
 async def expiring(conn: Connection, part: Part, now_us: int, days: int) -> Sums:
     """What is in vouchers that end within so many days."""
     return await uptake_store.sums_of(conn, part._replace(ends_since_us=now_us, ends_until_us=now_us + days * DAY_US))
