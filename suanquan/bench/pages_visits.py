@@ -26,23 +26,25 @@ PEOPLE = {
     "centre": ("centre_operator", centre(0)),
 }
 _OFFICE = ("", "/uptake", "/centres", "/budgets", "/clauses", "/queue", "/findings", "/vouchers")
+_BULK = ("/bulk/applications", "/bulk/findings", "/bulk/settlements")
 VISITS: Mapping[str, tuple[str, ...]] = {
     "": ("/", "/notices", "/subsidies", "/login", "/docs", "/log", "/verify", "/policies"),
     "officer": (
         "/",
+        "/bulk/quarantine",
         *(f"/office{rest}" for rest in _OFFICE),
         *("/office/vouchers?class=other", "/office/entries?account=centre/{centre}/receivable"),
         *("/office/entries?account=voucher/{jti}", "/office/receipts/{event}", "/settlements", "/holds"),
         *("/statements?centre={centre}", "/office/queue?find=999&sort=-project", "/energy?centre={centre}", "/applications/{application}"),
     ),
-    "administrator": ("/members",),
-    "department": ("/settlements/{batch}", "/payees", "/prices", "/clock"),
+    "administrator": ("/members", "/audit"),
+    "department": (*_BULK, "/office/rounds", "/settlements/{batch}", "/payees", "/prices", "/clock"),
     "holder": (
         *("/vouchers", "/vouchers/{jti}", "/vouchers/{jti}/code.svg", "/usage", "/applications", "/statements"),
         *("/applications/new?round={round}&clause={scheme}", "/statements/{centre}/{account}/{month}"),
         *("/usage/line?batch={number}&record={record}", "/members", "/holds", "/prices", "/views", "/inbox"),
     ),
-    "centre": ("/centre", "/centre/quarantine", "/holds", "/statements", "/statements?find=99&sort=-yuan", "/settlements", "/settlements/{batch}", "/energy"),
+    "centre": ("/centre", "/centre/quarantine", "/holds", "/statements", "/statements?find=99&sort=-yuan", "/settlements", "/settlements/{batch}", "/energy", "/sheets", "/sheets/energy"),
 }  # fmt: skip
 """Addresses by who asks for them."""
 

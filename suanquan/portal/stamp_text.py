@@ -34,6 +34,7 @@ _TABLE = {
     "did_account.end": ("停用账户", "ended the account"),
     "did_account.take_up": ("设置口令，开始使用", "set a password and took the account up"),
     "did_clock.set": ("拨动沙箱时钟", "set the sandbox's clock"),
+    "did_finding": ("复核风险发现：", "reviewed the finding:"),
     "energy_month": ("填报绿电与用电", "reported energy of"),
 }  # fmt: skip
 TEXTS = {

@@ -28,12 +28,13 @@ from suanquan.http.auth import scope_of
 from suanquan.portal.forms import STAMP
 from suanquan.portal.stamp_text import TEXTS
 from suanquan.service import Service
-from suanquan.use_cases.applications import load_application, load_round
+from suanquan.use_cases.applications import CALL, FUND, SETTLE, load_application, load_round
 from suanquan.use_cases.line_disputes import bound_accounts
 from suanquan.use_cases.settlement_reading import facts_of_batch
 from subsidy import store as step_store
 from subsidy.procedure import Procedure
 from subsidy.store import StepRow
+from voucher import finding_store
 from voucher.settlement import store as fact_store
 from voucher.settlement.fact import Fact
 
@@ -117,6 +118,27 @@ def _step(procedure: Procedure, row: StepRow) -> Change:
         else [TEXTS[language].get(f"round_{row.step}", row.step) for language in ("zh", "en")]
     )
     return Change(row.at_us, row.person, row.role, *words)
+
+
+async def _rounds(
+    _service: Service, _who: Principal, _request: Request, conn: Connection, _typed: Mapping[str, str]
+) -> History:
+    rows = [row for step in (CALL, FUND, SETTLE) for row in await step_store.steps_named(conn, step)]
+    changes = []
+    for row in sorted(rows, key=lambda one: one.number):
+        words = [f"{TEXTS[language].get(f'round_{row.step}', row.step)} {row.subject}" for language in ("zh", "en")]
+        changes.append(Change(row.at_us, row.person, row.role, *words))
+    return _counted(changes, "/office/rounds")
+
+
+async def _finding(
+    _service: Service, _who: Principal, request: Request, conn: Connection, _typed: Mapping[str, str]
+) -> History:
+    name = request.path_params["finding"][:64]
+    reviews = (await finding_store.reviews_of(conn, [name])).get(name, [])
+    texts = [TEXTS[language]["did_finding"] for language in ("zh", "en")]
+    changes = [Change(one.at_us, one.officer, "", *(f"{said} {one.state.value}" for said in texts)) for one in reviews]
+    return _counted(changes, f"/office/findings/{name}")
 
 
 async def _batch(
@@ -206,7 +228,10 @@ async def _trail(conn: Connection, action: str, about: str) -> list[Change]:
 
 STAMPED: Mapping[str, Read] = {
     "/applications/{application}/steps/{step}": _case,
+    "/applications/{application}/supplement": _case,
     "/applications/new": _round,
+    "/office/rounds": _rounds,
+    "/office/findings/{finding}": _finding,
     "/settlements/{batch}/{act}": _batch,
     "/payees": _payees,
     "/energy": _energy,

@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from ledger.errors import DomainError, Kind
+from suanquan.errors import ServiceError
 from suanquan.http.problem import status_of
 from suanquan.portal import frame
 from suanquan.portal.frame import language_of, link
@@ -37,6 +38,18 @@ def said_of(request: Request, error: DomainError) -> str:
     """What stands against an act, in the reader's language, with each finding."""
     texts = [(error.zh, error.en), *((one.zh, one.en) for one in error.findings if len(error.findings) > 1)]
     return "; ".join(dict.fromkeys(pair[language_of(request) == "en"] for pair in texts))
+
+
+def changed(now: str) -> ServiceError:
+    """The refusal of a row that is not as it was shown."""
+    if not now:
+        return ServiceError("row-gone", "没有这一条", "there is no such row", kind=Kind.NOT_FOUND)
+    return ServiceError(
+        "row-changed",
+        "您看过之后，这一件已被他人办理或有了新的内容，没有办理；请重新查看",
+        "since it was shown somebody acted on it, or it has new content; nothing was done to it. Look at it again",
+        kind=Kind.CONFLICT,
+    )
 
 
 def status_for(error: DomainError) -> int:

@@ -1,7 +1,7 @@
 """Every application as it stands, kept between pages: steps only grow, so that a page reads those that came since the last one.
 
-What a page is given is what its own snapshot holds: where that is older than what is kept, or does not continue it (a
-database that was put back), everything is read anew and nothing is kept of it.
+What a page is given is what its own snapshot holds: where that is older than what is kept, or does not continue it (acts that
+were tried out and taken back, a database that was put back), everything is read anew.
 """
 
 from __future__ import annotations
@@ -17,8 +17,6 @@ from suanquan.use_cases.applications import (
     Application,
     Round,
     application_of,
-    load_applications,
-    load_rounds,
     round_of,
 )
 from subsidy import store
@@ -50,24 +48,21 @@ class CaseBook:
 
         """
         kept = await self._read(conn)
-        if kept is None:
-            rounds = await load_rounds(conn, self._office)
-            return [one for it in rounds for one in await load_applications(conn, self._office, it.id, scope)]
         return [
             one for cases in kept.cases.values() for one in cases.values() if scope.holds(holder=one.case.applicant)
         ]
 
-    async def _read(self, conn: Connection) -> _Kept | None:
-        """What is kept, brought up to the snapshot; None where the snapshot does not continue it."""
-        kept = self._kept
+    async def _read(self, conn: Connection) -> _Kept:
+        """What is kept, brought up to the snapshot; of a snapshot that does not continue it, everything anew."""
+        kept = before = self._kept
         rows = await store.steps_since(conn, kept.last.number if kept.last else 1)
         if kept.last is not None and (not rows or rows[0] != kept.last):
-            return None
+            kept, rows = _Kept(), await store.steps_since(conn, 1)
         new = rows[1:] if kept.last is not None else rows
-        if not new:
-            return kept
-        grown = self._grown(kept, new)
-        if self._kept is kept:  # else another page went on meanwhile, and what it kept may be newer than this snapshot
+        grown = self._grown(kept, new) if new else kept
+        if (
+            self._kept is before
+        ):  # else another page went on meanwhile, and what it kept may be newer than this snapshot
             self._kept = grown
         return grown
 
