@@ -23,7 +23,7 @@ from suanquan.access.policy import BENEFICIARY, CENTRE, POLICY, Reach, Role, rea
 from suanquan.access.principal import PUBLIC, Principal
 from suanquan.db.tokens import principal_of
 from suanquan.errors import ServiceError
-from suanquan.http.rates import Rates
+from suanquan.http.at_once import AtOnce
 from suanquan.service import Service
 from suanquan.use_cases.sign_in import session
 
@@ -162,11 +162,22 @@ async def permit(request: Request, action: str, *, scoped: bool = False) -> Prin
     found = await principal(request)
     if found.reach(action) is not Reach.EVERYTHING and not (scoped and found.reach(action) is Reach.OWN):
         raise _token_required() if found.is_public else not_permitted(found, action)
-    state = request.app.state  # a scheduler asks before each of its jobs, as agents report each of theirs
-    rates: Rates = state.agent_rates if found.role is Role.SCHEDULER else state.rates
-    rates.take(f"person {found.name}", f"tenant {found.tenant}" if found.tenant else "")
+    _take_a_share(request, found)
     await _leave_trace(request, found, action)
     return found
+
+
+def _take_a_share(request: Request, who: Principal) -> None:
+    """Count a request among those of the caller, and of its tenant: how often, and how many at once."""
+    state = request.app.state
+    if who.role is Role.SCHEDULER:  # it asks before each of its jobs, as agents report each of theirs
+        rates, names = state.agent_rates, (f"scheduler {who.name}", f"centre {who.tenant}")
+    else:
+        rates, names = state.rates, (f"person {who.name}", f"tenant {who.tenant}")
+    names = names if who.tenant else names[:1]
+    rates.take(*names)
+    at_once: AtOnce = state.at_once
+    at_once.enter(request.scope, *names)
 
 
 async def _leave_trace(request: Request, who: Principal, action: str) -> None:

@@ -21,6 +21,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from ledger.errors import Kind
 from metering.batch import BODY_BYTES_MAX
 from suanquan.errors import ServiceError
+from suanquan.http.at_once import ENTERED, AtOnce
 from suanquan.http.problem import problem
 
 OTHER_BODY_BYTES_MAX = 256 * 1024
@@ -46,9 +47,13 @@ log = structlog.get_logger("suanquan.http")
 class Limits:
     """ASGI middleware: gives each request an id, bounds what it may send and how long, and logs it once."""
 
-    def __init__(self, app: ASGIApp, refuse: Callable[[Scope, ServiceError], ASGIApp]) -> None:
+    def __init__(
+        self, app: ASGIApp, refuse: Callable[[Scope, ServiceError], ASGIApp], at_once: AtOnce | None = None
+    ) -> None:
         self._app = app
         self._refuse = refuse
+        self._at_once = at_once
+        self.turned_away = 0
         self._active = 0
         self._held = 0
 
@@ -90,17 +95,30 @@ class Limits:
                 _check(scope, limit)
                 await self._read(receive, limit, parts)
                 if self._active >= CONCURRENCY_MAX:
-                    raise _busy()
+                    raise self._busy()
             except ServiceError as error:
                 await self._refuse(scope, error)(scope, receive, send)
                 return
-            self._active += 1
-            try:
-                await self._app(scope, _replay(b"".join(parts), receive), send)
-            finally:
-                self._active -= 1
+            await self._pass_on(scope, _replay(b"".join(parts), receive), send)
         finally:
             self._held -= sum(map(len, parts))
+
+    async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Have the application answer, and count the request as under way until it has."""
+        self._active += 1
+        if self._at_once is not None:
+            scope[ENTERED] = []
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            self._active -= 1
+            if self._at_once is not None:
+                self._at_once.leave(scope[ENTERED])
+
+    def _busy(self) -> ServiceError:
+        self.turned_away += 1
+        zh, en = "系统繁忙，请稍后重试", "too many requests at once; retry later"
+        return ServiceError("busy", zh, en, kind=Kind.UNAVAILABLE)
 
     async def _read(self, receive: Receive, limit: int, parts: list[bytes]) -> None:
         """Add the whole body to `parts`, in time and within its limit."""
@@ -116,7 +134,7 @@ class Limits:
                     if size > limit:
                         raise _too_large(limit)
                     if self._held > BODIES_BYTES_MAX:
-                        raise _busy()
+                        raise self._busy()
                     more = message.get("more_body", False)
         except TimeoutError:
             raise ServiceError(
@@ -139,10 +157,6 @@ def _check(scope: Scope, limit: int) -> None:
     length = dict(headers).get(b"content-length", b"0")
     if length.isdigit() and int(length) > limit:
         raise _too_large(limit)
-
-
-def _busy() -> ServiceError:
-    return ServiceError("busy", "系统繁忙，请稍后重试", "too many requests at once; retry later", kind=Kind.UNAVAILABLE)
 
 
 CSP = (

@@ -104,6 +104,18 @@ def service_of(request: Request) -> Service:
 Opened = Annotated[Service, Depends(service_of)]
 
 
+def _refused(request: Request) -> dict[str, int]:
+    state = request.app.state
+    return {
+        "too-many-requests": state.rates.refused + state.agent_rates.refused,
+        "too-many-at-once": state.at_once.refused,
+        "busy": state.limits.turned_away,
+    }
+
+
+Refused = Annotated[dict[str, int], Depends(_refused)]
+
+
 @public.get("/healthz", tags=["operations"], dependencies=[may("service.look")])
 async def healthz() -> dict[str, str]:
     """Process is up."""
@@ -120,14 +132,14 @@ async def readyz(service: Opened) -> dict[str, Any]:
 
 
 @public.get("/metrics", tags=["operations"], response_class=Response, dependencies=[may("figures.read")])
-async def get_metrics(service: Opened) -> Response:
+async def get_metrics(service: Opened, refused: Refused) -> Response:
     """Figures for Prometheus."""
     async with service.database.read() as connection:
         figures = await overview(connection, service.catalog, service.now_us, service.memo)
         committed = await load_committed(connection, service.proceedings.office)
         sight = await sight_figures(connection, service.catalog, service.subsidies, service.now_us)
     rules = replace(service.subsidies.figures(day_of(service.now_us)), committed=committed)
-    page = metrics.render(figures, service.watch.verdicts, service.now_us, rules, sight)
+    page = metrics.render(figures, service.watch.verdicts, service.now_us, rules, sight, refused)
     return Response(page, media_type=metrics.CONTENT_TYPE)
 
 

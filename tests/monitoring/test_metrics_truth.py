@@ -124,11 +124,11 @@ def test_the_metrics_say_what_the_log_says(back_end, request, tmp_path, seed):
             for number in range(STEPS):
                 await act(service, desk, random, number, made)
                 if number % 13 == 7:
-                    await get_metrics(service)  # what is remembered of earlier sums must not show later
+                    await get_metrics(service, {})  # what is remembered of earlier sums must not show later
             clock.now_ns += 12 * YEAR_NS
             if random.random() < 0.5:
                 await service.journal.transact(close_expired)
-            page = (await get_metrics(service)).body.decode()
+            page = (await get_metrics(service, {})).body.decode()
             async with service.database.read() as connection:
                 return page, await leaves_say(connection), await documents_of(connection)
 
