@@ -171,10 +171,10 @@ def _take_a_share(request: Request, who: Principal) -> None:
     """Count a request among those of the caller, and of its tenant: how often, and how many at once."""
     state = request.app.state
     if who.role is Role.SCHEDULER:  # it asks before each of its jobs, as agents report each of theirs
-        rates, names = state.agent_rates, (f"scheduler {who.name}", f"centre {who.tenant}")
+        rates, caller, tenant = state.agent_rates, f"scheduler {who.name}", f"centre {who.tenant}"
     else:
-        rates, names = state.rates, (f"person {who.name}", f"tenant {who.tenant}")
-    names = names if who.tenant else names[:1]
+        rates, caller, tenant = state.rates, f"person {who.name}", f"tenant {who.tenant}"
+    names = (caller, tenant) if who.tenant else (caller,)
     rates.take(*names)
     at_once: AtOnce = state.at_once
     at_once.enter(request.scope, *names)
