@@ -14,9 +14,12 @@ from ledger.errors import Kind
 from ledger.journal import Journal
 from ledger.transaction import Transaction
 from metering import store as metering_store
+from suanquan.access.acting import act_of
+from suanquan.access.policy import Role
+from suanquan.access.principal import Principal
 from suanquan.catalog import Catalog
 from suanquan.clock import ClockNs, clock_of
-from suanquan.db import people
+from suanquan.db import people, trail
 from suanquan.db.database import Database
 from suanquan.db.tokens import create_token
 from suanquan.decision_keys import create_decision_keys
@@ -34,6 +37,8 @@ CARDS_MAX = 1_000_000
 ADMINISTRATOR = "administrator"
 FIRST = "admin"
 """The account that the first run makes."""
+KEEPER = Principal("os:init", Role.OPERATOR)
+"""Whoever keeps the home, as the audit log names him before there are accounts; no account can have the name."""
 
 
 def initialise(home: Home, settings: Settings, passphrase: bytes, clock_ns: ClockNs | None = None) -> str:
@@ -59,6 +64,7 @@ async def _first_token(home: Home, settings: Settings, passphrase: bytes, clock_
             now_us = clock_ns() // 1000
             await people.add_person(connection, FIRST, now_us)
             await people.grant(connection, FIRST, people.Grant(ADMINISTRATOR, ""), "", now_us)
+            await trail.append(connection, act_of(KEEPER, "account.make", FIRST), now_us)
             return await create_token(connection, ADMINISTRATOR, FIRST, now_us)
     finally:
         await database.close()
