@@ -25,7 +25,7 @@ class TooManyAtOnceError(ServiceError):
         super().__init__(
             "too-many-at-once",
             "同时进行的请求过多，请待前面的答复后再试",
-            f"at most {most} requests of one caller may be under way; retry when one was answered",
+            f"at most {most} such requests of one caller may be under way; retry when one was answered",
             kind=Kind.NOT_ALLOWED,
         )
         self.wait_s = 1
@@ -83,5 +83,7 @@ def at_once(settings: Settings) -> AtOnce:
             "centre": settings.centre_requests_max,
             "person": settings.person_requests_max,
             "tenant": settings.tenant_requests_max,
+            "route": settings.route_requests_max,
+            "public": settings.public_requests_max,
         }
     )

@@ -32,6 +32,7 @@ SESSION, SECURE_SESSION = "suanquan_session", "__Host-suanquan_session"
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 TOKEN_MAX = 128
 OWN_ACCOUNT = "account.self"
+LOOK = "service.look"
 _ACTION, _SCOPED = "__suanquan_action__", "__suanquan_scoped__"
 
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -154,10 +155,11 @@ async def permit(request: Request, action: str, *, scoped: bool = False) -> Prin
     """Who asks, if the right to the action reaches far enough (see `may`); of what everybody may do, nobody is asked who he is.
 
     Raises:
-        ServiceError: `token-required`, `token-unknown` or `not-permitted`.
+        ServiceError: `token-required`, `token-unknown`, `not-permitted`, `too-many-requests` or `too-many-at-once`.
 
     """
     if reach(Role.PUBLIC, action) is Reach.EVERYTHING:
+        _count_with_the_public(request, action)
         return PUBLIC
     found = await principal(request)
     if found.reach(action) is not Reach.EVERYTHING and not (scoped and found.reach(action) is Reach.OWN):
@@ -165,6 +167,13 @@ async def permit(request: Request, action: str, *, scoped: bool = False) -> Prin
     _take_a_share(request, found)
     await _leave_trace(request, found, action)
     return found
+
+
+def _count_with_the_public(request: Request, action: str) -> None:
+    """Of what is open to everybody only so much is under way, by route and altogether: the rest of the room is for who is known."""
+    if action != LOOK:
+        at_once: AtOnce = request.app.state.at_once
+        at_once.enter(request.scope, f"route {getattr(request.scope.get('route'), 'path', '')}", "public")
 
 
 def _take_a_share(request: Request, who: Principal) -> None:

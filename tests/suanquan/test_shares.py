@@ -23,6 +23,7 @@ from metering.agent.events import batch_body, encode_event, number_event
 from metering.agent.receipts import receipt_verifier
 from metering.agent.spool import Spool
 from metering.batch import read_cloudevents
+from suanquan.access.passwords import TOGETHER
 from suanquan.service import open_service
 from suanquan.turns import Gate, Turns
 from suanquan.use_cases import setup
@@ -272,6 +273,28 @@ def test_a_person_has_a_share_as_well(narrow, installation):
             (answer,) = until(calls, 1)
             assert_problem(answer, 429, "too-many-at-once")
         assert {call.result().status for call in calls} - {429} == {issue(9).status}
+
+
+def test_log_ins_take_no_place_of_others(installation, monkeypatch):
+    """While hashes are computed and the share of log-ins is used up, the next is told to come back; agents and monitors are let in."""
+    monkeypatch.setenv("SUANQUAN_ROUTE_REQUESTS_MAX", "2")
+    typed = json.dumps({"name": "nobody", "password": "a long password"}).encode()
+    with ThreadedService(installation.home) as running, ThreadPoolExecutor(3) as pool:
+        turns = running.service.access.passwords._turns
+        for _ in range(TOGETHER):
+            running.call(turns.acquire())
+        calls = [
+            pool.submit(request, running.url, "POST", "/v1/sessions", typed, {"Content-Type": "application/json"})
+            for _ in range(3)
+        ]
+        (answer,) = until(calls, 1)
+        assert_problem(answer, 429, "too-many-at-once")
+        assert Agent(running.url).report_records([usage(1)]).statuses == ["accepted"]
+        assert request(running.url, "GET", "/healthz").status == 200
+        assert request(running.url, "GET", "/notices").status == 200
+        for _ in range(TOGETHER):
+            running._loop.call_soon_threadsafe(turns.release)
+        assert sorted(call.result().status for call in calls) == [401, 401, 429]
 
 
 QUIET, PER_SECOND, WINDOW_S, PAIRS = 8, 10, 4, 15
