@@ -56,6 +56,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "hold show": "hold.read",
         "centre add": "centre.change",
         "centre key": "centre.change",
+        "centre end-key": "centre.change",
         "centre bind": "centre.change",
         "centre token": "centre.change",
         "centre list": "centre.list",

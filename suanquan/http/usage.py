@@ -21,7 +21,7 @@ from suanquan.service import Service
 from suanquan.use_cases.ingest import Request
 
 CLOUDEVENTS = "application/cloudevents-batch+json"
-KEYS_NS = 2_000_000_000
+KEYS_NS = 1_000_000_000
 """How long agent keys are kept in memory: a revoked key is refused at most this much later."""
 KEYS_PAUSE_NS = 50_000_000
 NONCE_KEPT_US = 600_000_000

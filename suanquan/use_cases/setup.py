@@ -93,7 +93,7 @@ async def register_centre(
         if (known[0].get(centre), known[1].get(centre, {})) == (name, cards):
             return
         await metering_store.put_centre(tx.connection, centre, name, cards)
-        await _log(tx, {"type": "centre", "centre": centre, "name": name, "cards_milli": cards})
+        await log_note(tx, {"type": "centre", "centre": centre, "name": name, "cards_milli": cards})
 
     await journal.transact(write)
 
@@ -124,21 +124,28 @@ async def register_agent_key(journal: Journal, centre: str, public: PublicKey) -
     """Let a key report for a centre.
 
     Raises:
-        ServiceError: `centre-unknown`, or `key-taken` by another centre.
+        ServiceError: `centre-unknown`, `key-taken` by another centre, or `key-ended`.
 
     """
 
     async def write(tx: Transaction) -> None:
         if centre not in await metering_store.load_centres(tx.connection):
             raise _unknown_centre(centre)
-        registered = (await metering_store.load_agent_keys(tx.connection)).get(public.kid)
-        if registered is not None and registered[1] != centre:
+        registered = await metering_store.find_agent_key(tx.connection, public.kid)
+        if registered is not None and registered.centre != centre:
             raise ServiceError(
                 "key-taken", "该密钥已属另一中心", "this key belongs to another centre", kind=Kind.CONFLICT
             )
+        if registered is not None and registered.revoked_us is not None:
+            raise ServiceError(
+                "key-ended",
+                "该密钥已停用，请生成新的",
+                "this key was ended; make a new one",
+                kind=Kind.CONFLICT,
+            )
         if registered is None:
             await metering_store.add_agent_key(tx.connection, public.kid, public.raw, centre)
-            await _log(tx, {"type": "agent-key", "centre": centre, "kid": public.kid})
+            await log_note(tx, {"type": "agent-key", "centre": centre, "kid": public.kid})
 
     await journal.transact(write)
 
@@ -155,7 +162,7 @@ async def register_scheduler(journal: Journal, centre: str) -> str:
         if centre not in await metering_store.load_centres(tx.connection):
             raise _unknown_centre(centre)
         token = await create_token(tx.connection, "scheduler", centre, tx.now_ns // 1000, tenant=centre)
-        await _log(tx, {"type": "scheduler-token", "centre": centre})
+        await log_note(tx, {"type": "scheduler-token", "centre": centre})
         return token
 
     return await journal.transact(write)
@@ -176,7 +183,7 @@ async def bind_account(journal: Journal, centre: str, account: str, holder: str)
             raise _unknown_centre(centre)
         if (centre, account, holder) not in await voucher_store.load_bindings(tx.connection):
             await voucher_store.bind_account(tx.connection, centre, account, holder)
-            await _log(tx, {"type": "binding", "centre": centre, "account": account, "holder": holder})
+            await log_note(tx, {"type": "binding", "centre": centre, "account": account, "holder": holder})
 
     await journal.transact(write)
 
@@ -196,7 +203,7 @@ def _unknown_centre(centre: str) -> ServiceError:
     )
 
 
-async def _log(tx: Transaction, fact: Mapping[str, object]) -> None:
+async def log_note(tx: Transaction, fact: Mapping[str, object]) -> None:
     """Who may report and whose vouchers pay decides about money, so that each change stands in the log, too.
 
     A plain digest would tell whoever guesses the fact; this one only the ledger can make.
