@@ -16,7 +16,15 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         (
             *("init", "serve", "doctor", "demo", "scheme list", "scheme show", "scheme check", "scheme decide"),
             *("voucher verify", "voucher present", "keys list", "keys jwks", "usage quote"),
-            *("agent collect", "agent keygen", "agent send", "agent declare", "agent telemetry", "agent run"),
+            *(
+                "agent collect",
+                "agent keygen",
+                "agent show-key",
+                "agent send",
+                "agent declare",
+                "agent telemetry",
+                "agent run",
+            ),
             *(
                 "agent rotate-key",
                 "agent status",
