@@ -58,7 +58,20 @@ class VoucherContract(BaseModel):
 class VoucherOrder(BaseModel):
     """What a programme office asks for."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(
+        extra="forbid",
+        strict=True,
+        json_schema_extra={
+            "examples": [
+                {
+                    "scheme": "cn-sh-songjiang-sandbox",
+                    "holder": "91350100M000100Y43",
+                    "amount": "20000.00",
+                    "contract": {"provider": "91350100M000100Y43", "number": "SJ-2026-001"},
+                }
+            ]
+        },
+    )
 
     scheme: Name
     holder: Annotated[str, Field(description="统一社会信用代码 / unified social credit code", max_length=18)]
@@ -81,7 +94,9 @@ class VoucherPart(BaseModel):
 class QuoteRequest(BaseModel):
     """What somebody wants to know before applying."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{"date": "2026-11-28", "facts": {"contract_yuan": "100000"}}]}
+    )
 
     date: Annotated[Day, Field(description="申请日 / day of application")]
     facts: Annotated[dict[str, Any], Field(description="已知的事实 / the facts that are known")]
