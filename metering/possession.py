@@ -36,8 +36,10 @@ def check(public: PublicKey, proof: object, centre: str) -> None:
         MeteringError: `possession-unproven`.
 
     """
+    if not isinstance(proof, str):
+        raise _unproven("JWK 没有 proof", "the JWK has no proof")
     try:
-        claims = jws.verify(proof if isinstance(proof, str) else "", {public.kid: public}, TYPE)
+        claims = jws.verify(proof, {public.kid: public}, TYPE)
     except jws.JwsError as error:
         raise _unproven(error.zh, error.en) from error
     if claims.pop("jkt", None) != public.kid or claims.pop("centre", centre) != centre or claims:
