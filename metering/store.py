@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import delete, func, select, update
 
@@ -74,6 +74,25 @@ async def load_capacity(conn: Connection) -> dict[str, dict[str, int]]:
 async def add_agent_key(conn: Connection, kid: str, public: bytes, centre: str) -> None:
     """Let a key report for a centre."""
     await insert_new(conn, tables.agent_key, (kid, public, centre, None))
+
+
+class RegisteredKey(NamedTuple):
+    """Whose key it is, and when it was ended."""
+
+    centre: str
+    revoked_us: int | None
+
+
+async def find_agent_key(conn: Connection, kid: str) -> RegisteredKey | None:
+    """A key that is registered or was."""
+    c = tables.agent_key.c
+    row = (await conn.execute(select(c.centre, c.revoked_us).where(c.kid == kid))).first()
+    return None if row is None else RegisteredKey(row.centre, row.revoked_us)
+
+
+async def end_agent_key(conn: Connection, kid: str, now_us: int) -> None:
+    """Let a key report no more."""
+    await conn.execute(update(tables.agent_key).where(tables.agent_key.c.kid == kid).values(revoked_us=now_us))
 
 
 async def load_agent_keys(conn: Connection) -> dict[str, tuple[bytes, str]]:
@@ -273,13 +292,6 @@ async def usage_by(conn: Connection, *columns: str, **where: str | int) -> list[
     ]
 
 
-async def months_used(conn: Connection, centre: str) -> list[int]:
-    """Months such as 202611 of which a centre has usage, newest first."""
-    c = tables.usage_month.c
-    query = select(c.month).where(c.centre == centre).distinct().order_by(c.month.desc())
-    return [int(one) for one in (await conn.execute(query)).scalars()]
-
-
 _BY_MODEL = """
 SELECT centre, model, SUM(gpu / 4294967296), SUM(gpu % 4294967296), SUM(yuan / 4294967296), SUM(yuan % 4294967296) FROM (
   SELECT centre, model, CAST(SUM(gpu_ms) AS BIGINT) AS gpu, CAST(SUM(rated_units) AS BIGINT) AS yuan
@@ -341,35 +353,6 @@ async def load_declarations(conn: Connection, centre: str) -> dict[tuple[int, st
         (row.month, row.account): (row.number, Declaration(row.month, row.account, row.jobs, row.segments, row.gpu_ms))
         for row in await conn.execute(query)
     }
-
-
-_COMPLETE = """
-SELECT d.centre, d.month, COUNT(*), SUM(CASE WHEN d.segments > COALESCE(u.records, 0) OR d.gpu_ms > COALESCE(u.high * 4294967296 + u.low, 0)
-  THEN 1 ELSE 0 END) FROM declaration d LEFT JOIN (
-  SELECT centre, month, account, SUM(records) AS records, SUM(gpu_ms / 4294967296) AS high, SUM(gpu_ms % 4294967296) AS low
-  FROM usage_month GROUP BY centre, month, account
-) u ON u.centre = d.centre AND u.month = d.month AND u.account = d.account
-WHERE NOT EXISTS (SELECT 1 FROM declaration l WHERE l.centre = d.centre AND l.month = d.month AND l.account = d.account AND l.number > d.number)
-GROUP BY d.centre, d.month
-"""
-
-
-async def count_declared(conn: Connection) -> list[tuple[str, int, int, int]]:
-    """By centre and month: accounts that were declared, and of these the ones that lack something."""
-    [declared] = await execute_all(conn, [("SELECT 1 FROM declaration LIMIT 1", ())])
-    if not declared:
-        return []
-    [rows] = await execute_all(conn, [(_COMPLETE, ())])
-    return [(str(centre), int(month), int(count), int(missing)) for centre, month, count, missing in rows]
-
-
-async def count_gaps(conn: Connection) -> dict[str, int]:
-    """By centre: account-months whose newest declaration says more than has arrived (`completeness.State.MISSING`)."""
-    found: dict[str, int] = {}
-    for centre, _, _, missing in await count_declared(conn):
-        if missing:
-            found[centre] = found.get(centre, 0) + missing
-    return found
 
 
 USAGE_PART = 2_000

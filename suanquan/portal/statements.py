@@ -18,6 +18,7 @@ from ledger.amount import CNY, format_units
 from ledger.errors import Kind
 from ledger.scope import Scope
 from ledger.sql import Connection
+from metering import month_store
 from metering import store as metering_store
 from metering.notice_store import urns_of
 from suanquan.errors import ServiceError
@@ -85,7 +86,7 @@ async def _usage(conn: Connection, scope: Scope, centre: str, month: str) -> tup
         return own, []
     if not (wanted := centre if scope.everything else scope.centre):
         return [], []
-    months = [f"{one // 100}-{one % 100:02d}" for one in await metering_store.months_used(conn, wanted)]
+    months = [f"{one // 100}-{one % 100:02d}" for one in await month_store.months_used(conn, wanted)]
     chosen = month if month in months else next(iter(months), "")
     if not chosen:
         return [], []

@@ -13,7 +13,7 @@ from typing import Any
 from ledger.amount import ASSETS, format_units, parse_units
 from ledger.scope import EVERYTHING
 from ledger.sql import Connection
-from metering import fate_store
+from metering import fate_store, month_store
 from metering import store as metering_store
 from metering.zones import rfc3339
 from suanquan.db import notices
@@ -114,7 +114,7 @@ def _issued(one: voucher_store.StoredVoucher) -> Notice:
 async def _of_centres(conn: Connection, service: Service) -> list[Notice]:
     """Gaps, quarantine and silence: told to the centre and to the office."""
     names = await metering_store.load_centres(conn)
-    gaps, waiting = await metering_store.count_gaps(conn), await fate_store.count_waiting(conn)
+    gaps, waiting = await month_store.count_gaps(conn), await fate_store.count_waiting(conn)
     heard = {
         centre: max(one.received_us for one in sources)
         for centre, sources in _by_centre(await metering_store.load_sources(conn)).items()

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from ledger.places import unpack_places
 from ledger.sql import Connection
+from metering import month_store
 from metering import store as metering_store
 from suanquan.catalog import Catalog
 from suanquan.use_cases.overview import capacity_of
@@ -145,7 +146,7 @@ class Complete(NamedTuple):
 
 async def completeness(conn: Connection) -> dict[tuple[str, str], Complete]:
     """By centre and month such as 2026-11; what was not declared is not there, and cannot be judged."""
-    rows = await metering_store.count_declared(conn)
+    rows = await month_store.count_declared(conn)
     return {
         (centre, f"{month // 100}-{month % 100:02d}"): Complete(count, count - missing)
         for centre, month, count, missing in rows
