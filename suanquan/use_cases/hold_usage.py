@@ -54,6 +54,12 @@ class Backing:
     purse: Purse | None = None
     shares: list[Share] = field(default_factory=list)
 
+    def take_back(self, returned: Mapping[int, int]) -> None:
+        """Have what a record of this hold gave its voucher back, beside what the hold still has."""
+        if self.purse is not None and self.shares and (units := returned.get(self.purse.account, 0)):
+            self.purse.available += units
+            self.shares[0].left += units
+
     def count(self, units: int) -> tuple[Leg, ...]:
         """What the counters of delegations move by when so much is drawn from the purse; the oldest part is drawn first."""
         moved: dict[tuple[int, int], int] = {}
@@ -111,10 +117,16 @@ async def open_purse(tx: Transaction, backing: Backing, schemes: Mapping[str, Se
         shares.setdefault(pairs, Share(pairs, 0)).left += one.lines[0].remaining
     backing.shares = [*shares.values()]
     units = sum(share.left for share in backing.shares)
+    is_lease = backing.parts[0].proof.startswith(LEASED)
     backing.purse = Purse(
         row.jti, row.scheme, row.account, ASSETS_BY_NUMBER[row.asset], units, row.from_us, _until_us(backing, row.until_us),
-        row.priority, models, waives=waives,
+        row.priority, models, waives=waives, runs_on=is_lease or (scheme is not None and runs_on(scheme)),
     )  # fmt: skip
+
+
+def runs_on(scheme: Scheme) -> bool:
+    """Whether a hold of a scheme's voucher pays to the end for what began before the voucher's."""
+    return scheme.spending.at_expiry == "run_to_end"
 
 
 def _until_us(backing: Backing, until_us: int) -> int:
