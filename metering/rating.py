@@ -22,7 +22,7 @@ from metering.course import Course, Span
 from metering.model import UsageRecord
 from metering.months import MONTH_STARTS, Column, month_index, month_name, month_shares
 from metering.prices import GFLOPS_MS_PER_COMPUTE_UNIT, MS_PER_HOUR
-from metering.tariff import Piece, Tariff, Tariffs, pieces_of
+from metering.tariff import Piece, Tariff, Tariffs, pieces_of, worth_by_time
 
 __all__ = [
     "AccountUsage",
@@ -31,6 +31,7 @@ __all__ = [
     "Rated",
     "Tariff",
     "Tariffs",
+    "difference",
     "rate",
     "rate_one",
     "sums_by",
@@ -101,6 +102,14 @@ class Rated:
             return self.courses[place]
         yuan, own = int(self.yuan[place]), int(self.own[place])
         return (Span(start_us, end_us, yuan - own, own, int(self.compute[place])),)
+
+
+def difference(before: Mapping[LineKey, Line], after: Mapping[LineKey, Line]) -> dict[LineKey, Line]:
+    """What lines are more than earlier ones, without those that are the same."""
+    lines = {key: Line(-one.records, -one.gpu_ms, -one.yuan, -one.compute) for key, one in before.items()}
+    for key, one in after.items():
+        lines.setdefault(key, Line()).add(one.records, one.gpu_ms, one.yuan, one.compute)
+    return {key: line for key, line in lines.items() if line != Line()}
 
 
 _NONE: Mapping[int, str] = {}
@@ -356,7 +365,7 @@ def _course(rated: Rated, batch: Batch, place: int, pieces: Sequence[list[Piece]
     cards = batch.accelerators[index]
 
     def parts(total: int, value: Callable[[Tariff, int], int]) -> list[int]:
-        worth = _worth(start_us, lengths, cards, pieces, value)
+        worth = worth_by_time(start_us, lengths, cards, pieces, value)
         weights = [sum(worth[at : at + len(cards)]) for at in range(0, len(worth), len(cards))]
         return split(total, weights if any(weights) else [length for _, length in lengths])
 
@@ -382,28 +391,10 @@ def _sum_shares(rated: Rated, batch: Batch, place: int, pieces: Sequence[list[Pi
     keys = [(month, name) for month, _ in shares for name in rated.models[place]]
     yuan = compute = weights
     if pieces:
-        yuan = _worth(start_us, shares, cards, pieces, Tariff.price)
-        compute = _worth(start_us, shares, cards, pieces, lambda tariff, _: tariff.gflops)
+        yuan = worth_by_time(start_us, shares, cards, pieces, Tariff.price)
+        compute = worth_by_time(start_us, shares, cards, pieces, lambda tariff, _: tariff.gflops)
     amounts = ((rated.gpu_ms, weights), (rated.yuan, yuan), (rated.compute, compute))
     spread = [split(int(column[place]), by if any(by) else weights) for column, by in amounts]
     for at, (month, name) in enumerate(keys):
         line = rated.lines.setdefault((batch.account[index], name, month), Line())
         line.add(int(at == 0), spread[0][at], spread[1][at], spread[2][at])
-
-
-def _worth(
-    start_us: int,
-    shares: Sequence[tuple[int, int]],
-    cards: Sequence[Part],
-    pieces: Sequence[list[Piece]],
-    value: Callable[[Tariff, int], int],
-) -> list[int]:
-    """By month and card: the time in each tariff times what it is worth."""
-    found: list[int] = []
-    for _, length_us in shares:
-        until_us = start_us + length_us
-        for (_, count), some in zip(cards, pieces, strict=True):
-            times = ((max(0, min(until_us, one.end_us) - max(start_us, one.start_us)), one.tariff) for one in some)
-            found.append(count * sum(us * value(tariff, count) for us, tariff in times))
-        start_us = until_us
-    return found

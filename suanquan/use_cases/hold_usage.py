@@ -9,7 +9,7 @@ by an entry beside the record's own.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ledger.amount import ASSETS_BY_NUMBER
@@ -19,12 +19,14 @@ from ledger.scope import EVERYTHING
 from ledger.sql import insert_tables
 from ledger.state import Hold, HoldStatus
 from ledger.transaction import Transaction
-from suanquan.use_cases.postings import waives_of
+from metering.model import UsageRecord
+from suanquan.use_cases.postings import bound_to, waives_of
 from voucher import hold_store, store
 from voucher.allocation import Purse
 from voucher.hold_store import BY_HAND, LEASED, METERED, Part
 from voucher.lease import WINDOW_S
 from voucher.scheme import Scheme, Series
+from voucher.store import BoundVoucher, StoredVoucher
 
 _HOLD = re.compile("[0-9a-f]{32}")
 
@@ -135,6 +137,17 @@ def _until_us(backing: Backing, until_us: int) -> int:
     if not backing.parts[0].proof.startswith(LEASED) or not ends:
         return until_us
     return min(until_us, max(ends) // 1000 - WINDOW_S * 1_000_000)
+
+
+async def edges_of(
+    tx: Transaction, centre: str, running: Sequence[UsageRecord], schemes: Mapping[str, Series]
+) -> set[int]:
+    """When vouchers that may pay for records begin and end, those of holds that they name included."""
+    bound = await bound_to(tx, centre, {record.account for record in running}, schemes)
+    backings = await backings_of(tx, centre, (record.voucher for record in running))
+    rows: list[BoundVoucher | StoredVoucher] = [row for record in running for row, _ in bound[record.account]]
+    rows += (await store.load_vouchers(tx.connection, {one.jti for one in backings.values()})).values()
+    return {at for row in rows for at in (row.from_us, row.until_us)}
 
 
 def give_back(act: Act, hold: Hold) -> Event:

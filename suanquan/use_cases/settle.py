@@ -26,12 +26,20 @@ from metering.batch import batch_of
 from metering.course import Course, growth
 from metering.fate_store import Fact, State
 from metering.model import UsageRecord
-from metering.rating import Line, LineKey, Rated, rate
+from metering.rating import Line, LineKey, Rated, difference, rate
 from metering.store import Source, StoredBatch
-from suanquan.use_cases.hold_usage import Backing, backings_of, give_back, hold_again, keep_part, open_purse, scheme_of
+from suanquan.use_cases.hold_usage import (
+    Backing,
+    backings_of,
+    edges_of,
+    give_back,
+    hold_again,
+    keep_part,
+    open_purse,
+    scheme_of,
+)
 from suanquan.use_cases.postings import (
     COUNTERS,
-    bound_to,
     entries_of,
     open_accounts,
     purses_of,
@@ -42,7 +50,6 @@ from suanquan.use_cases.reopen import reopen
 from suanquan.use_cases.shares import Terms, parts_of, price_changed, unpaid_ids
 from voucher import store as voucher_store
 from voucher.allocation import Cover, Purse, charges_along, draw_one
-from voucher.store import BoundVoucher, StoredVoucher
 
 GROWING = ("checkpoint", "report")
 _New = Sequence[tuple[int, "Change", UsageRecord]]
@@ -155,7 +162,8 @@ async def settle(tx: Transaction, said: Said, source: Source, terms: Terms, chan
     facts = {change.fact: _fact(tx, source, change) for change in changes}
     before, after = _worth([c.before.record for c in changes], terms), _worth([c.after for c in changes], terms)
     free = await _maybe_waived(tx, terms, changes)
-    edges = await _edges(tx, terms, changes)
+    running = [one.after for one in changes if one.after is not None and _continues(one)]
+    edges = await edges_of(tx, terms.centre, running, terms.schemes) if running else set()
     for at, change in enumerate(changes):
         if change.id not in free and _continues(change):
             change.more = _growth(change, before.courses[at], after.courses[at], edges)
@@ -166,7 +174,7 @@ async def settle(tx: Transaction, said: Said, source: Source, terms: Terms, chan
     await writer.note([change for change in changes if not change.events])
     await _keep(tx, source, terms.centre, changes, list(facts.values()))
     await voucher_store.add_redeemed(tx.connection, terms.centre, {name: n for name, n in redeemed.items() if n})
-    await metering_store.add_usage(tx.connection, terms.centre, _difference(before.lines, after.lines))
+    await metering_store.add_usage(tx.connection, terms.centre, difference(before.lines, after.lines))
 
 
 def _fact(tx: Transaction, source: Source, change: Change) -> Fact:
@@ -216,18 +224,6 @@ def _continues(change: Change) -> bool:
     return (old.account, old.start_us, old.accelerators, old.voucher) == (
         new.account, new.start_us, new.accelerators, new.voucher,
     )  # fmt: skip
-
-
-async def _edges(tx: Transaction, terms: Terms, changes: Sequence[Change]) -> set[int]:
-    """When vouchers of those whose attempts run on begin and end: what such an attempt is more is posted between them."""
-    running = [one.after for one in changes if one.after is not None and _continues(one)]
-    if not running:
-        return set()
-    bound = await bound_to(tx, terms.centre, {record.account for record in running}, terms.schemes)
-    rows: list[BoundVoucher | StoredVoucher] = [row for record in running for row, _ in bound[record.account]]
-    backings = await backings_of(tx, terms.centre, (record.voucher for record in running))
-    rows += (await voucher_store.load_vouchers(tx.connection, {one.jti for one in backings.values()})).values()
-    return {at for row in rows for at in (row.from_us, row.until_us)}
 
 
 def _growth(change: Change, before: Course, after: Course, edges: Iterable[int]) -> Course | None:
@@ -402,10 +398,3 @@ async def _keep(tx: Transaction, source: Source, centre: str, changes: Sequence[
         leaf = change.leaf if change.after is not None else b""
         states.append(State(source.number, change.id, centre, account, change.revision, leaf, change.posted))
     await fates.put_states(conn, states)
-
-
-def _difference(before: Mapping[LineKey, Line], after: Mapping[LineKey, Line]) -> dict[LineKey, Line]:
-    lines = {key: Line(-one.records, -one.gpu_ms, -one.yuan, -one.compute) for key, one in before.items()}
-    for key, one in after.items():
-        lines.setdefault(key, Line()).add(one.records, one.gpu_ms, one.yuan, one.compute)
-    return {key: line for key, line in lines.items() if line != Line()}

@@ -43,7 +43,9 @@ def slurm_json(number):
 
 
 def event(number):
-    return (b",\n" if number else b"") + number_event(encode_event(replace(JOB, id=f"sj01:slurm:{number}:1795310137:0", job=str(number)), SOURCE), number + 1)
+    return (b",\n" if number else b"") + number_event(
+        encode_event(replace(JOB, id=f"sj01:slurm:{number}:1795310137:0", job=str(number)), SOURCE), number + 1
+    )
 
 
 def gauge(number):
