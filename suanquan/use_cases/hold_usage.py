@@ -9,7 +9,7 @@ by an entry beside the record's own.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from ledger.amount import ASSETS_BY_NUMBER
@@ -46,7 +46,10 @@ class Share:
 
 @dataclass(slots=True)
 class Backing:
-    """A hold that records name: settled by hand, or what it still has of its voucher. `purse` is None once it is closed."""
+    """A hold that records name: settled by hand, or what it still has of its voucher. `purse` is None once it is closed.
+
+    What names a closed one is paid by the voucher. One that `runs_on` pays to the end for what began in time.
+    """
 
     hold: str
     jti: str
@@ -55,6 +58,7 @@ class Backing:
     open: list[Hold]
     purse: Purse | None = None
     shares: list[Share] = field(default_factory=list)
+    runs_on: bool = False
 
     def take_back(self, returned: Mapping[int, int]) -> None:
         """Have what a record of this hold gave its voucher back, beside what the hold still has."""
@@ -119,16 +123,18 @@ async def open_purse(tx: Transaction, backing: Backing, schemes: Mapping[str, Se
         shares.setdefault(pairs, Share(pairs, 0)).left += one.lines[0].remaining
     backing.shares = [*shares.values()]
     units = sum(share.left for share in backing.shares)
-    is_lease = backing.parts[0].proof.startswith(LEASED)
     backing.purse = Purse(
         row.jti, row.scheme, row.account, ASSETS_BY_NUMBER[row.asset], units, row.from_us, _until_us(backing, row.until_us),
-        row.priority, models, waives=waives, runs_on=is_lease or (scheme is not None and runs_on(scheme)),
+        row.priority, models, waives=waives, runs_on=backing.runs_on,
     )  # fmt: skip
 
 
-def runs_on(scheme: Scheme) -> bool:
-    """Whether a hold of a scheme's voucher pays to the end for what began before the voucher's."""
-    return scheme.spending.at_expiry == "run_to_end"
+async def pays_on(tx: Transaction, backing: Backing, schemes: Mapping[str, Series]) -> bool:
+    """Whether a hold pays to the end for what began in time: a lease does, others where their scheme says so."""
+    if backing.parts[0].proof.startswith(LEASED):
+        return True
+    scheme = await scheme_of(tx, backing, schemes)
+    return scheme is not None and scheme.spending.at_expiry == "run_to_end"
 
 
 def _until_us(backing: Backing, until_us: int) -> int:
@@ -139,15 +145,15 @@ def _until_us(backing: Backing, until_us: int) -> int:
     return min(until_us, max(ends) // 1000 - WINDOW_S * 1_000_000)
 
 
-async def edges_of(
-    tx: Transaction, centre: str, running: Sequence[UsageRecord], schemes: Mapping[str, Series]
-) -> set[int]:
-    """When vouchers that may pay for records begin and end, those of holds that they name included."""
-    bound = await bound_to(tx, centre, {record.account for record in running}, schemes)
-    backings = await backings_of(tx, centre, (record.voucher for record in running))
-    rows: list[BoundVoucher | StoredVoucher] = [row for record in running for row, _ in bound[record.account]]
-    rows += (await store.load_vouchers(tx.connection, {one.jti for one in backings.values()})).values()
-    return {at for row in rows for at in (row.from_us, row.until_us)}
+async def edges_of(tx: Transaction, centre: str, record: UsageRecord, schemes: Mapping[str, Series]) -> set[int]:
+    """When vouchers that may pay for a record begin and end, but for one that pays on by the hold that the record names."""
+    bound = await bound_to(tx, centre, [record.account], schemes)
+    rows: dict[str, BoundVoucher | StoredVoucher] = {row.jti: row for row, _ in bound[record.account]}
+    for one in (await backings_of(tx, centre, [record.voucher])).values():
+        rows |= await store.load_vouchers(tx.connection, [one.jti])
+        if await pays_on(tx, one, schemes):
+            del rows[one.jti]
+    return {at for row in rows.values() for at in (row.from_us, row.until_us)}
 
 
 def give_back(act: Act, hold: Hold) -> Event:

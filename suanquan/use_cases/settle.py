@@ -28,16 +28,8 @@ from metering.fate_store import Fact, State
 from metering.model import UsageRecord
 from metering.rating import Line, LineKey, Rated, difference, rate
 from metering.store import Source, StoredBatch
-from suanquan.use_cases.hold_usage import (
-    Backing,
-    backings_of,
-    edges_of,
-    give_back,
-    hold_again,
-    keep_part,
-    open_purse,
-    scheme_of,
-)
+from suanquan.use_cases import hold_usage
+from suanquan.use_cases.hold_usage import Backing, backings_of, scheme_of
 from suanquan.use_cases.postings import (
     COUNTERS,
     entries_of,
@@ -162,10 +154,9 @@ async def settle(tx: Transaction, said: Said, source: Source, terms: Terms, chan
     facts = {change.fact: _fact(tx, source, change) for change in changes}
     before, after = _worth([c.before.record for c in changes], terms), _worth([c.after for c in changes], terms)
     free = await _maybe_waived(tx, terms, changes)
-    running = [one.after for one in changes if one.after is not None and _continues(one)]
-    edges = await edges_of(tx, terms.centre, running, terms.schemes) if running else set()
     for at, change in enumerate(changes):
-        if change.id not in free and _continues(change):
+        if change.id not in free and change.after is not None and _continues(change):
+            edges = await hold_usage.edges_of(tx, terms.centre, change.after, terms.schemes)
             change.more = _growth(change, before.courses[at], after.courses[at], edges)
     redeemed = Counter[str]()
     writer = _Writer(tx, said, source, facts)
@@ -334,6 +325,8 @@ def _draw(
             if backing.by_hand:
                 continue
             named, purse = backing.jti, [backing.purse] if backing.purse else purse
+        for one in purse:  # what names a hold that is closed is paid by its voucher, for as long as the hold would pay
+            one.runs_on = backing is not None and backing.runs_on and one.jti == named
         charges = charges_along(course, after.models[at], named, interrupted=record.interrupted)
         had = backing.purse.available if backing is not None and backing.purse else 0
         covers.append((change, record.account, draw_one(charges, purse)))
@@ -347,11 +340,12 @@ async def _open_backings(writer: _Writer, terms: Terms, new: _New) -> dict[str, 
     backings = await backings_of(writer.tx, terms.centre, (record.voucher for _, _, record in new))
     for _, change, record in new:
         backing = backings.get(record.voucher or "")
-        if backing is None or not backing.open:
+        if backing is None:
             continue
-        if backing.purse is None:
-            events = [writer.dressed(give_back(writer.act(change), one), change) for one in backing.open]
-            await open_purse(writer.tx, backing, terms.schemes)
+        backing.runs_on = await hold_usage.pays_on(writer.tx, backing, terms.schemes)
+        if backing.open and backing.purse is None:
+            events = [writer.dressed(hold_usage.give_back(writer.act(change), one), change) for one in backing.open]
+            await hold_usage.open_purse(writer.tx, backing, terms.schemes)
             await writer.tx.append(events)
         if change.before.record is not None and change.before.record.voucher == record.voucher:
             backing.take_back(change.returned)
@@ -366,9 +360,9 @@ async def _hold_again(writer: _Writer, backings: Mapping[str, Backing], new: _Ne
         for share in backing.shares if backing.purse is not None and not record.final else ():
             if share.left:
                 (entry,) = await writer.tx.append(
-                    [writer.dressed(hold_again(writer.act(change), backing, share), change)]
+                    [writer.dressed(hold_usage.hold_again(writer.act(change), backing, share), change)]
                 )
-                await keep_part(writer.tx, backing, entry.seq, share.left)
+                await hold_usage.keep_part(writer.tx, backing, entry.seq, share.left)
 
 
 async def _redeemed(tx: Transaction, entries: Iterable[Entry], side: Side) -> tuple[Counter[str], int]:
