@@ -224,6 +224,7 @@ def configure_logging(level: int = logging.INFO) -> None:
         processors=[*marks, line],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        cache_logger_on_first_use=True,
     )
 
 
