@@ -174,6 +174,12 @@ def _stretches(charge: Charge, edges: Sequence[int]) -> list[_Stretch]:
 
 
 def _draw_charge(charge: Charge, ordered: Sequence[Purse], edges: Sequence[int], cover: Cover) -> None:
+    whole = bisect_right(edges, charge.start_us) >= bisect_left(edges, charge.end_us)
+    if whole and not charge.interrupted:
+        eligible = [purse for purse in ordered if purse.covers(charge)]
+        if all(purse.asset is CNY for purse in eligible):  # as most are
+            cover.self_pay += _draw_yuan(charge.payable, eligible, cover) + charge.own
+            return
     drawing = _Drawing(charge, cover)
     for stretch in _stretches(charge, edges):
         drawing.draw(stretch, [purse for purse in ordered if purse.covers(charge, stretch.at_us)])
