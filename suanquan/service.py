@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
+from typing import cast
 
 from ledger import store as ledger_store
 from ledger.entry import Entry, EntryKind, Event
@@ -19,6 +20,7 @@ from suanquan.access.acting import acting
 from suanquan.access.trail import Act
 from suanquan.catalog import Catalog, load_catalog
 from suanquan.clock import ClockNs, clock_of, wall_ns
+from suanquan.conduct import TriedError, conduct, over
 from suanquan.db import trail
 from suanquan.db.database import Database
 from suanquan.db.place import Place
@@ -65,23 +67,31 @@ class GuardedJournal(Journal):
     async def transact(
         self, work: Work[T], *, own_sql: bool = True, keeps_memo: bool = False, flies: bool = False
     ) -> T:
-        """See `Journal.transact`; what somebody does gets its row of the audit log in the same transaction."""
+        """See `Journal.transact`; what somebody does gets its row of the audit log in the same transaction, and see `conduct`."""
         await self._pass()
-        act = acting.get()
-        if act is None:
+        act, way = acting.get(), conduct.get()
+        if act is None and way is None:
             return await super().transact(work, own_sql=own_sql, keeps_memo=keeps_memo, flies=flies)
-        return await super().transact(_audited(work, act), keeps_memo=keeps_memo)
+        own = work if act is None else _audited(work, act)
+        if way is None:
+            return await super().transact(own, keeps_memo=keeps_memo)
+        try:
+            return await super().transact(over(own, way))
+        except TriedError as tried:
+            if tried.fault is not None:
+                raise tried.fault from None
+            return cast("T", tried.result)
 
     async def submit(self, *events: Event) -> list[Entry]:
         """See `Journal.submit`."""
-        if acting.get() is not None:
+        if acting.get() is not None or conduct.get() is not None:
             return await self.transact(lambda tx: tx.append(events))
         await self._pass()
         return await super().submit(*events)
 
     async def bulk(self, chains: Sequence[Chain], *, all_or_nothing: bool = False) -> list[Outcome]:
         """See `Journal.bulk`."""
-        if acting.get() is not None:
+        if acting.get() is not None or conduct.get() is not None:
             return await self.transact(lambda tx: tx.bulk(chains, all_or_nothing=all_or_nothing))
         await self._pass()
         return await super().bulk(chains, all_or_nothing=all_or_nothing)

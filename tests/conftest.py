@@ -153,6 +153,7 @@ BY_THIRDS = (
         "test_trace_kills.py",
     ),
     *("test_advice.py", "test_keys.py", "test_canaries.py", "contracts/test_settlement.py", "test_portal_office.py"),
+    *("test_portal_states.py", "test_portal_money.py"),
     *(
         "test_audit_witness.py",
         "test_retention.py",

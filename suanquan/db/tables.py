@@ -224,6 +224,45 @@ form_sent = table(
 """A form that was sent: who, where and what, digested; `place` is where its act is shown, empty while it is under way."""
 Index("form_sent_at", form_sent.c.sent_us)
 
+bulk_run = table(
+    "bulk_run",
+    Column("run", TEXT, primary_key=True),
+    Column("owner", TEXT, nullable=False),
+    Column("kind", TEXT, nullable=False),
+    Column("act", TEXT, nullable=False),
+    Column("inputs", TEXT, nullable=False),
+    Column("begun_us", INT, nullable=False),
+)
+"""Rows of a list that somebody acted on together; `inputs` is JSON, what was typed for all of them."""
+Index("bulk_run_owner", bulk_run.c.owner, bulk_run.c.begun_us)
+
+bulk_row = table(
+    "bulk_row",
+    Column("run", TEXT, primary_key=True),
+    Column("number", INT, primary_key=True),
+    Column("subject", TEXT, nullable=False),
+    Column("outcome", TEXT, nullable=False),
+    Column("zh", TEXT, nullable=False),
+    Column("en", TEXT, nullable=False),
+    Column("done_us", INT, nullable=False),
+)
+"""What became of one of them: `outcome` is empty until its turn came, then `done` or the code of what refused it."""
+
+sheet_draft = table(
+    "sheet_draft",
+    Column("draft", TEXT, primary_key=True),
+    Column("owner", TEXT, nullable=False),
+    Column("kind", TEXT, nullable=False),
+    Column("name", TEXT, nullable=False),
+    Column("sha256", TEXT, nullable=False),
+    Column("inputs", TEXT, nullable=False),
+    Column("content", BYTES, nullable=False),
+    Column("sent_us", INT, nullable=False),
+    Column("done", TEXT, nullable=False),
+)
+"""A spreadsheet that was sent and looked through: the file as it came, what was typed beside it, and, once it counts, what it did."""
+Index("sheet_draft_owner", sheet_draft.c.owner, sheet_draft.c.sent_us)
+
 lease = table(
     "lease",
     Column("name", TEXT, primary_key=True),

@@ -50,20 +50,26 @@ from suanquan.http.usage import AgentKeys, post_usage
 from suanquan.portal import (
     applying,
     asking,
+    auditing,
     beneficiary,
+    bulk,
     case,
     centre,
     checking,
+    finding,
     holding,
+    importing,
     members,
     office,
     office_cases,
     office_lists,
     page,
+    rounds,
     sandbox,
     settling,
     sign_in,
     statements,
+    supplementing,
     views,
 )
 from suanquan.portal.forms import Once
@@ -100,6 +106,7 @@ PAGES = (
     *(page.router, sign_in.router, asking.router, applying.router, beneficiary.router, centre.router),
     *(office.router, office_lists.router, office_cases.router, checking.router, views.router),
     *(case.router, settling.router, statements.router, holding.router, members.router, sandbox.router),
+    *(bulk.router, importing.router, supplementing.router, rounds.router, finding.router, auditing.router),
 )
 """Every page of the portal."""
 PAGE_PATHS = frozenset(route.path for pages in PAGES for route in pages.routes if isinstance(route, Route))

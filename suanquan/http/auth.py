@@ -16,8 +16,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route, request_response
 
-from ledger.errors import Kind
+from ledger.errors import Kind, storage_unavailable
 from ledger.scope import EVERYTHING, NOTHING, Scope
+from ledger.sql import is_storage_fault
 from suanquan.access.acting import act_of, acting
 from suanquan.access.policy import BENEFICIARY, CENTRE, POLICY, Reach, Role, reach
 from suanquan.access.principal import PUBLIC, Principal
@@ -58,11 +59,17 @@ async def identify(request: Request) -> Principal:
 
     Raises:
         ServiceError: `token-unknown` for an Authorization header that opens nothing.
+        LedgerError: `storage-unavailable`: nobody can tell who asks, so that nothing is shown.
 
     """
     known: Principal | None = getattr(request.state, "principal", None)
     if known is None:
-        known = request.state.principal = await _identify(request)
+        try:
+            known = request.state.principal = await _identify(request)
+        except Exception as fault:
+            if is_storage_fault(fault):
+                raise storage_unavailable(fault) from fault
+            raise
     return known
 
 

@@ -116,7 +116,7 @@ async def _take(request: Request) -> Response:
     form = await _form(request)
     async with request.form(max_files=FILES_MAX, max_fields=200) as sent:
         typed = {name: value.strip()[:TYPED_MAX] for name, value in sent.items() if isinstance(value, str)}
-        await _hash_files(sent, typed)
+        await hash_files(sent, typed)
     if BACK in typed:
         return _page(request, form, typed)
     body = _body(form, typed, who.tenant)
@@ -138,7 +138,7 @@ async def _take(request: Request) -> Response:
     return RedirectResponse(link(request, f"/applications/{application}"), 303)
 
 
-async def _hash_files(sent: FormData, typed: dict[str, str]) -> None:
+async def hash_files(sent: FormData, typed: dict[str, str]) -> None:
     """The SHA-256 of each file that came along, as if it had been typed."""
     for name, value in sent.multi_items():
         if isinstance(value, UploadFile) and value.filename:
@@ -175,7 +175,7 @@ def _facts(form: Form, typed: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _material(one: Material, typed: Mapping[str, str], applicant: str) -> dict[str, Any] | None:
-    digest = typed.get("contract.sha256" if _is_contract(one) else f"material.{one.id}", "")
+    digest = typed.get("contract.sha256" if is_contract(one) else f"material.{one.id}", "")
     if not digest:
         return None
     found: dict[str, Any] = {"id": one.id, "sha256": digest}
@@ -189,7 +189,8 @@ def _material(one: Material, typed: Mapping[str, str], applicant: str) -> dict[s
     return found
 
 
-def _is_contract(one: Material) -> bool:
+def is_contract(one: Material) -> bool:
+    """Whether a material is the contract itself, whose file is named once."""
     return any(_rule(check) == "equals_contract" for check in one.checks)
 
 

@@ -6,6 +6,8 @@ Four eyes come from the procedure and from the steps that were taken: nobody is 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import date, timedelta
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter
@@ -14,16 +16,20 @@ from starlette.responses import Response
 
 from ledger.amount import CNY
 from ledger.errors import DomainError
+from ledger.transaction import Transaction
 from suanquan.access.policy import BENEFICIARY, same_person
 from suanquan.access.principal import Principal
+from suanquan.conduct import conducted
 from suanquan.http.auth import may, principal, scope_of
 from suanquan.portal import frame
 from suanquan.portal.frame import language_of, or_failure, reading, service_of
-from suanquan.portal.work import said_of, status_for, to, typed_of
+from suanquan.portal.work import said_of, status_for, to, typed_of, unless_changed
 from suanquan.portal.work_text import TEXTS
-from suanquan.use_cases.applications import load_application
+from suanquan.use_cases.applications import Application, load_application
 from suanquan.use_cases.officers import actor_of
 from suanquan.use_cases.procedure_views import application_object, procedure_object
+from subsidy import store
+from subsidy.calendar import Calendar
 from subsidy.procedure import Role
 from subsidy.unit import YUAN
 
@@ -59,11 +65,33 @@ async def _application(
             found = await load_application(conn, proceedings.office, application, scope_of(who))
             said = application_object(proceedings.office, found, await proceedings.setting(conn, found))
     texts = TEXTS[language_of(request)]
+    acts = acts_of(who, said, texts)
     return frame.render(
         request, "application.html", status=status, t=texts, said=said, asset=CNY, problem=problem, typed=typed or {},
-        failed=failed, acts=acts_of(who, said, texts), numbers=NUMBERS,
+        mine=[act for act in acts if not act["barred"] and not _gives_up(found, who, act)],
+        until=(until := found.case.until or found.case.last_notice_day),
+        left=None if until is None else working_days(proceedings.office.calendar, proceedings.today, until),
+        failed=failed, acts=acts, numbers=NUMBERS,
         procedure=procedure_object(proceedings.office, found.round.procedure),
     )  # fmt: skip
+
+
+def working_days(calendar: Calendar, today: date, last: date) -> int:
+    """Working days from tomorrow on, the last day among them; below zero where a year's calendar is not known."""
+    count, day = 0, today
+    while day < last:
+        day += timedelta(days=1)
+        works = calendar.is_working_day(day)
+        if works is None:
+            return -1
+        count += works
+    return count
+
+
+def _gives_up(found: Application, who: Principal, act: Mapping[str, Any]) -> bool:
+    """Whether a step may be taken by an applicant at any time and must not be: it ends the case."""
+    target = found.round.procedure.states.get(act["to"] or "")
+    return who.role in BENEFICIARY and target is not None and target.final
 
 
 def acts_of(who: Principal, said: Mapping[str, Any], texts: Mapping[str, str]) -> list[dict[str, Any]]:
@@ -72,10 +100,16 @@ def acts_of(who: Principal, said: Mapping[str, Any], texts: Mapping[str, str]) -
     if role not in {one.value for one in Role}:
         return []
     return [
-        step | {"fields": _fields(step), "barred": _barred(who, step, said["steps"], texts)}
+        step
+        | {"fields": _fields(step), "barred": _barred(who, step, said["steps"], texts), "page": _page_of(step, said)}
         for step in said["next"]
         if role in step["roles"]
     ]
+
+
+def _page_of(step: Mapping[str, Any], said: Mapping[str, Any]) -> str:
+    """The page of a step that has one of its own."""
+    return f"/applications/{said['id']}/supplement" if "materials" in step["takes"] else ""
 
 
 def _fields(step: Mapping[str, Any]) -> list[tuple[str, bool]]:
@@ -92,13 +126,19 @@ def _barred(
     for one in done:
         if one["step"] in step["apart_from"] and same_person(one["person"], mine):
             return texts["did_before"].format(step=one[texts["lang_key"]], person=one["person"])
-    return "" if set(step["takes"]) <= set(SIMPLE) else texts["by_api"]
+    return "" if set(step["takes"]) <= set(SIMPLE) or "materials" in step["takes"] else texts["by_api"]
+
+
+async def _newest(application: str, tx: Transaction) -> str:
+    """The entry of the newest step of an application."""
+    rows = await store.steps_of(tx.connection, application)
+    return rows[-1].event_id.hex() if rows else ""
 
 
 async def _take(request: Request, application: str, step: str) -> Response:
     service, who = service_of(request), await principal(request)
-    typed = await typed_of(request, *SIMPLE)
-    given: dict[str, Any] = {name: value for name, value in typed.items() if value}
+    typed = await typed_of(request, *SIMPLE, "seen")
+    given: dict[str, Any] = {name: value for name, value in typed.items() if value and name != "seen"}
     if YUAN.said in given:
         given["amount"] = given.pop(YUAN.said)  # in the unit of the application, whichever it is
     for name in NUMBERS & given.keys():
@@ -107,7 +147,8 @@ async def _take(request: Request, application: str, step: str) -> Response:
         async with service.database.read() as conn:  # another's is as unknown as one that is not there
             await load_application(conn, service.proceedings.office, application, scope_of(who))
     try:
-        await service.proceedings.take(actor_of(who), application, step, given, None)
+        with conducted(unless_changed(typed["seen"], partial(_newest, application))):
+            await service.proceedings.take(actor_of(who), application, step, given, None)
     except DomainError as error:
         return await _application(request, application, said_of(request, error), typed, step, status_for(error))
     await service.try_to_issue(application)  # what stands against it is tried again by the job

@@ -109,6 +109,11 @@ def fine(text: str, unit: str = "CNY") -> Markup:
     return Markup('{}.{}<span class="rest">{}</span>').format(whole, fraction[:2], fraction[2:])
 
 
+def yuan(text: str) -> str:
+    """A decimal text of yuan in the unit that the page shows, its thousands separated, as many digits as it has."""
+    return grouped(money(text))
+
+
 def age(span_us: int, texts: Mapping[str, str]) -> str:
     """How long ago, in the largest unit that fits."""
     minutes = max(span_us, 0) // MINUTE_US

@@ -32,7 +32,13 @@ FILES_MAX, FIELDS_MAX = 40, 200
 KEPT_MAX = 60_000
 """Characters that may come back through a sign-in."""
 _FORM = re.compile(r'<form\b[^>]*\bmethod="post"[^>]*>')
-RESUMED = frozenset({"/applications/new", "/usage/disputes"})
+RESUMED = frozenset(
+    {
+        *("/applications/new", "/usage/disputes", "/office/rounds"),
+        *("/bulk/applications", "/bulk/quarantine", "/bulk/findings", "/bulk/settlements"),
+        *("/sheets/energy", "/sheets/inventory", "/sheets/vouchers", "/sheets/parties"),
+    }
+)
 """Where a form is shown again with what was typed, before it is sent."""
 
 
@@ -46,7 +52,9 @@ class Typed(NamedTuple):
     def shown(self) -> list[tuple[str, str]]:
         """What a person typed or chose, in order."""
         return [
-            (name, value) for name, value in self.fields if value and name != "act" and not name.endswith(".sha256")
+            (name, value)
+            for name, value in self.fields
+            if value and name not in {"act", "seen"} and not name.endswith(".sha256")
         ]
 
     @property
@@ -57,7 +65,8 @@ class Typed(NamedTuple):
     @property
     def can_go_on(self) -> bool:
         """Whether the form itself can be shown again."""
-        return self.path.partition("?")[0] in RESUMED
+        path = self.path.partition("?")[0]
+        return path in RESUMED or (path.startswith("/applications/") and path.endswith("/supplement"))
 
     def kept(self) -> str:
         """As it goes through the form for signing in."""

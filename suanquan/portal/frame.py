@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-from collections.abc import Awaitable, Iterator, Mapping
+from collections.abc import Awaitable, Coroutine, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
@@ -16,7 +16,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from ledger.amount import ASSETS_BY_NUMBER
 from ledger.errors import DomainError, Kind
-from suanquan.access.policy import BENEFICIARY, CENTRE, Reach, Role
+from suanquan.access.policy import BENEFICIARY, CENTRE, DEPARTMENTS, Reach, Role
 from suanquan.access.principal import PUBLIC, Principal
 from suanquan.db import views
 from suanquan.http.problem import status_of
@@ -51,7 +51,9 @@ PLACES = (
     Place("/settlements", "settlements", "settlement.list", CENTRE),
     Place("/prices", "prices", "scheme.read", BENEFICIARY | CENTRE),
     Place("/energy", "energy", "centre.read", CENTRE),
+    Place("/sheets", "sheets", "account.self", DEPARTMENTS | {Role.CENTRE_OPERATOR}),
     Place("/office", "office", "programme.read"),
+    Place("/audit", "audit", "audit.read"),
     Place("/verify", "verify", "log.read"),
     Place("/log", "log", "log.read"),
     Place("/policies", "policies", "scheme.read"),
@@ -60,20 +62,19 @@ PLACES = (
 """In the order shown. The table of rights says who sees which; a role's own places are for that role alone."""
 IN_WAN = frozenset(
     {
-        *(
-            "/",
-            "/vouchers",
-            "/vouchers/{jti}",
-            "/usage",
-            "/office",
-            "/office/uptake",
-            "/office/centres",
-            "/office/budgets",
-        ),
-        *("/office/clauses", "/office/vouchers", "/office/entries", "/office/usage.csv"),
+        *("/", "/notices", "/subsidies", "/vouchers", "/vouchers/{jti}", "/usage", "/usage/disputes", "/usage/line"),
+        *("/applications", "/applications/new", "/applications/{application}"),
+        *("/applications/{application}/steps/{step}", "/applications/{application}/supplement"),
+        *("/settlements", "/settlements/{batch}", "/settlements/{batch}/{act}", "/bulk/settlements"),
+        *("/statements", "/statements/{centre}/{account}/{month}", "/holds", "/prices", "/members"),
+        *("/office", "/office/uptake", "/office/centres", "/office/budgets", "/office/clauses", "/office/vouchers"),
+        *("/office/entries", "/office/usage.csv", "/office/rounds"),
     }
 )
-"""Pages whose every amount goes by `figures`, so that their reader may choose between 元 and 万元 for all of them at once."""
+"""Pages with amounts: all of them go by `figures`, so that their reader may choose between 元 and 万元 for all pages at once."""
+MONEY_COOKIE = "suanquan_money"
+MONEY = frozenset({"yuan", "wan"})
+MONEY_KEPT_S = 365 * 86_400
 
 MOMENTARY = frozenset({"after", "until", "before", "format", "table", "again"})
 """What an address asks for at one moment: no link of the page and no saved view keeps it."""
@@ -99,6 +100,7 @@ _pages.filters.update(
             figures.fine,
             figures.shanghai,
             figures.money,
+            figures.yuan,
         )
     }
 )
@@ -124,15 +126,18 @@ def reading() -> Iterator[None]:
 async def or_failure(request: Request, answer: Awaitable[Response]) -> Response:
     """Answer, or say on a page of its own what stands against it: no page shows a figure that could not be read."""
     number = request.scope["suanquan.request_id"]
-    figures.in_wan.set(money_of(request) == "wan")
+    figures.in_wan.set(_has_amounts(request) and money_of(request) == "wan")
     try:
         await _load_views(request)
-        return await exports.finished(request, await _acted(request, answer), texts_of(request))
+        return _remember(request, await exports.finished(request, await _acted(request, answer), texts_of(request)))
     except UnreadableError:
         log.exception("page not read", id=number)
-        return render(request, "failed.html", status=503, request_id=number, typed=await forms.typed_of(request))
+        return await _unread(request)
     except DomainError as error:
         return await refused(request, error)
+    finally:
+        if isinstance(answer, Coroutine):
+            answer.close()  # what came before it failed: it is not to run
 
 
 async def _acted(request: Request, answer: Awaitable[Response]) -> Response:
@@ -165,10 +170,19 @@ async def _load_views(request: Request) -> None:
 
 async def refused(request: Request, error: DomainError) -> Response:
     """A page that says what was not done and why, with what was typed; for whose session has ended, the way back in."""
+    if error.code == "storage-unavailable":
+        return await _unread(request)
     number, typed = request.scope["suanquan.request_id"], await forms.typed_of(request)
     if typed is not None and error.code == "token-required":
         return render(request, "sign_in.html", status=401, problem="session_over", next="", kept_form=typed)
     return render(request, "refused.html", status=status_of(error), error=error, request_id=number, typed=typed)
+
+
+async def _unread(request: Request) -> Response:
+    """A page that says that nothing could be read, and shows nothing else; with what was typed, and the way to try again."""
+    again = link(request, request.url.path, **_others(request)) if request.method == "GET" else link(request, "/")
+    number, typed = request.scope["suanquan.request_id"], await forms.typed_of(request)
+    return render(request, "failed.html", status=503, request_id=number, typed=typed, retry=again)
 
 
 def render(
@@ -200,7 +214,8 @@ def render(
         "assets": ASSETS_BY_NUMBER,
         "scheme_name": lambda name: names.get(name, name),
     }
-    values["t"] = figures.texts_in(values.get("t", TEXTS[language]))
+    values["t_in"] = values.get("t", TEXTS[language])  # of what is typed, which is in yuan whatever is shown
+    values["t"] = figures.texts_in(values["t_in"])
     text = _pages.get_template(page).render(common | values)
     return HTMLResponse(forms.marked(text, secrets.token_urlsafe(12)), status, headers)
 
@@ -243,22 +258,43 @@ def _others(request: Request) -> dict[str, Any]:
 
 def kept(request: Request) -> dict[str, str]:
     """What every link and form of a page keeps: its language and the unit of its amounts."""
-    money = {"money": "wan"} if request.query_params.get("money") == "wan" else {}
+    money = {"money": "wan"} if money_of(request) == "wan" else {}
     return ({"lang": "en"} if language_of(request) == "en" else {}) | money
 
 
 def money_of(request: Request) -> str:
-    """`wan` where amounts of this page are shown in 万元, else `yuan`."""
-    path = getattr(request.scope.get("route"), "path", "")
-    return "wan" if path in IN_WAN and request.query_params.get("money") == "wan" else "yuan"
+    """`wan` where amounts are shown in 万元, else `yuan`: as the address says, else as its reader chose before.
+
+    A file goes by its address alone, which says in which unit it is.
+    """
+    asked = request.query_params.get("money", "")
+    if asked in MONEY:
+        return asked
+    chosen = "" if exports.form_of(request) else request.cookies.get(MONEY_COOKIE, "")
+    return chosen if chosen in MONEY else "yuan"
+
+
+def _has_amounts(request: Request) -> bool:
+    return getattr(request.scope.get("route"), "path", "") in IN_WAN
+
+
+def _remember(request: Request, response: Response) -> Response:
+    """An answer by which a browser remembers the unit that its reader chose."""
+    asked = request.query_params.get("money", "")
+    if asked in MONEY and request.cookies.get(MONEY_COOKIE, "yuan") != asked:
+        secure = service_of(request).settings.url.startswith("https:")
+        response.set_cookie(
+            MONEY_COOKIE, asked, max_age=MONEY_KEPT_S, path="/", secure=secure, httponly=True, samesite="lax"
+        )
+    return response
 
 
 def _switch(request: Request) -> dict[str, str]:
-    """Where the same page is in the other unit, for a page that has both."""
-    if getattr(request.scope.get("route"), "path", "") not in IN_WAN:
+    """Where the same page is in the other unit, for a page that has amounts."""
+    if not _has_amounts(request):
         return {}
     other = "yuan" if money_of(request) == "wan" else "wan"
-    return {other: link(request, request.url.path, **_others(request), money="wan" if other == "wan" else "")}
+    return {other: link(request, request.url.path, **_others(request), money=other)}
 
 
 def texts_of(request: Request) -> Mapping[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
@@ -22,7 +23,7 @@ from suanquan.http.auth import identify, may, principal, scope_of
 from suanquan.portal import figures
 from suanquan.portal.forms import digest_of
 from suanquan.portal.frame import language_of, link, or_failure, reading, service_of
-from suanquan.portal.table import Cell, Column, Row, exported, table
+from suanquan.portal.table import Cell, Column, Row, amount, exported, table
 from suanquan.portal.work import render, said_of, status_for, to
 from suanquan.portal.work_text import TEXTS
 from suanquan.use_cases.centre_admission import centre_object
@@ -62,7 +63,7 @@ async def _holds(request: Request) -> Response:
     with reading():
         async with service.database.read() as conn:
             found = await list_holds(conn, scope_of(who), wanted)
-    texts = TEXTS[language_of(request)]
+    texts = figures.texts_in(TEXTS[language_of(request)])
     rows = [_hold_row(texts, one) for one in reversed(found)]
     if (file := exported(request, "holds", HOLDS, rows)) is not None:
         return file
@@ -72,7 +73,7 @@ async def _holds(request: Request) -> Response:
     )  # fmt: skip
 
 
-def _hold_row(texts: dict[str, str], one: dict[str, Any]) -> Row:
+def _hold_row(texts: Mapping[str, str], one: dict[str, Any]) -> Row:
     asset = ASSETS[one["unit"]]
     cells = {name: parse_units(one[field], asset) for name, field in (("amount", "amount"), ("rest", "remaining"))}
     return {
@@ -81,7 +82,7 @@ def _hold_row(texts: dict[str, str], one: dict[str, Any]) -> Row:
         "centre": Cell(one["centre"], code=True),
         "state": Cell(texts[f"hold_{one['state']}"], tag=texts["lease"] if one["lease"] else ""),
         "unit": Cell(texts[f"unit_{one['unit']}"]),
-        **{name: Cell(figures.amount(units, asset), format_units(units, asset), order=units) for name, units in cells.items()},
+        **{name: amount(format_units(units, asset), asset.code) for name, units in cells.items()},
         "taken": Cell(figures.shanghai(one["taken_at"], texts), one["taken_at"]),
         "ends": Cell(figures.shanghai(one["expires_at"], texts) if one["expires_at"] else "—", one["expires_at"] or ""),
         "by": Cell(texts[f"settled_{one['settled_by']}"] if one["settled_by"] else "—"),
@@ -123,7 +124,7 @@ def _price_row(texts: dict[str, str], centre: str, price: Price) -> Row:
     return {
         "model": Cell(price.model),
         "centre": Cell(centre or texts["every_centre"], code=bool(centre)),
-        "price": Cell(figures.fine(yuan), yuan, order=price.micro_yuan_per_gpu_hour),
+        "price": amount(yuan),
         "from": Cell(figures.day(price.from_us)),
         "to": Cell(figures.day(price.to_us) if price.to_us < FAR_US else "—"),
         "basis": Cell(price.basis),

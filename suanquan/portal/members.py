@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from fastapi import APIRouter
@@ -18,7 +19,7 @@ from suanquan.db import people
 from suanquan.http.auth import may, principal, scope_of
 from suanquan.portal import figures
 from suanquan.portal.frame import language_of, link, or_failure, reading, service_of
-from suanquan.portal.table import Cell, Column, Row, exported, table
+from suanquan.portal.table import Cell, Column, Row, amount, exported, table
 from suanquan.portal.work import render, said_of, status_for, to, typed_of
 from suanquan.portal.work_text import TEXTS
 from suanquan.use_cases import accounts
@@ -83,21 +84,21 @@ def roles_of(who: Principal) -> list[str]:
 
 async def _parts(conn: Connection, request: Request, scope: Scope) -> list[Row]:
     """A row for each voucher that was split off one of the holder's."""
-    texts = TEXTS[language_of(request)]
+    texts = figures.texts_in(TEXTS[language_of(request)])
     own = await voucher_store.newest_vouchers(conn, scope, VOUCHERS_MAX)
     children = await hold_store.children_of(conn, [one.jti for one in own])
     known = await voucher_store.load_vouchers(conn, [child for _, child, _ in children])
     return [_part(request, texts, parent, known[child], at_us) for parent, child, at_us in children if child in known]
 
 
-def _part(request: Request, texts: dict[str, str], parent: str, child: StoredVoucher, at_us: int) -> Row:
+def _part(request: Request, texts: Mapping[str, str], parent: str, child: StoredVoucher, at_us: int) -> Row:
     asset, said = ASSETS_BY_NUMBER[child.asset], voucher_object(child)
     units = {name: parse_units(said[name], asset) for name in ("issued", "available", "held", "redeemed")}
     return {
         "child": Cell(child.jti, href=link(request, f"/vouchers/{child.jti}"), code=True),
         "parent": Cell(parent, href=link(request, f"/vouchers/{parent}"), code=True),
         "unit": Cell(texts[f"unit_{asset.code}"]),
-        **{name: Cell(figures.amount(one, asset), format_units(one, asset), order=one) for name, one in units.items()},
+        **{name: amount(format_units(one, asset), asset.code) for name, one in units.items()},
         "since": Cell(figures.instant(at_us, texts), order=at_us),
     }
 

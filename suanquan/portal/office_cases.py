@@ -98,7 +98,9 @@ async def _findings(request: Request) -> Response:
 def _finding_row(request: Request, one: dict[str, Any]) -> Row:
     english = language_of(request) == "en"
     return {
-        "check": Cell(one["check_en"] if english else one["check_zh"]),
+        "check": Cell(
+            one["check_en"] if english else one["check_zh"], href=link(request, f"/office/findings/{one['id']}")
+        ),
         "said": Cell(one["en"] if english else one["zh"]),
         "subject": Cell(one["subject"], code=True),
         "found": Cell(one["found"][:10]),

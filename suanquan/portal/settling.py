@@ -5,6 +5,7 @@ A payee sees its own batches. Four eyes: who prepared a batch has no button to a
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter
@@ -13,16 +14,18 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ledger.errors import DomainError
+from ledger.transaction import Transaction
 from metering import store as metering_store
 from suanquan.access.policy import Reach, same_person
 from suanquan.access.principal import Principal
+from suanquan.conduct import conducted
 from suanquan.http.auth import may, principal, scope_of
 from suanquan.http.settlements import by_of, desk_of
 from suanquan.portal import figures
 from suanquan.portal.forms import digest_of
 from suanquan.portal.frame import language_of, link, or_failure, reading, service_of
 from suanquan.portal.table import Cell, Column, Row, exported, table
-from suanquan.portal.work import render, said_of, status_for, to, typed_of
+from suanquan.portal.work import render, said_of, status_for, to, typed_of, unless_changed
 from suanquan.portal.work_text import TEXTS
 from suanquan.service import Service
 from suanquan.use_cases import evidence, payees
@@ -32,16 +35,19 @@ from suanquan.use_cases.settlement_views import batch_object, line_object, payee
 from voucher.settlement import store
 from voucher.settlement.accounts import centre_payee
 from voucher.settlement.batch import GENERATED, Batch, State
+from voucher.settlement.batch import yuan as yuan_of
 from voucher.settlement.fact import Fact
 
 LINES_MAX = 1_000
 """Lines of a batch on its page; the bundle has them all."""
-ACTS = {State.PREPARED: ("evidence", "certify", "approve", "return"), State.APPROVED: ("pay",)}
+ACTS = {State.PREPARED: ("evidence", "certify", "approve", "return"), State.APPROVED: ("pay",), State.PAID: ("demand",)}
 """What may be done to a batch next, in the order in which it is done."""
 _KIND = {"certify": "evidence"}
 _FIELDS = {
     "return": ("reason",),
     "pay": ("paid_on", "reference"),
+    "demand": ("amount_yuan", "reason", "corrections"),
+    "recover": ("amount_yuan", "reference"),
     "evidence": ("kind", "name", "sha256", "number", "issuer", "amount_yuan"),
 }
 DETAILS = ("name", "uscc", "account", "bank", "bank_code")
@@ -94,7 +100,7 @@ def _row(request: Request, texts: dict[str, str], one: Batch) -> Row:
         "scheme": Cell(one.scheme),
         "period": Cell(one.period),
         "state": Cell(texts[f"batch_{one.state.value}"]),
-        "amount": Cell(figures.grouped(said["amount_yuan"]), said["amount_yuan"], order=one.units),
+        "amount": Cell(figures.yuan(said["amount_yuan"]), figures.money(said["amount_yuan"]), order=one.units),
         "lines": Cell(f"{one.lines:,}", order=one.lines),
         "by": Cell(one.prepared_by),
         "since": Cell(figures.instant(one.prepared_us, texts), said["prepared_at"], order=one.prepared_us),
@@ -138,12 +144,15 @@ async def _batch(
             facts = await facts_of_batch(conn, batch)
             lines = await store.lines_of(conn, batch)
     texts = TEXTS[language_of(request)]
-    acts = {act: _barred(who, act, texts, found) for act in ACTS.get(found.state, ())}
+    names = ("recover",) if found.demand is not None else ACTS.get(found.state, ())
+    acts = {act: _barred(who, act, texts, found) for act in names}
     return render(
         request,
         "settlement.html",
         status=status,
         batch=batch_object(found),
+        kept_yuan=yuan_of(found.kept),
+        stands="demanded" if found.demand is not None else found.state.value,
         lacking=[kind for kind in found.required if kind not in {one.kind for one in found.evidence}],
         generated=GENERATED,
         acts=acts if who.reach("settlement.act") is Reach.EVERYTHING else {},
@@ -165,8 +174,9 @@ def _barred(who: Principal, act: str, texts: dict[str, str], found: Batch | None
     roles = MAY[_KIND.get(act, act)]
     if who.role.value not in roles:
         return texts["done_by"].format(roles=texts["or_"].join(texts[f"acts_{role}"] for role in roles))
-    if found is not None and act in {"approve", "pay"} and same_person(who.name, found.prepared_by):
-        return texts["another_person"].format(person=found.prepared_by)
+    before = "" if found is None else found.demand.person if found.demand and act == "recover" else found.prepared_by
+    if before and act in {"approve", "pay", "recover"} and same_person(who.name, before):
+        return texts["another_person"].format(person=before)
     return ""
 
 
@@ -174,18 +184,27 @@ def _told(fact: Fact) -> dict[str, Any]:
     """A fact as the page tells it: who, in which role, when, what it says, and its entry in the log."""
     names = ("reason", "paid_on", "reference", "kind", "name", "sha256")
     content = {name: fact.content[name] for name in names if fact.content.get(name)}
+    if fact.kind in {"demand", "recover"}:
+        content["yuan"] = yuan_of(fact.content["units"])
     return {"kind": fact.kind, "person": fact.person, "role": fact.role, "at_us": fact.at_us,
             "event": fact.event_id.hex(), "content": content}  # fmt: skip
 
 
 async def _act(request: Request, batch: str, act: str) -> Response:
     service, who = service_of(request), await principal(request)
+    seen = str((await request.form(max_files=1, max_fields=12)).get("seen", ""))
     typed = {} if act not in _FIELDS else await _typed(request, act)
     try:
-        await _do(service, by_of(who, None), batch, act, typed)
+        with conducted(unless_changed(seen, partial(_newest, batch))):
+            await _do(service, by_of(who, None), batch, act, typed)
     except DomainError as error:
         return await _batch(request, batch, said_of(request, error), typed, act, status_for(error))
     return to(request, f"/settlements/{batch}")
+
+
+async def _newest(batch: str, tx: Transaction) -> str:
+    """The newest fact of a batch."""
+    return (await facts_of_batch(tx.connection, batch))[-1].event_id.hex()
 
 
 async def _typed(request: Request, act: str) -> dict[str, str]:
@@ -205,6 +224,10 @@ async def _do(service: Service, by: By, batch: str, act: str, typed: dict[str, s
         await desk.return_(by, batch, typed["reason"])
     elif act == "pay":
         await desk.pay(by, batch, typed["paid_on"], typed["reference"])
+    elif act == "demand":
+        await desk.demand(by, batch, typed["amount_yuan"], typed["reason"], corrections=bool(typed["corrections"]))
+    elif act == "recover":
+        await desk.recover(by, batch, typed["amount_yuan"], typed["reference"])
     elif act == "certify":
         await evidence.certify(service.journal, service.rules, by, batch)
     else:

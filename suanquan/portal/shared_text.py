@@ -46,6 +46,9 @@ TABLE = {
     "day": ("日期", "Day"),
     "used_that_day": ("当天使用", "Used that day"),
     "left_that_day": ("余额", "Balance"),
+    "sheets": ("表格导入", "Import spreadsheets"),
+    "audit": ("审计日志", "Audit log"),
+    "bulk": ("批量办理", "Act on several"),
     "switch_wan": ("以万元显示", "Show in 10,000 CNY"),
     "switch_yuan": ("以元显示", "Show in CNY"),
 }  # fmt: skip

@@ -26,7 +26,7 @@ from suanquan.http.settlements import by_of
 from suanquan.note_keys import load_verifier_keys
 from suanquan.portal import figures
 from suanquan.portal.frame import link, or_failure, reading, service_of
-from suanquan.portal.table import Cell, Column, Row, exported, table
+from suanquan.portal.table import Cell, Column, Row, amount, exported, table
 from suanquan.portal.work import render
 from suanquan.use_cases.job_receipts import About
 from suanquan.use_cases.line_disputes import bound_accounts
@@ -91,7 +91,7 @@ def _month_row(request: Request, one: dict[str, Any]) -> Row:
         "account": Cell(one["account"], code=True),
         "records": Cell(f"{one['records']:,}", order=one["records"]),
         "hours": Cell(figures.hours(one["gpu_ms"]), order=one["gpu_ms"]),
-        "yuan": Cell(figures.fine(yuan), yuan, order=one["rated_units"]),
+        "yuan": amount(yuan),
     }
 
 

@@ -89,11 +89,13 @@ def amount(text: str, unit: str = "CNY") -> Cell:
     return Cell(figures.fine(text, unit), figures.money(text, unit), order=int(text.replace(".", "")))
 
 
-def table(request: Request, name: str, columns: Sequence[Column], rows: Sequence[Row]) -> Table:
+def table(
+    request: Request, name: str, columns: Sequence[Column], rows: Sequence[Row], most: int = ROWS_PER_PART
+) -> Table:
     """Rows as the URL asks for them: `find`, `sort` (`-` for descending), `columns`, `density`, and `after` or `until` a row."""
     asked = _Asked.of(request, columns)
     found, key = asked.select(columns, rows), _key_of(columns)
-    first, last = asked.window(found, key)
+    first, last = asked.window(found, key, most)
     path, rest = request.url.path, asked.query() | _own(request)
     links = {f"sort {one.name}": link(request, path, **rest | {"sort": asked.next_sort(one.name)}) for one in columns}
     if first:
@@ -196,6 +198,8 @@ _TITLES = {
     "/office/entries": "entries_of",
     "/office/queue": "queue",
     "/office/findings": "findings",
+    "/office/rounds": "rounds",
+    "/audit": "audit",
 }
 
 
@@ -269,15 +273,15 @@ class _Asked(NamedTuple):
             found.sort(key=lambda row: _order(row[key]), reverse=self.sort.startswith("-"))
         return found
 
-    def window(self, found: Sequence[Row], key: str) -> tuple[int, int]:
+    def window(self, found: Sequence[Row], key: str, most: int) -> tuple[int, int]:
         """Which rows are shown: those after the row that the address names, or up to it, wherever it stands by now."""
         first = 0
         if self.after:
             first = _place(found, key, self.after, 1)
         elif self.until:
-            first = max(0, _place(found, key, self.until, 0) - ROWS_PER_PART)
+            first = max(0, _place(found, key, self.until, 0) - most)
         first = first if first < len(found) else 0
-        return first, min(first + ROWS_PER_PART, len(found))
+        return first, min(first + most, len(found))
 
     def shown(self, columns: Sequence[Column]) -> Sequence[Column]:
         """The columns chosen; without a choice all but the extra ones."""

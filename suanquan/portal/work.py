@@ -6,12 +6,16 @@ Who did something is read off the facts that the log commits to, each with its e
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from ledger.errors import DomainError, Kind
+from ledger.transaction import Transaction
+from suanquan.conduct import Conduct
+from suanquan.errors import ServiceError
 from suanquan.http.problem import status_of
 from suanquan.portal import frame
 from suanquan.portal.frame import language_of, link
@@ -37,6 +41,28 @@ def said_of(request: Request, error: DomainError) -> str:
     """What stands against an act, in the reader's language, with each finding."""
     texts = [(error.zh, error.en), *((one.zh, one.en) for one in error.findings if len(error.findings) > 1)]
     return "; ".join(dict.fromkeys(pair[language_of(request) == "en"] for pair in texts))
+
+
+def unless_changed(seen: str, stamp: Callable[[Transaction], Awaitable[str]]) -> Conduct:
+    """An act is done only if what it is about is as the page showed it; a form that does not say what it showed is taken."""
+
+    async def look(tx: Transaction) -> None:
+        if seen and (now := await stamp(tx)) != seen:
+            raise changed(now)
+
+    return Conduct(look)
+
+
+def changed(now: str) -> ServiceError:
+    """The refusal of a row that is not as it was shown."""
+    if not now:
+        return ServiceError("row-gone", "没有这一条", "there is no such row", kind=Kind.NOT_FOUND)
+    return ServiceError(
+        "row-changed",
+        "您看过之后，这一件已被他人办理或有了新的内容，没有办理；请重新查看",
+        "since it was shown somebody acted on it, or it has new content; nothing was done to it. Look at it again",
+        kind=Kind.CONFLICT,
+    )
 
 
 def status_for(error: DomainError) -> int:

@@ -90,15 +90,41 @@ async def register_energy(journal: Journal, centre: str, reading: Energy, said: 
         DomainError: `month-malformed`, `energy-invalid`, `evidence-missing`, `centre-unknown`.
 
     """
-    if MONTH.fullmatch(reading.month) is None:
-        raise ServiceError("month-malformed", "月份应为 2026-11", "a month must look like 2026-11")
-    check_energy(reading)
+    await register_months(journal, centre, [reading], said)
+
+
+async def register_months(journal: Journal, centre: str, readings: Sequence[Energy], said: Said) -> None:
+    """Register several months on the same evidence: all of them, or none.
+
+    Raises:
+        DomainError: `month-malformed`, `energy-invalid`, `evidence-missing`, `centre-unknown`.
+
+    """
+    for reading in readings:
+        require_month(reading)
     if not said.evidence:
         raise ServiceError(
             "evidence-missing", "请附电费单等证据的 SHA-256", "give the SHA-256 of the bills that show it"
         )
-    content = {name: value for name, value in asdict(reading).items() if name != "month"}
-    await journal.transact(lambda tx: _append(tx, centre, ENERGY, reading.month, canonical(content), said))
+
+    async def write(tx: Transaction) -> None:
+        for reading in readings:
+            content = {name: value for name, value in asdict(reading).items() if name != "month"}
+            await _append(tx, centre, ENERGY, reading.month, canonical(content), said)
+
+    await journal.transact(write)
+
+
+def require_month(reading: Energy) -> None:
+    """Refuse a reading of no month, or one that cannot be.
+
+    Raises:
+        DomainError: `month-malformed`, `energy-invalid`.
+
+    """
+    if MONTH.fullmatch(reading.month) is None:
+        raise ServiceError("month-malformed", "月份应为 2026-11", "a month must look like 2026-11")
+    check_energy(reading)
 
 
 async def register_statement(

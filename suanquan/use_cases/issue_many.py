@@ -10,6 +10,7 @@ from typing import NamedTuple
 from ledger.errors import DomainError
 from ledger.journal import Journal
 from ledger.transaction import Transaction
+from suanquan.errors import ServiceError
 from suanquan.use_cases.caps import open_for_holders
 from suanquan.use_cases.issue import Order, Ready, Signer, Signers, issue, record
 from suanquan.use_cases.status_lists import take_status_places
@@ -67,8 +68,11 @@ async def _together(desk: Desk, orders: Sequence[Order]) -> list[StoredVoucher |
         prepared = await desk.journal.transact(work)
     except DomainError:
         return None
-    if prepared is None:
-        return None
+    return None if prepared is None else await _signed(desk, prepared)
+
+
+async def _signed(desk: Desk, prepared: Sequence[Prepared]) -> list[StoredVoucher | DomainError]:
+    """Vouchers that were recorded, signed and released."""
     signed = await asyncio.to_thread(_sign_all, desk, prepared)
 
     async def release(tx: Transaction) -> list[StoredVoucher | DomainError]:
@@ -77,6 +81,36 @@ async def _together(desk: Desk, orders: Sequence[Order]) -> list[StoredVoucher |
         return [found[jti] for jti in signed]
 
     return await desk.journal.transact(release)
+
+
+async def record_all(desk: Desk, orders: Sequence[Order]) -> list[Prepared]:
+    """Record vouchers of new orders in one transaction, all of them or none.
+
+    Raises:
+        DomainError: what `issue` refuses, of the first order that is; `batch-large` for more than can be recorded together.
+
+    """
+    if len(orders) > TOGETHER:
+        zh, en = f"一次至多 {TOGETHER} 张", f"at most {TOGETHER} at once"
+        raise ServiceError("batch-large", zh, en)
+
+    async def work(tx: Transaction) -> list[Prepared]:
+        ready = await _ready(tx, desk, orders)
+        prepared = [await record(tx, order, desk.keys, desk.address, ready) for order in orders]
+        await store.write_vouchers(tx.connection, ready.rows)
+        return prepared
+
+    return await desk.journal.transact(work)
+
+
+async def issue_all(desk: Desk, orders: Sequence[Order]) -> list[StoredVoucher | DomainError]:
+    """Issue vouchers of new orders, all of them or none.
+
+    Raises:
+        DomainError: see `record_all`.
+
+    """
+    return await _signed(desk, await record_all(desk, orders))
 
 
 async def _ready(tx: Transaction, desk: Desk, orders: Sequence[Order]) -> Ready:

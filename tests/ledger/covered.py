@@ -100,6 +100,10 @@ UNCOVERED = {
     "api_token": "access, not accounts",
     "saved_view": "names that people gave to addresses",
     "form_sent": "which form was sent already, for some days; what it did is in the log",
+    **dict.fromkeys(
+        ("bulk_run", "bulk_row"), "what was acted on together, and what became of each; each act is in the log"
+    ),
+    "sheet_draft": "a spreadsheet before it counts, for some days; what it did is in the log",
     "evidence_file": {"name": "for people; a fact says it"},
     **dict.fromkeys(("api_token", "person", "person_role", "session", "login_failure"), ACCESS),
     **dict.fromkeys(("passkey", "challenge", "invitation", "identity"), ACCESS),

@@ -1,12 +1,18 @@
 """One home is made per run; every test gets a copy of it to itself."""
 
+from http.cookiejar import DefaultCookiePolicy
+
+import httpx2
 import pytest
 
 from suanquan.db.tokens import create_token
+from suanquan.http.auth import COOKIE
 from suanquan.settings import Settings
 from tests.nats_servers import NatsServers
 from tests.suanquan.harness import Agent, ThreadedService, give, install
+from tests.suanquan.site import made_site
 from tests.suanquan.stocked import stocked
+from tests.suanquan.test_portal import FROM_HERE
 from voucher.holder import sandbox_uscc
 
 HOLDER = sandbox_uscc(1)
@@ -15,6 +21,34 @@ HOLDER = sandbox_uscc(1)
 @pytest.fixture(scope="session")
 def template(tmp_path_factory):
     return install(tmp_path_factory.mktemp("template") / "home")
+
+
+@pytest.fixture(scope="session")
+def acted_on(tmp_path_factory):
+    """A site on which tests act, each on what is its own."""
+    with made_site(tmp_path_factory.mktemp("acted-on")) as site:
+        yield site
+
+
+@pytest.fixture(scope="session")
+def browser(acted_on):
+    """What asks that site for pages and keeps no cookies of its own."""
+    with httpx2.Client(base_url=acted_on.url, headers=FROM_HERE, timeout=60) as client:
+        client.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        yield client
+
+
+@pytest.fixture(scope="session")
+def visit(acted_on, browser):
+    """`visit(who, path, data, files)`: the page that somebody gets of that site, or gets after sending a form."""
+
+    def go(who, path, data=None, files=None):
+        cookie = {"Cookie": f"{COOKIE}={acted_on.tokens[who]}"} if who else {}
+        if data is None:
+            return browser.get(path, headers=cookie)
+        return browser.post(path, data=data, files=files, headers=cookie)
+
+    return go
 
 
 @pytest.fixture(scope="session")

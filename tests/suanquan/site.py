@@ -8,24 +8,33 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
+import httpx2
+
 from ledger.ed25519 import PublicKey
 from ledger.policy import Policy
 from ledger.scope import EVERYTHING
+from suanquan.db import trail
 from suanquan.db.tokens import create_token
 from suanquan.home import Home
+from suanquan.http.auth import COOKIE
 from suanquan.note_keys import load_verifier_keys
 from suanquan.settings import Settings
 from suanquan.use_cases import setup
+from suanquan.use_cases.findings import Examination
+from suanquan.use_cases.findings import record as keep_findings
 from suanquan.use_cases.issue import Order, issue
 from suanquan.use_cases.officers import add_officer
 from suanquan.use_cases.setup import bind_account, register_agent_key, register_centre
 from suanquan.use_cases.statement import statement
+from suanquan.use_cases.verify_ledger import verify_ledger
 from tests.suanquan.bureau import MovedService
 from tests.suanquan.harness import KEYS, PASSPHRASE, request
 from tests.suanquan.spender import HOLDER_KEY, Spender
-from tests.suanquan.test_portal import HOLDER, record, report
+from tests.suanquan.test_portal import FROM_HERE, HOLDER, record, report
 from tests.subsidy.procedure_samples import OFFICERS, Clock
 from tests.voucher.application_samples import CALL, REVIEW, SCHEME, application, contract, materials
+from voucher.finding import Evidence, Suspicion
+from voucher.findings import finding_id
 from voucher.holder import sandbox_uscc
 from voucher.issuance import IssueRequest
 
@@ -37,10 +46,11 @@ PEOPLE = {
     "stranger": ("beneficiary_admin", sandbox_uscc(7)),
     "officer": ("programme_officer", ""),
     "department": ("department", ""),
+    "auditor": ("auditor", ""),
 }
 
 
-OFFICE = ("", "uptake", "centres", "budgets", "clauses", "vouchers", "queue", "findings")
+OFFICE = ("", "rounds", "uptake", "centres", "budgets", "clauses", "vouchers", "queue", "findings")
 VISITS = {
     "home": (None, "/"),
     "notices": (None, "/notices"),
@@ -53,6 +63,7 @@ VISITS = {
     "applications": ("holder", "/applications"),
     "apply": ("holder", "/applications/new?round={round}&clause=cn-sh-songjiang-sandbox"),
     "application": ("holder", "/applications/{application}"),
+    "supplement": ("holder", "/applications/{returned}/supplement"),
     "views": ("holder", "/views"),
     "centre": ("centre", "/centre"),
     "quarantine": ("centre", "/centre/quarantine"),
@@ -67,11 +78,24 @@ VISITS = {
     "prices": ("centre", "/prices"),
     "energy": ("centre", "/energy"),
     "clock": ("department", "/clock"),
+    "bulk-applications": ("林", "/bulk/applications"),
+    "bulk-quarantine": ("officer", "/bulk/quarantine"),
+    "bulk-findings": ("department", "/bulk/findings"),
+    "bulk-settlements": ("department", "/bulk/settlements"),
+    "sheets": ("centre", "/sheets"),
+    "sheet": ("centre", "/sheets/{sheet}"),
+    "sheet-draft": ("centre", "/sheets/drafts/{draft}"),
+    "audit": ("auditor", "/audit"),
+    "finding": ("department", "/office/findings/{finding}"),
+    "bulk-run": ("officer", "/bulk/runs/{run}"),
     "log": (None, "/log"),
     "verify": (None, "/verify"),
     "policies": (None, "/policies"),
     "office-entries": ("officer", "/office/entries?account=voucher/{jti}"),
-    **{f"office-{name}".strip("-"): ("officer", f"/office/{name}".rstrip("/")) for name in OFFICE},
+    **{
+        f"office-{name}".strip("-"): ("department" if name == "rounds" else "officer", f"/office/{name}".rstrip("/"))
+        for name in OFFICE
+    },
 }
 """A visit to each page: who, and where."""
 
@@ -87,6 +111,12 @@ class Site(NamedTuple):
     number: int
     round: str
     application: str
+    returned: str
+    run: str
+    draft: str
+    finding: str
+    service: object
+    sheet: str = "energy"
 
     def policy(self):
         """What its log's heads are checked by."""
@@ -102,7 +132,29 @@ def made_site(folder):
         tokens = served.call(_people(served.service, clock))
         jti, number = served.call(_usage(served.service, clock))
         batch = _settled(served, tokens)
-        yield Site(served.url, home, tokens, jti, batch, number, *_case(served.url, tokens))
+        site = Site(
+            served.url,
+            home,
+            tokens,
+            jti,
+            batch,
+            number,
+            *_case(served.url, tokens),
+            _run(served.url, tokens),
+            _draft(served.url, tokens),
+            served.call(_finding(served.service)),
+            served.service,
+        )
+        yield site
+        served.call(_verified(served.service))  # whatever tests did on its pages, or tried out
+
+
+async def _verified(service):
+    """The ledger and the audit log hold."""
+    async with service.database.read() as conn:
+        report = await verify_ledger(conn, lambda _done, _total: None)
+        assert report["ok"], report
+        assert (await trail.verify(conn)).fault == ""
 
 
 async def _people(service, clock):
@@ -147,7 +199,7 @@ def _on(day, one):
     return moved
 
 
-def _post(url, token, path, body, **headers):
+def post_json(url, token, path, body, **headers):
     sent = json.dumps(body).encode()
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     named |= {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
@@ -160,12 +212,12 @@ def _settled(served, tokens):
     """A batch of the third quarter; a voucher of which a part is on hold and a part was split off; a month of energy."""
     service = served.service
     wanted = {"scheme": SCHEME, "payee": "centre:sj01", "period": "2026Q3"}
-    batch = _post(served.url, tokens["department"], "/v1/settlements", wanted)["id"]
+    batch = post_json(served.url, tokens["department"], "/v1/settlements", wanted)["id"]
     bound = served.call(service.issue(SCHEME, IssueRequest(HOLDER, "CNY", "1000", dict(HOLDER_KEY.jwk()))))
     spender = Spender(served.url, clock=lambda: service.now_us / 1_000_000)
     assert spender.hold(bound.token, 25).status == 200
     part = {"amount": "100", "holder_key": dict(PublicKey.of(KEYS["stranger"]).jwk())}
-    _post(served.url, tokens["officer"], f"/v1/vouchers/{bound.jti}/split", part, Idempotency_Key="split-1")
+    post_json(served.url, tokens["officer"], f"/v1/vouchers/{bound.jti}/split", part, Idempotency_Key="split-1")
     energy = {
         "month": "2026-10",
         "total_kwh": 1_240_000,
@@ -173,17 +225,64 @@ def _settled(served, tokens):
         "green_kwh": 186_000,
         "evidence": "ab" * 32,
     }
-    _post(served.url, tokens["centre"], "/v1/centres/sj01/energy", energy)
+    post_json(served.url, tokens["centre"], "/v1/centres/sj01/energy", energy)
     return batch
 
 
 def _case(url, tokens):
     """An open round, and an application that passed its first review."""
     called = CALL | {"title": "2026 年算力券第一轮", "opens": "2026-11-16", "closes": "2026-11-30"}
-    round_ = _post(url, tokens["方"], "/v1/rounds", called)["id"]
+    round_ = post_json(url, tokens["方"], "/v1/rounds", called)["id"]
     deal = contract(signed_on="2026-11-02", starts_on="2026-11-10", ends_on="2027-10-31")
     content = application(round_, HOLDER, contract=deal, materials=materials(HOLDER))
-    found = _post(url, tokens["holder"], "/v1/subsidies/applications", content)["id"]
+    found = post_json(url, tokens["holder"], "/v1/subsidies/applications", content)["id"]
     actor, step, inputs = REVIEW[0]
-    _post(url, tokens[actor.person], f"/v1/subsidies/applications/{found}/steps/{step}", inputs)
-    return round_, found
+    post_json(url, tokens[actor.person], f"/v1/subsidies/applications/{found}/steps/{step}", inputs)
+    return round_, found, _returned(url, tokens, application(round_, HOLDER, contract=deal | {"number": "HT-2026-B"}))
+
+
+def _returned(url, tokens, content):
+    """An application that lacks a seal and a report, and was returned."""
+    papers = [
+        one | {"sealed": one["id"] != "business_licence_copy"} for one in materials(HOLDER, without=["credit_report"])
+    ]
+    found = post_json(
+        url, tokens["holder"], "/v1/subsidies/applications", content | {"project": "第二个项目", "materials": papers}
+    )["id"]
+    why = {"reason": "营业执照未盖章，缺信用报告", "until": "2026-11-28"}
+    post_json(url, tokens["林"], f"/v1/subsidies/applications/{found}/steps/return_for_materials", why)
+    return found
+
+
+def _run(url, tokens):
+    """What came of an act on several rows, none of which was there."""
+    sent = {"row.0-0": "waiting", "deed": "drop", "reason": "试办", "act": "confirm"}
+    return _form(f"{url}/bulk/quarantine", tokens["officer"], data=sent)
+
+
+def _draft(url, tokens):
+    """A spreadsheet that was looked through: one row is right, of the other a cell is not."""
+    rows = "月份,总用电（千瓦时）,设备用电（千瓦时）,其中绿电（千瓦时）\n2026-09,1200000,1000000,180000\n2026-08,1200000,百万,0\n"
+    return _form(
+        f"{url}/sheets/energy",
+        tokens["centre"],
+        data={"evidence": "cd" * 32},
+        files={"file": ("用电.csv", rows.encode())},
+    )
+
+
+def _form(address, token, **sent):
+    """The last part of where a form leads to."""
+    answer = httpx2.post(address, headers=FROM_HERE | {"Cookie": f"{COOKIE}={token}"}, **sent)
+    assert answer.status_code == 303, answer.text
+    return answer.headers["location"].rpartition("/")[2]
+
+
+async def _finding(service):
+    """Something that a check pointed out."""
+    evidence = (Evidence("合同价 contract price", "52.00", "claim:C-1"), Evidence("目录价 list price", "40.00"))
+    said = Suspicion(
+        "A9", "sj01", "合同价高于目录价 30%", "the contract's price is 30 % over the list", "为何高于目录价", evidence
+    )
+    await keep_findings(service.journal, Examination([said], [], 0, service.now_us))
+    return finding_id(said)

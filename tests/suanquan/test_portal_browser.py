@@ -13,6 +13,7 @@ from PIL import Image
 
 from suanquan.http.app import PAGES
 from suanquan.http.auth import COOKIE
+from suanquan.portal.bulk_text import TEXTS as BULK
 from suanquan.portal.text import TEXTS
 from tests.conftest import ALL
 from tests.suanquan.browsing import NEEDS_CHROMIUM, PICTURES, Visits, launched
@@ -73,7 +74,8 @@ def test_every_page_is_visited():
     """A page that somebody adds is visited, too: the list above has each route that shows one."""
     shown = {route.path for pages in PAGES for route in pages.routes if "GET" in route.methods}
     visited = {path.partition("?")[0] for _, path in VISITS.values()}
-    addressed = {re.sub(r"/sj01/covered/2026-11$", "/{centre}/{account}/{month}", path) for path in visited}
+    named = {path.replace("{returned}", "{application}") for path in visited}
+    addressed = {re.sub(r"/sj01/covered/2026-11$", "/{centre}/{account}/{month}", path) for path in named}
     assert {path for path in shown if "." not in path} - {"/office/receipts/{event_id}"} == addressed, (
         "a receipt is a file"
     )
@@ -204,3 +206,33 @@ def test_a_list_is_found_again_by_its_address(site, opened):
     assert again.inner_text("section table >> nth=-1") == shown
     assert "job:000003" in shown
     assert "job:000004" not in shown
+
+
+def test_several_rows_and_a_spreadsheet_without_scripts(site, opened, tmp_path):
+    """With JavaScript off: ticked, previewed, gone back, confirmed; a table is sent, mended by the words at its cell, and counts."""
+    page = opened("officer", java_script_enabled=False)
+    page.goto(f"{site.url}/bulk/quarantine")
+    page.check("input[type=checkbox][name^='row.']")
+    page.check("input[name=deed][value=drop]")
+    page.fill("#reason", "型号不存在")
+    page.click("button[value=preview]")
+    assert BULK["zh"]["preview_able"].format(count=1) in page.inner_text("main")
+    page.click("button[name=resume]")
+    assert page.is_checked("input[type=checkbox][name^='row.']")
+    assert page.input_value("#reason") == "型号不存在"
+    page.click("button[value=preview]")
+    page.click("button[value=confirm]")
+    assert BULK["zh"]["run_counts"].format(done=1, refused=0, waiting=0) in page.inner_text("main")
+    sheet = opened("centre", java_script_enabled=False)
+    sheet.goto(f"{site.url}/sheets/energy")
+    table = tmp_path / "用电.csv"
+    for cell, word in (("一百万", "B2"), ("1200000", "")):
+        table.write_text(f"月份,总用电,设备用电,其中绿电\n2026-07,{cell},1000000,0\n", encoding="utf-8")
+        sheet.fill("#evidence", "cd" * 32)
+        sheet.set_input_files("#file", table)
+        sheet.click("text=上传并预检")
+        if word:
+            assert sheet.inner_text("section.alert tbody code") == word
+            sheet.click("text=上传另一份")
+    sheet.click("text=导入 1 行")
+    assert "已导入 1 行" in sheet.inner_text("main")

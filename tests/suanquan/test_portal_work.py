@@ -78,6 +78,33 @@ def test_a_batch_goes_from_one_person_to_the_next(site, visit):
     assert history.index("department") < history.index("林") < history.index("何")
     receipt = re.findall(r'href="(/office/receipts/[0-9a-f]{32})"', visit("officer", path).text)[0]
     assert visit("officer", receipt).text.startswith("c2sp.org/tlog-proof")
+    demanded(visit, path)
+
+
+def demanded(visit, path):
+    """No more than was paid; the demand names who has it; finance records what came back; the history has both."""
+    page = visit("department", path)
+    assert ZH["demand_kept"].partition("{")[0] in page.text
+    assert f"{path}/recover" not in page.text
+    wrong = {"amount_yuan": "120.01", "reason": "独有的理由"}
+    refused = visit("department", f"{path}/demand", wrong)
+    assert (refused.status_code >= 400, "独有的理由" in refused.text, "not-enough" not in refused.text) == (
+        True,
+        True,
+        True,
+    )
+    assert visit("department", f"{path}/demand", wrong | {"amount_yuan": "一百"}).status_code == 422
+    assert visit("何", f"{path}/demand", wrong | {"amount_yuan": "20"}).status_code == 403
+    assert visit("department", f"{path}/demand", wrong | {"amount_yuan": "20"}).status_code == 303
+    stands = shown(visit("何", path))
+    assert ZH["whose_demanded"] in stands
+    assert ZH["demanded_by"].format(amount="20.00", person="department", reason="独有的理由") in stands
+    assert visit("何", f"{path}/recover", {"amount_yuan": "20.01", "reference": "R-2"}).status_code >= 400
+    assert visit("何", f"{path}/recover", {"amount_yuan": "20", "reference": "R-2"}).status_code == 303
+    told = shown(visit("officer", path))
+    assert ZH["fact_kind_demand"] in told
+    assert ZH["fact_kind_recover"] in told
+    assert f"{ZH['recovered_yuan']} 20.00" in told
 
 
 def payee(visit):

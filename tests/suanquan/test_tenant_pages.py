@@ -18,6 +18,7 @@ ELSEWHERE = {
     "/applications/new": "test_a_company_applies_on_the_page",
     **dict.fromkeys(("/applications", "/applications/{application}"), "test_who_may_do_and_see_what"),
     "/applications/{application}/steps/{step}": "test_officers_take_steps_on_the_page",
+    "/applications/{application}/supplement": "test_a_returned_application_is_supplemented",
     "/members/end": "test_members_are_invited_and_ended",
     "/settlements/{batch}": "test_a_batch_goes_from_one_person_to_the_next",
     "/vouchers/{jti}/statement": "test_a_vouchers_whole_statement_is_checked_offline",

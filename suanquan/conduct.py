@@ -1,0 +1,67 @@
+"""How the journal does what an act asks of it: looking first at what the act is about, or trying it out and taking it back.
+
+Both happen in the act's own transaction: what was looked at cannot change before it is done, and what was tried out leaves
+nothing, no row of the audit log either. What is tried out is the act itself, so that a preview cannot promise anything else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Awaitable, Callable, Iterator
+from contextvars import ContextVar
+from typing import Any, NamedTuple
+
+from ledger.journal import T, Work
+from ledger.sql import is_storage_fault
+from ledger.transaction import Transaction
+
+Look = Callable[[Transaction], Awaitable[None]]
+
+
+class Conduct(NamedTuple):
+    """What comes before an act, if anything, and whether the act is taken back."""
+
+    look: Look | None = None
+    rehearsal: bool = False
+
+
+class TriedError(Exception):
+    """An act that was tried out; raised so that its transaction is taken back. Not an error to anybody outside."""
+
+    def __init__(self, result: Any, fault: Exception | None) -> None:
+        super().__init__()
+        self.result, self.fault = result, fault
+
+
+conduct: ContextVar[Conduct | None] = ContextVar("conduct", default=None)
+
+
+@contextlib.contextmanager
+def conducted(way: Conduct) -> Iterator[None]:
+    """Everything that this task has the journal do until the end of the block is done this way."""
+    mark = conduct.set(way)
+    try:
+        yield
+    finally:
+        conduct.reset(mark)
+
+
+def over(work: Work[T], way: Conduct) -> Work[T]:
+    """Work done this way."""
+
+    async def run(tx: Transaction) -> T:
+        try:
+            if way.look is not None:
+                await way.look(tx)
+            result = await work(tx)
+        except Exception as fault:
+            if way.rehearsal and not is_storage_fault(
+                fault
+            ):  # as it would be refused: the refusal is not remembered under the act's number, either
+                raise TriedError(None, fault) from fault
+            raise
+        if way.rehearsal:
+            raise TriedError(result, None)
+        return result
+
+    return run
