@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import delete, func, select, update
 
@@ -74,6 +74,25 @@ async def load_capacity(conn: Connection) -> dict[str, dict[str, int]]:
 async def add_agent_key(conn: Connection, kid: str, public: bytes, centre: str) -> None:
     """Let a key report for a centre."""
     await insert_new(conn, tables.agent_key, (kid, public, centre, None))
+
+
+class RegisteredKey(NamedTuple):
+    """Whose key it is, and when it was ended."""
+
+    centre: str
+    revoked_us: int | None
+
+
+async def find_agent_key(conn: Connection, kid: str) -> RegisteredKey | None:
+    """A key that is registered or was."""
+    c = tables.agent_key.c
+    row = (await conn.execute(select(c.centre, c.revoked_us).where(c.kid == kid))).first()
+    return None if row is None else RegisteredKey(row.centre, row.revoked_us)
+
+
+async def end_agent_key(conn: Connection, kid: str, now_us: int) -> None:
+    """Let a key report no more."""
+    await conn.execute(update(tables.agent_key).where(tables.agent_key.c.kid == kid).values(revoked_us=now_us))
 
 
 async def load_agent_keys(conn: Connection) -> dict[str, tuple[bytes, str]]:

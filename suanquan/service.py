@@ -15,6 +15,7 @@ from ledger.entry import Entry, EntryKind, Event
 from ledger.errors import DomainError, Kind
 from ledger.journal import Journal, T, Work
 from ledger.outcome import Outcome
+from ledger.sql import Connection
 from ledger.transaction import Chain, Transaction
 from suanquan.access.acting import acting
 from suanquan.access.trail import Act
@@ -253,6 +254,17 @@ class Service:
 
         """
         async with self.database.write() as conn:
+            await trail.append(conn, act, self.now_us)
+
+    async def leave_trace(self, conn: Connection) -> None:
+        """Record, in the transaction of a change beside the journal, who makes it.
+
+        Raises:
+            ServiceError: `audit-unavailable`: the change must not be made.
+
+        """
+        act = acting.get()
+        if act is not None:
             await trail.append(conn, act, self.now_us)
 
     def issue_many(

@@ -44,6 +44,7 @@ PEOPLE = {
     "holder": ("beneficiary_admin", HOLDER),
     "centre": ("centre_operator", "sj01"),
     "stranger": ("beneficiary_admin", sandbox_uscc(7)),
+    "other centre": ("centre_operator", "sj02"),
     "officer": ("programme_officer", ""),
     "department": ("department", ""),
     "auditor": ("auditor", ""),

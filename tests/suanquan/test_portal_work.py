@@ -17,6 +17,7 @@ from suanquan.portal.work_text import NAMES, TEXTS
 from suanquan.use_cases.statements import statement_object
 from tests.suanquan.site import VISITS, made_site
 from tests.suanquan.test_portal import CJK, FROM_HERE, HOLDER, PORTAL, words
+from tests.suanquan.test_tenants import told
 from voucher.holder import sandbox_uscc
 
 ZH = TEXTS["zh"]
@@ -132,6 +133,43 @@ def test_a_batch_is_prepared_from_the_page(site, visit):
     foreign, missing = (visit("holder", f"/settlements/{name}") for name in (site.batch, "B2026Q3-0099"))
     assert (foreign.status_code, missing.status_code) == (404, 404)
     assert site.batch not in visit("centre", "/settlements?find=nothing-like-it").text
+
+
+NOTHING = {
+    "batch": "B2026Q3-0099",
+    "account": "nobody",
+    "number": "999999",
+    "jti": "00000000-0000-7000-8000-000000000000",
+}
+WORK = {
+    "/settlements/{batch}": "batch",
+    "/v1/settlements/{batch}": "batch",
+    "/v1/settlements/{batch}/lines": "batch",
+    "/v1/settlements/{batch}/bundle": "batch",
+    "/statements/sj01/{account}/2026-11": "account",
+    "/usage/line?batch={number}&record=job:000012": "number",
+    "/usage/line?batch={number}&record=job:000012&format=jwt": "number",
+    "/vouchers/{jti}": "jti",
+    "/vouchers/{jti}/code.svg": "jti",
+}
+"""Pages and files about one thing, and which part of the address names it."""
+
+
+@pytest.mark.parametrize("person", ["other centre", "stranger"])
+def test_the_work_of_another_is_as_missing(site, visit, person):
+    """What belongs to a centre and a company is shown to them; another centre and another company get, to the byte, what they get of nothing."""
+    there = {"batch": site.batch, "account": "covered", "number": str(site.number), "jti": site.jti}
+    for path, name in WORK.items():
+        mine = [visit(who, path.format(**there)).status_code for who in ("centre", "holder")]
+        assert 200 in mine, path
+        foreign, missing = visit(person, path.format(**there)), visit(person, path.format(**NOTHING))
+        assert foreign.status_code >= 400, path
+        assert told(foreign, there[name]) == told(missing, NOTHING[name]), path
+    for act in ("evidence", "certify", "approve", "pay"):
+        foreign, missing = (visit(person, f"/settlements/{one}/{act}", {}) for one in (site.batch, NOTHING["batch"]))
+        assert foreign.status_code == 403
+        assert told(foreign, site.batch) == told(missing, NOTHING["batch"]), act
+    assert site.batch not in visit(person, "/settlements").text
 
 
 def test_a_statement_and_its_proofs_are_for_the_holder(site, visit):
