@@ -43,8 +43,8 @@ ANSWER_S = 20
 HEADERS_BYTES = 4096
 """Room for the headers of a message beside its body."""
 ANSWER_BYTES_MAX = 64 * 2**20
-LEAVING_ROUNDS, LEAVING_MS = 40, 50
-"""How often, and how many milliseconds apart, a batch is handed over again while an answered message is about to leave."""
+LEAVING_ROUNDS, LEAVING_S = 10, 1
+"""How often, and how many seconds apart, a batch is handed over again while an answered message is about to leave."""
 FULL = 10077
 """JetStream's code for a message that its stream has no room for."""
 
@@ -153,7 +153,7 @@ class NatsClient:
                     raise
             if known is None or not await self._leaves(jetstream, subject, known):
                 break
-            await asyncio.sleep(LEAVING_MS / 1000)
+            await asyncio.sleep(LEAVING_S)
         return None
 
     async def _leaves(self, jetstream: JetStreamContext, subject: str, known: _Answer) -> bool:
