@@ -11,6 +11,7 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from itertools import groupby
 from typing import Any, Protocol, TypeVar
 
 from ledger import sql, store
@@ -186,8 +187,8 @@ class Journal(Writer):
         now = self._now()
         if not group or not self._may_fly(group, now):
             await self._land()
-            if group:
-                await self._commit(group)
+            for _, part in groupby(group, key=lambda job: job.work is None or job.flies):  # rows come last: see `flies`
+                await self._commit(list(part))
             return
         try:
             flight = await self._apply(group, now)

@@ -71,6 +71,13 @@ async def load_steps(conn: Connection, dispute: int) -> list[Step]:
     return [Step(*row) for row in await conn.execute(query)]
 
 
+async def steps_of_account(conn: Connection, centre: str, account: str) -> list[Step]:
+    """Every step of the disputes of an account, in the order in which they were taken."""
+    table = tables.usage_dispute.c
+    query = select(tables.usage_dispute).where(table.centre == centre, table.account == account)
+    return [Step(*row) for row in await conn.execute(query.order_by(table.at_us, table.dispute, table.step))]
+
+
 async def newest_steps(
     conn: Connection, *, centre: str | None = None, account: str | None = None, state: str | None = None, after: int = 0,
     limit: int = 1000,

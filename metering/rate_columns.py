@@ -114,7 +114,7 @@ def _accounts(batch: Compact, known: list[Tariff], amounts: tuple[Column, Column
     group, size = batch.account, len(batch.accounts)
     first, last = np.full(size, INT64_MAX), np.full(size, -INT64_MAX)
     np.minimum.at(first, group, batch.start_us)
-    np.maximum.at(last, group, batch.start_us)
+    np.maximum.at(last, group, np.maximum(batch.start_us, batch.end_us - 1))
     columns = np.bincount(group, minlength=size), *(sums_by(column, group, size) for column in amounts[:2]), first, last
     rows, models = zip(*(column.tolist() for column in columns), strict=True), {tariff.model for tariff in known}
     used = {name: AccountUsage(*row) for name, row in zip(batch.accounts, rows, strict=True)}

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -17,10 +18,11 @@ from ledger.amount import INT64_MAX
 from ledger.split import split
 from metering.batch import Batch
 from metering.compact import Part
+from metering.course import Course, Span
 from metering.model import UsageRecord
 from metering.months import MONTH_STARTS, Column, month_index, month_name, month_shares
 from metering.prices import GFLOPS_MS_PER_COMPUTE_UNIT, MS_PER_HOUR
-from metering.tariff import Piece, Tariff, Tariffs, pieces_of
+from metering.tariff import Piece, Tariff, Tariffs, pieces_of, worth_by_time
 
 __all__ = [
     "AccountUsage",
@@ -29,6 +31,7 @@ __all__ = [
     "Rated",
     "Tariff",
     "Tariffs",
+    "difference",
     "rate",
     "rate_one",
     "sums_by",
@@ -60,7 +63,7 @@ LineKey = tuple[str, str, int]
 class AccountUsage:
     """An account's rated records together: enough to pay them as one while every voucher may pay for every one of them.
 
-    `first_us` and `last_us` are the earliest and the latest start; `named` says that some record names its voucher. `own` of
+    `first_us` and `last_us` are the earliest and the latest instant of use; `named` says that some record names its voucher. `own` of
     the yuan no voucher may pay.
     """
 
@@ -79,7 +82,7 @@ class Rated:
     """A batch with its prices, one column element per chosen record.
 
     `held` gives, by batch column index, why a record waits for a person: it is never rated as zero. `own` is what of `yuan`
-    no voucher may pay.
+    no voucher may pay. `courses` has the records, by place, in whose time a price changes.
     """
 
     index: list[int]
@@ -91,6 +94,22 @@ class Rated:
     held: dict[int, str]
     lines: dict[LineKey, Line] = field(default_factory=dict)
     accounts: dict[str, AccountUsage] = field(default_factory=dict)
+    courses: dict[int, Course] = field(default_factory=dict)
+
+    def course(self, place: int, start_us: int, end_us: int) -> Course:
+        """How what a record costs comes up over its time."""
+        if place in self.courses:
+            return self.courses[place]
+        yuan, own = int(self.yuan[place]), int(self.own[place])
+        return (Span(start_us, end_us, yuan - own, own, int(self.compute[place])),)
+
+
+def difference(before: Mapping[LineKey, Line], after: Mapping[LineKey, Line]) -> dict[LineKey, Line]:
+    """What lines are more than earlier ones, without those that are the same."""
+    lines = {key: Line(-one.records, -one.gpu_ms, -one.yuan, -one.compute) for key, one in before.items()}
+    for key, one in after.items():
+        lines.setdefault(key, Line()).add(one.records, one.gpu_ms, one.yuan, one.compute)
+    return {key: line for key, line in lines.items() if line != Line()}
 
 
 _NONE: Mapping[int, str] = {}
@@ -136,7 +155,10 @@ def rate(batch: Batch, tariffs: Tariffs, chosen: Sequence[int], waiting: Mapping
     _sum_lines(rated, accounts, times, several, known)
     for place in np.flatnonzero(known & (several | _crosses_months(times))).tolist():
         _sum_shares(rated, batch, place, _pieces(parts, place, found, changing) if changing else ())
-    _sum_accounts(rated, batch, accounts, times.start_us, known)
+    for place in {int(parts.record[at]) for at in changing}:
+        if known[place]:
+            rated.courses[place] = _course(rated, batch, place, _pieces(parts, place, found, changing))
+    _sum_accounts(rated, batch, accounts, times, known)
     return rated
 
 
@@ -300,12 +322,12 @@ def _sum_lines(rated: Rated, accounts: _Accounts, times: _Times, several: bool, 
         rated.lines[name] = Line(*amounts)
 
 
-def _sum_accounts(rated: Rated, batch: Batch, accounts: _Accounts, start_us: Column, known: Column) -> None:
+def _sum_accounts(rated: Rated, batch: Batch, accounts: _Accounts, times: _Times, known: Column) -> None:
     """What each account owes in this batch, and the times of its records."""
-    group, size, starts = accounts.number[known], len(accounts.names), start_us[known]
+    group, size, starts = accounts.number[known], len(accounts.names), times.start_us[known]
     first, last = np.full(size, INT64_MAX), np.full(size, -INT64_MAX)
     np.minimum.at(first, group, starts)
-    np.maximum.at(last, group, starts)
+    np.maximum.at(last, group, np.maximum(starts, times.end_us[known] - 1))
     sums = [sums_by(column, group, size) for column in (np.ones_like(starts), rated.gpu_ms[known], rated.yuan[known])]
     rows = zip(*(column.tolist() for column in (*sums, first, last)), strict=True)
     for account, row in zip(accounts.names, rows, strict=True):
@@ -333,6 +355,29 @@ def _pieces(
     return [changing.get(at) or [Piece(0, found[at], -INT64_MAX, INT64_MAX)] for at in places]
 
 
+def _course(rated: Rated, batch: Batch, place: int, pieces: Sequence[list[Piece]]) -> Course:
+    """The spans of a record in which none of its tariffs changes, each with what it was worth; they add up."""
+    index = rated.index[place]
+    start_us, end_us = batch.start_us[index], batch.end_us[index]
+    cuts = {one.start_us for some in pieces for one in some if start_us < one.start_us < end_us}
+    edges = [start_us, *sorted(cuts), end_us]
+    lengths = [(0, until - since) for since, until in pairwise(edges)]
+    cards = batch.accelerators[index]
+
+    def parts(total: int, value: Callable[[Tariff, int], int]) -> list[int]:
+        worth = worth_by_time(start_us, lengths, cards, pieces, value)
+        weights = [sum(worth[at : at + len(cards)]) for at in range(0, len(worth), len(cards))]
+        return split(total, weights if any(weights) else [length for _, length in lengths])
+
+    yuan, own = int(rated.yuan[place]), int(rated.own[place])
+    columns = (
+        parts(yuan - own, lambda tariff, count: tariff.price(count) - tariff.own_price(count)),
+        parts(own, Tariff.own_price),
+        parts(int(rated.compute[place]), lambda tariff, _: tariff.gflops),
+    )
+    return tuple(Span(*edge, *amounts) for edge, *amounts in zip(pairwise(edges), *columns, strict=True))
+
+
 def _sum_shares(rated: Rated, batch: Batch, place: int, pieces: Sequence[list[Piece]]) -> None:
     """Spread a record over its months and models so that the parts add up to the last unit.
 
@@ -346,28 +391,10 @@ def _sum_shares(rated: Rated, batch: Batch, place: int, pieces: Sequence[list[Pi
     keys = [(month, name) for month, _ in shares for name in rated.models[place]]
     yuan = compute = weights
     if pieces:
-        yuan = _worth(start_us, shares, cards, pieces, Tariff.price)
-        compute = _worth(start_us, shares, cards, pieces, lambda tariff, _: tariff.gflops)
+        yuan = worth_by_time(start_us, shares, cards, pieces, Tariff.price)
+        compute = worth_by_time(start_us, shares, cards, pieces, lambda tariff, _: tariff.gflops)
     amounts = ((rated.gpu_ms, weights), (rated.yuan, yuan), (rated.compute, compute))
     spread = [split(int(column[place]), by if any(by) else weights) for column, by in amounts]
     for at, (month, name) in enumerate(keys):
         line = rated.lines.setdefault((batch.account[index], name, month), Line())
         line.add(int(at == 0), spread[0][at], spread[1][at], spread[2][at])
-
-
-def _worth(
-    start_us: int,
-    shares: Sequence[tuple[int, int]],
-    cards: Sequence[Part],
-    pieces: Sequence[list[Piece]],
-    value: Callable[[Tariff, int], int],
-) -> list[int]:
-    """By month and card: the time in each tariff times what it is worth."""
-    found: list[int] = []
-    for _, length_us in shares:
-        until_us = start_us + length_us
-        for (_, count), some in zip(cards, pieces, strict=True):
-            times = ((max(0, min(until_us, one.end_us) - max(start_us, one.start_us)), one.tariff) for one in some)
-            found.append(count * sum(us * value(tariff, count) for us, tariff in times))
-        start_us = until_us
-    return found

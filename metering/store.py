@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import delete, func, select, update
 
@@ -74,6 +74,25 @@ async def load_capacity(conn: Connection) -> dict[str, dict[str, int]]:
 async def add_agent_key(conn: Connection, kid: str, public: bytes, centre: str) -> None:
     """Let a key report for a centre."""
     await insert_new(conn, tables.agent_key, (kid, public, centre, None))
+
+
+class RegisteredKey(NamedTuple):
+    """Whose key it is, and when it was ended."""
+
+    centre: str
+    revoked_us: int | None
+
+
+async def find_agent_key(conn: Connection, kid: str) -> RegisteredKey | None:
+    """A key that is registered or was."""
+    c = tables.agent_key.c
+    row = (await conn.execute(select(c.centre, c.revoked_us).where(c.kid == kid))).first()
+    return None if row is None else RegisteredKey(row.centre, row.revoked_us)
+
+
+async def end_agent_key(conn: Connection, kid: str, now_us: int) -> None:
+    """Let a key report no more."""
+    await conn.execute(update(tables.agent_key).where(tables.agent_key.c.kid == kid).values(revoked_us=now_us))
 
 
 async def load_agent_keys(conn: Connection) -> dict[str, tuple[bytes, str]]:
@@ -334,27 +353,6 @@ async def load_declarations(conn: Connection, centre: str) -> dict[tuple[int, st
         (row.month, row.account): (row.number, Declaration(row.month, row.account, row.jobs, row.segments, row.gpu_ms))
         for row in await conn.execute(query)
     }
-
-
-_GAPS = """
-SELECT d.centre, COUNT(*) FROM declaration d LEFT JOIN (
-  SELECT centre, month, account, SUM(records) AS records, SUM(gpu_ms / 4294967296) AS high, SUM(gpu_ms % 4294967296) AS low
-  FROM usage_month GROUP BY centre, month, account
-) u ON u.centre = d.centre AND u.month = d.month AND u.account = d.account
-WHERE (d.segments > COALESCE(u.records, 0) OR d.gpu_ms > COALESCE(u.high * 4294967296 + u.low, 0))
-  AND NOT EXISTS (SELECT 1 FROM declaration l WHERE l.centre = d.centre AND l.month = d.month AND l.account = d.account
-    AND l.number > d.number)
-GROUP BY d.centre
-"""
-
-
-async def count_gaps(conn: Connection) -> dict[str, int]:
-    """By centre: account-months whose newest declaration says more than has arrived (`completeness.State.MISSING`)."""
-    [declared] = await execute_all(conn, [("SELECT 1 FROM declaration LIMIT 1", ())])
-    if not declared:
-        return {}
-    [rows] = await execute_all(conn, [(_GAPS, ())])
-    return {str(centre): int(count) for centre, count in rows}
 
 
 USAGE_PART = 2_000

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from ledger.split import split
@@ -71,3 +71,21 @@ def pieces_of(word: str, gpu_ms: int, start_us: int, end_us: int, tariffs: Tarif
         Piece(share, tariff, from_us, until_us)
         for share, (tariff, from_us, until_us) in zip(shares, spans, strict=True)
     ]
+
+
+def worth_by_time(
+    start_us: int,
+    shares: Sequence[tuple[int, int]],
+    cards: Sequence[tuple[str, int]],
+    pieces: Sequence[list[Piece]],
+    value: Callable[[Tariff, int], int],
+) -> list[int]:
+    """By month and card: the time in each tariff times what it is worth."""
+    found: list[int] = []
+    for _, length_us in shares:
+        until_us = start_us + length_us
+        for (_, count), some in zip(cards, pieces, strict=True):
+            times = ((max(0, min(until_us, one.end_us) - max(start_us, one.start_us)), one.tariff) for one in some)
+            found.append(count * sum(us * value(tariff, count) for us, tariff in times))
+        start_us = until_us
+    return found

@@ -28,6 +28,7 @@ from suanquan.use_cases.audit_witnessing import AuditWitnessing
 from suanquan.use_cases.expiry import TOGETHER, any_over, close_expired
 from suanquan.use_cases.issue_approved import take_up
 from suanquan.use_cases.reclaim import reclaim_idle
+from suanquan.use_cases.reminders import remind
 from suanquan.use_cases.send_notices import send_due
 from suanquan.use_cases.witnessing import Witnessing
 
@@ -188,9 +189,9 @@ async def close_vouchers(service: Service) -> None:
 
 
 async def alert(service: Service) -> None:
-    """Write the alerts on vouchers that have become due."""
+    """Write the alerts on vouchers and the reminders that have become due."""
     try:
-        count = await give_alerts(service)
+        count = await give_alerts(service) + await remind(service)
     except DomainError as error:
         jobs_log.warning("alerts not written", code=error.code)
     else:

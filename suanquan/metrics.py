@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -17,6 +18,7 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 NO_RULES = RuleFigures()
 NO_SIGHT = SightFigures()
+NOBODY: Mapping[str, int] = MappingProxyType({})
 
 
 class _Snapshot(Collector):
@@ -33,10 +35,15 @@ def render(
     now_us: int,
     rules: RuleFigures = NO_RULES,
     sight: SightFigures = NO_SIGHT,
+    refused: Mapping[str, int] = NOBODY,
 ) -> bytes:
-    """The `/metrics` page in Prometheus text format; `verdicts` says of each invariant whether it holds."""
+    """The `/metrics` page in Prometheus text format; `verdicts` says of each invariant whether it holds.
+
+    `refused` are requests that this process refused so that others be served, by the code they were told.
+    """
     registry = CollectorRegistry(auto_describe=False)
     families = [*_families(figures, now_us), _invariants(verdicts), *_rule_families(rules), *_sight_families(sight)]
+    families.append(_refusals(refused))
     registry.register(_Snapshot(families))
     return generate_latest(registry)
 
@@ -70,6 +77,15 @@ def _invariants(verdicts: Mapping[str, bool]) -> Metric:
     for name, holding in verdicts.items():
         holds.add_metric([name], holding)
     return holds
+
+
+def _refusals(refused: Mapping[str, int]) -> Metric:
+    family = CounterMetricFamily(
+        "http_requests_refused", "Requests refused so that others are served, by code.", labels=["code"]
+    )
+    for code, count in refused.items():
+        family.add_metric([code], count)
+    return family
 
 
 def _rule_families(rules: RuleFigures) -> Iterator[Metric]:

@@ -15,6 +15,7 @@ from ledger.entry import Entry, EntryKind, Event
 from ledger.errors import DomainError, Kind
 from ledger.journal import Journal, T, Work
 from ledger.outcome import Outcome
+from ledger.sql import Connection
 from ledger.transaction import Chain, Transaction
 from suanquan.access.acting import acting
 from suanquan.access.trail import Act
@@ -27,11 +28,13 @@ from suanquan.db.place import Place
 from suanquan.db.schema import require_head, upgrade
 from suanquan.decoding import BatchDecoder
 from suanquan.errors import ServiceError
+from suanquan.expecting import expecting
 from suanquan.home import Home, another_issuer
 from suanquan.key_ring import KeyRing
 from suanquan.office import load_office
 from suanquan.settings import Settings, load_settings
 from suanquan.use_cases.access import Access
+from suanquan.use_cases.case_book import CaseBook
 from suanquan.use_cases.catalogue import find_scheme, version_at
 from suanquan.use_cases.decision_office import DecisionDesk, open_desk
 from suanquan.use_cases.editions import check_edition
@@ -69,7 +72,9 @@ class GuardedJournal(Journal):
     ) -> T:
         """See `Journal.transact`; what somebody does gets its row of the audit log in the same transaction, and see `conduct`."""
         await self._pass()
-        act, way = acting.get(), conduct.get()
+        act, way, expected = acting.get(), conduct.get(), expecting.get()
+        if expected is not None:
+            work = expected.before(work)
         if act is None and way is None:
             return await super().transact(work, own_sql=own_sql, keeps_memo=keeps_memo, flies=flies)
         own = work if act is None else _audited(work, act)
@@ -126,6 +131,7 @@ class Service:
     statuses: StatusCache = field(default_factory=StatusCache)
     memo: Memo = field(default_factory=Memo)
     _proceedings: Proceedings | None = None
+    _cases: CaseBook | None = None
     _intake: Intake | None = None
 
     @property
@@ -179,6 +185,13 @@ class Service:
                 issuing,
             )
         return self._proceedings
+
+    @property
+    def cases(self) -> CaseBook:
+        """Every application as it stands, for pages that list them."""
+        if self._cases is None:
+            self._cases = CaseBook(self.proceedings.office)
+        return self._cases
 
     @property
     def desk(self) -> Desk:
@@ -253,6 +266,17 @@ class Service:
 
         """
         async with self.database.write() as conn:
+            await trail.append(conn, act, self.now_us)
+
+    async def leave_trace(self, conn: Connection) -> None:
+        """Record, in the transaction of a change beside the journal, who makes it.
+
+        Raises:
+            ServiceError: `audit-unavailable`: the change must not be made.
+
+        """
+        act = acting.get()
+        if act is not None:
             await trail.append(conn, act, self.now_us)
 
     def issue_many(

@@ -34,6 +34,8 @@ class Settings(BaseSettings):
     `nats_url` names servers of JetStream whose usage stream is consumed beside HTTP; empty for none.
     `witnesses` is a trust policy (c2sp.org/tlog-policy) in the home, `checkpoint_ms` how often a grown log is signed.
     Notices go by the `smtp_…` server, and to private addresses only in `outbound_networks`.
+    Of one agent's key (or scheduler), centre, person and tenant at most `…_requests_max` requests are under way at once, and
+    of those open to everybody, of one route and altogether.
     Details of the audit log are kept for `audit_days` at least. `security_contact` stands in `/.well-known/security.txt`.
     `oidc_…` name a provider of identities at which linked accounts log in; the client's secret is in a file of the home.
     """
@@ -68,6 +70,12 @@ class Settings(BaseSettings):
     smtp_user: Annotated[str, Field(pattern=r'^[^"\\\s]*$')] = ""
     smtp_password_file: Annotated[str, Field(pattern=r'^[^"\\\n]*$')] = ""
     smtp_sender: Annotated[str, Field(pattern=r"^$|^[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+$")] = ""
+    key_requests_max: Annotated[int, Field(ge=1, le=256)] = 64
+    centre_requests_max: Annotated[int, Field(ge=1, le=256)] = 128
+    person_requests_max: Annotated[int, Field(ge=1, le=256)] = 32
+    tenant_requests_max: Annotated[int, Field(ge=1, le=256)] = 64
+    route_requests_max: Annotated[int, Field(ge=1, le=256)] = 64
+    public_requests_max: Annotated[int, Field(ge=1, le=256)] = 128
     audit_days: Annotated[int, Field(ge=180, le=36_500)] = 1096
 
     @property

@@ -53,6 +53,12 @@ async def steps_of(conn: Connection, subject: str) -> list[StepRow]:
     return [StepRow(*row) for row in await conn.execute(query)]
 
 
+async def steps_since(conn: Connection, number: int) -> list[StepRow]:
+    """Every step from a number on, in order."""
+    query = select(tables.procedure_step).where(STEP.number >= number).order_by(STEP.number)
+    return [StepRow(*row) for row in await conn.execute(query)]
+
+
 async def steps_of_round(conn: Connection, round_: str) -> list[StepRow]:
     """The steps of a round and of all its applications, in order."""
     query = select(tables.procedure_step).where(STEP.round == round_).order_by(STEP.number)

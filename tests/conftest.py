@@ -160,6 +160,9 @@ BY_THIRDS = (
         "test_injection.py",
         "test_replay.py",
         "suanquan/test_settlement.py",
+        "test_agent_keys.py",
+        "test_the_work_of_another",
+        "test_a_hundred_gigabytes",
     ),
 )
 """Slow tests that come in many: an ordinary run takes the third that its seed draws, `--all` takes all."""

@@ -76,6 +76,7 @@ BOARDS: dict[str, tuple[str, list[Panel]]] = {
             Panel("发券 / Vouchers", "voucher_issued", "short", "timeseries", "{{scheme}}"),
             Panel("有效的券 / Vouchers in force", "voucher_active", "short", "timeseries", "{{scheme}}"),
             Panel("条款问答 / Answers under clauses an hour", "sum by (clause) (increase(subsidy_evaluations_total[1h]))", "short", "timeseries", "{{clause}}"),
+            Panel("为保证他人而拒绝的请求 / Requests refused so that others are served", "sum by (code) (rate(http_requests_refused_total[5m]))", "reqps", "timeseries", "{{code}}", "某个密钥、中心、账号或单位用满了自己的份额；原因见 api.md / a key, centre, account or company has used up its share"),
             Panel("取指标用时 / Time to read the metrics", 'scrape_duration_seconds{job="suanquan"}', "s", "timeseries", "{{instance}}"),
             Panel("序列数 / Series", 'scrape_samples_scraped{job="suanquan"}', "short", "timeseries", "{{instance}}"),
         ],

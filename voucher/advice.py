@@ -12,10 +12,13 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from ledger.errors import Finding
-from metering.model import Accelerator
+from metering.batch import batch_of
+from metering.course import Span
+from metering.model import Accelerator, UsageRecord
 from metering.prices import GFLOPS_MS_PER_COMPUTE_UNIT, MS_PER_HOUR
-from metering.tariff import Piece, Tariff, Tariffs, pieces_of
-from voucher.allocation import Charge, Purse, draw_one
+from metering.rating import rate
+from metering.tariff import Tariff, Tariffs, pieces_of
+from voucher.allocation import Charge, Purse, charges_along, draw_one
 
 MINUTE_MS = 60_000
 
@@ -66,45 +69,50 @@ def advise(
     if unknown := sorted({part.model for part, pieces in found if pieces is None}):
         return Advice(need is Need.NONE, 0, 0, 0, (_unknown("、".join(unknown)),))
     parts = [_Part(part.model, part.count_milli, pieces[0].tariff) for part, pieces in found if pieces]
-    charge = charge_of(job.start_us, parts, job.active_ms, tariffs)
-    payable = charge.payable
-    covered = payable - _unpaid(charge, purses)
+    charges = charges_of(job.start_us, parts, job.active_ms, tariffs)
+    payable = sum(charge.payable for charge in charges)
+    covered = payable - _unpaid(charges, purses)
     reasons = [*_over(parts, capacity), *_short(payable, covered, purses, bound=bound)]
+    reasons += _ending(job.start_us, end_us, purses) if covered < payable else []
     enough = {Need.FULL: covered == payable, Need.SOME: covered > 0 or not payable, Need.NONE: True}[need]
     fits = not any(reason.code == "over-capacity" for reason in reasons)
     lasting = job.active_ms if covered == payable else _lasting_ms(job, parts, purses, tariffs)
-    return Advice(enough and fits, charge.yuan, covered, lasting, tuple(reasons))
+    return Advice(enough and fits, sum(charge.yuan for charge in charges), covered, lasting, tuple(reasons))
 
 
-def charge_of(start_us: int, parts: Sequence[_Part], active_ms: int, tariffs: Tariffs) -> Charge:
+def charges_of(start_us: int, parts: Sequence[_Part], active_ms: int, tariffs: Tariffs) -> list[Charge]:
     """What `metering.rating.rate` makes of a record, for one alone; a test compares the two."""
+    end_us = start_us + active_ms * 1000
+    models = tuple(part.tariff.model for part in parts)
+    if not all(part.tariff.lasts(start_us, end_us) for part in parts):
+        cards = tuple(Accelerator(part.word, part.count_milli) for part in parts)
+        record = UsageRecord("", "", "", 0, start_us, end_us, active_ms, cards, "")
+        return charges_along(rate(batch_of([record]), tariffs, [0]).course(0, start_us, end_us), models)
     yuan = own = compute = 0
-    for word, count_milli, tariff in parts:
-        gpu_ms, end_us = count_milli * active_ms // 1000, start_us + active_ms * 1000
-        pieces = [Piece(gpu_ms, tariff, start_us, end_us)]
-        if not tariff.lasts(start_us, end_us):
-            pieces = pieces_of(word, gpu_ms, start_us, end_us, tariffs) or pieces
-        for piece in pieces:
-            yuan += piece.cost(count_milli)
-            own += piece.gpu_ms * piece.tariff.own_price(count_milli)
-            compute += piece.gpu_ms * piece.tariff.gflops
-    amounts = yuan // MS_PER_HOUR, compute // GFLOPS_MS_PER_COMPUTE_UNIT
-    return Charge(start_us, *amounts, tuple(part.tariff.model for part in parts), own=own // MS_PER_HOUR)
+    for _, count_milli, tariff in parts:
+        gpu_ms = count_milli * active_ms // 1000
+        yuan += gpu_ms * tariff.price(count_milli)
+        own += gpu_ms * tariff.own_price(count_milli)
+        compute += gpu_ms * tariff.gflops
+    yuan, own = yuan // MS_PER_HOUR, own // MS_PER_HOUR
+    return charges_along((Span(start_us, end_us, yuan - own, own, compute // GFLOPS_MS_PER_COMPUTE_UNIT),), models)
 
 
-def _unpaid(charge: Charge, purses: Sequence[Purse]) -> int:
+def _unpaid(charges: Sequence[Charge], purses: Sequence[Purse]) -> int:
     """Yuan that vouchers might pay and do not."""
-    return draw_one(charge, [replace(purse) for purse in purses]).self_pay - charge.own
+    own = sum(charge.own for charge in charges)
+    return draw_one(charges, [replace(purse) for purse in purses]).self_pay - own
 
 
 def _lasting_ms(job: Job, parts: Sequence[_Part], purses: Sequence[Purse], tariffs: Tariffs) -> int:
     """Whole minutes for which the vouchers pay everything: more time never costs less, so halving finds the last one."""
-    if not any(purse.covers(charge_of(job.start_us, parts, 0, tariffs)) for purse in purses):
+    first = charges_of(job.start_us, parts, 0, tariffs)[0]
+    if not any(purse.covers(first) for purse in purses):
         return 0
     paid, unpaid = 0, job.active_ms // MINUTE_MS + 1
     while paid + 1 < unpaid:
         middle = (paid + unpaid) // 2
-        if _unpaid(charge_of(job.start_us, parts, middle * MINUTE_MS, tariffs), purses):
+        if _unpaid(charges_of(job.start_us, parts, middle * MINUTE_MS, tariffs), purses):
             unpaid = middle
         else:
             paid = middle
@@ -141,3 +149,16 @@ def _short(price: int, covered: int, purses: Sequence[Purse], *, bound: bool) ->
     if not covered:
         return [Finding("voucher-ineligible", "现有的券不适用于该型号或时间", "no voucher is for this card and time")]
     return [Finding("balance-short", "券的余额不够整个作业", "the vouchers do not last for the whole job")]
+
+
+def _ending(start_us: int, end_us: int, purses: Sequence[Purse]) -> list[Finding]:
+    """Vouchers that end while the job runs pay for its time before."""
+    if not any(start_us < purse.until_us < end_us for purse in purses):
+        return []
+    return [
+        Finding(
+            "voucher-ends",
+            "有券在作业期间到期，只付到期前的部分",
+            "a voucher ends while the job runs and pays until then",
+        )
+    ]

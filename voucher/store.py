@@ -238,6 +238,13 @@ async def load_bindings(conn: Connection) -> list[tuple[str, str, str]]:
     return [(row.centre, row.account, row.holder) for row in await conn.execute(select(tables.binding))]
 
 
+async def holder_of_account(conn: Connection, centre: str, account: str) -> str:
+    """Whose an account is; empty where nobody is bound to it."""
+    c = tables.binding.c
+    found = (await conn.execute(select(c.holder).where(c.centre == centre, c.account == account))).scalar()
+    return str(found or "")
+
+
 async def issued_to_accounts(conn: Connection, centres: Iterable[str], asset: int) -> int:
     """Units of an asset issued to the holders of accounts at these centres."""
     holders = select(tables.binding.c.holder).where(tables.binding.c.centre.in_(list(centres)))

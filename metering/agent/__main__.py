@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from ledger.errors import DomainError, Kind
-from metering.agent.keys import create_key
+from metering.agent.keys import create_key, load_key
 from metering.agent.service import make_next_key, serve, status_of
+from metering.possession import shown
 
 EXIT_STATUS = {
     Kind.INVALID: 2,
@@ -39,7 +40,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         ("rotate-key", "生成下一把密钥 / make the key to follow"),
     ):
         commands.add_parser(name, help=text).add_argument("--config", type=Path, required=True)
-    commands.add_parser("keygen", help="生成密钥 / make a key").add_argument("file", type=Path)
+    for name, text in (
+        ("keygen", "生成密钥 / make a key"),
+        ("show-key", "输出公钥和持有证明 / the public key, and that it is held"),
+    ):
+        parser_of_key = commands.add_parser(name, help=text)
+        parser_of_key.add_argument("file", type=Path)
+        parser_of_key.add_argument(
+            "--centre", default="", help="只在该中心登记有效 / the proof holds at this centre alone"
+        )
     given = parser.parse_args(arguments)
     try:
         result = _done(given)
@@ -59,7 +68,9 @@ def _done(given: argparse.Namespace) -> dict[str, Any] | None:
         return status_of(given.config)
     if given.command == "rotate-key":
         return dict(make_next_key(given.config))
-    return dict(create_key(given.file))
+    if given.command == "show-key":
+        return dict(shown(load_key(given.file).private, given.centre))
+    return dict(create_key(given.file, given.centre))
 
 
 if __name__ == "__main__":

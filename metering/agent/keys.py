@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from ledger.ed25519 import PublicKey
 from ledger.errors import Kind
+from metering import possession
 from metering.errors import MeteringError
 
 _PEM_BYTES_MAX = 4096
@@ -25,8 +26,8 @@ class AgentKey:
     kid: str
 
 
-def create_key(path: Path) -> dict[str, str]:
-    """Write a new private key (PKCS#8 PEM, mode 0600) and return the public JWK to register.
+def create_key(path: Path, centre: str = "") -> dict[str, str]:
+    """Write a new private key (PKCS#8 PEM, mode 0600) and return the public JWK to register, with the proof of possession.
 
     Raises:
         MeteringError: the file exists (a key is never overwritten) or cannot be written.
@@ -52,8 +53,7 @@ def create_key(path: Path) -> dict[str, str]:
         file.write(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
         file.flush()
         os.fsync(file.fileno())
-    public = PublicKey.of(key)
-    return {**public.jwk(), "kid": public.kid}
+    return possession.shown(key, centre)
 
 
 def load_key(path: Path) -> AgentKey:

@@ -43,6 +43,8 @@ ANSWER_S = 20
 HEADERS_BYTES = 4096
 """Room for the headers of a message beside its body."""
 ANSWER_BYTES_MAX = 64 * 2**20
+LEAVING_ROUNDS, LEAVING_S = 10, 1
+"""How often, and how many seconds apart, a batch is handed over again while an answered message is about to leave."""
 FULL = 10077
 """JetStream's code for a message that its stream has no room for."""
 
@@ -108,7 +110,7 @@ class NatsClient:
         known = await self._kept(connection.jetstream())
         if known is not None and known.headers[stream.KEY] == batch.key and known.headers[stream.STATUS] == "200":
             return self._judged(batch, known)
-        sequence = await self._hand_over(connection.jetstream(), batch)
+        sequence = await self._hand_over(connection.jetstream(), batch, known)
         deadline = time.monotonic() + self._answer_s
         while (left := deadline - time.monotonic()) > 0:
             try:
@@ -136,17 +138,31 @@ class NatsClient:
             await connection.flush(CONNECT_S)
         return self._connection, self._answers
 
-    async def _hand_over(self, jetstream: JetStreamContext, batch: Batch) -> int | None:
-        """Sequence of the message in the stream; None: an earlier one of this source waits there."""
+    async def _hand_over(self, jetstream: JetStreamContext, batch: Batch, known: _Answer | None) -> int | None:
+        """Sequence of the message in the stream; None: an earlier one of this source waits there for its answer.
+
+        The service answers before it takes a message out: one whose answer is known is about to go, and ours comes after it.
+        """
         headers = signed_headers(self._key, self._target, batch)
         subject = stream.usage_subject(self._source)
+        for _ in range(LEAVING_ROUNDS):
+            try:
+                return (await jetstream.publish(subject, batch.body, PUBLISH_S, stream.USAGE, headers)).seq
+            except APIError as error:
+                if error.err_code != FULL:
+                    raise
+            if known is None or not await self._leaves(jetstream, subject, known):
+                break
+            await asyncio.sleep(LEAVING_S)
+        return None
+
+    async def _leaves(self, jetstream: JetStreamContext, subject: str, known: _Answer) -> bool:
+        """Whether the message in the stream has gone meanwhile, or is the one that was answered."""
         try:
-            done = await jetstream.publish(subject, batch.body, PUBLISH_S, stream.USAGE, headers)
-        except APIError as error:
-            if error.err_code != FULL:
-                raise
-            return None
-        return done.seq
+            waiting = await jetstream.get_last_msg(stream.USAGE, subject)
+        except NotFoundError:
+            return True
+        return known.headers[stream.SEQUENCE] == str(waiting.seq)
 
     async def _kept(self, jetstream: JetStreamContext) -> _Answer | None:
         """The last answer that this source was given."""

@@ -58,4 +58,5 @@ def make_next_key(path: Path) -> dict[str, str]:
         MeteringError: one is waiting already.
 
     """
-    return create_key(next_path(load_config(path).key_file))
+    config = load_config(path)
+    return create_key(next_path(config.key_file), config.centre)

@@ -17,12 +17,13 @@ import itertools
 import json
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from metering.errors import MeteringError
 from metering.instants import parse_instant
 from metering.model import Accelerator, UsageRecord
 from metering.sources.faults import RowFault, Skipped, unreadable
+from metering.sources.heard import Heard, Told
 from metering.sources.json_stream import BOM, JsonArray
 from metering.sources.kube_resources import cards_in
 from metering.sources.options import SourceOptions
@@ -36,12 +37,13 @@ _ENDED = {"Succeeded": "COMPLETED", "Failed": "FAILED"}
 _UID = re.compile(r"[A-Za-z0-9-]{1,64}")
 
 
-class _Pod(NamedTuple):
-    """The last that was heard of a pod."""
-
-    place: int
-    deleted: bool
-    members: dict[str, Any]
+_KEPT = {
+    "metadata": ("uid", "name", "namespace", "labels"),
+    "spec": ("containers", "initContainers", "nodeSelector", "nodeName"),
+    "status": ("phase", "conditions", "containerStatuses"),
+}
+"""Members of a pod that are read here; of containers, conditions and their states:"""
+_KEPT_OF_LISTS = ("name", "resources", "restartPolicy", "type", "status", "lastTransitionTime", "state", "restartCount")
 
 
 def read_kubernetes(file: UsageFile, options: SourceOptions) -> Iterator[Item]:
@@ -72,7 +74,7 @@ class _Reader:
         self._cluster = options.constants.get("cluster", "k8s")
         self._by_container = _choice(options, "basis", ("scheduled", "container")) == "container"
         self.shared_by = _positive(options, "shared")
-        self._pods: dict[str, _Pod] = {}
+        self._pods = Heard()
         self._products: dict[str, str] = {}
 
     def records(self) -> Iterator[Item]:
@@ -85,7 +87,7 @@ class _Reader:
                 self._hear(place, value)
             except RowFault as fault:
                 yield fault.skipped(self._file.name, place)
-        for pod in self._pods.values():
+        for pod in self._pods:
             try:
                 yield from self._records(pod)
             except RowFault as fault:
@@ -106,10 +108,9 @@ class _Reader:
         uid = str(metadata.get("uid", ""))
         if not _UID.fullmatch(uid) or not isinstance(value.get("spec"), dict):
             raise RowFault("not-a-pod")
-        earlier = self._pods.get(uid)
-        self._pods[uid] = _Pod(place, deleted or (earlier is not None and earlier.deleted), value)
+        self._pods.hear(uid, place, _needed(value), gone=deleted)
 
-    def _records(self, pod: _Pod) -> Iterator[UsageRecord]:
+    def _records(self, pod: Told) -> Iterator[UsageRecord]:
         metadata, spec, status = (_table(pod.members, name) for name in ("metadata", "spec", "status"))
         if self._by_container:
             for container in _list(spec, "containers"):
@@ -124,7 +125,7 @@ class _Reader:
             raise RowFault("no-gpu")
         start_us = _scheduled_us(status)
         phase = str(status.get("phase"))
-        if phase not in _ENDED and not pod.deleted:
+        if phase not in _ENDED and not pod.gone:
             raise RowFault("running", phase)
         yield self._record(metadata, spec, held, start_us, _ended_us(status), "", status)
 
@@ -191,6 +192,21 @@ def _objects(file: UsageFile) -> Iterator[tuple[int, Any] | Skipped]:
     yield from array.elements()
     if not array.found:
         raise unreadable(file.name, "JSON 中没有 items 数组", "its JSON has no array items")
+
+
+def _needed(pod: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a pod is read: a tenth of what a cluster tells of it."""
+    found: dict[str, Any] = {}
+    for part, names in _KEPT.items():
+        members = {name: value for name, value in _table(pod, part).items() if name in names}
+        for name, value in members.items():
+            if isinstance(value, list):
+                members[name] = [
+                    {key: one[key] for key in _KEPT_OF_LISTS if key in one} if isinstance(one, dict) else one
+                    for one in value
+                ]
+        found[part] = members
+    return found
 
 
 def _is_event(line: bytes) -> bool:

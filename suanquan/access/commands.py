@@ -16,7 +16,15 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         (
             *("init", "serve", "doctor", "demo", "scheme list", "scheme show", "scheme check", "scheme decide"),
             *("voucher verify", "voucher present", "keys list", "keys jwks", "usage quote"),
-            *("agent collect", "agent keygen", "agent send", "agent declare", "agent telemetry", "agent run"),
+            *(
+                "agent collect",
+                "agent keygen",
+                "agent show-key",
+                "agent send",
+                "agent declare",
+                "agent telemetry",
+                "agent run",
+            ),
             *(
                 "agent rotate-key",
                 "agent status",
@@ -56,6 +64,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "hold show": "hold.read",
         "centre add": "centre.change",
         "centre key": "centre.change",
+        "centre end-key": "centre.change",
         "centre bind": "centre.change",
         "centre token": "centre.change",
         "centre list": "centre.list",

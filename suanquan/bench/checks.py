@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from suanquan.home import Home, read_passphrase
+from suanquan.http.at_once import at_once
 from suanquan.http.direct import Direct
 from suanquan.http.holds import Spending, verified_hold
 from suanquan.http.limits import Limits
@@ -34,10 +35,11 @@ async def _main(home: Home) -> None:
         app = Starlette()
         app.state.service, app.state.agent_keys, app.state.spending = service, AgentKeys(service), Spending(service)
         app.state.agent_rates = Rates(time.monotonic_ns, KEYS_PER_SECOND, KEYS_BURST)
+        app.state.at_once = at_once(service.settings)
         listener = bind("127.0.0.1", 0)
         listener.listen(128)
         routes = {"/v1/holds": _check}  # on the short way that the service's own take
-        server = http_server(Limits(Direct(app, app, routes), refuse))
+        server = http_server(Limits(Direct(app, app, routes), refuse, app.state.at_once))
         on_signals(lambda number: server.handle_exit(number, None))
         sys.stdout.write(f"http://127.0.0.1:{listener.getsockname()[1]}\n")
         sys.stdout.flush()

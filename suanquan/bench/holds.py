@@ -90,7 +90,9 @@ def _prepare(home: Home, url: str, holder: Ed25519PrivateKey, agent: Ed25519Priv
     home.path.mkdir(mode=0o700)
     write_secret(home.path / "demo-passphrase", secrets.token_urlsafe(24).encode())
     passphrase = read_passphrase(home.path / "demo-passphrase")
-    setup.initialise(home, Settings(sandbox=True, public_url=url), passphrase)
+    setup.initialise(
+        home, Settings(sandbox=True, public_url=url, key_requests_max=256, centre_requests_max=256), passphrase
+    )
     jwk: dict[str, object] = dict(PublicKey.of(holder).jwk())
 
     async def run() -> list[str]:

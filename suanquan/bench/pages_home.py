@@ -55,8 +55,11 @@ def account(number: int) -> str:
     return f"tenant-{number:05d}"
 
 
-async def fill(service: Service, clock: Stepped, start_us: int, holders: int, records: int) -> None:
-    """Issue a voucher to each holder at the start, and report usage month by month; the clock ends after the last month."""
+async def fill(service: Service, clock: Stepped, start_us: int, holders: int, records: int) -> Ed25519PrivateKey:
+    """Issue a voucher to each holder at the start, and report usage month by month; the clock ends after the last month.
+
+    The key of the first centre's agent comes back.
+    """
     keys = [Ed25519PrivateKey.generate() for _ in range(CENTRES)]
     for number, key in enumerate(keys):
         cards = dict.fromkeys(MODELS, 20_000)
@@ -78,6 +81,7 @@ async def fill(service: Service, clock: Stepped, start_us: int, holders: int, re
                 body = _body(number, some, sequence[number], count, start_us + month * MONTH_US)
                 sequence[number] += count
                 await _report(service, centre(number), kids[number], body)
+    return keys[0]
 
 
 async def _bind(service: Service, holders: int) -> None:
@@ -90,17 +94,18 @@ async def _bind(service: Service, holders: int) -> None:
             )
 
 
-def _scheme(service: Service) -> str:
+def scheme_of(service: Service) -> str:
+    """The scheme of a sandbox, by which everything of a measurement is issued."""
     return next(name for name, known in service.catalog.schemes.items() if known.status is SchemeStatus.SANDBOX)
 
 
-async def give(service: Service, number: int) -> None:
+async def give(service: Service, key: str) -> None:
     """One voucher more: an entry that changes the log."""
-    await service.issue(_scheme(service), IssueRequest(sandbox_uscc(number), "CNY", "500"), f"bench/more/{number}")
+    await service.issue(scheme_of(service), IssueRequest(sandbox_uscc(0), "CNY", "500"), f"bench/more/{key}")
 
 
 async def _issue(service: Service, holders: int) -> None:
-    scheme = _scheme(service)
+    scheme = scheme_of(service)
     asked = [
         (IssueRequest(sandbox_uscc(number), "CNY", str(500 + number % 7 * 400)), f"bench/{number}")
         for number in range(holders)

@@ -80,7 +80,9 @@ def _prepare(home: Home, url: str, accounts: int) -> str:
     home.path.mkdir(mode=0o700)
     write_secret(home.path / "demo-passphrase", os.urandom(24).hex().encode())
     passphrase = read_passphrase(home.path / "demo-passphrase")
-    setup.initialise(home, Settings(sandbox=True, public_url=url), passphrase)
+    setup.initialise(
+        home, Settings(sandbox=True, public_url=url, key_requests_max=256, centre_requests_max=256), passphrase
+    )
 
     async def run() -> str:
         async with open_service(home, passphrase) as service:

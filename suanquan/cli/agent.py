@@ -30,6 +30,7 @@ Zone = Annotated[str | None, typer.Option(help="无时区时间的时区 / zone 
 Delimiter = Annotated[str | None, typer.Option(help="分隔符 / delimiter")]
 Columns = Annotated[str | None, typer.Option("--format", help="无表头文件的列 / columns of a file without header")]
 Step = Annotated[str | None, typer.Option(help="gauge-csv、prometheus 每行时长，如 60s / how long a level holds")]
+MeantFor = Annotated[str, typer.Option("--centre", help="只在该中心登记有效 / the proof holds at this centre alone")]
 SKIPS_SHOWN = 20
 RETRIES = 5
 """Half a minute at most: whoever sends by hand is waiting, and what was not delivered stays in the spool."""
@@ -99,13 +100,27 @@ class _Skips:
 @app.command()
 def keygen(
     file: Annotated[Path, typer.Argument(help="私钥文件，新建，0600 / private key file, created")],
+    centre: MeantFor = "",
     json: JsonOption = False,  # noqa: ARG001 -- taken like everywhere; a JWK is JSON in any case
 ) -> None:
     """生成代理密钥，输出公钥。Make the agent's key; print its public half."""
     from metering.agent.keys import create_key
 
-    emit(create_key(file), as_json=True)
+    emit(create_key(file, centre), as_json=True)
     note("请把以上公钥交给主管部门登记。Have this public key registered: suanquan centre key CENTRE FILE")
+
+
+@app.command("show-key")
+def show_key(
+    file: Annotated[Path, typer.Argument(help="私钥文件 / private key file")],
+    centre: MeantFor = "",
+    json: JsonOption = False,  # noqa: ARG001 -- a JWK is JSON in any case
+) -> None:
+    """输出已有密钥的公钥和持有证明。Print the public half of a key that is there, with the proof that it is held."""
+    from metering import possession
+    from metering.agent.keys import load_key
+
+    emit(possession.shown(load_key(file).private, centre), as_json=True)
 
 
 @app.command()

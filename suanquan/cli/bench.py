@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -143,10 +144,13 @@ def pages(
     records: Annotated[int, typer.Option(help="用量记录数 / usage records", min=100, max=100_000_000)] = 1_000_000,
     holders: Annotated[int, typer.Option(help="受益单位数 / beneficiaries", min=10, max=50_000)] = 10_000,
     rounds: Annotated[int, typer.Option(help="每页请求次数 / requests of each page", min=2, max=1_000)] = 20,
+    home: Annotated[
+        Path | None, typer.Option(help="留用的目录，只限 SQLite / a folder to keep and use again, SQLite alone")
+    ] = None,
     json: JsonOption = False,
 ) -> None:
-    """页面、指标与导出的服务器用时。Server time of pages, of the metrics, and of a long export."""
+    """每个页面、指标与导出的服务器用时及其限值。Server time of every page, of the metrics, and of a long export, with limits."""
     from suanquan.bench.pages import Plan, measure
 
     _check_backend(backend)
-    emit(measure(Plan(backend, records, holders, rounds)), as_json=json)
+    emit(measure(Plan(backend, records, holders, rounds, home)), as_json=json)

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from suanquan.cli.options import DEFAULT_HOME, HomeOption, JsonOption, run_with_service
-from suanquan.cli.output import emit
+from suanquan.cli.output import emit, note
 
 if TYPE_CHECKING:
+    from ledger.ed25519 import PublicKey
     from suanquan.service import Service
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
@@ -51,17 +52,36 @@ def key(
     home: HomeOption = DEFAULT_HOME,
     json: JsonOption = False,
 ) -> None:
-    """登记代理的公钥。Let an agent's key report for a centre."""
-    from suanquan.use_cases.public_keys import parse_jwk
-    from suanquan.use_cases.setup import register_agent_key
+    """登记代理的公钥，附持有证明。Let an agent's key report for a centre, on proof that its agent holds it."""
+    from suanquan.use_cases.agent_keys import register_shown
 
-    public = parse_jwk(jwk.read_bytes(), str(jwk))
+    data = jwk.read_bytes()
+
+    async def use(service: Service) -> tuple[PublicKey, bool]:
+        return await register_shown(service, centre, data, str(jwk))
+
+    public, is_proven = run_with_service(home, use)
+    if not is_proven:
+        note("沙箱：未附持有证明，照登。Sandbox: registered without a proof of possession.")
+    emit({"centre": centre, "kid": public.kid}, as_json=json)
+
+
+@app.command("end-key")
+def end_key(
+    centre: Centre,
+    kid: Annotated[str, typer.Argument(help="密钥标识 / key id")],
+    reason: Annotated[str, typer.Option(help="理由 / reason")],
+    home: HomeOption = DEFAULT_HOME,
+    json: JsonOption = False,
+) -> None:
+    """停用代理的密钥，一秒内生效，不可恢复。End an agent's key for good; within a second it is refused."""
+    from suanquan.use_cases import agent_keys
 
     async def use(service: Service) -> None:
-        await register_agent_key(service.journal, centre, public)
+        await agent_keys.end_key(service, centre, kid, reason)
 
     run_with_service(home, use)
-    emit({"centre": centre, "kid": public.kid}, as_json=json)
+    emit({"centre": centre, "kid": kid, "ended": True}, as_json=json)
 
 
 @app.command()

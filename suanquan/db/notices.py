@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, delete, func, insert, select, update
 
-from ledger.sql import Connection
+from ledger.sql import Connection, chunks
 from suanquan.access.policy import BENEFICIARY, CENTRE, Role
 from suanquan.db.tables import notice, notice_channel, notice_choice, notice_delivery, person, person_role
 from suanquan.notices.model import OFFICE, Notice, State
@@ -88,6 +88,30 @@ async def _add_delivery(conn: Connection, number: int, channel: int, name: str, 
     row = {"number": await _next(conn, notice_delivery.c.number), "notice": number, "channel": channel, "person": name}
     rest = {"state": State.WAITING.value, "tries": 0, "next_us": at_us, "tried_us": 0, "fault": ""}
     await conn.execute(insert(notice_delivery).values(row | rest))
+
+
+async def given(conn: Connection, kind: str, subjects: Collection[str]) -> set[tuple[str, str]]:
+    """Audience and subject of the notices of a kind that are about one of these."""
+    c, found = notice.c, set[tuple[str, str]]()
+    for part in chunks(subjects):
+        rows = await conn.execute(select(c.audience, c.subject).where(c.kind == kind, c.subject.in_(part)))
+        found.update((row.audience, row.subject) for row in rows)
+    return found
+
+
+async def newest_subject(conn: Connection, kind: str) -> str | None:
+    """The last subject, by order of text, that a notice of a kind is about."""
+    found: str | None = (await conn.execute(select(func.max(notice.c.subject)).where(notice.c.kind == kind))).scalar()
+    return found
+
+
+async def newest_about(conn: Connection, kind: str) -> dict[tuple[str, str], Stored]:
+    """The newest notice of a kind by audience and subject."""
+    newest = (
+        select(func.max(notice.c.number)).where(notice.c.kind == kind).group_by(notice.c.audience, notice.c.subject)
+    )
+    rows = await conn.execute(select(*notice.c).where(notice.c.number.in_(newest)))
+    return {(one.audience, one.subject): one for one in map(_stored, rows)}
 
 
 async def add_test(conn: Connection, channel: int, one: Notice, at_us: int) -> int:

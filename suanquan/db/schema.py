@@ -19,7 +19,7 @@ from suanquan.db.database import opened, reported, server_engine
 from suanquan.db.place import Place, Server
 from suanquan.errors import ServiceError
 
-HEAD = "0030"
+HEAD = "0031"
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _SAFE = {"fsync": "on", "full_page_writes": "on", "server_encoding": "UTF8"}
 SERVER_MIN = 130_000

@@ -163,6 +163,7 @@ notice = table(
 )
 """The outbox: what somebody is told, written in the transaction of what it tells of."""
 Index("notice_audience", notice.c.audience, notice.c.number)
+Index("notice_subject", notice.c.kind, notice.c.subject)
 
 notice_channel = table(
     "notice_channel",

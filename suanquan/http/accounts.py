@@ -45,6 +45,10 @@ class LoginOrder(_Strict):
 class NewAccount(_Strict):
     """Who is to act in which role, and for which centre or company."""
 
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"name": "sj01/张", "role": "centre_operator", "tenant": "sj01"}]}
+    )
+
     name: Name
     role: Annotated[str, Field(max_length=40)]
     tenant: Annotated[str, Field(max_length=64)] = ""
@@ -72,6 +76,8 @@ class Code(_Strict):
 
 class NewToken(_Strict):
     """What a token may be used for, by action or its first word, and for how many days."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"actions": ["voucher.list", "settlement"], "days": 30}]})
 
     actions: Annotated[list[Annotated[str, Field(max_length=60)]], Field(min_length=1, max_length=50)]
     days: Annotated[int, Field(ge=1, le=accounts.TOKEN_DAYS_MAX)] = 90

@@ -39,6 +39,7 @@ from suanquan.http import (
     status,
     subsidies,
 )
+from suanquan.http.at_once import at_once
 from suanquan.http.auth import close_unentered, enter, refuse_unentered
 from suanquan.http.completeness import post_completeness
 from suanquan.http.corrections import post_corrections
@@ -59,6 +60,7 @@ from suanquan.portal import (
     finding,
     holding,
     importing,
+    inbox_page,
     members,
     office,
     office_cases,
@@ -107,6 +109,7 @@ PAGES = (
     *(office.router, office_lists.router, office_cases.router, checking.router, views.router),
     *(case.router, settling.router, statements.router, holding.router, members.router, sandbox.router),
     *(bulk.router, importing.router, supplementing.router, rounds.router, finding.router, auditing.router),
+    inbox_page.router,
 )
 """Every page of the portal."""
 PAGE_PATHS = frozenset(route.path for pages in PAGES for route in pages.routes if isinstance(route, Route))
@@ -135,6 +138,7 @@ def create_app(service: Service) -> ASGIApp:
     app.state.service = service
     app.state.rates = Rates(time.monotonic_ns)
     app.state.once = Once()
+    app.state.at_once = at_once(service.settings)
     app.state.agent_rates = Rates(time.monotonic_ns, KEYS_PER_SECOND, KEYS_BURST)
     service.subsidies.load()
     app.state.oidc = None
@@ -159,7 +163,10 @@ def create_app(service: Service) -> ASGIApp:
     app.add_exception_handler(HTTPException, problem.on_http_error)
     app.add_exception_handler(RequestValidationError, problem.on_invalid_request)
     app.add_exception_handler(Exception, problem.on_crash)
-    return Limits(Direct(app, app, SIGNED, {"/v1/advice/{centre}": advice.quick_advice}), Refusing(app))
+    direct = Direct(app, app, SIGNED, {"/v1/advice/{centre}": advice.quick_advice})
+    limits = Limits(direct, Refusing(app), app.state.at_once)
+    app.state.limits = limits
+    return limits
 
 
 async def _on_domain_error(request: Request, error: Exception) -> Response:

@@ -24,7 +24,7 @@ from suanquan.access.policy import BENEFICIARY, CENTRE, POLICY, Reach, Role, rea
 from suanquan.access.principal import PUBLIC, Principal
 from suanquan.db.tokens import principal_of
 from suanquan.errors import ServiceError
-from suanquan.http.rates import Rates
+from suanquan.http.at_once import AtOnce
 from suanquan.service import Service
 from suanquan.use_cases.sign_in import session
 
@@ -33,6 +33,7 @@ SESSION, SECURE_SESSION = "suanquan_session", "__Host-suanquan_session"
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 TOKEN_MAX = 128
 OWN_ACCOUNT = "account.self"
+LOOK = "service.look"
 _ACTION, _SCOPED = "__suanquan_action__", "__suanquan_scoped__"
 
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -161,19 +162,38 @@ async def permit(request: Request, action: str, *, scoped: bool = False) -> Prin
     """Who asks, if the right to the action reaches far enough (see `may`); of what everybody may do, nobody is asked who he is.
 
     Raises:
-        ServiceError: `token-required`, `token-unknown` or `not-permitted`.
+        ServiceError: `token-required`, `token-unknown`, `not-permitted`, `too-many-requests` or `too-many-at-once`.
 
     """
     if reach(Role.PUBLIC, action) is Reach.EVERYTHING:
+        _count_with_the_public(request, action)
         return PUBLIC
     found = await principal(request)
     if found.reach(action) is not Reach.EVERYTHING and not (scoped and found.reach(action) is Reach.OWN):
         raise _token_required() if found.is_public else not_permitted(found, action)
-    state = request.app.state  # a scheduler asks before each of its jobs, as agents report each of theirs
-    rates: Rates = state.agent_rates if found.role is Role.SCHEDULER else state.rates
-    rates.take(f"person {found.name}", f"tenant {found.tenant}" if found.tenant else "")
+    _take_a_share(request, found)
     await _leave_trace(request, found, action)
     return found
+
+
+def _count_with_the_public(request: Request, action: str) -> None:
+    """Of what is open to everybody only so much is under way, by route and altogether: the rest of the room is for who is known."""
+    if action != LOOK:
+        at_once: AtOnce = request.app.state.at_once
+        at_once.enter(request.scope, f"route {getattr(request.scope.get('route'), 'path', '')}", "public")
+
+
+def _take_a_share(request: Request, who: Principal) -> None:
+    """Count a request among those of the caller, and of its tenant: how often, and how many at once."""
+    state = request.app.state
+    if who.role is Role.SCHEDULER:  # it asks before each of its jobs, as agents report each of theirs
+        rates, caller, tenant = state.agent_rates, f"scheduler {who.name}", f"centre {who.tenant}"
+    else:
+        rates, caller, tenant = state.rates, f"person {who.name}", f"tenant {who.tenant}"
+    names = (caller, tenant) if who.tenant else (caller,)
+    rates.take(*names)
+    at_once: AtOnce = state.at_once
+    at_once.enter(request.scope, *names)
 
 
 async def _leave_trace(request: Request, who: Principal, action: str) -> None:

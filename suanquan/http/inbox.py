@@ -72,6 +72,7 @@ async def post_read(order: Seen, caller: Caller, service: Opened) -> dict[str, i
     async with service.database.write() as conn:
         chosen = await notices.choice_of(conn, caller.name)
         await notices.choose(conn, caller.name, chosen._replace(seen=max(order.up_to, chosen.seen)))
+        await service.leave_trace(conn)
     return {"up_to": max(order.up_to, chosen.seen)}
 
 
@@ -90,6 +91,7 @@ async def post_choice(order: ChoiceOrder, caller: Caller, service: Opened) -> di
         seen = (await notices.choice_of(conn, caller.name)).seen
         chosen = Choice(order.email, tuple(order.mailed), tuple(order.muted), seen)
         await notices.choose(conn, caller.name, chosen)
+        await service.leave_trace(conn)
     return _choice_object(chosen)
 
 

@@ -21,6 +21,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from ledger.errors import Kind
 from metering.batch import BODY_BYTES_MAX
 from suanquan.errors import ServiceError
+from suanquan.http.at_once import ENTERED, AtOnce
 from suanquan.http.problem import problem
 
 OTHER_BODY_BYTES_MAX = 256 * 1024
@@ -33,6 +34,10 @@ HEADER_BYTES_MAX = 16 * 1024
 CONCURRENCY_MAX = 256
 BODIES_BYTES_MAX = 16 * BODY_BYTES_MAX
 """Bodies held in memory at once, complete or not; an agent beyond that is told to come back."""
+STREAMED_BYTES_MAX = 2**20
+"""Largest body whose length was not said beforehand."""
+STREAMED_TOGETHER_MAX = 2 * 2**20
+"""Bytes of such bodies in memory: who says the length is refused before it is there, who does not can only be stopped."""
 USAGE_PATH = "/v1/usage"
 LARGE = re.compile(
     r"/v1/usage(/telemetry)?|/v1/centres/[a-z0-9-]{1,32}/inventory|/v1/.{1,200}/evidence"
@@ -46,11 +51,16 @@ log = structlog.get_logger("suanquan.http")
 class Limits:
     """ASGI middleware: gives each request an id, bounds what it may send and how long, and logs it once."""
 
-    def __init__(self, app: ASGIApp, refuse: Callable[[Scope, ServiceError], ASGIApp]) -> None:
+    def __init__(
+        self, app: ASGIApp, refuse: Callable[[Scope, ServiceError], ASGIApp], at_once: AtOnce | None = None
+    ) -> None:
         self._app = app
         self._refuse = refuse
+        self._at_once = at_once
+        self.turned_away = 0
         self._active = 0
         self._held = 0
+        self._streamed = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -84,25 +94,43 @@ class Limits:
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         limit = BODY_BYTES_MAX if LARGE.fullmatch(scope["path"]) else OTHER_BODY_BYTES_MAX
+        streamed = all(name != b"content-length" for name, _ in scope["headers"])
+        if streamed:
+            limit = min(limit, STREAMED_BYTES_MAX)
         parts: list[bytes] = []
         try:
             try:
                 _check(scope, limit)
-                await self._read(receive, limit, parts)
+                await self._read(receive, limit, parts, streamed=streamed)
                 if self._active >= CONCURRENCY_MAX:
-                    raise _busy()
+                    raise self._busy()
             except ServiceError as error:
                 await self._refuse(scope, error)(scope, receive, send)
                 return
-            self._active += 1
-            try:
-                await self._app(scope, _replay(b"".join(parts), receive), send)
-            finally:
-                self._active -= 1
+            await self._pass_on(scope, _replay(b"".join(parts), receive), send)
         finally:
-            self._held -= sum(map(len, parts))
+            size = sum(map(len, parts))
+            self._held -= size
+            self._streamed -= size if streamed else 0
 
-    async def _read(self, receive: Receive, limit: int, parts: list[bytes]) -> None:
+    async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Have the application answer, and count the request as under way until it has."""
+        self._active += 1
+        if self._at_once is not None:
+            scope[ENTERED] = []
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            self._active -= 1
+            if self._at_once is not None:
+                self._at_once.leave(scope[ENTERED])
+
+    def _busy(self) -> ServiceError:
+        self.turned_away += 1
+        zh, en = "系统繁忙，请稍后重试", "too many requests at once; retry later"
+        return ServiceError("busy", zh, en, kind=Kind.UNAVAILABLE)
+
+    async def _read(self, receive: Receive, limit: int, parts: list[bytes], *, streamed: bool) -> None:
         """Add the whole body to `parts`, in time and within its limit."""
         size, more = 0, True
         try:
@@ -113,10 +141,11 @@ class Limits:
                     parts.append(part)
                     size += len(part)
                     self._held += len(part)
+                    self._streamed += len(part) if streamed else 0
                     if size > limit:
                         raise _too_large(limit)
-                    if self._held > BODIES_BYTES_MAX:
-                        raise _busy()
+                    if self._held > BODIES_BYTES_MAX or (streamed and self._streamed > STREAMED_TOGETHER_MAX):
+                        raise self._busy()
                     more = message.get("more_body", False)
         except TimeoutError:
             raise ServiceError(
@@ -141,10 +170,6 @@ def _check(scope: Scope, limit: int) -> None:
         raise _too_large(limit)
 
 
-def _busy() -> ServiceError:
-    return ServiceError("busy", "系统繁忙，请稍后重试", "too many requests at once; retry later", kind=Kind.UNAVAILABLE)
-
-
 CSP = (
     "default-src 'none'; style-src 'self'; img-src 'self' data:; script-src 'self'; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -159,7 +184,10 @@ _SAFE = (
 
 
 def _too_large(limit: int) -> ServiceError:
-    return ServiceError("body-too-large", f"请求体超过 {limit} 字节", f"the body is larger than {limit} bytes")
+    zh, en = f"请求体超过 {limit} 字节", f"the body is larger than {limit} bytes"
+    if limit == STREAMED_BYTES_MAX:
+        zh, en = f"{zh}；更大的须给出 Content-Length", f"{en}; larger ones need a Content-Length"
+    return ServiceError("body-too-large", zh, en)
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:

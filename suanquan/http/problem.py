@@ -41,6 +41,7 @@ _STATUS_OF_CODE = {
     "secret-unknown": 401,
     "login-locked": 429,
     "too-many-requests": 429,
+    "too-many-at-once": 429,
     "body-too-large": 413,
     "body-timeout": 408,
     "headers-too-large": 431,

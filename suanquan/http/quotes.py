@@ -28,7 +28,21 @@ class QuotedCards(BaseModel):
 class QuotedRun(BaseModel):
     """A run that is thought of."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(
+        extra="forbid",
+        strict=True,
+        json_schema_extra={
+            "examples": [
+                {
+                    "centre": "sj01",
+                    "account": "startup1",
+                    "accelerators": [{"model": "A100", "count": "8"}],
+                    "start": "2026-11-28T09:00:00+08:00",
+                    "seconds": "3600",
+                }
+            ]
+        },
+    )
 
     centre: Name
     account: Name

@@ -35,6 +35,7 @@ class Rates:
     def __init__(self, now_ns: Callable[[], int], per_second: int = PER_SECOND, burst: int = BURST) -> None:
         self._now_ns, self._per_second, self._burst = now_ns, per_second, burst
         self._left: dict[str, tuple[int, int]] = {}
+        self.refused = 0
 
     def take(self, *names: str) -> None:
         """Use one request of each of these callers.
@@ -54,6 +55,7 @@ class Rates:
             )
             self._left[name] = max(left - 1, 0), since
             if not left:
+                self.refused += 1
                 raise TooOftenError(self._per_second)
         while len(self._left) > CALLERS_MAX:
             del self._left[next(iter(self._left))]

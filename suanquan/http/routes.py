@@ -58,7 +58,20 @@ class VoucherContract(BaseModel):
 class VoucherOrder(BaseModel):
     """What a programme office asks for."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(
+        extra="forbid",
+        strict=True,
+        json_schema_extra={
+            "examples": [
+                {
+                    "scheme": "cn-sh-songjiang-sandbox",
+                    "holder": "91350100M000100Y43",
+                    "amount": "20000.00",
+                    "contract": {"provider": "91350100M000100Y43", "number": "SJ-2026-001"},
+                }
+            ]
+        },
+    )
 
     scheme: Name
     holder: Annotated[str, Field(description="统一社会信用代码 / unified social credit code", max_length=18)]
@@ -81,7 +94,9 @@ class VoucherPart(BaseModel):
 class QuoteRequest(BaseModel):
     """What somebody wants to know before applying."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{"date": "2026-11-28", "facts": {"contract_yuan": "100000"}}]}
+    )
 
     date: Annotated[Day, Field(description="申请日 / day of application")]
     facts: Annotated[dict[str, Any], Field(description="已知的事实 / the facts that are known")]
@@ -104,6 +119,18 @@ def service_of(request: Request) -> Service:
 Opened = Annotated[Service, Depends(service_of)]
 
 
+def _refused(request: Request) -> dict[str, int]:
+    state = request.app.state
+    return {
+        "too-many-requests": state.rates.refused + state.agent_rates.refused,
+        "too-many-at-once": state.at_once.refused,
+        "busy": state.limits.turned_away,
+    }
+
+
+Refused = Annotated[dict[str, int], Depends(_refused)]
+
+
 @public.get("/healthz", tags=["operations"], dependencies=[may("service.look")])
 async def healthz() -> dict[str, str]:
     """Process is up."""
@@ -120,14 +147,14 @@ async def readyz(service: Opened) -> dict[str, Any]:
 
 
 @public.get("/metrics", tags=["operations"], response_class=Response, dependencies=[may("figures.read")])
-async def get_metrics(service: Opened) -> Response:
+async def get_metrics(service: Opened, refused: Refused) -> Response:
     """Figures for Prometheus."""
     async with service.database.read() as connection:
         figures = await overview(connection, service.catalog, service.now_us, service.memo)
         committed = await load_committed(connection, service.proceedings.office)
         sight = await sight_figures(connection, service.catalog, service.subsidies, service.now_us)
     rules = replace(service.subsidies.figures(day_of(service.now_us)), committed=committed)
-    page = metrics.render(figures, service.watch.verdicts, service.now_us, rules, sight)
+    page = metrics.render(figures, service.watch.verdicts, service.now_us, rules, sight, refused)
     return Response(page, media_type=metrics.CONTENT_TYPE)
 
 

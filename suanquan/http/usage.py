@@ -14,13 +14,14 @@ from metering import signature
 from metering.columns import COLUMNS
 from metering.store import load_agent_keys
 from suanquan.errors import ServiceError
+from suanquan.http.at_once import AtOnce
 from suanquan.http.auth import by_agents
 from suanquan.http.rates import Rates
 from suanquan.service import Service
 from suanquan.use_cases.ingest import Request
 
 CLOUDEVENTS = "application/cloudevents-batch+json"
-KEYS_NS = 2_000_000_000
+KEYS_NS = 1_000_000_000
 """How long agent keys are kept in memory: a revoked key is refused at most this much later."""
 KEYS_PAUSE_NS = 50_000_000
 NONCE_KEPT_US = 600_000_000
@@ -75,11 +76,16 @@ async def signed_by(request: HttpRequest, digest: bytes) -> signature.SignatureI
     Raises:
         SignatureError: see `signature.verify`.
         TooOftenError: the key, or its centre, has used up its share.
+        TooManyAtOnceError: it has as many requests under way as it may.
 
     """
     service: Service = request.app.state.service
     keys: AgentKeys = request.app.state.agent_keys
-    await keys.refresh(request.headers.get("signature-input", ""))
+    header = request.headers.get("signature-input", "")
+    await keys.refresh(header)
+    at_once: AtOnce = request.app.state.at_once
+    if named := _KEYID.search(header):
+        at_once.check(f"key {named[1]}")  # whoever it is: the key that he names is not let in
     signed = signature.verify(
         request.method,
         target_uri(request, service.settings.url),
@@ -89,7 +95,9 @@ async def signed_by(request: HttpRequest, digest: bytes) -> signature.SignatureI
         key_of=keys.key,
     )
     rates: Rates = request.app.state.agent_rates  # after the signature: nobody uses up what is another's
-    rates.take(f"key {signed.keyid}", f"centre {keys.centre(signed.keyid)}")
+    names = f"key {signed.keyid}", f"centre {keys.centre(signed.keyid)}"
+    rates.take(*names)
+    at_once.enter(request.scope, *names)
     return signed
 
 

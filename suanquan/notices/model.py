@@ -27,6 +27,17 @@ class Kind(enum.Enum):
     APPLICATION_STEP = "application.step"
     APPLICATION_SUBMITTED = "application.submitted"
     DISPUTE_STEP = "dispute.step"
+    VOUCHER_ISSUED = "voucher.issued"
+    APPLICATION_OBJECTION = "application.objection"
+    SETTLEMENT_STEP = "settlement.step"
+    PAYEE_WAITING = "payee.waiting"
+    STATEMENT_READY = "statement.ready"
+    QUARANTINE_NEW = "quarantine.new"
+    GAP_FOUND = "gap.found"
+    AGENT_SILENT = "agent.silent"
+    FINDING_RAISED = "finding.raised"
+    BUDGET_LOW = "budget.low"
+    DOCUMENT_EXPIRING = "document.expiring"
     CHANNEL_TEST = "channel.test"
 
 

@@ -32,6 +32,8 @@ class Form(NamedTuple):
     unit: Unit
     facts: list[str]
     today: date
+    version: str
+    """Of the round as the page shows it."""
 
     @property
     def asks(self) -> bool:

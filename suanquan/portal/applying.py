@@ -24,6 +24,7 @@ from suanquan.portal.material_fields import hash_files
 from suanquan.use_cases.applications import Round, load_round, load_rounds
 from suanquan.use_cases.catalogue import find_scheme, quote
 from suanquan.use_cases.officers import actor_of
+from subsidy import store as step_store
 from subsidy.errors import SubsidyError
 from subsidy.unit import UNITS, YUAN, of_pot, pot
 
@@ -110,6 +111,7 @@ async def _form(request: Request, chosen: tuple[str, str, str]) -> Form:
     with reading():
         async with service.database.read() as conn:
             found = await load_round(conn, service.proceedings.office, round_)
+            version = str(len(await step_store.steps_of(conn, round_)))
     unit = UNITS.get(unit_code or YUAN.code, YUAN)
     if pot(clause, unit) not in found.budgets or not found.procedure.for_schemes:
         zh, en = "请从“我的申报”选择一轮", "choose a round under “My applications”"
@@ -117,7 +119,7 @@ async def _form(request: Request, chosen: tuple[str, str, str]) -> Form:
     today = service.proceedings.today
     asked = quote(find_scheme(service.catalog.series, clause), {}, today)["missing"]
     facts = [name for name in asked if name.startswith("beneficiary.")]
-    return Form(found, clause, unit, facts, today)
+    return Form(found, clause, unit, facts, today, version)
 
 
 async def _page(
@@ -131,7 +133,7 @@ async def _page(
     checked = apply_form.precheck(service_of(request), walk, body) if last else None
     lacking = apply_form.incomplete(walk, body) if last else ()
     return render(
-        request, "apply.html", status=422 if problems else 200, t=TEXTS[language_of(request)], headers=KEPT, form=form,
+        request, "apply.html", status=422 if problems else 200, t=TEXTS[language_of(request)], headers=KEPT, stamp=form.version, form=form,
         pages=walk.pages, shown=walk.pages[at], at=at, typed=walk.typed, hidden=walk.elsewhere(at), problems=problems or {},
         changing=changing, checked=checked, lacking=lacking, here=_address(request, form, walk.pages[at].name),
     )  # fmt: skip
@@ -143,7 +145,7 @@ async def _choose(request: Request, walk: Walk | None, status: int = 200, act: s
     chosen = f"{form.round.id} {form.clause} {form.unit.code}" if form else ""
     problems = {CALL: t["call_missing"]} if status == 422 else {}
     return render(
-        request, "apply_call.html", status=status, t=t, headers=KEPT, calls=await _calls(request), chosen=chosen,
+        request, "apply_call.html", status=status, t=t, headers=KEPT, stamp=form.version if form else "", calls=await _calls(request), chosen=chosen,
         hidden=walk.elsewhere(0) if walk else {}, problems=problems, here=_address(request, form, CALL) if form else HERE,
         act=act,
     )  # fmt: skip

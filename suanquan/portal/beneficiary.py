@@ -18,10 +18,11 @@ from suanquan.http.auth import may, principal, scope_of
 from suanquan.portal import figures
 from suanquan.portal.forms import BACK
 from suanquan.portal.frame import language_of, link, or_failure, reading, render, service_of, texts_of
+from suanquan.portal.stamps import version_of
 from suanquan.portal.table import Cell, Column, Row, amount, exported, table
 from suanquan.portal.text import TEXTS
 from suanquan.service import Service
-from suanquan.use_cases.applications import load_applications, load_rounds
+from suanquan.use_cases.applications import load_rounds
 from suanquan.use_cases.forecast import voucher_outlook
 from suanquan.use_cases.issue import load, voucher_object
 from suanquan.use_cases.line_disputes import Line, Person, bound_accounts, open_dispute
@@ -156,6 +157,7 @@ async def _usage(
             if centre:
                 upto = int(before) if before.isdecimal() and len(before) < 19 else 2**62
                 found = await statement(conn, service.catalog, scope_of(who), centre, account, upto, BATCHES_MAX)
+            stamp = await version_of(request, conn, "/usage/disputes", who, {"centre": centre, "account": account})
     lines = [] if found is None else found["lines"]
     rows = [_line_row(request, line) for line in lines]
     if (file := exported(request, "usage", LINES, rows)) is not None:
@@ -164,6 +166,7 @@ async def _usage(
         request,
         "usage.html",
         status=status,
+        stamp=stamp,
         accounts=accounts,
         batches=BATCHES_MAX,
         centre=centre,
@@ -252,11 +255,8 @@ async def _applications(request: Request) -> Response:
     with reading():
         async with service.database.read() as conn:
             rounds = await load_rounds(conn, proceedings.office)
-            found = [
-                application_line(proceedings.office, one)
-                for round_ in rounds
-                for one in await load_applications(conn, proceedings.office, round_.id, scope_of(who))
-            ]
+            cases = await service.cases.applications(conn, scope_of(who))
+    found = [application_line(proceedings.office, one) for one in cases]
     rows = [_application_row(request, one) for one in reversed(found)]
     if (file := exported(request, "applications", APPLICATIONS, rows)) is not None:
         return file

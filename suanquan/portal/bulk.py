@@ -240,6 +240,7 @@ async def _do_all(request: Request, pile: Pile, deed: Deed, sent: Sent) -> str:
     )  # fmt: skip
     async with service.database.write() as conn:
         await store.begin(conn, run, list(sent.ticked))
+        await service.leave_trace(conn)
     whole = acting.get()
     for number, id_ in enumerate(sent.ticked):
         acting.set(whole and replace(whole, about=f"{whole.about} {deed.name} {id_}"))

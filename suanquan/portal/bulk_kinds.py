@@ -16,7 +16,6 @@ from suanquan.access.policy import Reach
 from suanquan.access.principal import Principal
 from suanquan.http.settlements import by_of, desk_of
 from suanquan.portal import figures
-from suanquan.portal.office import every_application
 from suanquan.service import Service
 from suanquan.use_cases import evidence
 from suanquan.use_cases.desk import decide_waiting
@@ -130,7 +129,7 @@ class Applications:
         """Open applications that one of these steps may follow on."""
         waiting = [
             one
-            for one in await every_application(at.conn, at.service)
+            for one in await at.service.cases.applications(at.conn)
             if set(STEPS) & {step.id for step in one.round.procedure.next_steps(one.case.state)}
         ]
         return [

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
-from functools import partial
 from typing import Any
 
 from fastapi import APIRouter
@@ -16,19 +15,16 @@ from starlette.responses import Response
 
 from ledger.amount import CNY
 from ledger.errors import DomainError
-from ledger.transaction import Transaction
 from suanquan.access.policy import BENEFICIARY, same_person
 from suanquan.access.principal import Principal
-from suanquan.conduct import conducted
 from suanquan.http.auth import may, principal, scope_of
 from suanquan.portal import frame
 from suanquan.portal.frame import language_of, or_failure, reading, service_of
-from suanquan.portal.work import said_of, status_for, to, typed_of, unless_changed
+from suanquan.portal.work import said_of, status_for, to, typed_of
 from suanquan.portal.work_text import TEXTS
 from suanquan.use_cases.applications import Application, load_application
 from suanquan.use_cases.officers import actor_of
 from suanquan.use_cases.procedure_views import application_object, procedure_object
-from subsidy import store
 from subsidy.calendar import Calendar
 from subsidy.procedure import Role
 from subsidy.unit import YUAN
@@ -67,7 +63,7 @@ async def _application(
     texts = TEXTS[language_of(request)]
     acts = acts_of(who, said, texts)
     return frame.render(
-        request, "application.html", status=status, t=texts, said=said, asset=CNY, problem=problem, typed=typed or {},
+        request, "application.html", status=status, t=texts, stamp=str(len(found.rows)), said=said, asset=CNY, problem=problem, typed=typed or {},
         mine=[act for act in acts if not act["barred"] and not _gives_up(found, who, act)],
         until=(until := found.case.until or found.case.last_notice_day),
         left=None if until is None else working_days(proceedings.office.calendar, proceedings.today, until),
@@ -129,16 +125,10 @@ def _barred(
     return "" if set(step["takes"]) <= set(SIMPLE) or "materials" in step["takes"] else texts["by_api"]
 
 
-async def _newest(application: str, tx: Transaction) -> str:
-    """The entry of the newest step of an application."""
-    rows = await store.steps_of(tx.connection, application)
-    return rows[-1].event_id.hex() if rows else ""
-
-
 async def _take(request: Request, application: str, step: str) -> Response:
     service, who = service_of(request), await principal(request)
-    typed = await typed_of(request, *SIMPLE, "seen")
-    given: dict[str, Any] = {name: value for name, value in typed.items() if value and name != "seen"}
+    typed = await typed_of(request, *SIMPLE)
+    given: dict[str, Any] = {name: value for name, value in typed.items() if value}
     if YUAN.said in given:
         given["amount"] = given.pop(YUAN.said)  # in the unit of the application, whichever it is
     for name in NUMBERS & given.keys():
@@ -147,8 +137,7 @@ async def _take(request: Request, application: str, step: str) -> Response:
         async with service.database.read() as conn:  # another's is as unknown as one that is not there
             await load_application(conn, service.proceedings.office, application, scope_of(who))
     try:
-        with conducted(unless_changed(typed["seen"], partial(_newest, application))):
-            await service.proceedings.take(actor_of(who), application, step, given, None)
+        await service.proceedings.take(actor_of(who), application, step, given, None)
     except DomainError as error:
         return await _application(request, application, said_of(request, error), typed, step, status_for(error))
     await service.try_to_issue(application)  # what stands against it is tried again by the job

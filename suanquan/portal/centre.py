@@ -44,7 +44,7 @@ async def _centre(request: Request) -> Response:
     scope = scope_of(who)
     with reading():
         async with service.database.read() as conn:
-            read = await overview(conn, service.catalog)
+            read = await overview(conn, service.catalog, memo=service.memo)
             months = await months_of(conn, scope.centre)
             cards = await capacity_of(conn, scope.centre, service.now_us)
     found = next((one for one in read.centres if one.centre == scope.centre), None)

@@ -47,7 +47,7 @@ async def _finding(
         else [State.OPEN.value]
     )
     return frame.render(
-        request, "office/finding.html", status=status, t=TEXTS[language_of(request)], found=found, size=size, states=states,
+        request, "office/finding.html", status=status, t=TEXTS[language_of(request)], stamp=str(len(found["reviews"])), found=found, size=size, states=states,
         able=who.reach("finding.decide") is Reach.EVERYTHING, problem=problem, typed=typed or {"state": "", "reason": ""},
         open_state=State.OPEN.value,
     )  # fmt: skip

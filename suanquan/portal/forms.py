@@ -14,6 +14,7 @@ from hashlib import sha256
 from typing import Any, NamedTuple
 from weakref import WeakValueDictionary
 
+from markupsafe import escape
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -25,8 +26,9 @@ from suanquan.errors import ServiceError
 from suanquan.http.auth import is_from_here
 from suanquan.service import Service
 
-MARK, AGAIN, BACK = "once", "again", "resume"
-"""Fields and parameters that no form of a page may use: the mark, what a page says of a second form, the wish to go on typing."""
+MARK, AGAIN, BACK, STAMP = "once", "again", "resume", "stamp"
+"""Fields and parameters that no form of a page may use: the mark, what a page says of a second form, the wish to go on typing,
+the version of what the page showed."""
 SECRETS = frozenset({"password", "code", "token", "kept"})
 FILES_MAX, FIELDS_MAX = 40, 200
 KEPT_MAX = 60_000
@@ -54,7 +56,7 @@ class Typed(NamedTuple):
         return [
             (name, value)
             for name, value in self.fields
-            if value and name not in {"act", "seen"} and not name.endswith(".sha256")
+            if value and name not in {"act", STAMP} and not name.endswith(".sha256")
         ]
 
     @property
@@ -123,9 +125,12 @@ async def digest_of(file: UploadFile) -> str:
     return digest.hexdigest()
 
 
-def marked(page: str, mark: str) -> str:
-    """A page whose forms are sent with a mark, different each time the page is made."""
-    return _FORM.sub(lambda found: f'{found[0]}<input type="hidden" name="{MARK}" value="{mark}">', page)
+def marked(page: str, mark: str, stamp: str = "") -> str:
+    """A page whose forms are sent with a mark, different each time the page is made, and with the version of what it shows."""
+    fields = f'<input type="hidden" name="{MARK}" value="{mark}">'
+    if stamp:
+        fields += f'<input type="hidden" name="{STAMP}" value="{escape(stamp)}">'
+    return _FORM.sub(lambda found: found[0] + fields, page)
 
 
 class Once:

@@ -18,11 +18,14 @@ from ledger.amount import ASSETS_BY_NUMBER
 from ledger.errors import DomainError, Kind
 from suanquan.access.policy import BENEFICIARY, CENTRE, DEPARTMENTS, Reach, Role
 from suanquan.access.principal import PUBLIC, Principal
-from suanquan.db import views
+from suanquan.db import notices, views
+from suanquan.expecting import Expectation, expecting
 from suanquan.http.problem import status_of
-from suanquan.portal import exports, figures, forms
+from suanquan.portal import exports, figures, forms, stamps
+from suanquan.portal.stamp_text import TEXTS as STAMP_TEXTS
 from suanquan.portal.text import TEXTS
 from suanquan.service import Service
+from suanquan.use_cases.channels import audience_of
 
 log = structlog.get_logger("suanquan.portal")
 
@@ -40,6 +43,7 @@ PLACES = (
     Place("/", "home", "figures.read"),
     Place("/notices", "notices", "notice.read"),
     Place("/subsidies", "subsidies", "rules.ask"),
+    Place("/inbox", "inbox", "account.self"),
     Place("/vouchers", "my_vouchers", "voucher.list", BENEFICIARY),
     Place("/applications", "my_applications", "application.read", BENEFICIARY),
     Place("/usage", "my_usage", "statement.read", BENEFICIARY),
@@ -146,11 +150,36 @@ async def _acted(request: Request, answer: Awaitable[Response]) -> Response:
     if request.method != "POST" or who.is_public:
         return await answer
     once: forms.Once = request.app.state.once
-    found = await once.act(request, owner_of(who), answer)
+    try:
+        found = await once.act(request, owner_of(who), _fresh(request, who, answer))
+    finally:
+        if isinstance(answer, Coroutine):
+            answer.close()  # where it was not to run
     if isinstance(found, Response):
         return found
     address, hash_, part = found.partition("#")
     return RedirectResponse(f"{address}{'&' if '?' in address else '?'}{forms.AGAIN}=1{hash_}{part}", 303)
+
+
+async def _fresh(request: Request, who: Principal, answer: Awaitable[Response]) -> Response:
+    """The answer to a form whose object is as its page showed it, now and when its act is written.
+
+    Raises:
+        StaleError: it has changed; nothing was acted on.
+
+    """
+    typed = dict((await forms.typed_of(request) or forms.Typed("", ())).fields)
+    expected = Expectation(lambda conn: stamps.check(request, who, typed, conn))
+    if forms.BACK in await request.form():
+        return await answer
+    with reading():
+        async with service_of(request).database.read() as conn:
+            await expected.check(conn)
+    before = expecting.set(expected)
+    try:
+        return await answer
+    finally:
+        expecting.reset(before)
 
 
 def owner_of(who: Principal) -> str:
@@ -159,13 +188,15 @@ def owner_of(who: Principal) -> str:
 
 
 async def _load_views(request: Request) -> None:
-    """The views of this page that who asks has saved, for its list to show."""
+    """The views of this page that who asks has saved, for its list to show; and how many notices are new to him."""
     who: Principal = getattr(request.state, "principal", None) or PUBLIC
     if who.is_public or request.method != "GET" or exports.form_of(request):
         return
     with reading():
         async with service_of(request).database.read() as conn:
             request.state.views = await views.views_of(conn, owner_of(who), request.url.path)
+            chosen = await notices.choice_of(conn, who.name)
+            request.state.unread = await notices.count_after(conn, audience_of(who), chosen.muted, chosen.seen)
 
 
 async def refused(request: Request, error: DomainError) -> Response:
@@ -173,6 +204,10 @@ async def refused(request: Request, error: DomainError) -> Response:
     if error.code == "storage-unavailable":
         return await _unread(request)
     number, typed = request.scope["suanquan.request_id"], await forms.typed_of(request)
+    if isinstance(error, stamps.StaleError):
+        t = STAMP_TEXTS[language_of(request)]
+        see = link(request, error.page)
+        return render(request, "stale.html", status=status_of(error), t=t, error=error, typed=typed, see=see)
     if typed is not None and error.code == "token-required":
         return render(request, "sign_in.html", status=401, problem="session_over", next="", kept_form=typed)
     return render(request, "refused.html", status=status_of(error), error=error, request_id=number, typed=typed)
@@ -186,9 +221,15 @@ async def _unread(request: Request) -> Response:
 
 
 def render(
-    request: Request, page: str, *, status: int = 200, headers: dict[str, str] | None = None, **values: Any
+    request: Request,
+    page: str,
+    *,
+    status: int = 200,
+    headers: dict[str, str] | None = None,
+    stamp: str = "",
+    **values: Any,
 ) -> HTMLResponse:
-    """A page in the reader's language, with the navigation that he has a right to."""
+    """A page in the reader's language, with the navigation that he has a right to; its forms carry the version `stamp`."""
     service = service_of(request)
     language = language_of(request)
     names = {
@@ -209,6 +250,7 @@ def render(
         "other_language": link(request, request.url.path, **_others(request), lang=_OTHER[language]),
         "who": who,
         "places": places_of(who),
+        "unread": getattr(request.state, "unread", 0),
         "sandbox": service.settings.sandbox,
         "now": service.now_us,
         "assets": ASSETS_BY_NUMBER,
@@ -217,7 +259,7 @@ def render(
     values["t_in"] = values.get("t", TEXTS[language])  # of what is typed, which is in yuan whatever is shown
     values["t"] = figures.texts_in(values["t_in"])
     text = _pages.get_template(page).render(common | values)
-    return HTMLResponse(forms.marked(text, secrets.token_urlsafe(12)), status, headers)
+    return HTMLResponse(forms.marked(text, secrets.token_urlsafe(12), stamp), status, headers)
 
 
 _OTHER = {"en": "zh", "zh": "en"}

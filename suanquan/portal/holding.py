@@ -23,6 +23,7 @@ from suanquan.http.auth import identify, may, principal, scope_of
 from suanquan.portal import figures
 from suanquan.portal.forms import digest_of
 from suanquan.portal.frame import language_of, link, or_failure, reading, service_of
+from suanquan.portal.stamps import version_of
 from suanquan.portal.table import Cell, Column, Row, amount, exported, table
 from suanquan.portal.work import render, said_of, status_for, to
 from suanquan.portal.work_text import TEXTS
@@ -157,8 +158,9 @@ async def _energy(
             }
             if centre in names:
                 found = await centre_object(conn, service.catalog, service.subsidies, centre, service.now_us)
+            stamp = await version_of(request, conn, "/energy", who, {"centre": centre})
     return render(
-        request, "energy.html", status=status, centres=names, centre=centre, found=found, kwh=KWH, problem=problem,
+        request, "energy.html", status=status, stamp=stamp, centres=names, centre=centre, found=found, kwh=KWH, problem=problem,
         typed=typed or {}, able=who.reach("energy.report") is not Reach.NOTHING,
     )  # fmt: skip
 

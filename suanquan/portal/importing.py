@@ -172,6 +172,7 @@ async def _send(request: Request, name: str) -> Response:
         return await _form(request, name, said_of(request, error), typed, status_for(error))
     async with service.database.write() as conn:
         await store.keep_draft(conn, draft)
+        await service.leave_trace(conn)
     return to(request, f"/sheets/drafts/{draft.draft}")
 
 

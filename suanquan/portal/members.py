@@ -19,6 +19,7 @@ from suanquan.db import people
 from suanquan.http.auth import may, principal, scope_of
 from suanquan.portal import figures
 from suanquan.portal.frame import language_of, link, or_failure, reading, service_of
+from suanquan.portal.stamps import member_version
 from suanquan.portal.table import Cell, Column, Row, amount, exported, table
 from suanquan.portal.work import render, said_of, status_for, to, typed_of
 from suanquan.portal.work_text import TEXTS
@@ -71,7 +72,7 @@ async def _members(
     if (file := exported(request, "sub-vouchers", PARTS, rows)) is not None:
         return file
     return render(
-        request, "members.html", status=status, headers={"Cache-Control": "no-store"}, people=found, roles=roles_of(who), secret=secret, problem=problem,
+        request, "members.html", status=status, headers={"Cache-Control": "no-store"}, version=member_version, people=found, roles=roles_of(who), secret=secret, problem=problem,
         typed=typed or {}, table=table(request, "sub-vouchers", PARTS, rows), holder=who.role in BENEFICIARY, me=who.name,
     )  # fmt: skip
 

@@ -12,7 +12,6 @@ from starlette.responses import Response
 
 from ledger import store as ledger_store
 from ledger.amount import ASSETS, CNY, parse_units
-from ledger.scope import EVERYTHING
 from ledger.sql import Connection
 from metering import fate_store
 from suanquan.http.auth import may
@@ -21,7 +20,7 @@ from suanquan.portal.frame import language_of, or_failure, reading, service_of
 from suanquan.portal.office_text import TEXTS
 from suanquan.service import Service
 from suanquan.use_cases import uptake
-from suanquan.use_cases.applications import Application, load_applications, load_committed, load_rounds
+from suanquan.use_cases.applications import Application, load_committed
 from suanquan.use_cases.overview import overview
 from suanquan.use_cases.postings import receivable
 from suanquan.use_cases.programme import programme_object
@@ -32,6 +31,7 @@ from voucher.uptake_store import DAY_US, Part
 LATE_US = DAY_US
 """A centre silent for longer than this is named, and its figures are a lower bound."""
 EXPIRING_DAYS = 90
+MONTHS_SHOWN = 12
 router = APIRouter()
 
 
@@ -65,7 +65,7 @@ async def _office(request: Request) -> Response:
             read = await overview(conn, service.catalog, service.now_us, service.memo)
             found = await finding_store.count_open(conn)
             waiting = await fate_store.count_waiting(conn)
-            cases = sum(not _state(one).final for one in await every_application(conn, service))
+            cases = sum(not _state(one).final for one in await service.cases.applications(conn))
             soon = await uptake.expiring(conn, Part(), service.now_us, EXPIRING_DAYS)
     late = [one.name for one in read.centres if one.received_us and service.now_us - one.received_us > LATE_US]
     return render(
@@ -113,15 +113,6 @@ def _documents(service: Service) -> list[dict[str, Any]]:
     ]
 
 
-async def every_application(conn: Connection, service: Service) -> list[Application]:
-    """Applications of every round, oldest round first."""
-    office = service.proceedings.office
-    found = []
-    for one in await load_rounds(conn, office):
-        found += await load_applications(conn, office, one.id, EVERYTHING)
-    return found
-
-
 def _state(one: Application) -> Any:
     return one.round.procedure.states[one.case.state]
 
@@ -166,6 +157,8 @@ async def _centres(request: Request) -> Response:
         async with service.database.read() as conn:
             read = await overview(conn, service.catalog, service.now_us, service.memo)
             rows = await uptake.utilisation(conn, service.catalog, service.now_us, chosen)
+            complete = await uptake.completeness(conn)
+    models = uptake.fold(rows, "centre", "model")
     return render(
         request,
         "centres.html",
@@ -174,7 +167,12 @@ async def _centres(request: Request) -> Response:
         chosen=chosen,
         names={one.centre: one.name for one in read.centres},
         months=uptake.fold(rows, "centre", "month"),
-        models=uptake.fold(rows, "centre", "model"),
+        models=models,
+        pairs={(one["centre"], one["model"]): one for one in models},
+        cards=sorted({row.model for row in rows}),
+        month_models=uptake.fold(rows, "centre", "model", "month") if chosen else [],
+        complete=complete,
+        complete_months=sorted({month for _, month in complete})[-MONTHS_SHOWN:],
         this_month=day_of(service.now_us).isoformat()[:7],
         late_us=LATE_US,
         receivable=receivable,
@@ -189,14 +187,21 @@ async def get_budgets(request: Request) -> Response:
 
 async def _budgets(request: Request) -> Response:
     service = service_of(request)
+    chosen = request.query_params.get("class", "")
+    part = Part(letters=uptake.LETTERS.get(chosen, ()))
     with reading():
         async with service.database.read() as conn:
+            months = await uptake.by_month(conn, part)
             found = [await programme_object(conn, series) for series in service.catalog.series.values()]
             size = await size_of(conn)
             soon = await uptake.expiring(conn, Part(), service.now_us, EXPIRING_DAYS)
             pace = await _pace(conn, service)
     shown = [one | {"years": [_year(year) for year in one["years"]]} for one in found if one["years"]]
-    return render(request, "budgets.html", programmes=shown, size=size, soon=soon, soon_days=EXPIRING_DAYS, pace=pace)
+    return render(
+        request, "budgets.html", programmes=shown, size=size, soon=soon, soon_days=EXPIRING_DAYS, pace=pace, months=months,
+        classes=uptake.CLASSES, chosen=chosen if chosen in uptake.CLASSES else "",
+        states=("issued", "available", "held", "redeemed", "expired", "returned"),
+    )  # fmt: skip
 
 
 def _year(year: dict[str, Any]) -> dict[str, Any]:
@@ -236,7 +241,7 @@ async def _clauses(request: Request) -> Response:
         listed = service.subsidies.list_clauses(today)
         async with service.database.read() as conn:
             size = await size_of(conn)
-            cases = await every_application(conn, service)
+            cases = await service.cases.applications(conn)
             committed = await load_committed(conn, service.proceedings.office)
     by_clause: dict[str, list[Application]] = {}
     for one in cases:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from fastapi import APIRouter
@@ -11,13 +13,25 @@ from starlette.responses import Response
 from suanquan.http.auth import may
 from suanquan.portal import exports
 from suanquan.portal.frame import language_of, link, or_failure, reading, service_of
-from suanquan.portal.office import every_application, render, size_of, texts_of
+from suanquan.portal.office import render, size_of, texts_of
 from suanquan.portal.office_lists import ROWS, long_file
 from suanquan.portal.office_text import TEXTS
-from suanquan.portal.table import Cell, Chosen, Column, Row, exported, paged, shown_columns, table, view_of
+from suanquan.portal.table import (
+    Cell,
+    Chosen,
+    Column,
+    Later,
+    Plain,
+    Row,
+    exported,
+    paged,
+    shown_columns,
+    table,
+    view_of,
+)
 from suanquan.use_cases.applications import Application
 from suanquan.use_cases.findings import list_findings
-from subsidy.step_body import decode
+from subsidy.procedure import Procedure
 
 QUEUE = (
     Column("id", "case"), Column("applicant", "applicant"), Column("project", "project"), Column("stage", "stage"),
@@ -41,33 +55,49 @@ async def _queue(request: Request) -> Response:
     service = service_of(request)
     with reading():
         async with service.database.read() as conn:
-            found = await every_application(conn, service)
+            found = await service.cases.applications(conn)
             size = await size_of(conn)
     waiting = [one for one in found if not one.round.procedure.states[one.case.state].final]
-    rows = sorted((_case_row(request, one) for one in waiting), key=lambda row: row["since"].said)
+    waiting.sort(key=lambda one: one.since)
+    texts, english = texts_of(request), language_of(request) == "en"
+    pairs = {(one.round.procedure.id, one.case.state): one.round.procedure for one in waiting}
+    stages = {pair: _stage(texts, procedure, pair[1], english=english) for pair, procedure in pairs.items()}
+    rows: list[Row] = []
+    for one in waiting:
+        say = functools.partial(_case_said, one, texts, stages)
+        rows.append(Later(say, functools.partial(_case_row, request, one, say)))
     if (file := exported(request, "queue", QUEUE, rows, TEXTS)) is not None:
         return file
     return render(request, "queue.html", table=table(request, "queue", QUEUE, rows), size=size)
 
 
-def _case_row(request: Request, one: Application) -> Row:
-    texts, english = texts_of(request), language_of(request) == "en"
-    procedure, case = one.round.procedure, one.case
-    limit = case.until or case.last_notice_day
-    following = procedure.next_steps(case.state)
-    state = procedure.states[case.state]
+def _stage(texts: Mapping[str, str], procedure: Procedure, name: str, *, english: bool) -> dict[str, str]:
+    """Stage, who has a case of it, and what is next."""
+    following, state = procedure.next_steps(name), procedure.states[name]
     roles = sorted({role.value for step in following for role in step.roles})
     return {
-        "id": Cell(one.id, href=link(request, f"/applications/{one.id}"), code=True),
-        "applicant": Cell(one.applicant_name),
-        "project": Cell(one.project),
-        "clause": Cell(one.clause),
-        "stage": Cell(state.en if english else state.zh),
-        "who": Cell(texts["or_"].join(texts.get(f"role_{role}", role) for role in roles)),
-        "since": Cell(str(decode(one.rows[-1])["day"])),
-        "until": Cell(limit.isoformat() if limit else texts["no_limit"]),
-        "next": Cell(" / ".join(step.en if english else step.zh for step in following)),
+        "stage": state.en if english else state.zh,
+        "who": texts["or_"].join(texts.get(f"role_{role}", role) for role in roles),
+        "next": " / ".join(step.en if english else step.zh for step in following),
     }
+
+
+def _case_said(one: Application, texts: Mapping[str, str], stages: Mapping[tuple[str, str], dict[str, str]]) -> Plain:
+    limit = one.case.until or one.case.last_notice_day
+    said = {
+        "id": one.id,
+        "applicant": one.applicant_name,
+        "project": one.project,
+        "clause": one.clause,
+        "since": one.since.isoformat(),
+        "until": limit.isoformat() if limit else texts["no_limit"],
+    }
+    return Plain(said | stages[one.round.procedure.id, one.case.state], {})
+
+
+def _case_row(request: Request, one: Application, say: Callable[[], Plain]) -> Row:
+    cells = {name: Cell(text) for name, text in say().texts.items()}
+    return cells | {"id": Cell(one.id, href=link(request, f"/applications/{one.id}"), code=True)}
 
 
 @router.get("/office/findings", dependencies=[may("finding.list")])

@@ -5,6 +5,7 @@ Who does what is the procedure's: the department calls and plans, finance adds a
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from datetime import date
 from typing import Any
@@ -14,7 +15,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ledger.errors import DomainError, Finding
-from ledger.scope import EVERYTHING
 from suanquan.access.policy import Reach
 from suanquan.http.auth import may, principal
 from suanquan.portal import figures, frame
@@ -22,10 +22,11 @@ from suanquan.portal.forms import BACK
 from suanquan.portal.frame import language_of, or_failure, reading, service_of
 from suanquan.portal.office import size_of
 from suanquan.portal.round_text import TEXTS
+from suanquan.portal.stamps import version_of
 from suanquan.portal.table import Cell, Column, Row, exported, table
 from suanquan.portal.work import status_for, to
 from suanquan.service import Service
-from suanquan.use_cases.applications import SETTLE, Round, load_applications, load_rounds
+from suanquan.use_cases.applications import SETTLE, Round, load_rounds
 from suanquan.use_cases.officers import actor_of
 from subsidy import store
 from subsidy.procedure import Procedure
@@ -65,7 +66,8 @@ async def _rounds(
         async with service.database.read() as conn:
             found = await load_rounds(conn, office)
             ended = {one.id for one in found if (await store.steps_of(conn, one.id))[-1].step == SETTLE}
-            counts = {one.id: len(await load_applications(conn, office, one.id, EVERYTHING)) for one in found}
+            counts = Counter(one.round.id for one in await service.cases.applications(conn))
+            stamp = await version_of(request, conn, "/office/rounds", who)
             size = await size_of(conn)
     texts = figures.texts_in(TEXTS[language_of(request)])
     rows = [_row(one, texts, _state(one, today, ended), counts[one.id]) for one in reversed(found)]
@@ -73,7 +75,7 @@ async def _rounds(
         return file
     acts = who.reach("round.call") is Reach.EVERYTHING
     return frame.render(
-        request, "office/rounds.html", status=status, t=texts, table=table(request, "rounds", ROUNDS, rows), size=size,
+        request, "office/rounds.html", status=status, t=texts, stamp=stamp, table=table(request, "rounds", ROUNDS, rows), size=size,
         acts=acts, role=who.role.value, deeds=DEEDS, going=[one for one in found if one.id not in ended], pots=_pots(found),
         procedures=[(one, _clauses(service, one, language_of(request))) for one in office.procedures.values()],
         closed=[one for one in found if one.closes < today and one.id not in ended],

@@ -37,7 +37,7 @@ async def _clock(request: Request, problem: str = "", typed: str = "", status: i
     able = who.reach("clock.set") is Reach.EVERYTHING
     ahead = divmod(found["ahead_seconds"], 86_400)
     return render(
-        request, "clock.html", status=status, ahead=ahead, spans=SPANS, able=able, problem=problem, typed={"span": typed},
+        request, "clock.html", status=status, stamp=str(found["ahead_seconds"]), ahead=ahead, spans=SPANS, able=able, problem=problem, typed={"span": typed},
         today=service.proceedings.today,
     )  # fmt: skip
 

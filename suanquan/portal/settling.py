@@ -5,7 +5,6 @@ A payee sees its own batches. Four eyes: who prepared a batch has no button to a
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 from fastapi import APIRouter
@@ -14,18 +13,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ledger.errors import DomainError
-from ledger.transaction import Transaction
 from metering import store as metering_store
 from suanquan.access.policy import Reach, same_person
 from suanquan.access.principal import Principal
-from suanquan.conduct import conducted
 from suanquan.http.auth import may, principal, scope_of
 from suanquan.http.settlements import by_of, desk_of
 from suanquan.portal import figures
 from suanquan.portal.forms import digest_of
 from suanquan.portal.frame import language_of, link, or_failure, reading, service_of
+from suanquan.portal.stamps import version_of
 from suanquan.portal.table import Cell, Column, Row, exported, table
-from suanquan.portal.work import render, said_of, status_for, to, typed_of, unless_changed
+from suanquan.portal.work import render, said_of, status_for, to, typed_of
 from suanquan.portal.work_text import TEXTS
 from suanquan.service import Service
 from suanquan.use_cases import evidence, payees
@@ -166,6 +164,7 @@ async def _batch(
         typed=typed or {},
         acted=acted,
         state_since=facts[-1].at_us,
+        stamp=str(len(facts)),
     )
 
 
@@ -192,19 +191,12 @@ def _told(fact: Fact) -> dict[str, Any]:
 
 async def _act(request: Request, batch: str, act: str) -> Response:
     service, who = service_of(request), await principal(request)
-    seen = str((await request.form(max_files=1, max_fields=12)).get("seen", ""))
     typed = {} if act not in _FIELDS else await _typed(request, act)
     try:
-        with conducted(unless_changed(seen, partial(_newest, batch))):
-            await _do(service, by_of(who, None), batch, act, typed)
+        await _do(service, by_of(who, None), batch, act, typed)
     except DomainError as error:
         return await _batch(request, batch, said_of(request, error), typed, act, status_for(error))
     return to(request, f"/settlements/{batch}")
-
-
-async def _newest(batch: str, tx: Transaction) -> str:
-    """The newest fact of a batch."""
-    return (await facts_of_batch(tx.connection, batch))[-1].event_id.hex()
 
 
 async def _typed(request: Request, act: str) -> dict[str, str]:
@@ -261,9 +253,10 @@ async def _payees(
     with reading():
         async with service.database.read() as conn:
             found = [payee_object(one) for one in await load_payees(conn)]
+            stamp = await version_of(request, conn, "/payees", who)
             centres = await metering_store.load_centres(conn)
     return render(
-        request, "payees.html", status=status, payees=found, details=DETAILS, problem=problem, typed=typed or {},
+        request, "payees.html", status=status, stamp=stamp, payees=found, details=DETAILS, problem=problem, typed=typed or {},
         ids=["payer", *map(centre_payee, centres)], barred=_barred(who, "confirm", texts), me=who.name,
     )  # fmt: skip
 

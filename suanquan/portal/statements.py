@@ -5,6 +5,7 @@ Each download says how it is checked without this service. A holder and a centre
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import Any
 from urllib.parse import quote
@@ -17,6 +18,7 @@ from ledger.amount import CNY, format_units
 from ledger.errors import Kind
 from ledger.scope import Scope
 from ledger.sql import Connection
+from metering import month_store
 from metering import store as metering_store
 from metering.notice_store import urns_of
 from suanquan.errors import ServiceError
@@ -26,7 +28,7 @@ from suanquan.http.settlements import by_of
 from suanquan.note_keys import load_verifier_keys
 from suanquan.portal import figures
 from suanquan.portal.frame import link, or_failure, reading, service_of
-from suanquan.portal.table import Cell, Column, Row, amount, exported, table
+from suanquan.portal.table import Cell, Column, Later, Plain, Row, amount, exported, table
 from suanquan.portal.work import render
 from suanquan.use_cases.job_receipts import About
 from suanquan.use_cases.line_disputes import bound_accounts
@@ -58,27 +60,49 @@ async def _months(request: Request) -> Response:
     with reading():
         async with service.database.read() as conn:
             centres = await metering_store.load_centres(conn)
-            found = await _usage(conn, scope, centre)
-    rows = [_month_row(request, one) for one in sorted(found, key=lambda one: -int(one["month"]))]
+            found, months = await _usage(conn, scope, centre, request.query_params.get("month", "")[:7])
+    found.sort(key=lambda one: -int(one["month"]))
+    rows: list[Row] = [
+        Later(functools.partial(_month_said, one), functools.partial(_month_row, request, one)) for one in found
+    ]
     if (file := exported(request, "statements", MONTHS, rows)) is not None:
         return file
     return render(
         request, "statements.html", table=table(request, "statements", MONTHS, rows), centres=centres,
-        centre=centre, official=scope.everything,
+        centre=centre, official=scope.everything, months=months,
+        month=f"{found[0]['month'] // 100}-{found[0]['month'] % 100:02d}" if found and months else "",
     )  # fmt: skip
 
 
-async def _usage(conn: Connection, scope: Scope, centre: str) -> list[dict[str, Any]]:
-    """Sums by centre, account and month: of a centre, of the holder's accounts, or of the centre that an official names."""
+async def _usage(conn: Connection, scope: Scope, centre: str, month: str) -> tuple[list[dict[str, Any]], list[str]]:
+    """Sums by centre, account and month: of the holder's accounts, or of a centre, of which one month is shown out of those it has."""
     keys = ("centre", "account", "month")
     if scope.holder:
-        return [
+        own = [
             row
             for one, account in await bound_accounts(conn, scope)
             for row in await metering_store.usage_by(conn, *keys, centre=one, account=account)
         ]
-    wanted = centre if scope.everything else scope.centre
-    return await metering_store.usage_by(conn, *keys, centre=wanted) if wanted else []
+        return own, []
+    if not (wanted := centre if scope.everything else scope.centre):
+        return [], []
+    months = [f"{one // 100}-{one % 100:02d}" for one in await month_store.months_used(conn, wanted)]
+    chosen = month if month in months else next(iter(months), "")
+    if not chosen:
+        return [], []
+    return await metering_store.usage_by(conn, *keys, centre=wanted, month=int(chosen.replace("-", ""))), months
+
+
+def _month_said(one: dict[str, Any]) -> Plain:
+    texts = {
+        "month": f"{one['month'] // 100}-{one['month'] % 100:02d}",
+        "centre": one["centre"],
+        "account": one["account"],
+        "records": f"{one['records']:,}",
+        "hours": figures.hours(one["gpu_ms"]),
+        "yuan": figures.money(format_units(one["rated_units"], CNY)),
+    }
+    return Plain(texts, {"records": one["records"], "hours": one["gpu_ms"], "yuan": one["rated_units"]})
 
 
 def _month_row(request: Request, one: dict[str, Any]) -> Row:

@@ -124,7 +124,7 @@ def _page(
     rest = [one for one in returned.checked if one not in lacking]
     with_contract = found.round.procedure.for_schemes and "contract" in returned.step.may_take
     return frame.render(
-        request, "work/supplement.html", status=status, t=TEXTS[language_of(request)], found=found, step=returned.step,
+        request, "work/supplement.html", status=status, t=TEXTS[language_of(request)], stamp=str(len(found.rows)), found=found, step=returned.step,
         reason=returned.reason, lacking=lacking, rest=rest, typed=typed, problems=problems or {}, asks=asks_of, flags=FLAGS,
         contract=CONTRACT if with_contract else (), here=link(request, f"/applications/{found.id}/supplement"),
         is_contract=is_contract, headers={"Cache-Control": "private, no-cache"},

@@ -5,7 +5,7 @@ Its files are what is on the screen, without its division into parts: the same r
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
@@ -52,6 +52,43 @@ class Cell(NamedTuple):
 
 
 Row = Mapping[str, Cell]
+
+
+class Plain(NamedTuple):
+    """What a row says, by column: the plain text of each cell, and the numbers by which figures are ordered."""
+
+    texts: Mapping[str, str]
+    orders: Mapping[str, int]
+
+
+class Later(Mapping[str, Cell]):
+    """A row whose cells are made when they are shown: of thousands twenty are. Search and order go by what it says."""
+
+    def __init__(self, plain: Callable[[], Plain], make: Callable[[], Row]) -> None:
+        self._say, self._make = plain, make
+        self._plain: Plain | None = None
+        self._row: Row | None = None
+
+    @property
+    def plain(self) -> Plain:
+        """What the row says."""
+        if self._plain is None:
+            self._plain = self._say()
+        return self._plain
+
+    def __getitem__(self, name: str) -> Cell:
+        """The cell of a column."""
+        if self._row is None:
+            self._row = self._make()
+        return self._row[name]
+
+    def __iter__(self) -> Iterator[str]:
+        """Names of columns."""
+        return iter(self.plain.texts)
+
+    def __len__(self) -> int:
+        """How many columns there are."""
+        return len(self.plain.texts)
 
 
 class Views(NamedTuple):
@@ -266,11 +303,11 @@ class _Asked(NamedTuple):
         found = [
             row
             for row in rows
-            if all(any(word in row[column.name].said.casefold() for column in columns) for word in words)
+            if all(any(word in _said(row, column.name).casefold() for column in columns) for word in words)
         ]
         if self.sort:
             key = self.sort.removeprefix("-")
-            found.sort(key=lambda row: _order(row[key]), reverse=self.sort.startswith("-"))
+            found.sort(key=lambda row: _order(row, key), reverse=self.sort.startswith("-"))
         return found
 
     def window(self, found: Sequence[Row], key: str, most: int) -> tuple[int, int]:
@@ -302,11 +339,16 @@ def _place(found: Sequence[Row], key: str, cursor: str, step: int) -> int:
     """Where the row of a cursor stands, `step` further; where it stood, if it is gone."""
     place, _, name = cursor.partition("~")
     stood = int(place) if place.isdecimal() and len(place) < 7 else 0
-    if stood < len(found) and found[stood][key].said == name:
+    if stood < len(found) and _said(found[stood], key) == name:
         return stood + step
-    known = next((at for at, row in enumerate(found) if row[key].said == name), None)
+    known = next((at for at, row in enumerate(found) if _said(row, key) == name), None)
     return stood if known is None else known + step
 
 
-def _order(cell: Cell) -> tuple[int, int, str]:
-    return (0, cell.order, "") if cell.order is not None else (1, 0, cell.said)
+def _said(row: Row, name: str) -> str:
+    return row.plain.texts[name] if isinstance(row, Later) else row[name].said
+
+
+def _order(row: Row, name: str) -> tuple[int, int, str]:
+    order = row.plain.orders.get(name) if isinstance(row, Later) else row[name].order
+    return (0, order, "") if order is not None else (1, 0, _said(row, name))

@@ -47,6 +47,7 @@ async def _save(request: Request) -> Response:
     view = _view({name: str(form.get(name, "")) for name in ("path", "name", "query")})
     async with service.database.write() as conn:
         done = await views.save(conn, owner_of(who), view, service.now_us, VIEWS_MAX)
+        await service.leave_trace(conn)
     if not done:
         raise ServiceError(
             "views-too-many",
@@ -87,4 +88,5 @@ async def _remove(request: Request) -> Response:
     form = await request.form(max_files=0, max_fields=8)
     async with service.database.write() as conn:
         await views.remove(conn, owner_of(who), str(form.get("path", "")), str(form.get("name", "")))
+        await service.leave_trace(conn)
     return RedirectResponse(link(request, "/views"), 303)

@@ -6,15 +6,12 @@ Who did something is read off the facts that the log commits to, each with its e
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from ledger.errors import DomainError, Kind
-from ledger.transaction import Transaction
-from suanquan.conduct import Conduct
 from suanquan.errors import ServiceError
 from suanquan.http.problem import status_of
 from suanquan.portal import frame
@@ -41,16 +38,6 @@ def said_of(request: Request, error: DomainError) -> str:
     """What stands against an act, in the reader's language, with each finding."""
     texts = [(error.zh, error.en), *((one.zh, one.en) for one in error.findings if len(error.findings) > 1)]
     return "; ".join(dict.fromkeys(pair[language_of(request) == "en"] for pair in texts))
-
-
-def unless_changed(seen: str, stamp: Callable[[Transaction], Awaitable[str]]) -> Conduct:
-    """An act is done only if what it is about is as the page showed it; a form that does not say what it showed is taken."""
-
-    async def look(tx: Transaction) -> None:
-        if seen and (now := await stamp(tx)) != seen:
-            raise changed(now)
-
-    return Conduct(look)
 
 
 def changed(now: str) -> ServiceError:

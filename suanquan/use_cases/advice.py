@@ -150,7 +150,8 @@ class Desk:
         purses = purses_of(rows, asked.centre, service.catalog.series)
         in_force = [purse for purse in purses if purse.from_us <= now_us < purse.until_us]
         job, tariffs = Job(asked.cards, now_us, asked.active_ms), service.catalog.tariffs(asked.centre)
-        told = advise(job, in_force, tariffs, asked.need, self._capacity[asked.centre], bound=bound)
+        to_come = [purse for purse in purses if now_us < purse.until_us]
+        told = advise(job, to_come, tariffs, asked.need, self._capacity[asked.centre], bound=bound)
         return _told(asked, told, in_force, now_us)
 
 

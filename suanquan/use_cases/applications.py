@@ -49,6 +49,8 @@ class Application:
     project: str
     rows: Sequence[StepRow]
     case: Case
+    since: date
+    """Day of its newest step."""
 
     @property
     def unit(self) -> Unit:
@@ -65,7 +67,7 @@ class Application:
 async def load_rounds(conn: Connection, office: Office) -> list[Round]:
     """Every round, in the order in which they were called."""
     calls = await store.steps_named(conn, CALL)
-    return [_round(office, await store.steps_of(conn, call.subject)) for call in calls]
+    return [round_of(office, await store.steps_of(conn, call.subject)) for call in calls]
 
 
 async def load_committed(conn: Connection, office: Office) -> dict[tuple[str, int], int]:
@@ -97,10 +99,10 @@ async def load_round(conn: Connection, office: Office, round_: str) -> Round:
         raise SubsidyError(
             "round-unknown", f"没有轮次“{round_[:60]}”", f"no round {round_[:60]!r}", kind=Kind.NOT_FOUND
         )
-    return _round(office, rows)
+    return round_of(office, rows)
 
 
-def _round(office: Office, rows: Sequence[StepRow]) -> Round:
+def round_of(office: Office, rows: Sequence[StepRow]) -> Round:
     """A round from its call, what was added to its budgets since, and what it gave back."""
     content, *added = [step_body.decode(row) for row in rows]
     inputs = content["inputs"]
@@ -168,7 +170,9 @@ def application_of(round_: Round, rows: Sequence[StepRow]) -> Application:
     records = [step_body.record_of(row) for row in rows]
     about = records[0].inputs
     case = fold(round_.procedure, records)
-    return Application(rows[0].subject, round_, about["clause"], about["applicant_name"], about["project"], rows, case)
+    return Application(
+        rows[0].subject, round_, about["clause"], about["applicant_name"], about["project"], rows, case, records[-1].day
+    )
 
 
 async def place_for(

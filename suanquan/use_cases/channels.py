@@ -8,10 +8,9 @@ from typing import Any, NamedTuple
 from ledger.errors import Kind as ErrorKind
 from metering.zones import rfc3339
 from suanquan import outbound
-from suanquan.access.acting import acting
 from suanquan.access.policy import BENEFICIARY, CENTRE
 from suanquan.access.principal import Principal
-from suanquan.db import notices, trail
+from suanquan.db import notices
 from suanquan.db.notices import Channel, Delivery
 from suanquan.errors import ServiceError
 from suanquan.notices import webhook
@@ -77,17 +76,10 @@ async def add_channel(
         seal = service.access.seal
         target = seal.close(asked.url.encode(), f"channel-target {number}")
         await notices.seal_channel(conn, number, target, seal.close(secret, f"channel-secret {number}"))
-        await _leave_trace(service, conn)
+        await service.leave_trace(conn)
         made = await notices.find_channel(conn, number)
     assert made is not None
     return channel_object(made) | ({"secret": webhook.secret_text(secret)} if way is Way.WEBHOOK else {})
-
-
-async def _leave_trace(service: Service, conn: Any) -> None:
-    """The row of the audit log, in the same transaction."""
-    act = acting.get()
-    if act is not None:
-        await trail.append(conn, act, service.now_us)
 
 
 async def load_own(conn: Any, who: Principal, number: int) -> Channel:
@@ -116,7 +108,7 @@ async def end_channel(service: Service, who: Principal, number: int) -> dict[str
         found = await load_own(conn, who, number)
         if found.ended_us is None:
             await notices.end_channel(conn, number, service.now_us)
-            await _leave_trace(service, conn)
+            await service.leave_trace(conn)
         ended = await load_own(conn, who, number)
     return channel_object(ended)
 
@@ -132,7 +124,7 @@ async def test_channel(service: Service, who: Principal, number: int) -> dict[st
         found = await load_own(conn, who, number)
         zh, en = f"通道 {number} 的测试消息", f"a test of channel {number}"
         notice = await notices.add_test(conn, found.number, Notice(Kind.CHANNEL_TEST, "", "", zh, en), service.now_us)
-        await _leave_trace(service, conn)
+        await service.leave_trace(conn)
     return {"notice": notice}
 
 
@@ -148,7 +140,7 @@ async def send_again(service: Service, who: Principal, number: int, delivery: in
         if not await notices.revive(conn, number, delivery, service.now_us):
             zh, en = f"没有投递 {delivery}", f"there is no delivery {delivery}"
             raise ServiceError("delivery-unknown", zh, en, kind=ErrorKind.NOT_FOUND)
-        await _leave_trace(service, conn)
+        await service.leave_trace(conn)
     return {"delivery": delivery}
 
 

@@ -5,16 +5,17 @@ from __future__ import annotations
 import secrets
 
 from ledger.errors import Kind
+from suanquan.access.acting import act_of
 from suanquan.access.policy import Role
 from suanquan.access.principal import Principal
-from suanquan.db import people
+from suanquan.db import people, trail
 from suanquan.db.database import Database
 from suanquan.errors import ServiceError
 from suanquan.home import Home
 from suanquan.settings import load_settings
 from suanquan.use_cases import accounts
 from suanquan.use_cases.access import DAY_US, INVITATION_DAYS, INVITATION_PREFIX, Access
-from suanquan.use_cases.setup import FIRST
+from suanquan.use_cases.setup import FIRST, KEEPER
 from voucher.holder import sandbox_uscc
 
 READY = {
@@ -35,6 +36,7 @@ async def first_secret(access: Access) -> str:
         await people.add_person(conn, FIRST, now_us)
         await people.grant(conn, FIRST, people.Grant(Role.ADMINISTRATOR.value, ""), "", now_us)
         await people.add_invitation(conn, row, secret)
+        await trail.append(conn, act_of(KEEPER, "account.make", FIRST), now_us)
     return secret
 
 

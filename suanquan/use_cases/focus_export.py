@@ -175,9 +175,7 @@ class _About:
         sums: dict[_Key, _Sum] = {}
 
         async def work(tx: Transaction) -> None:
-            unpaid = unpaid_ids(batch)
-            records = [one for one in map(segment.decode, segment.unpack(batch.segment)) if one.id not in unpaid]
-            for name in dict.fromkeys(one.account for one in records if account in {None, one.account}):
+            for name in [account] if account is not None else _accounts_of(batch):
                 for record, taken in await paid_by_batch(tx, batch, name, terms):
                     _add(sums, record, None, await _payers(tx, taken), terms.tariffs)
 
@@ -224,6 +222,13 @@ class _About:
             tags={"records": str(len(one.ids))}, list_unit_yuan=list_price, contracted_yuan=one.yuan,
             classes=dict(one.classes),
         )  # fmt: skip
+
+
+def _accounts_of(batch: StoredBatch) -> list[str]:
+    """Accounts of which a batch paid something, in the order in which they come in it."""
+    unpaid = unpaid_ids(batch)
+    records = map(segment.decode, segment.unpack(batch.segment))
+    return list(dict.fromkeys(one.account for one in records if one.id not in unpaid))
 
 
 def _add(

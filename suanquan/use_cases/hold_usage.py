@@ -19,12 +19,14 @@ from ledger.scope import EVERYTHING
 from ledger.sql import insert_tables
 from ledger.state import Hold, HoldStatus
 from ledger.transaction import Transaction
-from suanquan.use_cases.postings import waives_of
+from metering.model import UsageRecord
+from suanquan.use_cases.postings import bound_to, waives_of
 from voucher import hold_store, store
 from voucher.allocation import Purse
 from voucher.hold_store import BY_HAND, LEASED, METERED, Part
 from voucher.lease import WINDOW_S
 from voucher.scheme import Scheme, Series
+from voucher.store import BoundVoucher, StoredVoucher
 
 _HOLD = re.compile("[0-9a-f]{32}")
 
@@ -44,7 +46,10 @@ class Share:
 
 @dataclass(slots=True)
 class Backing:
-    """A hold that records name: settled by hand, or what it still has of its voucher. `purse` is None once it is closed."""
+    """A hold that records name: settled by hand, or what it still has of its voucher. `purse` is None once it is closed.
+
+    What names a closed one is paid by the voucher. One that `runs_on` pays to the end for what began in time.
+    """
 
     hold: str
     jti: str
@@ -53,6 +58,13 @@ class Backing:
     open: list[Hold]
     purse: Purse | None = None
     shares: list[Share] = field(default_factory=list)
+    runs_on: bool = False
+
+    def take_back(self, returned: Mapping[int, int]) -> None:
+        """Have what a record of this hold gave its voucher back, beside what the hold still has."""
+        if self.purse is not None and self.shares and (units := returned.get(self.purse.account, 0)):
+            self.purse.available += units
+            self.shares[0].left += units
 
     def count(self, units: int) -> tuple[Leg, ...]:
         """What the counters of delegations move by when so much is drawn from the purse; the oldest part is drawn first."""
@@ -113,8 +125,16 @@ async def open_purse(tx: Transaction, backing: Backing, schemes: Mapping[str, Se
     units = sum(share.left for share in backing.shares)
     backing.purse = Purse(
         row.jti, row.scheme, row.account, ASSETS_BY_NUMBER[row.asset], units, row.from_us, _until_us(backing, row.until_us),
-        row.priority, models, waives=waives,
+        row.priority, models, waives=waives, runs_on=backing.runs_on,
     )  # fmt: skip
+
+
+async def pays_on(tx: Transaction, backing: Backing, schemes: Mapping[str, Series]) -> bool:
+    """Whether a hold pays to the end for what began in time: a lease does, others where their scheme says so."""
+    if backing.parts[0].proof.startswith(LEASED):
+        return True
+    scheme = await scheme_of(tx, backing, schemes)
+    return scheme is not None and scheme.spending.at_expiry == "run_to_end"
 
 
 def _until_us(backing: Backing, until_us: int) -> int:
@@ -123,6 +143,17 @@ def _until_us(backing: Backing, until_us: int) -> int:
     if not backing.parts[0].proof.startswith(LEASED) or not ends:
         return until_us
     return min(until_us, max(ends) // 1000 - WINDOW_S * 1_000_000)
+
+
+async def edges_of(tx: Transaction, centre: str, record: UsageRecord, schemes: Mapping[str, Series]) -> set[int]:
+    """When vouchers that may pay for a record begin and end, but for one that pays on by the hold that the record names."""
+    bound = await bound_to(tx, centre, [record.account], schemes)
+    rows: dict[str, BoundVoucher | StoredVoucher] = {row.jti: row for row, _ in bound[record.account]}
+    for one in (await backings_of(tx, centre, [record.voucher])).values():
+        rows |= await store.load_vouchers(tx.connection, [one.jti])
+        if await pays_on(tx, one, schemes):
+            del rows[one.jti]
+    return {at for row in rows.values() for at in (row.from_us, row.until_us)}
 
 
 def give_back(act: Act, hold: Hold) -> Event:

@@ -29,6 +29,7 @@ from metering.intake_store import Found, Range, Wanted
 from metering.rate_columns import Sums, rate_columns
 from metering.rating import Line, LineKey, rate
 from metering.store import Source, StoredBatch, nonce_rows
+from suanquan.turns import Gate, Turns
 from suanquan.use_cases.apart import nothing_waits
 from suanquan.use_cases.hold_usage import names_hold
 from suanquan.use_cases.ingest import (
@@ -51,6 +52,12 @@ ROUND_MAX = 16
 """Batches served together: more gain nothing."""
 ROUNDS_MAX = 2
 """Rounds under way: one is posted while the one before is on its way to the disk."""
+
+
+RECORDS_MAX = 20_000
+"""Records that a round begins its last batch below: a longer one gains nothing, and whoever comes next waits for it."""
+ONE_BY_ONE_MAX = 8
+"""Batches that need a look at single records and are under way: enough for one write of the log to serve several."""
 
 
 class _Careful(Exception):  # noqa: N818 -- no error: the batch needs the careful way
@@ -76,7 +83,8 @@ class Intake:
         self._journal = journal
         self._rules = rules
         self._issuer = issuer
-        self._waiting: list[_Job] = []
+        self._waiting: Turns[_Job] = Turns()
+        self._one_by_one = Gate(ONE_BY_ONE_MAX)
         self._rounds: set[asyncio.Task[None]] = set()
 
     async def take(self, request: Request, batch: Batch | Compact) -> bytes:
@@ -90,7 +98,8 @@ class Intake:
             with contextlib.suppress(_Careful):
                 return await self._quickly(request, batch)
         rules, issuer = self._rules(), self._issuer()
-        answer = await self._journal.transact(lambda tx: ingest(tx, request, batch, rules, issuer), keeps_memo=True)
+        async with self._one_by_one.turn(request.kid):
+            answer = await self._journal.transact(lambda tx: ingest(tx, request, batch, rules, issuer), keeps_memo=True)
         return msgspec.json.encode(answer)
 
     async def _quickly(self, request: Request, batch: Compact) -> bytes:
@@ -101,7 +110,7 @@ class Intake:
         if sums is None or any(max(line.gpu_ms, line.yuan, line.compute) > INT64_MAX for line in sums.lines.values()):
             raise _Careful
         job = _Job(request, batch, sums, asyncio.get_running_loop().create_future())
-        self._waiting.append(job)
+        self._waiting.add(request.kid, job)
         self._serve()
         return await job.done
 
@@ -109,7 +118,7 @@ class Intake:
         """Begin a round with those who wait, unless as many are under way as the journal has use for."""
         if not self._waiting or len(self._rounds) >= ROUNDS_MAX:
             return
-        jobs, self._waiting = self._waiting[:ROUND_MAX], self._waiting[ROUND_MAX:]
+        jobs = self._waiting.take(ROUND_MAX, lambda job: job.batch.count, RECORDS_MAX)
         task = asyncio.create_task(self._serve_round(jobs), name="intake")
         self._rounds.add(task)
         task.add_done_callback(self._end)

@@ -19,10 +19,10 @@ from metering.errors import MeteringError
 from metering.zones import rfc3339
 from suanquan.db.notices import put
 from suanquan.errors import ServiceError
-from suanquan.notices.model import OFFICE, Notice, of_centre
+from suanquan.notices.model import OFFICE, Notice, of_centre, of_holder
 from suanquan.notices.model import Kind as Told
 from suanquan.use_cases.settle import last_said
-from voucher.store import load_bindings
+from voucher.store import holder_of_account, load_bindings
 
 REASON_MAX = 2000
 _STATES = {"open": "已提出", "answered": "已答复", "upheld": "成立", "refused": "不成立"}
@@ -130,7 +130,8 @@ async def _write(tx: Transaction, step: Step) -> Step:
     await tx.append([Event(EntryKind.NOTE, digest[:16], digest, salt=tx.entropy(32), payload=payload)])
     data = {"dispute": step.dispute, "state": step.state, "centre": step.centre, "account": step.account}
     zh, en = f"用量争议 {step.dispute}：{_STATES[step.state]}", f"dispute {step.dispute} on usage: {step.state}"
-    for audience in (of_centre(step.centre), OFFICE):
+    holder = await holder_of_account(tx.connection, step.centre, step.account)
+    for audience in (of_centre(step.centre), OFFICE, *([of_holder(holder)] if holder else [])):
         await put(tx.connection, Notice(Told.DISPUTE_STEP, audience, str(step.dispute), zh, en, data), step.at_us)
     return step
 

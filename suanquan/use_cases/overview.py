@@ -11,7 +11,7 @@ from ledger.amount import ASSETS_BY_NUMBER, Asset
 from ledger.changes import LogHead
 from ledger.log_store import SignedHead
 from ledger.sql import Connection
-from metering import centre_store
+from metering import centre_store, month_store
 from metering import fate_store as fates
 from metering import store as metering_store
 from metering.store import Source
@@ -140,7 +140,7 @@ async def _centres(
     for source in await metering_store.load_sources(conn):
         if source.last_us:
             sources.setdefault(source.centre, []).append(source)
-    capacity, gaps = await capacities(conn, at_us), await metering_store.count_gaps(conn)
+    capacity, gaps = await capacities(conn, at_us), await month_store.count_gaps(conn)
     gflops, found = catalog.capacity_gflops, []
     for centre, name in names.items():
         rows, known, cards = usage.get(centre, []), sources.get(centre, []), capacity.get(centre, {})

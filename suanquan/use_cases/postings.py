@@ -21,7 +21,7 @@ from metering.rating import AccountUsage, Rated
 from suanquan.use_cases.reopen import reopen
 from voucher import hold_store
 from voucher import store as voucher_store
-from voucher.allocation import NO_BOUND, Charge, Cover, Purse, allocate
+from voucher.allocation import NO_BOUND, Charge, Cover, Purse, allocate, charges_along
 from voucher.lifecycle import STEPS, Action
 from voucher.scheme import Scheme, Series
 from voucher.store import BoundVoucher
@@ -188,18 +188,13 @@ def charges_of(batch: Batch, rated: Rated) -> Charges:
             for place, index in enumerate(rated.index):
                 if index not in rated.held:
                     places.setdefault(batch.account[index], []).append(place)
-        return [
-            Charge(
-                batch.start_us[index := rated.index[place]],
-                int(rated.yuan[place]),
-                int(rated.compute[place]),
-                rated.models[place],
-                batch.voucher[index],
-                int(rated.own[place]),
-                states and segment.decode(batch.leaf[index]).interrupted,
-            )
-            for place in places[account]
-        ]
+        found: list[Charge] = []
+        for place in places[account]:
+            index = rated.index[place]
+            course = rated.course(place, batch.start_us[index], batch.end_us[index])
+            ended = states and segment.decode(batch.leaf[index]).interrupted
+            found += charges_along(course, rated.models[place], batch.voucher[index], interrupted=ended)
+        return found
 
     return charges
 

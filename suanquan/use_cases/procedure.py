@@ -207,6 +207,7 @@ class Proceedings:
             about["project"],
             (),
             Case(applicant=about["applicant"], unit=unit),
+            self.today,
         )
         await self._take(tx, wish, actor, Asking(new, step, inputs, self.today))
         return application

@@ -24,7 +24,7 @@ from suanquan.errors import ServiceError
 from suanquan.use_cases.ingest import Rules
 from suanquan.use_cases.postings import purses_of
 from suanquan.use_cases.statement import bill_object
-from voucher.allocation import Charge, Cover, Purse, draw_one
+from voucher.allocation import Cover, Purse, charges_along, draw_one
 
 COUNT_MAX = 100_000_000
 MODELS_MAX = 16
@@ -105,10 +105,8 @@ async def quote_usage(journal: Journal, rules: Rules, run: Run) -> dict[str, Any
         if rated.held or bill is None:
             raise _unpriced(run)
         purses = (await purses_of(tx, run.centre, [run.account], rules.schemes))[run.account]
-        charge = Charge(
-            run.start_us, int(rated.yuan[0]), int(rated.compute[0]), rated.models[0], run.voucher, int(rated.own[0])
-        )
-        return rated, purses, draw_one(charge, purses), bill
+        course = rated.course(0, record.start_us, record.end_us)
+        return rated, purses, draw_one(charges_along(course, rated.models[0], run.voucher), purses), bill
 
     rated, purses, cover, bill = await journal.transact(work, own_sql=False, keeps_memo=True)
     return _told(run, rated, purses, cover) | bill_object(bill)

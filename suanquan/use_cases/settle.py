@@ -23,16 +23,25 @@ from metering import fate_store as fates
 from metering import segment
 from metering import store as metering_store
 from metering.batch import batch_of
+from metering.course import Course, growth
 from metering.fate_store import Fact, State
 from metering.model import UsageRecord
-from metering.rating import Line, LineKey, Rated, rate
+from metering.rating import Line, LineKey, Rated, difference, rate
 from metering.store import Source, StoredBatch
-from suanquan.use_cases.hold_usage import Backing, backings_of, give_back, hold_again, keep_part, open_purse, scheme_of
-from suanquan.use_cases.postings import COUNTERS, entries_of, open_accounts, purses_of, scheme_in_kind, waives_of
+from suanquan.use_cases import hold_usage
+from suanquan.use_cases.hold_usage import Backing, backings_of, scheme_of
+from suanquan.use_cases.postings import (
+    COUNTERS,
+    entries_of,
+    open_accounts,
+    purses_of,
+    scheme_in_kind,
+    waives_of,
+)
 from suanquan.use_cases.reopen import reopen
 from suanquan.use_cases.shares import Terms, parts_of, price_changed, unpaid_ids
 from voucher import store as voucher_store
-from voucher.allocation import Charge, Cover, Purse, draw_one
+from voucher.allocation import Cover, Purse, charges_along, draw_one
 
 GROWING = ("checkpoint", "report")
 _New = Sequence[tuple[int, "Change", UsageRecord]]
@@ -58,7 +67,11 @@ class Counted(NamedTuple):
 
 @dataclass(slots=True)
 class Change:
-    """A fact, what counted before it, and the record that counts after it; one that `counts` for nothing is kept alone."""
+    """A fact, what counted before it, and the record that counts after it; one that `counts` for nothing is kept alone.
+
+    `more` is what a record that grows costs more than what it posted before; None where all of it is posted anew. `returned`
+    is what ledger accounts got back of what it posted before.
+    """
 
     id: str
     kind: str
@@ -73,16 +86,16 @@ class Change:
     fact: int = 0
     posted: tuple[int, ...] = ()
     events: int = 0
-    grows: bool = False
+    more: Course | None = None
+    returned: Counter[int] = field(default_factory=Counter)
 
 
 @dataclass(slots=True)
 class _Worth:
-    """What records come to: yuan, what of it no voucher pays, compute and models by record, and the sums of pages."""
+    """What records come to: yuan, how it comes up, and models by record, and the sums of pages."""
 
     yuan: dict[int, int] = field(default_factory=dict)
-    own: dict[int, int] = field(default_factory=dict)
-    compute: dict[int, int] = field(default_factory=dict)
+    courses: dict[int, Course] = field(default_factory=dict)
     models: dict[int, tuple[str, ...]] = field(default_factory=dict)
     lines: dict[LineKey, Line] = field(default_factory=dict)
 
@@ -142,15 +155,17 @@ async def settle(tx: Transaction, said: Said, source: Source, terms: Terms, chan
     before, after = _worth([c.before.record for c in changes], terms), _worth([c.after for c in changes], terms)
     free = await _maybe_waived(tx, terms, changes)
     for at, change in enumerate(changes):
-        change.grows = change.id not in free and _grows(change, before, after, at)
+        if change.id not in free and change.after is not None and _continues(change):
+            edges = await hold_usage.edges_of(tx, terms.centre, change.after, terms.schemes)
+            change.more = _growth(change, before.courses[at], after.courses[at], edges)
     redeemed = Counter[str]()
     writer = _Writer(tx, said, source, facts)
     redeemed.subtract(await _take_back(writer, terms, changes, before))
-    redeemed.update(await _post(writer, terms, changes, before, after))
+    redeemed.update(await _post(writer, terms, changes, after))
     await writer.note([change for change in changes if not change.events])
     await _keep(tx, source, terms.centre, changes, list(facts.values()))
     await voucher_store.add_redeemed(tx.connection, terms.centre, {name: n for name, n in redeemed.items() if n})
-    await metering_store.add_usage(tx.connection, terms.centre, _difference(before.lines, after.lines))
+    await metering_store.add_usage(tx.connection, terms.centre, difference(before.lines, after.lines))
 
 
 def _fact(tx: Transaction, source: Source, change: Change) -> Fact:
@@ -168,9 +183,8 @@ def _worth(records: Sequence[UsageRecord | None], terms: Terms) -> _Worth:
         chosen = [record for at in places if (record := records[at]) is not None]
         rated: Rated = rate(batch_of(chosen), terms.tariffs, range(len(chosen)))
         for at, place in enumerate(places):
-            found.yuan[place], found.compute[place] = int(rated.yuan[at]), int(rated.compute[at])
-            found.own[place] = int(rated.own[at])
-            found.models[place] = rated.models[at]
+            found.yuan[place], found.models[place] = int(rated.yuan[at]), rated.models[at]
+            found.courses[place] = rated.course(at, chosen[at].start_us, chosen[at].end_us)
         for key, line in rated.lines.items():
             sums = found.lines.setdefault(key, Line())
             sums.add(line.records if final else 0, line.gpu_ms, line.yuan, line.compute)
@@ -193,15 +207,23 @@ async def _maybe_waived(tx: Transaction, terms: Terms, changes: Sequence[Change]
     }
 
 
-def _grows(change: Change, before: _Worth, after: _Worth, at: int) -> bool:
-    """Whether only more of the same is to be paid: an attempt that runs on, for the same account and by the same cards."""
+def _continues(change: Change) -> bool:
+    """Whether an attempt runs on, for the same account and by the same cards."""
     old, new = change.before.record, change.after
     if change.kind not in GROWING or old is None or new is None or not change.before.own:
         return False
-    same = (old.account, old.start_us, old.accelerators, old.voucher) == (
+    return (old.account, old.start_us, old.accelerators, old.voucher) == (
         new.account, new.start_us, new.accelerators, new.voucher,
     )  # fmt: skip
-    return same and after.yuan[at] >= before.yuan[at] and after.compute[at] >= before.compute[at]
+
+
+def _growth(change: Change, before: Course, after: Course, edges: Iterable[int]) -> Course | None:
+    """What an attempt costs more than it did, between edges; None where it costs less in some of its time."""
+    assert change.after is not None
+    assert change.before.record is not None
+    start, end = change.after.start_us, max(change.after.end_us, change.before.record.end_us)
+    found = growth(before, after, sorted({start, end, *(at for at in edges if start < at < end)}))
+    return None if found is None else tuple(found)
 
 
 def fact_event_id(tx: Transaction, fact: Fact, at: int) -> bytes:
@@ -240,31 +262,32 @@ class _Writer:
 
 async def _take_back(writer: _Writer, terms: Terms, changes: Sequence[Change], worth: _Worth) -> Counter[str]:
     """Reverse what no longer counts; yuan that vouchers get back, by scheme."""
-    events, due = [], 0
+    events, owners, due = [], [], 0
     for at, change in enumerate(changes):
         before = change.before
-        if before.record is None or change.grows:
+        if before.record is None or change.more is not None:
             continue
         parts: list[tuple[int, tuple[Leg, ...]]] = [(seq, ()) for seq in reversed(before.own)]
         if before.batch is not None:
             parts = await parts_of(writer.tx, before.batch, before.record, terms)
         events += [writer.dressed(orders.reverse(writer.act(change), seq, legs), change) for seq, legs in parts]
+        owners += [change] * len(parts)
         due += worth.yuan[at] if parts else 0  # what a hold paid by hand posted nothing
     entries = await writer.tx.append(events)
+    for change, entry in zip(owners, entries, strict=True):
+        change.returned.update({leg.account: leg.amount for leg in entry.legs if leg.side == Side.CREDIT})
     redeemed, moved = await _redeemed(writer.tx, entries, Side.CREDIT)
     if moved != due:
         raise price_changed()
     return redeemed
 
 
-async def _post(
-    writer: _Writer, terms: Terms, changes: Sequence[Change], before: _Worth, after: _Worth
-) -> Counter[str]:
+async def _post(writer: _Writer, terms: Terms, changes: Sequence[Change], after: _Worth) -> Counter[str]:
     """Post what counts now, or what it is more; yuan that vouchers pay, by scheme."""
     new = [(at, change, change.after) for at, change in enumerate(changes) if change.after is not None]
     purses = await purses_of(writer.tx, terms.centre, {record.account for _, _, record in new}, terms.schemes)
     backings = await _open_backings(writer, terms, new)
-    covers, counted = _draw(new, purses, backings, before, after)
+    covers, counted = _draw(new, purses, backings, after)
     await reopen(writer.tx, (purse for some in purses.values() for purse in some if purse.broken))
     accounts = await open_accounts(writer.tx, terms.centre, [(account, cover) for _, account, cover in covers])
     owners, events = [], []
@@ -288,24 +311,25 @@ _Counted = list[tuple["Change", tuple[Leg, ...]]]
 
 
 def _draw(
-    new: _New, purses: Mapping[str, list[Purse]], backings: Mapping[str, Backing], before: _Worth, after: _Worth
+    new: _New, purses: Mapping[str, list[Purse]], backings: Mapping[str, Backing], after: _Worth
 ) -> tuple[list[tuple[Change, str, Cover]], _Counted]:
     """Who pays for each record, by change and account; and what delegations count of it."""
     covers: list[tuple[Change, str, Cover]] = []
     counted: _Counted = []
     for at, change, record in new:
-        yuan, own, compute = after.yuan[at], after.own[at], after.compute[at]
-        if change.grows:
-            yuan, own, compute = yuan - before.yuan[at], own - before.own[at], compute - before.compute[at]
-            change.posted = change.before.own
+        course = after.courses[at]
+        if change.more is not None:
+            course, change.posted = change.more, change.before.own
         backing, named, purse = backings.get(record.voucher or ""), record.voucher, purses[record.account]
         if backing is not None:
             if backing.by_hand:
                 continue
             named, purse = backing.jti, [backing.purse] if backing.purse else purse
-        charge = Charge(record.start_us, yuan, compute, after.models[at], named, own, record.interrupted)
+        for one in purse:  # what names a hold that is closed is paid by its voucher, for as long as the hold would pay
+            one.runs_on = backing is not None and backing.runs_on and one.jti == named
+        charges = charges_along(course, after.models[at], named, interrupted=record.interrupted)
         had = backing.purse.available if backing is not None and backing.purse else 0
-        covers.append((change, record.account, draw_one(charge, purse)))
+        covers.append((change, record.account, draw_one(charges, purse)))
         if backing is not None and backing.purse:
             counted.append((change, backing.count(had - backing.purse.available)))
     return covers, counted
@@ -316,11 +340,15 @@ async def _open_backings(writer: _Writer, terms: Terms, new: _New) -> dict[str, 
     backings = await backings_of(writer.tx, terms.centre, (record.voucher for _, _, record in new))
     for _, change, record in new:
         backing = backings.get(record.voucher or "")
-        if backing is None or not backing.open or backing.purse is not None:
+        if backing is None:
             continue
-        events = [writer.dressed(give_back(writer.act(change), one), change) for one in backing.open]
-        await open_purse(writer.tx, backing, terms.schemes)
-        await writer.tx.append(events)
+        backing.runs_on = await hold_usage.pays_on(writer.tx, backing, terms.schemes)
+        if backing.open and backing.purse is None:
+            events = [writer.dressed(hold_usage.give_back(writer.act(change), one), change) for one in backing.open]
+            await hold_usage.open_purse(writer.tx, backing, terms.schemes)
+            await writer.tx.append(events)
+        if change.before.record is not None and change.before.record.voucher == record.voucher:
+            backing.take_back(change.returned)
     return backings
 
 
@@ -332,9 +360,9 @@ async def _hold_again(writer: _Writer, backings: Mapping[str, Backing], new: _Ne
         for share in backing.shares if backing.purse is not None and not record.final else ():
             if share.left:
                 (entry,) = await writer.tx.append(
-                    [writer.dressed(hold_again(writer.act(change), backing, share), change)]
+                    [writer.dressed(hold_usage.hold_again(writer.act(change), backing, share), change)]
                 )
-                await keep_part(writer.tx, backing, entry.seq, share.left)
+                await hold_usage.keep_part(writer.tx, backing, entry.seq, share.left)
 
 
 async def _redeemed(tx: Transaction, entries: Iterable[Entry], side: Side) -> tuple[Counter[str], int]:
@@ -364,10 +392,3 @@ async def _keep(tx: Transaction, source: Source, centre: str, changes: Sequence[
         leaf = change.leaf if change.after is not None else b""
         states.append(State(source.number, change.id, centre, account, change.revision, leaf, change.posted))
     await fates.put_states(conn, states)
-
-
-def _difference(before: Mapping[LineKey, Line], after: Mapping[LineKey, Line]) -> dict[LineKey, Line]:
-    lines = {key: Line(-one.records, -one.gpu_ms, -one.yuan, -one.compute) for key, one in before.items()}
-    for key, one in after.items():
-        lines.setdefault(key, Line()).add(one.records, one.gpu_ms, one.yuan, one.compute)
-    return {key: line for key, line in lines.items() if line != Line()}

@@ -16,6 +16,7 @@ from ledger import store as ledger_store
 from ledger.entry import EntryKind, Event, Leg
 from ledger.errors import Kind
 from ledger.transaction import Transaction
+from suanquan.use_cases.settlement_notices import tell
 from subsidy.procedure import Role
 from voucher.errors import VoucherError
 from voucher.settlement import store
@@ -110,6 +111,7 @@ class Wish:
             payload=body,
         )
         await tx.append([note, *events])
+        await tell(tx.connection, fact)
         return fact
 
 

@@ -14,9 +14,12 @@ from ledger.errors import Kind
 from ledger.journal import Journal
 from ledger.transaction import Transaction
 from metering import store as metering_store
+from suanquan.access.acting import act_of
+from suanquan.access.policy import Role
+from suanquan.access.principal import Principal
 from suanquan.catalog import Catalog
 from suanquan.clock import ClockNs, clock_of
-from suanquan.db import people
+from suanquan.db import people, trail
 from suanquan.db.database import Database
 from suanquan.db.tokens import create_token
 from suanquan.decision_keys import create_decision_keys
@@ -34,6 +37,8 @@ CARDS_MAX = 1_000_000
 ADMINISTRATOR = "administrator"
 FIRST = "admin"
 """The account that the first run makes."""
+KEEPER = Principal("os:init", Role.OPERATOR)
+"""Whoever keeps the home, as the audit log names him before there are accounts; no account can have the name."""
 
 
 def initialise(home: Home, settings: Settings, passphrase: bytes, clock_ns: ClockNs | None = None) -> str:
@@ -59,6 +64,7 @@ async def _first_token(home: Home, settings: Settings, passphrase: bytes, clock_
             now_us = clock_ns() // 1000
             await people.add_person(connection, FIRST, now_us)
             await people.grant(connection, FIRST, people.Grant(ADMINISTRATOR, ""), "", now_us)
+            await trail.append(connection, act_of(KEEPER, "account.make", FIRST), now_us)
             return await create_token(connection, ADMINISTRATOR, FIRST, now_us)
     finally:
         await database.close()
@@ -87,7 +93,7 @@ async def register_centre(
         if (known[0].get(centre), known[1].get(centre, {})) == (name, cards):
             return
         await metering_store.put_centre(tx.connection, centre, name, cards)
-        await _log(tx, {"type": "centre", "centre": centre, "name": name, "cards_milli": cards})
+        await log_note(tx, {"type": "centre", "centre": centre, "name": name, "cards_milli": cards})
 
     await journal.transact(write)
 
@@ -118,21 +124,28 @@ async def register_agent_key(journal: Journal, centre: str, public: PublicKey) -
     """Let a key report for a centre.
 
     Raises:
-        ServiceError: `centre-unknown`, or `key-taken` by another centre.
+        ServiceError: `centre-unknown`, `key-taken` by another centre, or `key-ended`.
 
     """
 
     async def write(tx: Transaction) -> None:
         if centre not in await metering_store.load_centres(tx.connection):
             raise _unknown_centre(centre)
-        registered = (await metering_store.load_agent_keys(tx.connection)).get(public.kid)
-        if registered is not None and registered[1] != centre:
+        registered = await metering_store.find_agent_key(tx.connection, public.kid)
+        if registered is not None and registered.centre != centre:
             raise ServiceError(
                 "key-taken", "该密钥已属另一中心", "this key belongs to another centre", kind=Kind.CONFLICT
             )
+        if registered is not None and registered.revoked_us is not None:
+            raise ServiceError(
+                "key-ended",
+                "该密钥已停用，请生成新的",
+                "this key was ended; make a new one",
+                kind=Kind.CONFLICT,
+            )
         if registered is None:
             await metering_store.add_agent_key(tx.connection, public.kid, public.raw, centre)
-            await _log(tx, {"type": "agent-key", "centre": centre, "kid": public.kid})
+            await log_note(tx, {"type": "agent-key", "centre": centre, "kid": public.kid})
 
     await journal.transact(write)
 
@@ -149,7 +162,7 @@ async def register_scheduler(journal: Journal, centre: str) -> str:
         if centre not in await metering_store.load_centres(tx.connection):
             raise _unknown_centre(centre)
         token = await create_token(tx.connection, "scheduler", centre, tx.now_ns // 1000, tenant=centre)
-        await _log(tx, {"type": "scheduler-token", "centre": centre})
+        await log_note(tx, {"type": "scheduler-token", "centre": centre})
         return token
 
     return await journal.transact(write)
@@ -170,7 +183,7 @@ async def bind_account(journal: Journal, centre: str, account: str, holder: str)
             raise _unknown_centre(centre)
         if (centre, account, holder) not in await voucher_store.load_bindings(tx.connection):
             await voucher_store.bind_account(tx.connection, centre, account, holder)
-            await _log(tx, {"type": "binding", "centre": centre, "account": account, "holder": holder})
+            await log_note(tx, {"type": "binding", "centre": centre, "account": account, "holder": holder})
 
     await journal.transact(write)
 
@@ -190,7 +203,7 @@ def _unknown_centre(centre: str) -> ServiceError:
     )
 
 
-async def _log(tx: Transaction, fact: Mapping[str, object]) -> None:
+async def log_note(tx: Transaction, fact: Mapping[str, object]) -> None:
     """Who may report and whose vouchers pay decides about money, so that each change stands in the log, too.
 
     A plain digest would tell whoever guesses the fact; this one only the ledger can make.

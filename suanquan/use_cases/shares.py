@@ -34,7 +34,7 @@ from suanquan.use_cases.postings import (
     waived,
 )
 from voucher import store as voucher_store
-from voucher.allocation import Charge, Cover, Purse, draw_one
+from voucher.allocation import Cover, Purse, charges_along, draw_one
 from voucher.scheme import Series
 from voucher.store import BoundVoucher, StoredVoucher
 
@@ -122,9 +122,9 @@ def draw_each(records: Sequence[UsageRecord], purses: Sequence[Purse], terms: Te
     rated = rate(batch_of(records), terms.tariffs, range(len(records)))
     return [
         draw_one(
-            Charge(
-                record.start_us, int(rated.yuan[at]), int(rated.compute[at]), rated.models[at], record.voucher,
-                int(rated.own[at]), record.interrupted,
+            charges_along(
+                rated.course(at, record.start_us, record.end_us), rated.models[at], record.voucher,
+                interrupted=record.interrupted,
             ), purses
         )
         for at, record in enumerate(records)

@@ -20,6 +20,7 @@ from ledger.refusal import Refusal
 from ledger.transaction import Transaction
 from metering.signature import SignatureError
 from metering.store import nonce_rows
+from suanquan.turns import Gate, Turns
 from suanquan.use_cases.hold_unnamed import forget_holds
 from suanquan.use_cases.ingest import Issuer, Request
 from suanquan.use_cases.leases import give_lease, settle_lease
@@ -31,6 +32,8 @@ from voucher.hold_store import Seen
 
 TOGETHER_MAX = 256
 """Requests of one transaction."""
+ALONE_MAX = 8
+"""Requests under way that need a transaction of their own."""
 ROUNDS_MAX = 2
 """Rounds under way: one is applied while the one before is on its way to the disk."""
 
@@ -48,7 +51,8 @@ class Till:
     def __init__(self, journal: Journal, issuer: Callable[[], Issuer]) -> None:
         self._journal = journal
         self._issuer = issuer
-        self._waiting: list[_Job] = []
+        self._waiting: Turns[_Job] = Turns()
+        self._alone = Gate(ALONE_MAX)
         self._rounds: set[asyncio.Task[None]] = set()
 
     async def ask(self, request: Request, act: Act) -> bytes:
@@ -60,7 +64,7 @@ class Till:
 
         """
         job = _Job(request, act, asyncio.get_running_loop().create_future())
-        self._waiting.append(job)
+        self._waiting.add(request.kid, job)
         self._serve()
         return await job.done
 
@@ -72,7 +76,8 @@ class Till:
 
         """
         job, issuer = _Job(request, act, asyncio.get_running_loop().create_future()), self._issuer()
-        [answer] = await self._journal.transact(lambda tx: _round(tx, [job], issuer), keeps_memo=True)
+        async with self._alone.turn(request.kid):
+            [answer] = await self._journal.transact(lambda tx: _round(tx, [job], issuer), keeps_memo=True)
         if isinstance(answer, bytes):
             return answer
         raise answer
@@ -81,7 +86,7 @@ class Till:
         """Begin a round with those who wait, unless as many are under way as the journal has use for."""
         if not self._waiting or len(self._rounds) >= ROUNDS_MAX:
             return
-        jobs, self._waiting = self._waiting[:TOGETHER_MAX], self._waiting[TOGETHER_MAX:]
+        jobs = self._waiting.take(TOGETHER_MAX)
         task = asyncio.create_task(self._serve_round(jobs), name="till")
         self._rounds.add(task)
         task.add_done_callback(self._end)

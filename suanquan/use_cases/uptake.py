@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from ledger.places import unpack_places
 from ledger.sql import Connection
+from metering import month_store
 from metering import store as metering_store
 from suanquan.catalog import Catalog
 from suanquan.use_cases.overview import capacity_of
@@ -134,6 +135,22 @@ async def utilisation(conn: Connection, catalog: Catalog, now_us: int, centre: s
         capacity = cards[name].get(model, 0) * span_ms // 1000
         found.append(Utilised(name, model, month, row["gpu_ms"], capacity, row["gpu_ms"] * gflops, row["rated_units"]))
     return found
+
+
+class Complete(NamedTuple):
+    """A centre's accounts of a month: how many were declared, and how many of these are whole."""
+
+    declared: int
+    whole: int
+
+
+async def completeness(conn: Connection) -> dict[tuple[str, str], Complete]:
+    """By centre and month such as 2026-11; what was not declared is not there, and cannot be judged."""
+    rows = await month_store.count_declared(conn)
+    return {
+        (centre, f"{month // 100}-{month % 100:02d}"): Complete(count, count - missing)
+        for centre, month, count, missing in rows
+    }
 
 
 async def expiring(conn: Connection, part: Part, now_us: int, days: int) -> Sums:

@@ -1,5 +1,6 @@
 """The audit log on both databases: every change of it shows, what is erased leaves its place, and an export is checked alone."""
 
+import ast
 import asyncio
 import json
 from dataclasses import replace
@@ -22,6 +23,7 @@ from suanquan.note_keys import create_note_keys
 from suanquan.use_cases.audit_file import export, verify_lines
 from suanquan.use_cases.audit_heads import AuditHeads
 from tests.back_ends import rows
+from tests.shared_data import ROOT
 
 COUNT = 9
 
@@ -243,3 +245,53 @@ async def test_what_was_signed_cannot_be_rewritten(database, heads, back_end, ch
     await grow(database, 3)
     with pytest.raises(ServiceError, match="does not continue what was signed"):
         await heads.sign()
+
+
+TRACES = {"trail.append", "trail.erase", "service.leave_trace", "begin", "_drop"}
+"""Calls that write a row of the audit log into the open transaction."""
+NOBODYS = {
+    "use_cases/log.py::sign": "heads of the ledger are signed by the service",
+    "use_cases/audit_heads.py::sign": "so are those of the audit log",
+    "use_cases/witnessing.py::_keep": "so are cosignatures kept",
+    "use_cases/send_notices.py::_record": "what became of a message that was sent",
+    "use_cases/accounts.py::begin_totp": "a challenge of minutes; what comes of it has its row",
+    "use_cases/identities.py::send": "a challenge",
+    "use_cases/identities.py::come_back": "the challenge is used up; the log-in has its row",
+    "use_cases/passkeys.py::registration_options": "a challenge",
+    "use_cases/passkeys.py::register": "the challenge is used up; the key is added with its row",
+    "use_cases/passkeys.py::login_options": "a challenge",
+    "use_cases/passkeys.py::log_in": "the challenge is used up; the log-in has its row",
+    "portal/bulk.py::_do_all": "what became of each row of a run, whose act has its own",
+    "use_cases/sign_in.py::session": "when a session was last seen",
+}
+"""Writes beside the journal that are no act of anybody, and why."""
+
+
+def writes():
+    """Every block in use cases, routes and pages that writes beside the journal: where it stands, and what it calls."""
+    for file in sorted(
+        path for part in ("use_cases", "http", "portal") for path in (ROOT / "suanquan" / part).glob("*.py")
+    ):
+        name = f"{file.parent.name}/{file.name}"
+        for function in ast.walk(ast.parse(file.read_text("utf-8"))):
+            if not isinstance(function, ast.AsyncFunctionDef):
+                continue
+            for block in ast.walk(function):
+                if isinstance(block, ast.AsyncWith) and any(
+                    "database.write()" in ast.unparse(one) for one in block.items
+                ):
+                    calls = {ast.unparse(one.func) for one in ast.walk(block) if isinstance(one, ast.Call)}
+                    yield name, function.name, calls
+
+
+def test_every_write_beside_the_journal_leaves_a_row():
+    """A change of accounts, sessions, tokens, channels, choices or views has its row in the same transaction; who writes another way fails here."""
+    found, excused = list(writes()), set()
+    assert len(found) > 30
+    for name, function, calls in found:
+        if calls & TRACES:
+            continue
+        place = f"{name}::{function}"
+        assert place in NOBODYS, f"{place} writes without a row of the audit log"
+        excused.add(place)
+    assert excused == set(NOBODYS), "nothing is excused that has its row"

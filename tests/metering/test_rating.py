@@ -8,7 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ledger.amount import INT64_MAX
+from metering import batch as batches
 from metering.batch import Batch
+from metering.course import Span, cells, growth
 from metering.model import Accelerator, UsageRecord
 from metering.months import month_shares
 from metering.price_parts import PriceParts, Tier
@@ -220,3 +222,27 @@ def test_a_record_across_new_year_is_shared_by_time():
     assert (old.records, new.records) == (1, 0)
     assert Fraction(old.gpu_ms, old.gpu_ms + new.gpu_ms) == Fraction(old.yuan, old.yuan + new.yuan) == Fraction(1, 3)
     assert old.yuan + new.yuan == 9 * 12_000_000
+
+
+def test_a_course_is_cut_where_prices_change_and_adds_up():
+    """Two cards, one of which is dearer from the second hour on: each hour has what it was worth, and between any instants lies their difference."""
+    hour = 3_600_000_000
+    until = {"a": NOW_US + hour, "b": 2**62}
+
+    def tariff(word, at_us):
+        later = at_us >= until[word]
+        return Tariff(
+            word, 1000, 4_000_000 if later else 1_000_000, until[word] if later else 0, 2**62 if later else until[word]
+        )
+
+    record = UsageRecord(
+        "r", "x", "j", 0, NOW_US, NOW_US + 3 * hour, 3 * 3_600_000, (Accelerator("a", 1000), Accelerator("b", 2000)), "COMPLETED"
+    )  # fmt: skip
+    course = rate(batches.batch_of([record]), tariff, [0]).course(0, record.start_us, record.end_us)
+    assert [(span.until_us - span.from_us, span.yuan) for span in course] == [(hour, 3_000_000), (2 * hour, 12_000_000)]
+    found = cells(course, [NOW_US, NOW_US + 7, NOW_US + hour, NOW_US + 2 * hour + 1, NOW_US + 3 * hour])
+    assert sum(one.yuan for one in found) == 15_000_000
+    assert [one.yuan for one in found[2:]] == [6_000_000, 6_000_000]
+    assert growth(course, course, [NOW_US, NOW_US + 3 * hour]) == [Span(NOW_US, NOW_US + 3 * hour, 0, 0, 0)]
+    less = (Span(NOW_US, NOW_US + 3 * hour, 15_000_000, 0, 0),)
+    assert growth(less, course, [NOW_US, NOW_US + hour, NOW_US + 3 * hour]) is None

@@ -33,7 +33,7 @@ NONCE = "0123456789abcdefghijklmn"
 GROUP_ORDER = 2**252 + 27742317777372353535851937790883648493
 
 
-def signed(**changes):
+def signed(private=PRIVATE, **changes):
     given = {
         "method": "POST",
         "target_uri": URI,
@@ -43,7 +43,7 @@ def signed(**changes):
         "created_s": NOW,
         "nonce": NONCE,
     }
-    return signature.sign(PRIVATE, KID, **given | changes)
+    return signature.sign(private, KID, **given | changes)
 
 
 def check(headers, *, method="POST", uri=URI, body=BODY, now=NOW, keys=KEYS):

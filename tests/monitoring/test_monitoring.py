@@ -21,7 +21,7 @@ OF_PROMETHEUS = {"up", "scrape_duration_seconds", "scrape_samples_scraped"}
 """Series that Prometheus itself writes of whatever it asks."""
 WORDS = {
     *("sum", "by", "without", "on", "ignoring", "rate", "increase", "changes", "absent", "abs", "time", "or", "and"),
-    *("scheme", "state", "centre", "status", "clause", "year", "model", "job"),
+    *("scheme", "state", "centre", "status", "clause", "year", "model", "job", "code"),
 }
 
 

@@ -203,7 +203,7 @@ def test_commands_leave_rows_and_the_log_can_be_checked(installation, tmp_path):
     assert run("officer", "add", "林", "--role", "department").status == 0
     listed = run("audit", "list").json
     assert {"cli.centre.add", "account.make", "cli.officer.add"} <= {row["action"] for row in listed}
-    assert [row["detail"]["person"] for row in listed if row["action"] == "account.make"] == ["admin"]
+    assert [row["detail"]["person"] for row in listed if row["action"] == "account.make"] == ["os:init", "admin"]
     found = run("audit", "verify")
     assert (found.status, found.json["ok"], found.json["rows"]) == (0, True, len(listed))
     assert run("audit", "export", "trail.jsonl").json == {"rows": len(listed) + 1, "file": "trail.jsonl"}, "its own row"

@@ -15,6 +15,7 @@ from metering.model import Accelerator
 from suanquan.service import open_service
 from suanquan.settings import Settings
 from suanquan.use_cases.completeness import declare, gaps_of
+from suanquan.use_cases.uptake import completeness
 from tests.conftest import ALL
 from tests.suanquan.harness import (
     HOUR_MS,
@@ -157,9 +158,12 @@ def test_declarations_on_both_databases(kind, request, tmp_path):
             await say("2", first)
             async with service.database.read() as connection:
                 assert await gaps_of(connection, "sj01") == 1
+                assert [one.declared - one.whole for one in (await completeness(connection)).values()] == [1]
             assert [result.state for _, result in (await say("3", second)).values()] == [State.COMPLETE]
             async with service.database.read() as connection:
                 assert await gaps_of(connection, "sj01") == 0
+                [(key, found)] = (await completeness(connection)).items()
+                assert (key[0], found.declared) == ("sj01", found.whole)
                 assert await gaps_of(connection, "sj02") == 0
 
     asyncio.run(run())

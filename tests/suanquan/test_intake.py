@@ -186,6 +186,33 @@ def test_a_nonce_is_taken_once_in_a_round(desk):  # noqa: F811
     desk(work)
 
 
+def test_a_batch_behind_a_round_sees_what_the_round_took(desk):  # noqa: F811
+    """Both wait for the same turn of the writer, and the batch needs a look at its records: none is refused, none counts twice."""
+
+    async def work(here):
+        service, source, gate = here.service, "urn:centre:sj01:agent:behind", asyncio.Event()
+        await together(service, body_from(source, [usage(0, account="behind")]))
+        both = (Accelerator("A100", 500), Accelerator("H100-SXM", 500))
+        quick = body_from(source, [usage(n, account="behind") for n in (1, 2, 3)])
+        careful = body_from(source, [usage(2, account="behind"), usage(4, account="behind", accelerators=both)])
+        busy = asyncio.create_task(service.journal.transact(lambda _: gate.wait()))
+        asks = []
+        for body in (quick, careful):
+            for _ in range(20):
+                await asyncio.sleep(0)
+            asks.append(asyncio.create_task(together(service, body)))
+        for _ in range(20):
+            await asyncio.sleep(0)
+        gate.set()
+        first, second = await asyncio.gather(*asks)
+        await busy
+        assert [one["status"] for one in first["results"]] == ["accepted"] * 3
+        assert [one["status"] for one in second["results"]] == ["duplicate", "accepted"]
+        assert (await here.figures()).records == 5
+
+    desk(work)
+
+
 @pytest.mark.parametrize("fails", [False, True])
 @pytest.mark.parametrize("what", ["ids", "key", "nonce"])
 def test_a_round_sees_the_one_that_is_in_the_air(desk, monkeypatch, what, fails):  # noqa: F811

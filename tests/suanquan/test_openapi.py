@@ -88,6 +88,7 @@ def test_the_document_says_what_the_service_does(installation, seed):
     assert not faults, "\n\n".join(faults)
     assert requests["coverage"] > 5 * len(asked)
     assert requests.keys() >= {"coverage", "fuzzing"}
+    assert not ALL or min(requests[phase] for phase in ("examples", "coverage", "fuzzing", "stateful")) > 0, requests
 
 
 def look(schema):

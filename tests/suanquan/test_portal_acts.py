@@ -56,7 +56,7 @@ def test_a_returned_application_is_supplemented(acted_on, visit):
     assert refused.status_code == 422
     assert 'value="kein Hash"' in refused.text
     assert 'href="#material.credit_report"' in refused.text
-    seen = re.search(r'name="seen" value="([0-9a-f]{32})"', visit("林", case).text)[1]
+    seen = re.search(r'name="stamp" value="(\d+)"', visit("林", case).text)[1]
     fields["material.credit_report"] = "ef" * 32
     done = visit("holder", f"{case}/supplement", fields)
     assert done.status_code == 303, refused.text
@@ -64,11 +64,11 @@ def test_a_returned_application_is_supplemented(acted_on, visit):
     assert "已申领，待初审" in after.text
     assert ZH["nothing_of_you"] in after.text
     assert visit("holder", f"{case}/supplement").status_code == 409
-    review = {"opinion": "独有的意见", "seen": seen}
+    review = {"opinion": "独有的意见", "stamp": seen}
     stale = visit("林", f"{case}/steps/pass_preliminary_review", review)
     assert stale.status_code == 409, "of a page that showed the application as it was before"
     assert "独有的意见" in stale.text
-    review["seen"] = re.search(r'name="seen" value="([0-9a-f]{32})"', stale.text)[1]
+    review["stamp"] = re.search(r'name="stamp" value="(\d+)"', stale.text)[1]
     assert visit("林", f"{case}/steps/pass_preliminary_review", review).status_code == 303
 
 

@@ -85,11 +85,11 @@ def test_every_page_is_visited():
 
 @pytest.mark.parametrize("name", VISITS)
 def test_a_page_in_a_browser(site, opened, name):
-    """Axe finds nothing, in Chinese on light or in English on dark ground, with `--all` both; 320 px need no sideways scroll."""
+    """Axe finds nothing, in Chinese on light or in English on dark ground, with `--all` in both on both; 320 px need no sideways scroll."""
     who, path = VISITS[name]
-    views = (("zh", "light"), ("en", "dark"))
+    views = (("zh", "light"), ("en", "dark"), ("zh", "dark"), ("en", "light"))
     turn = list(VISITS).index(name) % 2
-    for language, scheme in views if ALL or PICTURES else views[turn : turn + 1]:
+    for language, scheme in views if ALL else views[:2] if PICTURES else views[turn : turn + 1]:
         page = opened(who, color_scheme=scheme)
         answer = page.goto(address(site, path, language))
         assert answer.status == 200, page.content()
@@ -127,6 +127,99 @@ def test_a_chart_says_what_its_table_says(site, opened):
     plain.goto(address(site, VISITS["voucher"][1], "zh"))
     assert plain.locator("table[data-chart] tbody tr").count() == len(days) > 0
     assert plain.locator(".chart").count() == 0
+
+
+WALK = """() => {
+  const seen = window.__seen = [];
+  const shown = (one) => one.checkVisibility({ visibilityProperty: true });
+  const wanted = 'a[href], button, input:not([type=hidden]), select, textarea, summary, [tabindex="0"]';
+  window.__all = () => [...document.querySelectorAll(wanted)].filter((one) => shown(one) && !one.disabled && one.tabIndex >= 0);
+  document.addEventListener('focusin', (event) => {
+    const one = event.target, box = one.getBoundingClientRect(), style = getComputedStyle(one);
+    seen.push({ one, marked: style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) >= 2, wide: box.width > 0 && box.height > 0 });
+  });
+}"""
+MISSED = """() => {
+  const groups = new Set(), told = [];
+  const reached = new Set(window.__seen.map((seen) => seen.one));
+  for (const one of window.__all()) {
+    if (one.type === 'radio') { // of a group one is in the order of keys, arrows lead to the others
+      if (groups.has(one.name)) continue;
+      groups.add(one.name);
+      if ([...document.getElementsByName(one.name)].some((other) => reached.has(other))) continue;
+    }
+    if (!reached.has(one)) told.push(one.outerHTML.slice(0, 120));
+  }
+  const faint = window.__seen.filter((seen) => !seen.marked || !seen.wide).map((seen) => seen.one.outerHTML.slice(0, 120));
+  return { told, faint, first: window.__seen[0] ? window.__seen[0].one.className : '' };
+}"""
+
+
+@pytest.mark.parametrize("name", VISITS)
+def test_keys_reach_everything_of_a_page(site, opened, name):
+    """By Tab alone: the way past the navigation first, then whatever can be acted on, each with a mark that is seen; no key is caught."""
+    who, path = VISITS[name]
+    page = opened(who)
+    page.set_viewport_size({"width": 320, "height": 640})
+    page.goto(address(site, path, "zh"))
+    if name == "docs":  # the vendored page of the API has keys of its own
+        page.goto(address(site, "/verify", "zh"))
+    page.evaluate(WALK)
+    many = page.evaluate("window.__all().length")
+    assert many > 5
+    days = page.evaluate("document.querySelectorAll('input[type=date]').length")
+    for _ in range(many + 3 * days + 3):  # a day is three fields and a calendar to whoever goes by keys
+        page.keyboard.press("Tab")
+    found = page.evaluate(MISSED)
+    assert found == {"told": [], "faint": [], "first": "skip"}
+    assert page.evaluate("document.documentElement.scrollWidth") <= NARROW["width"]
+
+
+CHARTS = {
+    "office-uptake": 4, "office-budgets": 1, "office-centres": 1, "office-centres-of-one": 2, "voucher": 1,
+}  # fmt: skip
+"""How many charts a page has."""
+
+
+@pytest.mark.parametrize("name", CHARTS)
+def test_every_chart_is_drawn_of_its_table(site, opened, name):
+    """Each table that asks for it has its chart, whose figures by keys are those of the table; heat tables say each figure in words."""
+    who, path = VISITS[name.removesuffix("-of-one")]
+    page = opened(who, color_scheme="dark" if name in {"office-budgets", "voucher"} else "light")
+    page.goto(address(site, path, "zh") + ("?centre=sj01" if name.endswith("-of-one") else ""))
+    page.wait_for_selector(".chart canvas")
+    keep_picture(page, f"charts-{name}")
+    assert page.locator("table[data-chart]").count() == page.locator(".chart").count() == CHARTS[name]
+    for at in range(CHARTS[name]):
+        chart, table = page.locator(".chart").nth(at), page.locator("table[data-chart]").nth(at)
+        chart.focus()
+        page.keyboard.press("ArrowRight")
+        label, _, figures = chart.locator(".read").inner_text().partition(": ")
+        x = int(table.get_attribute("data-x"))
+        rows = [
+            [cell.inner_text().strip() for cell in row.query_selector_all("th, td")]
+            for row in table.locator("tbody tr").element_handles()
+        ]
+        shown = {
+            text.replace(",", "").rstrip("0").rstrip(".")
+            for row in rows
+            if row[x].split()[0] == label.split()[0]
+            for text in row
+        }
+        for figure in figures.split(" · "):
+            value = figure.rpartition(" ")[2].replace(",", "")
+            assert value == "—" or any(text.startswith(value.rstrip("%")[:6].rstrip(".")) for text in shown), (
+                figure,
+                shown,
+            )
+    if name == "office-centres-of-one":
+        page.locator(".chart").first.focus()
+        page.keyboard.press("ArrowRight")
+        assert page.locator(".chart .read").first.inner_text() == "2026-10: A100 —", (
+            "a month without usage is a gap, and no slope"
+        )
+    for cell in page.query_selector_all(".heat td"):
+        assert cell.inner_text().strip(), "no figure by shade alone"
 
 
 DEAL = contract()

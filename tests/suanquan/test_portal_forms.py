@@ -90,7 +90,10 @@ def test_a_form_comes_back_after_its_session_has_ended_and_acts_once(filled, bro
     filled[0].call(_forget_places(filled[0].service))
     unsettled = browser.post("/usage/disputes", data=last)
     assert (unsettled.status_code, "form-unsettled" in unsettled.text) == (409, True)
-    stale = browser.post("/usage/disputes", data=last | {"reason": "另一个理由"})
+    late = browser.post("/usage/disputes", data=last | {"reason": "另一个理由"})
+    assert (late.status_code, "page-stale" in late.text) == (409, True)
+    unstamped = {name: text for name, text in last.items() if name != forms.STAMP} | {"reason": "另一个理由"}
+    stale = browser.post("/usage/disputes", data=unstamped)
     assert (stale.status_code, "dispute-open" in stale.text) == (409, True)
     assert ZH["typed_not_lost"] in stale.text
     assert "另一个理由" in stale.text

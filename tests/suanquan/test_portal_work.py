@@ -3,10 +3,13 @@
 What each sees is its own; what is refused is said on the page with everything typed still there.
 """
 
+import csv
 import html
+import io
 import json
 import re
 from hashlib import sha256
+from urllib.parse import urlencode
 
 import httpx2
 import pytest
@@ -14,9 +17,12 @@ import pytest
 from ledger.errors import LedgerError
 from suanquan.http.auth import COOKIE
 from suanquan.portal.work_text import NAMES, TEXTS
+from suanquan.settings import load_settings
 from suanquan.use_cases.statements import statement_object
+from tests.back_ends import rows
 from tests.suanquan.site import VISITS, made_site
 from tests.suanquan.test_portal import CJK, FROM_HERE, HOLDER, PORTAL, words
+from tests.suanquan.test_tenants import told
 from voucher.holder import sandbox_uscc
 
 ZH = TEXTS["zh"]
@@ -40,6 +46,14 @@ def visit(site):
             return client.post(path, data=data, files=files, headers=cookie)
 
         yield go
+
+
+_SETTLED = "SELECT audience, data FROM notice WHERE kind = 'settlement.step' ORDER BY number"
+_TOLD = [
+    ("office", "prepare"),
+    *(("office", "approve"), ("centre:sj01", "approve"), ("office", "pay"), ("centre:sj01", "pay")),
+]
+"""Who is told of which step of a batch."""
 
 
 def shown(page):
@@ -76,6 +90,9 @@ def test_a_batch_goes_from_one_person_to_the_next(site, visit):
     said = ["prepare", "evidence", "evidence", "evidence", "approve", "pay"]
     assert re.findall("编制|登记材料|批准|支付", history) == [ZH[f"fact_kind_{kind}"] for kind in said]
     assert history.index("department") < history.index("林") < history.index("何")
+    told_of = rows(site.home.place(load_settings(site.home.settings_file)), _SETTLED)
+    step = [(audience, f'"step": "{name}"') for audience, name in _TOLD]
+    assert [(audience, next(part for _, part in step if part in data)) for audience, data in told_of] == step
     receipt = re.findall(r'href="(/office/receipts/[0-9a-f]{32})"', visit("officer", path).text)[0]
     assert visit("officer", receipt).text.startswith("c2sp.org/tlog-proof")
     demanded(visit, path)
@@ -132,6 +149,73 @@ def test_a_batch_is_prepared_from_the_page(site, visit):
     foreign, missing = (visit("holder", f"/settlements/{name}") for name in (site.batch, "B2026Q3-0099"))
     assert (foreign.status_code, missing.status_code) == (404, 404)
     assert site.batch not in visit("centre", "/settlements?find=nothing-like-it").text
+
+
+@pytest.mark.parametrize(("who", "path"), [("officer", "/office/queue"), ("centre", "/statements")])
+def test_a_long_list_is_sought_and_ordered_by_what_it_shows(visit, who, path):
+    """Rows whose cells are made when they are shown: each cell's text finds its row, each column orders, and a file has them all."""
+    first, *rows = csv.reader(io.StringIO(visit(who, f"{path}?format=csv").content.decode("utf-8-sig")))
+    names = re.findall(r'name="columns" value="(\w+)"', visit(who, path).text)
+    assert rows
+    for text in {cell for row in rows for cell in row if cell}:
+        found = shown(visit(who, f"{path}?{urlencode({'find': text})}"))
+        assert ZH["no_match"].format(find=text) not in found, text
+    assert ZH["no_match"].format(find="nowhere") in shown(visit(who, f"{path}?find=nowhere"))
+    for name in names:
+        for sort in (name, f"-{name}"):
+            assert (
+                f'aria-sort="{"descending" if sort != name else "ascending"}"'
+                in visit(who, f"{path}?sort={sort}&columns={name}").text
+            )
+    assert len(first) <= len(names)
+
+
+def test_a_centre_sees_one_month_of_statements_at_a_time(visit):
+    """The newest first; the others by their addresses; a month that there is not is the newest."""
+    newest, older = visit("centre", "/statements").text, visit("centre", "/statements?month=2026-09").text
+    assert "/statements/sj01/covered/2026-11" in newest
+    assert "/statements/sj01/covered/2026-09" not in newest
+    assert "/statements/sj01/covered/2026-09" in older
+    assert 'month=2026-09" aria-current="page"' in older
+    assert "/statements/sj01/covered/2026-11" in visit("centre", "/statements?month=x").text
+    assert "/statements/sj01/covered/2026-09" in visit("holder", "/statements").text
+
+
+NOTHING = {
+    "batch": "B2026Q3-0099",
+    "account": "nobody",
+    "number": "999999",
+    "jti": "00000000-0000-7000-8000-000000000000",
+}
+WORK = {
+    "/settlements/{batch}": "batch",
+    "/v1/settlements/{batch}": "batch",
+    "/v1/settlements/{batch}/lines": "batch",
+    "/v1/settlements/{batch}/bundle": "batch",
+    "/statements/sj01/{account}/2026-11": "account",
+    "/usage/line?batch={number}&record=job:000012": "number",
+    "/usage/line?batch={number}&record=job:000012&format=jwt": "number",
+    "/vouchers/{jti}": "jti",
+    "/vouchers/{jti}/code.svg": "jti",
+}
+"""Pages and files about one thing, and which part of the address names it."""
+
+
+@pytest.mark.parametrize("person", ["other centre", "stranger"])
+def test_the_work_of_another_is_as_missing(site, visit, person):
+    """What belongs to a centre and a company is shown to them; another centre and another company get, to the byte, what they get of nothing."""
+    there = {"batch": site.batch, "account": "covered", "number": str(site.number), "jti": site.jti}
+    for path, name in WORK.items():
+        mine = [visit(who, path.format(**there)).status_code for who in ("centre", "holder")]
+        assert 200 in mine, path
+        foreign, missing = visit(person, path.format(**there)), visit(person, path.format(**NOTHING))
+        assert foreign.status_code >= 400, path
+        assert told(foreign, there[name]) == told(missing, NOTHING[name]), path
+    for act in ("evidence", "certify", "approve", "pay"):
+        foreign, missing = (visit(person, f"/settlements/{one}/{act}", {}) for one in (site.batch, NOTHING["batch"]))
+        assert foreign.status_code == 403
+        assert told(foreign, site.batch) == told(missing, NOTHING["batch"]), act
+    assert site.batch not in visit(person, "/settlements").text
 
 
 def test_a_statement_and_its_proofs_are_for_the_holder(site, visit):

@@ -207,7 +207,11 @@ def test_a_payee_sees_its_own_batches_alone(office):
         for person in ("sj02", APPLICANT):
             foreign, missing = (get(office, one, person) for one in (path, path.replace(batch, "B2025Q3-0099")))
             assert_problem(foreign, 404, "batch-unknown")
-            assert foreign.content["title"].replace(batch, "") == missing.content["title"].replace("B2025Q3-0099", "")
+            said = [
+                json.dumps(one.content).replace(name, "*").replace(one.headers["x-request-id"], "")
+                for one, name in ((foreign, batch), (missing, "B2025Q3-0099"))
+            ]
+            assert said[0] == said[1]
     assert_problem(
         get(office, f"settlements/bank-file?batch={batch}&execute_on=2025-10-10", "sj01"), 403, "not-permitted"
     )

@@ -146,11 +146,13 @@ def answer(page, typed):
         if page.locator(f"[name='material.{name}:file']").count():
             paper = {"name": f"{name}.pdf", "mimeType": "application/pdf", "buffer": f"%PDF {name}".encode()}
             page.set_input_files(f"[name='material.{name}:file']", paper)
-    for flag in page.locator("[name$='.sealed'][value=yes], [name$='.matches_original'][value=yes]").all():
+    for flag in page.locator(
+        "[type=radio][name$='.sealed'][value=yes], [type=radio][name$='.matches_original'][value=yes]"
+    ).all():
         flag.check()
     for name in ("beneficiary.related_to_provider", "material.credit_report.bad_record"):
-        if page.locator(f"[name='{name}'][value=no]").count():
-            page.check(f"[name='{name}'][value=no]")
+        if page.locator(f"[type=radio][name='{name}'][value=no]").count():
+            page.check(f"[type=radio][name='{name}'][value=no]")
 
 
 def apply(town):

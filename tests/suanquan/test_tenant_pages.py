@@ -1,7 +1,6 @@
 """Every page that gives each tenant its own part: one's own, another's and a missing object, as `test_tenants` has it for the API."""
 
 import asyncio
-import re
 import time
 
 import pytest
@@ -10,7 +9,7 @@ from suanquan.access.policy import BENEFICIARY, CENTRE, Reach, Role, reach
 from suanquan.http.app import PAGE_PATHS
 from suanquan.http.auth import actions_of, is_scoped
 from tests.shared_data import ROOT
-from tests.suanquan.test_tenants import HERE, MISSING, THERE, of, opened, stripped
+from tests.suanquan.test_tenants import HERE, MISSING, THERE, of, opened, told
 
 BY_ADDRESS = ("/vouchers/{jti}", "/vouchers/{jti}/code.svg")
 ELSEWHERE = {
@@ -20,7 +19,7 @@ ELSEWHERE = {
     "/applications/{application}/steps/{step}": "test_officers_take_steps_on_the_page",
     "/applications/{application}/supplement": "test_a_returned_application_is_supplemented",
     "/members/end": "test_members_are_invited_and_ended",
-    "/settlements/{batch}": "test_a_batch_goes_from_one_person_to_the_next",
+    "/settlements/{batch}": "test_the_work_of_another_is_as_missing",
     "/vouchers/{jti}/statement": "test_a_vouchers_whole_statement_is_checked_offline",
     **dict.fromkeys(("/usage/line", "/usage/line/{seq}.tlog-proof"), "test_a_line_has_its_receipt"),
     **dict.fromkeys(
@@ -95,15 +94,6 @@ def test_anothers_page_is_as_missing(home):
                 assert pages[0] == pages[1]
 
     run(home, look)
-
-
-def told(answer, name):
-    """Status and text of a page without its request id, the marks of its forms and the name that was asked for."""
-    status, text = stripped(answer, name, answer.headers.get("x-request-id", "-"))
-    return status, ONCE.sub("", text)
-
-
-ONCE = re.compile(r'name="once" value="[^"]*"')
 
 
 def test_no_page_names_another(home):

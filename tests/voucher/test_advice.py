@@ -7,8 +7,8 @@ from ledger.amount import CNY, COMPUTE
 from metering.batch import batch_of
 from metering.model import Accelerator, UsageRecord
 from metering.rating import Tariff, rate
-from voucher.advice import MINUTE_MS, Job, Need, _Part, advise, charge_of
-from voucher.allocation import Charge, Purse, draw_one
+from voucher.advice import MINUTE_MS, Job, Need, _Part, advise, charges_of
+from voucher.allocation import Purse, charges_along, draw_one
 
 FOREVER = 2**62
 NOW = 1_764_288_000_000_000
@@ -52,8 +52,10 @@ def record(found, active_ms):
 def test_a_charge_is_what_the_record_will_be_rated_at(found, active_ms):
     """To the unit, in yuan and in compute, for any cards, prices and times."""
     rated = rate(batch_of([record(found, active_ms)]), tariffs(found), [0])
-    expected = Charge(NOW, int(rated.yuan[0]), int(rated.compute[0]), rated.models[0])
-    assert charge_of(NOW, found, active_ms, tariffs(found)) == expected
+    got = charges_of(NOW, found, active_ms, tariffs(found))
+    assert sum(one.yuan for one in got) == int(rated.yuan[0])
+    assert sum(one.compute for one in got) == int(rated.compute[0])
+    assert got == charges_along(rated.course(0, NOW, NOW + active_ms * 1000), rated.models[0])
 
 
 @given(parts, purses, durations)
@@ -63,7 +65,7 @@ def test_what_is_covered_is_what_the_vouchers_will_pay(found, held, active_ms):
     advice = advise(job(found, active_ms), held, tariffs(found), Need.FULL, {}, bound=True)
     assert [purse.available for purse in held] == before
     lasting = advice.covered_ms
-    paid = draw_one(charge_of(NOW, found, active_ms, tariffs(found)), held)
+    paid = draw_one(charges_of(NOW, found, active_ms, tariffs(found)), held)
     assert advice.price - advice.covered == paid.self_pay
     assert advice.allowed == (paid.self_pay == 0)
     assert bool(advice.reasons) == (not advice.allowed)
@@ -73,14 +75,14 @@ def test_what_is_covered_is_what_the_vouchers_will_pay(found, held, active_ms):
             Purse(p.jti, p.scheme, p.account, p.asset, b, p.from_us, p.until_us, p.priority, p.models)
             for p, b in zip(held, before, strict=True)
         ]
-        return draw_one(charge_of(NOW, found, time_ms, tariffs(found)), again).self_pay
+        return draw_one(charges_of(NOW, found, time_ms, tariffs(found)), again).self_pay
 
     assert lasting <= active_ms
     assert unpaid(lasting) == 0
     if (
         not advice.allowed
         and lasting + MINUTE_MS <= active_ms
-        and any(p.covers(charge_of(NOW, found, 0, tariffs(found))) for p in held)
+        and any(p.covers(charges_of(NOW, found, 0, tariffs(found))[0]) for p in held)
     ):
         assert unpaid(lasting + MINUTE_MS) > 0, "the next minute is not paid"
 

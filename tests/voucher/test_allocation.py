@@ -6,11 +6,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ledger.amount import CNY, COMPUTE
+from ledger.split import split
+from metering.course import Span
 from metering.rating import AccountUsage
-from voucher.allocation import NO_BOUND, Charge, Purse, allocate, burn_down_order
+from voucher.allocation import NO_BOUND, Charge, Purse, allocate, burn_down_order, charges_along, draw_one
 
 charges = st.builds(
-    lambda payable, own, **others: Charge(yuan=payable + own, own=own, **others),
+    lambda payable, own, length, **others: Charge(
+        yuan=payable + own, own=own, end_us=others["start_us"] + length, **others
+    ),
+    length=st.integers(0, 25),
     start_us=st.integers(0, 40),
     payable=st.integers(0, 1000),
     own=st.sampled_from([0, 0, 0, 1, 500]),
@@ -47,12 +52,13 @@ def purse_lists(draw, assets=(CNY, COMPUTE), waives=(None, None, None, NO_BOUND)
 def total_of(some):
     """The charges of one account together, as rating hands them over."""
     starts = [charge.start_us for charge in some]
+    lasts = [max(charge.start_us, charge.end_us - 1) for charge in some]
     return AccountUsage(
         len(some),
         0,
         sum(charge.yuan for charge in some),
         min(starts, default=0),
-        max(starts, default=0),
+        max(lasts, default=0),
         {model for charge in some for model in charge.models},
         any(charge.voucher is not None for charge in some),
         sum(charge.own for charge in some),
@@ -88,12 +94,17 @@ def test_only_eligible_vouchers_pay(charge, purses):
     may = {
         one.account
         for one in purses
-        if one.from_us <= charge.start_us < one.until_us
+        if one.from_us <= max(charge.start_us, charge.end_us - 1)
+        and charge.start_us < one.until_us
         and (one.models is None or set(charge.models) <= one.models)
         and charge.voucher in {None, one.jti}
     }
     assert cover.yuan.keys() | cover.compute.keys() <= may
-    yuan = sum(one.available for one in purses if one.account in may and one.asset is CNY)
+    may_all = [
+        one for one in purses
+        if one.account in may and one.from_us <= charge.start_us and charge.end_us <= one.until_us
+    ]  # fmt: skip
+    yuan = sum(one.available for one in may_all if one.asset is CNY)
     assert cover.self_pay <= charge.own + max(0, charge.payable - yuan)
     assert cover.waived.keys() <= {one.jti for one in purses if one.account in may and one.waives}
 
@@ -107,7 +118,7 @@ def test_a_sum_is_drawn_as_its_parts(some, purses):
 @given(st.lists(charges, max_size=8), purse_lists((CNY,), (None,)), st.randoms(use_true_random=False))
 def test_the_order_of_records_does_not_matter_to_vouchers_alike(some, purses, chance):
     """Yuan vouchers that may pay for everything are left with the same, however the records are ordered."""
-    alike = [replace(one, from_us=0, until_us=50, models=None) for one in purses]
+    alike = [replace(one, from_us=0, until_us=99, models=None) for one in purses]
     some = [charge._replace(voucher=None) for charge in some]
     expected = draw_on(alike, some)
     chance.shuffle(some)
@@ -126,6 +137,52 @@ def test_the_order_is_priority_then_expiry_then_id():
     assert [one.jti for one in burn_down_order(purses)] == ["v4", "v2", "v0", "v3", "v1"]
     cover, _ = draw_on(purses, [Charge(0, 1100, 0, ("A",))])
     assert cover.yuan == {104: 500, 102: 500, 100: 100}
+
+
+@given(st.lists(charges, max_size=6), purse_lists())
+def test_drawn_again_on_what_was_given_each_record_takes_the_same(some, purses):
+    """So much a voucher gave to all records together tells what it gave to each: by that a record is taken back."""
+    cover, _ = draw_on(purses, some)
+    apart, given = [replace(one) for one in purses], [replace(one, available=0) for one in purses]
+    expected = [draw_one([charge], apart) for charge in some]
+    for one in given:
+        one.available = (cover.yuan | cover.compute).get(one.account, 0)
+        one.waives = cover.waived.get(one.jti) if one.waives is not None else None
+    gave = [one for one in given if one.available or one.waives]
+    again = [draw_one([charge], gave) for charge in some]
+    for first, second in zip(expected, again, strict=True):
+        assert moved(first) == moved(second)
+
+
+def moved(cover):
+    """What a cover moves: nothing is moved by what comes to zero."""
+    parts = (cover.yuan, cover.compute, cover.in_kind, cover.waived)
+    return [{name: units for name, units in part.items() if units} for part in parts], cover.self_pay
+
+
+@given(st.integers(0, 10**6), st.integers(0, 10**6), st.integers(1, 10**5), st.data())
+def test_a_record_is_cut_where_a_voucher_ends(yuan, own, length, data):
+    """Until then it pays, the next voucher from then on; both parts are those of the largest remainder, and all add up."""
+    at = data.draw(st.integers(1, length))
+    whole = Charge(0, yuan + own, 0, ("A",), own=own, end_us=length)
+    first = purse(0, available=10**9, until_us=at)
+    second = purse(1, available=10**9, until_us=10**9)
+    cover, _ = draw_on([first, second], [whole])
+    parts = split(yuan, [at, length - at])
+    assert [cover.yuan.get(100, 0), cover.yuan.get(101, 0)] == parts
+    assert cover.self_pay == own
+    alone, _ = draw_on([first], [whole])
+    assert (alone.yuan.get(100, 0), alone.self_pay) == (parts[0], parts[1] + own)
+
+
+@given(charges, purse_lists(), st.lists(st.integers(0, 70), max_size=3))
+def test_the_edges_of_vouchers_that_pay_nothing_change_nothing(charge, purses, edges):
+    """Cut once more, every voucher pays what it paid."""
+    idle = [purse(9, available=0, from_us=at, until_us=at + 3, priority=9) for at in edges]
+    some = [replace(one, asset=CNY) for one in purses]
+    assert draw_one([charge], [replace(one) for one in some]) == draw_one(
+        [charge], [replace(o) for o in [*some, *idle]]
+    )
 
 
 def test_a_record_may_be_paid_by_several_vouchers_and_the_account():
@@ -158,3 +215,21 @@ def test_a_compute_voucher_pays_in_kind():
     assert (whole.compute, whole.in_kind, whole.self_pay) == ({100: 30}, {"s0": 100}, 0)
     behind, _ = draw_on([purse(0, COMPUTE, available=99, priority=1), purse(1, available=50)], [charge])
     assert (behind.yuan, behind.compute, behind.in_kind) == ({101: 50}, {100: 15}, {"s0": 50})
+
+
+def test_what_runs_on_is_not_cut():
+    """A hold that outlives its voucher pays to the end of what began in time, also where a price changed on the way."""
+    held = replace(purse(0, available=500, until_us=10), runs_on=True)
+    spans = charges_along((Span(5, 15, 60, 0, 0), Span(15, 25, 90, 0, 0)), ("A",))
+    assert draw_one(spans, [held]).yuan == {100: 150}
+    stopped = draw_one(spans, [purse(0, available=500, until_us=10)])
+    assert (stopped.yuan, stopped.self_pay) == ({100: 30}, 120)
+    late = charges_along((Span(10, 15, 60, 0, 0),), ("A",))
+    assert draw_one(late, [replace(held, available=500)]).yuan == {}
+
+
+def test_a_compute_voucher_that_ends_pays_its_time():
+    """Six of ten hours in kind, the rest by yuan."""
+    charge = Charge(0, 101, 33, ("A",), end_us=10)
+    cover, _ = draw_on([purse(0, COMPUTE, available=99, until_us=6), purse(1, available=500)], [charge])
+    assert (cover.compute, cover.in_kind, cover.yuan, cover.self_pay) == ({100: 20}, {"s0": 61}, {101: 40}, 0)

@@ -10,12 +10,27 @@ const text = (cell) => cell.textContent.trim().replace(/\s+/g, " ");
 const number = (said) => (/^[−-]?[\d,]*\.?\d+%?$/.test(said) ? Number(said.replace(/[,%]/g, "").replace("−", "-")) : null);
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
+// Months in order, those between which nothing stands among them: what is not there is a gap. Anything else as the table has it.
+function inOrder(labels) {
+  if (!labels.every((label) => /^\d{4}-\d\d/.test(label))) return labels;
+  labels.sort();
+  if (!labels.every((label) => /^\d{4}-\d\d( |$)/.test(label))) return labels;
+  const months = [], named = new Map(labels.map((label) => [label.slice(0, 7), label]));
+  let [year, month] = labels[0].slice(0, 7).split("-").map(Number);
+  for (let key = labels[0].slice(0, 7); key <= labels.at(-1).slice(0, 7) && months.length < 600; ) {
+    months.push(named.get(key) ?? key);
+    [year, month] = month === 12 ? [year + 1, 1] : [year, month + 1];
+    key = `${year}-${String(month).padStart(2, "0")}`;
+  }
+  return months;
+}
+
 function read(table) {
   const heads = [...table.tHead.rows[0].cells].map(text);
   const rows = [...table.tBodies[0].rows].map((row) => [...row.cells].map((cell) => text(cell)));
   const columns = table.dataset.series.split(",").map(Number);
   const at = Number(table.dataset.x);
-  const labels = [...new Set(rows.map((row) => row[at]))].sort();
+  const labels = inOrder([...new Set(rows.map((row) => row[at]))]);
   const group = table.dataset.group;
   const value = (some, label, column) => {
     const row = some.find((one) => one[at] === label);
@@ -69,7 +84,8 @@ function plot(frame, table) {
   const stacked = table.dataset.chart === "stack";
   const strokes = series.map((_, at) => colour(`--series-${at + 1}`));
   const sums = labels.map(() => 0);
-  const heights = series.map((one) => (stacked ? one.values.map((value, at) => (sums[at] += value ?? 0)) : one.values));
+  const onto = (value, at) => { sums[at] += value ?? 0; return value ? sums[at] : null; }; // of nothing there is no bar
+  const heights = series.map((one) => (stacked ? one.values.map(onto) : one.values));
   const order = series.map((_, at) => at);
   if (stacked) order.reverse(); // the tallest is drawn first, the lower ones over it
   const axis = { stroke: colour("--text"), grid: { stroke: colour("--soft") }, ticks: { stroke: colour("--line") }, font: "13px sans-serif" };

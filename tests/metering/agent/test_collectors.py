@@ -22,8 +22,6 @@ from metering.agent.prometheus_api import PrometheusCollector
 from metering.agent.receipts import published_keys
 from metering.errors import MeteringError
 from metering.model import UsageRecord
-from metering.sources import add_source, read
-from metering.sources.options import FIELDS, Fields
 from tests.metering.agent.usage_service import RECEIPT_KEYS, SOURCE
 from tests.metering.sources.test_kubernetes import pod
 
@@ -135,27 +133,6 @@ def test_a_collector_that_does_not_exist_is_refused(tmp_path):
     with pytest.raises(MeteringError, match="pigeon"):
         make_collectors(config(tmp_path, {"source": "pigeon"}), tmp_path)
     assert [point.name for point in BUILT_IN] == ["prometheus", "kubernetes", "nvml"]
-
-
-def test_a_centre_adds_a_source_of_its_own(tmp_path):
-    """A function from bytes to records, under a name of its own; a built-in name is not to be had."""
-
-    def levels(file, options):
-        for number, line in enumerate(file.chunks, 1):
-            at, count = line.split()
-            account = options.constants["account"]
-            yield UsageRecord(f"own:{number}", account, "j", 0, int(at), int(at) + 60, int(count), (), "CLOSED")
-
-    try:
-        add_source("own", levels, Fields(constant=frozenset({"account"})))
-        (tmp_path / "own.txt").write_text("5 7\n", "utf-8")
-        files = Files({"source": "own", "paths": ["own.txt"], "set": {"account": "a"}}, tmp_path)
-        assert [(record.id, record.active_ms) for record in taken(files)] == [("own:1", 7)]
-        with pytest.raises(MeteringError, match="sacct"):
-            add_source("sacct", levels, Fields())
-    finally:
-        FIELDS.pop("own")
-        read.__globals__["SOURCES"].pop("own")
 
 
 def test_a_source_that_breaks_stops_no_other(caplog):
