@@ -39,8 +39,8 @@ def _read(proceedings: Proceedings, round_: Round, unit: Unit, given: Mapping[st
     step = next(step for step in procedure.steps.values() if step.begins)
     rest = {name: value for name, value in given.items() if name not in {*ABOUT, "scheme", "unit"}}
     inputs = read_inputs(step, matter.reader(procedure, clause, unit), rest)
-    new = Application("", round_, clause, "", "", (), Case(applicant=str(given.get("applicant", "")), unit=unit))
-    matter.check(Asking(new, step, inputs, proceedings.today))
+    case, today = Case(applicant=str(given.get("applicant", "")), unit=unit), proceedings.today
+    matter.check(Asking(Application("", round_, clause, "", "", (), case, today), step, inputs, today))
 
 
 def _findings(error: DomainError) -> list[Finding]:

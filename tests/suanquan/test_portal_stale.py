@@ -87,7 +87,7 @@ FORMS = {
         ("林", "/office/findings/{finding}", {"state": "explained", "reason": "先判的"}), ZH["did_finding"],
     ),
     "/applications/new": (
-        "holder", VISITS["apply"][1], VISITS["apply"][1] + "&unit=CNY", "", {"act": "submit", "project": "不会丢的项目"},
+        "holder", VISITS["apply-company"][1], VISITS["apply-company"][1] + "&unit=CNY&step=company", "", {"act": "submit", "project": "不会丢的项目"},
         ("何", "/v1/subsidies/rounds/{round}/budgets", {"budgets": {"cn-sh-songjiang-sandbox": "1000"}, "basis": "追加"}),
         ZH["round_fund"],
     ),
