@@ -97,6 +97,7 @@ async def _read(request: Request) -> Response:
         async with service.database.write() as conn:
             chosen = await notices.choice_of(conn, who.name)
             await notices.choose(conn, who.name, chosen._replace(seen=max(int(text), chosen.seen)))
+            await service.leave_trace(conn)
     return RedirectResponse(link(request, "/inbox"), 303)
 
 
@@ -111,4 +112,5 @@ async def _choose(request: Request) -> Response:
     async with service.database.write() as conn:
         seen = (await notices.choice_of(conn, who.name)).seen
         await notices.choose(conn, who.name, Choice(email, mailed, muted, seen))
+        await service.leave_trace(conn)
     return RedirectResponse(link(request, "/inbox") + "#choice", 303)

@@ -160,7 +160,7 @@ def notice_with_objection(bureau, found):
     assert cites(notice) == {"16:六(三)"}
     for language in ("", "?lang=en"):
         page = bureau.http("GET", f"/notices{language}").content.decode()
-        assert all(text in page for text in (notice["project"], "150000.00", "2025-10-10", notice["basis"]["quote"]))
+        assert all(text in page for text in (notice["project"], "150,000.00", "2025-10-10", notice["basis"]["quote"]))
         assert page.count(NUMBER) > 25, "each step and material cites the document"
     early = bureau.step_by_command(found, *APPROVE)
     assert early.status == 4

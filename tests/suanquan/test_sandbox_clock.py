@@ -38,7 +38,7 @@ def test_the_running_service_follows(installation):
         assert answer.status == 0, answer
         line = f'voucher_budget_yuan{{scheme="{SCHEME}",state="expired"}} 100.0'
         deadline = time.monotonic() + DEADLINE_S
-        while line not in running.call(get_metrics(service)).body.decode():
+        while line not in running.call(get_metrics(service, {})).body.decode():
             assert time.monotonic() < deadline, "the voucher was not closed"
             time.sleep(0.1)
         assert service.proceedings.today - today >= dt.timedelta(days=3650)
