@@ -262,6 +262,7 @@ NOBODYS = {
     "use_cases/passkeys.py::login_options": "a challenge",
     "use_cases/passkeys.py::log_in": "the challenge is used up; the log-in has its row",
     "portal/bulk.py::_do_all": "what became of each row of a run, whose act has its own",
+    "use_cases/reminders.py::_put": "what nobody did is told by the service",
     "use_cases/sign_in.py::session": "when a session was last seen",
 }
 """Writes beside the journal that are no act of anybody, and why."""
