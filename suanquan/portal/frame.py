@@ -47,6 +47,7 @@ PLACES = (
     Place("/vouchers", "my_vouchers", "voucher.list", BENEFICIARY),
     Place("/applications", "my_applications", "application.read", BENEFICIARY),
     Place("/usage", "my_usage", "statement.read", BENEFICIARY),
+    Place("/disputes", "disputes", "statement.read"),
     Place("/centre", "my_centre", "centre.list", CENTRE),
     Place("/centre/quarantine", "quarantine_list", "quarantine.list", CENTRE),
     Place("/statements", "statements", "statement.read", BENEFICIARY | CENTRE),

@@ -29,15 +29,15 @@ _PLACES: Mapping[str, str] = {
     "settlement": "/settlements/{subject}",
     "payee": "/payees",
     "statement": "/statements",
-    "dispute": "/usage",
+    "dispute": "/disputes/{subject}",
 }
 """Where the object of a notice stands, by the first word of its kind; the office finds some of it elsewhere."""
 _OFFICE_PLACES: Mapping[str, str] = {
     "quarantine": "/office/centres", "gap": "/office/centres", "agent": "/office/centres", "finding": "/office/findings",
-    "budget": "/office/budgets", "document": "/office/clauses", "dispute": "",
+    "budget": "/office/budgets", "document": "/office/clauses",
 }  # fmt: skip
 _CENTRE_PLACES: Mapping[str, str] = {
-    "quarantine": "/centre/quarantine", "gap": "/centre", "agent": "/centre", "dispute": "",
+    "quarantine": "/centre/quarantine", "gap": "/centre", "agent": "/centre",
 }  # fmt: skip
 router = APIRouter()
 

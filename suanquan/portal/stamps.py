@@ -18,6 +18,7 @@ from ledger.sql import Connection
 from metering import centre_store
 from metering import notice_store as disputes
 from metering.centre import ENERGY
+from metering.dispute import Step
 from suanquan.access.principal import Principal
 from suanquan.clock import read_ahead
 from suanquan.db import people, trail
@@ -39,6 +40,7 @@ from voucher.settlement import store as fact_store
 from voucher.settlement.fact import Fact
 
 CHANGES_MAX = 5
+NUMBER_DIGITS = 18
 PAYEE_FACTS = ("payee", "confirm", "suspend", "resume")
 
 
@@ -178,16 +180,20 @@ async def _line(
     if (centre, account) not in await bound_accounts(conn, scope_of(who)):
         return None
     steps = await disputes.steps_of_account(conn, centre, account)
-    changes = [
-        Change(
-            one.at_us,
-            one.who,
-            one.role,
-            *(f"{TEXTS[lang][f'dispute_state_{one.state}']} {one.record}" for lang in ("zh", "en")),
-        )
-        for one in steps
-    ]
-    return _counted(changes, "/usage")
+    return _counted([_disputed(one) for one in steps], "/usage")
+
+
+async def _dispute(
+    _service: Service, _who: Principal, request: Request, conn: Connection, _typed: Mapping[str, str]
+) -> History:
+    name = request.path_params["dispute"]
+    number = int(name) if name.isascii() and name.isdecimal() and len(name) <= NUMBER_DIGITS else 0
+    return _counted([_disputed(one) for one in await disputes.load_steps(conn, number)], f"/disputes/{name}")
+
+
+def _disputed(one: Step) -> Change:
+    words = (f"{TEXTS[language][f'dispute_state_{one.state}']} {one.record}" for language in ("zh", "en"))
+    return Change(one.at_us, one.who, one.role, *words)
 
 
 def member_version(known: Person, grants: Sequence[Grant]) -> str:
@@ -236,6 +242,7 @@ STAMPED: Mapping[str, Read] = {
     "/payees": _payees,
     "/energy": _energy,
     "/usage/disputes": _line,
+    "/disputes/{dispute}": _dispute,
     "/members/end": _member,
     "/clock": _clock,
 }

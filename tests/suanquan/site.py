@@ -13,6 +13,7 @@ import httpx2
 from ledger.ed25519 import PublicKey
 from ledger.policy import Policy
 from ledger.scope import EVERYTHING
+from metering.notice_store import urns_of
 from suanquan.db import trail
 from suanquan.db.tokens import create_token
 from suanquan.home import Home
@@ -23,6 +24,7 @@ from suanquan.use_cases import setup
 from suanquan.use_cases.findings import Examination
 from suanquan.use_cases.findings import record as keep_findings
 from suanquan.use_cases.issue import Order, issue
+from suanquan.use_cases.line_disputes import Line, Person, open_dispute
 from suanquan.use_cases.officers import add_officer
 from suanquan.use_cases.setup import bind_account, register_agent_key, register_centre
 from suanquan.use_cases.statement import statement
@@ -71,6 +73,8 @@ VISITS = {
     "supplement": ("holder", "/applications/{returned}/supplement"),
     "views": ("holder", "/views"),
     "inbox": ("holder", "/inbox"),
+    "disputes": ("holder", "/disputes"),
+    "dispute": ("officer", "/disputes/1"),
     "centre": ("centre", "/centre"),
     "quarantine": ("centre", "/centre/quarantine"),
     "statements": ("holder", "/statements"),
@@ -191,8 +195,12 @@ async def _usage(service, clock):
     await report(service, _on(DAYS - 1, record(DAYS + 1, "covered", 1, model="unheard-of")))
     async with service.database.read() as conn:
         lines = (await statement(conn, service.catalog, EVERYTHING, "sj01", "covered", 2**62))["lines"]
+        number = next(line["batch"] for line in lines if line["id"] == "job:000012")
+        source = (await urns_of(conn, [number]))[number]
+    line = Line("sj01", "covered", source, "job:000005")
+    await open_dispute(service.journal, line, Person("holder", "beneficiary_admin"), "那一天没有用过", EVERYTHING)
     await service.log.sign()
-    return issued[0].jti, next(line["batch"] for line in lines if line["id"] == "job:000012")
+    return issued[0].jti, number
 
 
 def _on(day, one):

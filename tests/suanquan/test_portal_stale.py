@@ -107,6 +107,10 @@ FORMS = {
         "holder", VISITS["line"][1].replace("/usage/line", "/usage"), "/usage/disputes", "", {"reason": "理由也不会丢"},
         ("holder", "/usage/disputes", {"reason": "先提的"}), ZH["dispute_state_open"],
     ),
+    "/disputes/{dispute}": (
+        "department", "/disputes/1", "/disputes/1", "", {"act": "answer", "reason": "答复不会丢"},
+        ("林", "/disputes/1", {"act": "answer", "reason": "先答的"}), ZH["dispute_state_answered"],
+    ),
     "/members/end": (
         "holder", "/members", "/members/end", "temp", {},
         ("holder", "/members", {"name": "temp", "role": "beneficiary_admin"}), ZH["did_account.make"],

@@ -14,6 +14,7 @@ from tests.suanquan.test_tenants import HERE, MISSING, THERE, of, opened, told
 BY_ADDRESS = ("/vouchers/{jti}", "/vouchers/{jti}/code.svg")
 ELSEWHERE = {
     "/usage/disputes": "test_a_line_is_disputed_once_and_by_its_owner",
+    "/disputes/{dispute}": "test_anothers_dispute_is_as_missing",
     "/applications/new": "test_a_company_applies_on_the_page",
     **dict.fromkeys(("/applications", "/applications/{application}"), "test_who_may_do_and_see_what"),
     "/applications/{application}/steps/{step}": "test_officers_take_steps_on_the_page",
@@ -36,6 +37,7 @@ LISTS = dict.fromkeys(
         "/centre",
         "/centre/quarantine",
         "/holds",
+        "/disputes",
         "/members",
         "/energy",
         "/statements",

@@ -147,7 +147,9 @@ def stripped(answer, *names):
 
 def told(answer, name):
     """Status and text of a page without its request id, the marks of its forms and the name that was asked for."""
-    status, found = stripped(answer, name, answer.headers.get("x-request-id", "-"))
+    status, found = stripped(
+        answer, answer.headers.get("x-request-id", "-"), name
+    )  # a short name may be part of the id
     return status, ONCE.sub("", found) if isinstance(found, str) else found
 
 
