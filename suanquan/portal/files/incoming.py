@@ -29,6 +29,8 @@ _DATES = frozenset({*range(14, 23), *range(27, 37), *range(45, 48), *range(50, 5
 _DAY_ZERO, _DAY_ZERO_1904 = date(1899, 12, 30), date(1904, 1, 1)
 _QUOTED = re.compile(r'"[^"]*"|\[[^\]]*\]|\\.')
 _ADDRESS = re.compile(r"([A-Z]{1,3})([1-9][0-9]{0,6})")
+_ESCAPED = re.compile("_x((?![Dd][89A-Fa-f])[0-9A-Fa-f]{4})_")
+"""How a workbook writes a character that XML cannot hold (ST_Xstring, ISO/IEC 29500-1, 22.9.2.19); halves of a pair stay as they are."""
 
 
 class Cell(NamedTuple):
@@ -228,7 +230,7 @@ class _Workbook:
             elif tag == "/t" and not spoken:
                 parts.append(text)
             elif tag == "/si":
-                yield "".join(parts)
+                yield _unescaped("".join(parts))
 
     def _formats(self) -> Iterator[bool]:
         """Of each cell format, whether it shows a number as a date."""
@@ -267,7 +269,7 @@ class _Workbook:
         if kind == "s":
             return _plain(self._shared[int(value)])
         if kind in {"str", "inlineStr", "d"}:
-            return _plain(value)
+            return _plain(_unescaped(value))
         if kind == "e":
             return Cell(value, "fault", f"是错误值 {value}", f"is the error {value}")
         if kind == "b" or not value:
@@ -276,6 +278,10 @@ class _Workbook:
         if style < len(self._dates) and self._dates[style]:
             return Cell(serial_day(value, self._zero), "day")
         return Cell(value, "number")
+
+
+def _unescaped(text: str) -> str:
+    return _ESCAPED.sub(lambda found: chr(int(found[1], 16)), text)
 
 
 def serial_day(number: str, zero: date = _DAY_ZERO) -> str:
