@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from ledger import store as ledger_store
 from ledger.amount import ASSETS, CNY, parse_units
+from ledger.budget import open_name
 from ledger.sql import Connection
 from metering import fate_store
 from suanquan.http.auth import may
@@ -23,6 +24,7 @@ from suanquan.use_cases import uptake
 from suanquan.use_cases.applications import Application, load_committed
 from suanquan.use_cases.overview import overview
 from suanquan.use_cases.postings import receivable
+from suanquan.use_cases.procedure_money import budget_account
 from suanquan.use_cases.programme import programme_object
 from suanquan.use_cases.subsidies import day_of
 from voucher import finding_store, uptake_store
@@ -196,7 +198,7 @@ async def _budgets(request: Request) -> Response:
             size = await size_of(conn)
             soon = await uptake.expiring(conn, Part(), service.now_us, EXPIRING_DAYS)
             pace = await _pace(conn, service)
-    shown = [one | {"years": [_year(year) for year in one["years"]]} for one in found if one["years"]]
+    shown = [one | {"years": [_year(one["scheme"], year) for year in one["years"]]} for one in found if one["years"]]
     return render(
         request, "budgets.html", programmes=shown, size=size, soon=soon, soon_days=EXPIRING_DAYS, pace=pace, months=months,
         classes=uptake.CLASSES, chosen=chosen if chosen in uptake.CLASSES else "",
@@ -204,13 +206,26 @@ async def _budgets(request: Request) -> Response:
     )  # fmt: skip
 
 
-def _year(year: dict[str, Any]) -> dict[str, Any]:
-    """A year of a programme in units, with what is set aside for rounds and centres together."""
+def _year(scheme: str, year: dict[str, Any]) -> dict[str, Any]:
+    """A year of a programme in units, with what is set aside for rounds and centres together, and the accounts of each figure."""
     asset = ASSETS[year["unit"]]
     names = ("budget", "left", "approved", "issued", "available", "held", "redeemed", "expired", "returned")
     aside = sum(parse_units(text, asset) for group in ("rounds", "allotted") for text in year[group].values())
     units = {name: parse_units(year[name], asset) for name in names}
-    return {"year": year["year"], "asset": asset, "set_aside": aside} | units
+    cap, root = open_name((scheme, str(year["year"])), asset), f"scheme/{scheme}/{year['year']}"
+    accounts = {"budget": cap, "left": cap, "approved": f"{root}/approved/{asset.code}" if units["approved"] else ""}
+    aside_of = {
+        name: f"{root}/{group}/{name}/{asset.code}"
+        for group, key in (("round", "rounds"), ("allotted", "allotted"))
+        for name in year[key]
+    }
+    return {
+        "year": year["year"],
+        "asset": asset,
+        "set_aside": aside,
+        "accounts": accounts,
+        "aside_of": aside_of,
+    } | units
 
 
 async def _pace(conn: Connection, service: Service) -> dict[str, Any] | None:
@@ -249,8 +264,21 @@ async def _clauses(request: Request) -> Response:
     sums: dict[str, int] = {}
     for (name, _), units in committed.items():
         sums[name] = sums.get(name, 0) + units
+    accounts = _accounts(committed, service)
     lines = [_clause(service, one, by_clause.get(one["clause"], []), sums, today) for one in listed]
+    for line in lines:
+        line["accounts"] = accounts.get(line["clause"], {})
     return render(request, "clauses.html", lines=lines, size=size)
+
+
+def _accounts(committed: Mapping[tuple[str, int], int], service: Service) -> dict[str, dict[int, str]]:
+    """Accounts of the budgets from which each clause has committed something, by year."""
+    found: dict[str, dict[int, str]] = {}
+    for procedure in service.proceedings.office.procedures.values():
+        for (clause, year), units in sorted(committed.items()):
+            if units and not procedure.for_schemes and clause in procedure.clauses:
+                found.setdefault(clause, {})[year] = budget_account(procedure.id, year, clause)
+    return found
 
 
 def _clause(

@@ -19,7 +19,7 @@ from suanquan.access.policy import Reach
 from suanquan.http.auth import may, principal
 from suanquan.portal import figures, frame
 from suanquan.portal.forms import BACK
-from suanquan.portal.frame import language_of, or_failure, reading, service_of
+from suanquan.portal.frame import language_of, link, or_failure, reading, service_of
 from suanquan.portal.office import size_of
 from suanquan.portal.round_text import TEXTS
 from suanquan.portal.stamps import version_of
@@ -70,7 +70,10 @@ async def _rounds(
             stamp = await version_of(request, conn, "/office/rounds", who)
             size = await size_of(conn)
     texts = figures.texts_in(TEXTS[language_of(request)])
-    rows = [_row(one, texts, _state(one, today, ended), counts[one.id]) for one in reversed(found)]
+    rows = [
+        _row(one, texts, _state(one, today, ended), counts[one.id], link(request, "/office/queue", find=one.id))
+        for one in reversed(found)
+    ]
     if (file := exported(request, "rounds", ROUNDS, rows, TEXTS)) is not None:
         return file
     acts = who.reach("round.call") is Reach.EVERYTHING
@@ -91,7 +94,7 @@ def _state(one: Round, today: date, ended: set[str]) -> str:
     return "open" if today <= one.closes else "closed"
 
 
-def _row(one: Round, texts: Mapping[str, str], state: str, count: int) -> Row:
+def _row(one: Round, texts: Mapping[str, str], state: str, count: int, queue: str) -> Row:
     budgets = [(of_pot(name), has) for name, has in one.budgets.items()]
     said = [f"{clause} {_amount(unit, has)} {texts[f'unit_{unit.code}']}" for (clause, unit), has in budgets if unit]
     return {
@@ -101,7 +104,7 @@ def _row(one: Round, texts: Mapping[str, str], state: str, count: int) -> Row:
         "opens": Cell(one.opens.isoformat()),
         "closes": Cell(one.closes.isoformat()),
         "budget": Cell("; ".join(said)),
-        "count": Cell(f"{count:,}", order=count),
+        "count": Cell(f"{count:,}", order=count, href=queue if count else ""),
     }
 
 

@@ -126,6 +126,7 @@ class Site(NamedTuple):
     draft: str
     finding: str
     service: object
+    call: object
     sheet: str = "energy"
 
     def policy(self):
@@ -154,6 +155,7 @@ def made_site(folder):
             _draft(served.url, tokens),
             served.call(_finding(served.service)),
             served.service,
+            served.call,
         )
         yield site
         served.call(_verified(served.service))  # whatever tests did on its pages, or tried out
