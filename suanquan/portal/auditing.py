@@ -17,7 +17,7 @@ from suanquan.portal import exports, figures, frame
 from suanquan.portal.check_text import TEXTS
 from suanquan.portal.frame import language_of, link, or_failure, reading, service_of
 from suanquan.portal.office_lists import long_file
-from suanquan.portal.table import Cell, Chosen, Column, Row, paged, shown_columns, view_of
+from suanquan.portal.table import Cell, Chosen, Column, Row, paged, shown_columns, view_of, worded
 from suanquan.use_cases.audit_file import row_object
 
 ROWS = 50
@@ -83,8 +83,9 @@ def _row(one: Trace, texts: dict[str, str]) -> Row:
 
 async def _rows(request: Request, wanted: trail.Wanted) -> exports.Parts:
     texts, columns = TEXTS[language_of(request)], shown_columns(request, COLUMNS)
+    form = exports.form_of(request)
     yield [[texts[column.text] for column in columns]]
     async with service_of(request).database.read() as conn:
         while found := await trail.search(conn, wanted._replace(limit=1000)):
-            yield [[_row(one, texts)[column.name].said for column in columns] for one in found]
+            yield [[worded(row[column.name], column, form) for column in columns] for row in (_row(one, texts) for one in found)]  # fmt: skip
             wanted = wanted._replace(after=found[-1].seq)

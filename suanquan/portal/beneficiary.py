@@ -194,8 +194,8 @@ def _line_row(request: Request, line: dict[str, Any]) -> Row:
         "model": Cell(models),
         "hours": Cell(figures.hours(line["gpu_ms"]), order=line["gpu_ms"]),
         "yuan": amount(line["yuan"]),
-        "id": Cell(line["id"], code=True, tag=texts["disputed"] if dispute else ""),
-        "state": Cell(line["state"]),
+        "id": Cell(line["id"], code=True),
+        "state": Cell(line["state"], tag=texts["disputed"] if dispute else ""),
         "proof": Cell(texts["receipt"], href=_to_receipt(request, line), plain=" "),
         "act": Cell(texts["dispute"], href=_to_dispute(request, line), plain=" "),
     }
@@ -282,4 +282,4 @@ def _applied_for(one: dict[str, Any]) -> Cell:
         return Cell("—")
     if one["amount_yuan"] is not None:
         return amount(one["amount_yuan"])
-    return amount(one["amount"], one["unit"])._replace(tag=one["unit"])
+    return amount(one["amount"], one["unit"])._replace(tag=one["unit"], plain=f"{one['amount']} {one['unit']}")

@@ -17,7 +17,7 @@ from suanquan.http.auth import may
 from suanquan.portal import exports, figures
 from suanquan.portal.frame import link, or_failure, reading, service_of
 from suanquan.portal.office import render, size_of, texts_of
-from suanquan.portal.table import Cell, Chosen, Column, Row, book_of, paged, shown_columns, title_of, view_of
+from suanquan.portal.table import Cell, Chosen, Column, Row, book_of, paged, shown_columns, title_of, view_of, worded
 from suanquan.service import Service
 from suanquan.use_cases.books import account_lines
 from suanquan.use_cases.receipts import prove_event
@@ -208,14 +208,14 @@ def _entry_row(request: Request, line: dict[str, Any], unit: str) -> Row:
 
 
 async def _entry_rows(request: Request, name: str) -> exports.Parts:
-    texts, columns = texts_of(request), shown_columns(request, ENTRIES)
+    texts, columns, form = texts_of(request), shown_columns(request, ENTRIES), exports.form_of(request)
     yield [[texts[column.text] for column in columns]]
     before: str | None = None
     async with service_of(request).database.read() as conn:
         while True:
             found = await account_lines(conn, name, before, ROWS * 10)
             rows = [_entry_row(request, line, found["asset"]) for line in found["lines"]]
-            yield [[row[column.name].said for column in columns] for row in rows]
+            yield [[worded(row[column.name], column, form) for column in columns] for row in rows]
             if not (before := found["next"]):
                 return
 

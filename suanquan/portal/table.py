@@ -5,6 +5,7 @@ Its files are what is on the screen, without its division into parts: the same r
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
@@ -211,7 +212,18 @@ def exported(
 
 def _written(cell: Cell, column: Column, form: str) -> str:
     """What a file says in a cell: plain in CSV, which programs read; elsewhere the words of the screen, and figures as such."""
-    return cell.said if form == "csv" or column.number else _bare(cell.shown)
+    if form == "csv" or column.number:
+        return cell.said
+    return _bare(cell.shown) if cell.code or not cell.tag else f"{_bare(cell.shown)} · {cell.tag}"
+
+
+def worded(cell: Cell, column: Column, form: str) -> str:
+    """What a file of a long list says in a cell: what tells a row apart or is a number in full, a time as on the screen."""
+    words = _bare(cell.shown)
+    return words if form != "csv" and not cell.code and not column.number and _TIME.match(words) else cell.said
+
+
+_TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:")
 
 
 def _bare(shown: str | Markup) -> str:
