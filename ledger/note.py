@@ -112,7 +112,7 @@ class Note:
                 if time_s is None:
                     raise LedgerError(
                         "note-signature",
-                        f"{line.name} 的签名无效",
+                        f"{line.name} 的签名不符",
                         f"the signature of {line.name} does not hold",
                         kind=Kind.PROOF,
                     )

@@ -177,4 +177,4 @@ def _fold(steps: list[tuple[_Side, int, int]], hashes: list[bytes]) -> tuple[byt
 
 
 def _invalid(zh: str, en: str) -> LedgerError:
-    return LedgerError("proof-invalid", f"默克尔证明无效：{zh}", f"invalid Merkle proof: {en}", kind=Kind.PROOF)
+    return LedgerError("proof-invalid", f"默克尔证明不成立：{zh}", f"invalid Merkle proof: {en}", kind=Kind.PROOF)

@@ -109,7 +109,7 @@ class Nonces(NamedTuple):
             or not now_s - LIFE_S - LEEWAY_S <= made_s <= now_s + LEEWAY_S
         ):
             raise _refused(
-                "pop-nonce", "nonce 无效或已过期，请重新取得", "the nonce is not ours or too old; get a new one"
+                "pop-nonce", "nonce 不是本处发出或已过期，请重新取得", "the nonce is not ours or too old; get a new one"
             )
 
     def _mac(self, centre: str, body: bytes) -> bytes:
