@@ -136,5 +136,7 @@ def extension_fault(extensions: Mapping[str, Any]) -> str:
         if not _EXTENSION.fullmatch(name):
             return f"扩展属性名“{name[:40]}”不合规 / extension attribute name {name[:40]!r} is not [a-z0-9]{{1,20}}"
         if not isinstance(value, str | int | bool) or len(str(value)) > TEXT_MAX:
-            return f"扩展属性“{name}”的值不合规 / extension attribute {name!r} must be a short string, integer or boolean"
+            return (
+                f"扩展属性“{name}”的值不合规 / extension attribute {name!r} must be a short string, integer or boolean"
+            )
     return ""

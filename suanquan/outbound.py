@@ -70,7 +70,9 @@ def read_url(text: str, rules: Rules) -> SplitResult:
         url = urlsplit(text)
         port = url.port
     except ValueError:
-        raise _refused("地址不合规：端口应为 0 至 65535 的整数，方括号内应为 IPv6 地址", "the URL is not valid") from None
+        raise _refused(
+            "地址不合规：端口应为 0 至 65535 的整数，方括号内应为 IPv6 地址", "the URL is not valid"
+        ) from None
     if len(text) > URL_MAX or not text.isascii() or not text.isprintable() or " " in text:
         raise _refused("地址过长或含有不可见字符", "the URL is too long or has characters that do not show")
     if url.scheme != "https" and not (rules.sandbox and url.scheme == "http"):
