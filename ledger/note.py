@@ -119,7 +119,10 @@ class Note:
                 found.setdefault(key, Signed(key, time_s, line))
         if not found:
             raise LedgerError(
-                "note-unsigned", "没有已知密钥的签名", "it is signed by none of the known keys", kind=Kind.PROOF
+                "note-unsigned",
+                f"检查点没有已知密钥的签名：日志名 {self.text.partition(chr(10))[0]} 或签名行不符",
+                "the checkpoint is signed by none of the known keys: the log's name or a signature line differs",
+                kind=Kind.PROOF,
             )
         return tuple(found.values())
 
