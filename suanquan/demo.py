@@ -47,7 +47,7 @@ from suanquan.server import configure_logging, listen, run_loop, serving
 from suanquan.service import Service, open_service
 from suanquan.settings import Settings, load_settings
 from suanquan.use_cases import setup
-from suanquan.use_cases.first_account import READY, make_ready
+from suanquan.use_cases.first_account import CENTRE, COMPANY, READY, make_ready
 from suanquan.use_cases.ingest import RECEIPT_TYPE
 from suanquan.use_cases.overview import overview
 from suanquan.use_cases.public_keys import parse_jwks
@@ -258,12 +258,18 @@ def _agent_key(home: Home, centre: str) -> AgentKey:
 
 
 async def _issue(service: Service, centre: Centre) -> None:
-    """One voucher for each account, over part of what its usage costs. The same records give the same vouchers."""
+    """One voucher for each account, over part of what its usage costs; the busiest account is that of the ready company.
+
+    The same records give the same vouchers.
+    """
     scheme = next(scheme for scheme in service.catalog.schemes.values() if "sandbox" in scheme.id)
     terms = scheme.terms_in(CNY.code)
     assert terms is not None, "the sandbox issues yuan"
-    for account, cost in sorted(_costs(service, centre).items()):
-        holder = sandbox_uscc(int.from_bytes(sha256(f"{centre.id}/{account}".encode()).digest()[:3]))
+    costs = sorted(_costs(service, centre).items())
+    busiest = max(costs, key=lambda pair: pair[1], default=("", 0))[0] if centre.id == CENTRE else ""
+    for account, cost in costs:
+        made_up = sandbox_uscc(int.from_bytes(sha256(f"{centre.id}/{account}".encode()).digest()[:3]))
+        holder = COMPANY if account == busiest else made_up
         await setup.bind_account(service.journal, centre.id, account, holder)
         face = min(max(cost * COVERED_PERCENT // 100 // FEN * FEN, terms.min_units), terms.max_units)
         amount = format_units(face, CNY)

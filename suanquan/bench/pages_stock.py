@@ -1,4 +1,4 @@
-"""What stands beside usage in the home of `bench pages`: applications of a round, a settlement batch, holds, a month of energy."""
+"""What stands beside usage in the home of `bench pages`: applications of a round, a settlement batch, a dispute, holds, a month of energy."""
 
 from __future__ import annotations
 
@@ -12,15 +12,19 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from ledger.amount import CNY
 from ledger.ed25519 import PublicKey
+from ledger.scope import EVERYTHING
 from metering.centre import Energy
+from metering.notice_store import urns_of
 from metering.signature import sign
 from suanquan.bench.pages_asking import Asking, post
-from suanquan.bench.pages_home import centre, scheme_of
+from suanquan.bench.pages_home import account, centre, scheme_of
 from suanquan.http.settlements import desk_of
 from suanquan.service import Service
 from suanquan.use_cases import payees
 from suanquan.use_cases.centres import Said, register_energy
+from suanquan.use_cases.line_disputes import Line, Person, open_dispute
 from suanquan.use_cases.settlement_facts import By
+from suanquan.use_cases.statement import statement
 from subsidy.procedure import Role
 from subsidy.steps import Actor
 from voucher.document import make_jti
@@ -39,6 +43,7 @@ async def stock(service: Service, asking: Asking, key: Ed25519PrivateKey, holder
     """Everything but usage, as of the clock's day; `key` is that of the first centre's agent."""
     await _cases(service, holders - 1)
     await _batch(service)
+    await _dispute(service)
     for month in _months(service, 6):
         said = Said("bench", service.now_us, "ab" * 32)
         await register_energy(service.journal, centre(0), Energy(month, 1_240_000, 1_000_000, 186_000), said)
@@ -118,6 +123,15 @@ async def _batch(service: Service) -> None:
         "bank_code": "102290000001",
     }
     await payees.set_payee(service.journal, by, centre_payee(centre(0)), details)
+
+
+async def _dispute(service: Service) -> None:
+    """A dispute on the newest line of the first account."""
+    async with service.database.read() as conn:
+        line = (await statement(conn, service.catalog, EVERYTHING, centre(0), account(0), 2**62))["lines"][-1]
+        source = (await urns_of(conn, [line["batch"]]))[line["batch"]]
+    disputed = Line(centre(0), account(0), source, line["id"])
+    await open_dispute(service.journal, disputed, Person("bench", "beneficiary_admin"), "bench", EVERYTHING)
 
 
 async def _holds(service: Service, asking: Asking, key: Ed25519PrivateKey) -> None:

@@ -34,7 +34,7 @@ VISITS: Mapping[str, tuple[str, ...]] = {
         "/bulk/quarantine",
         *(f"/office{rest}" for rest in _OFFICE),
         *("/office/vouchers?class=other", "/office/entries?account=centre/{centre}/receivable"),
-        *("/office/entries?account=voucher/{jti}", "/office/receipts/{event}", "/settlements", "/holds"),
+        *("/office/entries?account=voucher/{jti}", "/office/receipts/{event}", "/settlements", "/holds", "/disputes", "/disputes/1"),
         *("/statements?centre={centre}", "/office/queue?find=999&sort=-project", "/energy?centre={centre}", "/applications/{application}"),
     ),
     "administrator": ("/members", "/audit"),
@@ -42,7 +42,7 @@ VISITS: Mapping[str, tuple[str, ...]] = {
     "holder": (
         *("/vouchers", "/vouchers/{jti}", "/vouchers/{jti}/code.svg", "/usage", "/applications", "/statements"),
         *("/applications/new?round={round}&clause={scheme}", "/statements/{centre}/{account}/{month}"),
-        *("/usage/line?batch={number}&record={record}", "/members", "/holds", "/prices", "/views", "/inbox"),
+        *("/usage/line?batch={number}&record={record}", "/members", "/holds", "/prices", "/views", "/inbox", "/disputes"),
     ),
     "centre": ("/centre", "/centre/quarantine", "/holds", "/statements", "/statements?find=99&sort=-yuan", "/settlements", "/settlements/{batch}", "/energy", "/sheets", "/sheets/energy"),
 }  # fmt: skip

@@ -5,6 +5,7 @@ A holder sees those of its own accounts, a centre those of its usage; another's 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from fastapi import APIRouter
@@ -18,6 +19,7 @@ from metering import notice_store
 from metering.dispute import DECIDED, Act, Step
 from metering.zones import rfc3339
 from suanquan.access.policy import Reach
+from suanquan.access.principal import Principal
 from suanquan.errors import ServiceError
 from suanquan.http.auth import may, principal, scope_of
 from suanquan.portal import figures, frame
@@ -120,9 +122,17 @@ async def _one(
     last = steps[-1]
     return _render(
         request, "dispute.html", status=status, stamp=stamp, last=last, steps=reversed(steps), closed=last.state in DECIDED,
-        acts=NEXT.get(last.state, ()) if who.reach("dispute.act") is Reach.EVERYTHING else (), at=rfc3339,
+        acts=_acts(who, steps), at=rfc3339,
         problem=problem, typed=typed or {"act": "", "reason": ""},
     )  # fmt: skip
+
+
+def _acts(who: Principal, steps: Sequence[Step]) -> tuple[str, ...]:
+    """What somebody may do: who took part decides nothing."""
+    if who.reach("dispute.act") is not Reach.EVERYTHING:
+        return ()
+    acts = NEXT.get(steps[-1].state, ())
+    return acts if acts == NEXT["open"] or who.name not in {step.who for step in steps} else ()
 
 
 async def _steps(conn: Connection, scope: Scope, dispute: str) -> list[Step]:

@@ -265,9 +265,7 @@ _TABLE = {
     "field_bad_record": ("报告中有不良记录吗？", "Is there a bad record in it?"),
     "facts": ("关于本单位", "About your company"),
     "submit_application": ("提交申请", "Submit application"),
-    "precheck": ("先预检", "Check first"),
     "precheck_note": ("按本年度首次申领计算；合同是否已被申领等由受理后核对。", "As the first claim of the year; whether the contract was claimed before is looked up on receipt."),
-    "precheck_title": ("预检结果（未提交）", "What the check says (nothing was submitted)"),
     # which subsidies
     "subsidies_note": ("逐题回答即可看到哪些条款可能适用。回答只在网址里，不保存。上限不是承诺。", "Answer question by question to see which clauses may apply. Answers stay in the address and are not stored. A ceiling is no promise."),
     "question": ("问题", "Question"),

@@ -18,12 +18,14 @@ from suanquan.use_cases.access import DAY_US, INVITATION_DAYS, INVITATION_PREFIX
 from suanquan.use_cases.setup import FIRST, KEEPER
 from voucher.holder import sandbox_uscc
 
+CENTRE, COMPANY = "sj01", sandbox_uscc(1)
+"""Whose the ready accounts of a centre and of a company are."""
 READY = {
     "经办": people.Grant(Role.PROGRAMME_OFFICER.value, ""),
     "财政": people.Grant(Role.FINANCE.value, ""),
     "审计": people.Grant(Role.AUDITOR.value, ""),
-    "sj01/中心": people.Grant(Role.CENTRE_OPERATOR.value, "sj01"),
-    f"{sandbox_uscc(1)}/企业": people.Grant(Role.BENEFICIARY_ADMIN.value, sandbox_uscc(1)),
+    f"{CENTRE}/中心": people.Grant(Role.CENTRE_OPERATOR.value, CENTRE),
+    f"{COMPANY}/企业": people.Grant(Role.BENEFICIARY_ADMIN.value, COMPANY),
 }
 """Accounts that a demo has besides the first, all with one password."""
 

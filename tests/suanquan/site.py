@@ -74,7 +74,7 @@ VISITS = {
     "views": ("holder", "/views"),
     "inbox": ("holder", "/inbox"),
     "disputes": ("holder", "/disputes"),
-    "dispute": ("officer", "/disputes/1"),
+    "dispute": ("officer", "/disputes/{dispute}"),
     "centre": ("centre", "/centre"),
     "quarantine": ("centre", "/centre/quarantine"),
     "statements": ("holder", "/statements"),
@@ -127,6 +127,7 @@ class Site(NamedTuple):
     finding: str
     service: object
     sheet: str = "energy"
+    dispute: str = "1"
 
     def policy(self):
         """What its log's heads are checked by."""

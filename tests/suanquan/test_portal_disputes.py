@@ -35,6 +35,7 @@ def test_a_dispute_is_answered_and_then_decided_by_another(acted_on, visit):
     told = html.unescape(words(visit("holder", PAGE).text))
     assert "“探针确有记录”" in told
     assert ZH["dispute_now_answered"] in told
+    assert 'name="reason"' not in visit("department", PAGE).text, "who answered does not decide"
     own = visit("department", PAGE, {"act": "uphold", "reason": "x"})
     assert (own.status_code, "另一人裁定" in own.text) == (403, True)
     assert visit("林", PAGE, {"act": "refuse", "reason": "以探针为准"}).status_code == 303
