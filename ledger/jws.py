@@ -162,7 +162,11 @@ def _require_signature(key: VerifyingKey, header: Mapping[str, Any], signature: 
     if header["alg"] != key.algorithm:
         raise JwsError("token-alg", f"签名算法应为 {key.algorithm}", f"the algorithm must be {key.algorithm}")
     if not key.verify(signature, token.rpartition(".")[0].encode("ascii")):
-        raise JwsError("token-signature", "签名不符", "the signature does not match")
+        raise JwsError(
+            "token-signature",
+            f"签名不符：收到的 {len(token)} 个字符不是当初签名的内容。请完整复制，或请出示方重新出示",
+            f"the signature does not match: these {len(token)} characters are not what was signed; copy all of it, or present again",
+        )
 
 
 def _segments(token: str) -> tuple[bytes, bytes, bytes]:

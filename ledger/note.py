@@ -112,14 +112,17 @@ class Note:
                 if time_s is None:
                     raise LedgerError(
                         "note-signature",
-                        f"{line.name} 的签名无效",
+                        f"{line.name} 的签名不符",
                         f"the signature of {line.name} does not hold",
                         kind=Kind.PROOF,
                     )
                 found.setdefault(key, Signed(key, time_s, line))
         if not found:
             raise LedgerError(
-                "note-unsigned", "没有已知密钥的签名", "it is signed by none of the known keys", kind=Kind.PROOF
+                "note-unsigned",
+                f"检查点没有已知密钥的签名：日志名 {self.text.partition(chr(10))[0]} 或签名行不符",
+                "the checkpoint is signed by none of the known keys: the log's name or a signature line differs",
+                kind=Kind.PROOF,
             )
         return tuple(found.values())
 

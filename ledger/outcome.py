@@ -14,7 +14,7 @@ _REFUSALS = {
     Refusal.HOLD_UNKNOWN: (Kind.NOT_FOUND, "没有这笔冻结", "no such hold"),
     Refusal.HOLD_CLOSED: (Kind.CONFLICT, "冻结已结束", "the hold is closed"),
     Refusal.HOLD_EXPIRED: (Kind.CONFLICT, "冻结已到期", "the hold has expired"),
-    Refusal.HOLD_EXCEEDED: (Kind.INSUFFICIENT, "超出冻结余额", "more than the hold has left"),
+    Refusal.HOLD_EXCEEDED: (Kind.INSUFFICIENT, "超出这笔冻结所余", "more than the hold has left"),
     Refusal.ORIGINAL_UNKNOWN: (Kind.NOT_FOUND, "没有这笔可冲正的分录", "no such entry to take back or erase"),
     Refusal.REVERSAL_EXCEEDED: (Kind.CONFLICT, "超出原分录尚未冲正的部分", "more than is left of the original"),
     Refusal.PERIOD_CLOSED: (Kind.CONFLICT, "会计期间已结账", "the period is closed"),
@@ -32,7 +32,7 @@ class RefusedError(LedgerError):
 
     def __init__(self, event: Event, refusal: Refusal) -> None:
         kind, zh, en = _REFUSALS.get(
-            refusal, (Kind.INVALID, f"账务请求无效（{refusal.value}）", f"refused: {refusal.value}")
+            refusal, (Kind.INVALID, f"账务请求不合规（{refusal.value}）", f"refused: {refusal.value}")
         )
         super().__init__(refusal.value, zh, en, kind=kind)
         self.event = event

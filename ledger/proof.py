@@ -137,9 +137,14 @@ def verify_subtree(start: int, end: int, size: int, path: Sequence[bytes], subtr
     steps, rest = _steps(start, end, size)
     hashes = list(path) if rest != (start, end) else [subtree, *path]
     if len(hashes) != len(steps) + 1:
-        raise _invalid(f"证明的长度不对：{len(path)}", f"a proof of the wrong length, {len(path)}")
+        raise _invalid(
+            f"{len(path)} 行哈希与编号、叶子数不符", f"{len(path)} hashes do not fit the number and the size"
+        )
     if _fold(steps, hashes) != (subtree, root):
-        raise _invalid("证明与根不符", "the proof does not lead to the head")
+        raise _invalid(
+            "内容、编号或哈希行与检查点的根不符",
+            "content, index or a line of hashes does not lead to the checkpoint's root",
+        )
 
 
 def _is_subtree(start: int, end: int) -> bool:
@@ -177,4 +182,4 @@ def _fold(steps: list[tuple[_Side, int, int]], hashes: list[bytes]) -> tuple[byt
 
 
 def _invalid(zh: str, en: str) -> LedgerError:
-    return LedgerError("proof-invalid", f"默克尔证明无效：{zh}", f"invalid Merkle proof: {en}", kind=Kind.PROOF)
+    return LedgerError("proof-invalid", f"默克尔证明不成立：{zh}", f"invalid Merkle proof: {en}", kind=Kind.PROOF)

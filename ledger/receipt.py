@@ -94,4 +94,4 @@ def check_receipt(data: bytes, policy: Policy) -> Proven:
 
 
 def _bad(code: str, zh: str, en: str) -> LedgerError:
-    return LedgerError(code, f"凭据无效：{zh}", f"the receipt is not valid: {en}", kind=Kind.PROOF)
+    return LedgerError(code, f"收据不符：{zh}", f"the receipt is not valid: {en}", kind=Kind.PROOF)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from ledger.checkpoint import Checkpoint
 from ledger.errors import Kind, LedgerError
@@ -11,6 +13,7 @@ from ledger.note import Note
 from ledger.policy import Policy
 from ledger.proof import verify_inclusion
 
+_Read = TypeVar("_Read")
 _FIRST_LINE = "c2sp.org/tlog-proof@v1"
 
 
@@ -40,16 +43,20 @@ class TlogProof:
 
         """
         head, _, note = data.partition(b"\n\n")
-        try:
-            first, *lines = head.decode("ascii").split("\n")
-            extra = decode64(lines.pop(0)[6:]) if lines[0].startswith("extra ") else None
-            word, index = lines.pop(0).split(" ")
-            place, path = decode_size(index), decode_path(lines)
-        except (ValueError, IndexError) as error:
-            raise _malformed() from error
-        if (first, word) != (_FIRST_LINE, "index"):
-            raise _malformed()
-        return cls(place, path, Note.parse(note), extra)
+        lines = head.decode("ascii", "replace").split("\n")  # what is not ASCII fits nowhere below
+        if lines[0] != _FIRST_LINE:
+            raise _malformed(1, _FIRST_LINE)
+        extra, place = None, 1
+        if lines[1:] and lines[1].startswith("extra "):
+            extra, place = _read(2, "extra BASE64", lambda: decode64(lines[1][6:])), 2
+        word, _, index = lines[place].partition(" ") if lines[place:] else ("", "", "")
+        if word != "index":
+            raise _malformed(place + 1, "index NUMBER")
+        at = _read(place + 1, "index NUMBER", lambda: decode_size(index))
+        for number, line in enumerate(lines[place + 1 :], start=place + 2):
+            _read(number, "BASE64 (32 bytes)", lambda: decode_path([line]))  # noqa: B023 -- called at once
+        path = _read(len(lines), "<= 63 x BASE64", lambda: decode_path(lines[place + 1 :]))
+        return cls(at, path, Note.parse(note), extra)
 
     def verify(self, leaf_hash: bytes, policy: Policy) -> Checkpoint:
         """Checkpoint under which `leaf_hash` is the leaf `index`, signed as the policy asks.
@@ -63,10 +70,18 @@ class TlogProof:
         return checkpoint
 
 
-def _malformed() -> LedgerError:
+def _read(line: int, wanted: str, decode: Callable[[], _Read]) -> _Read:
+    try:
+        return decode()
+    except ValueError as error:
+        raise _malformed(line, wanted) from error
+
+
+def _malformed(line: int, wanted: str) -> LedgerError:
+    """Says which line is the first that differs from the form, and what should stand there."""
     return LedgerError(
         "receipt-malformed",
-        "凭据不是 c2sp.org/tlog-proof@v1：应有 index 行、包含证明、空行和检查点",
-        "the receipt is not a c2sp.org/tlog-proof@v1: index, inclusion proof, a blank line and the checkpoint are needed",
+        f"收据第 {line} 行不合 c2sp.org/tlog-proof@v1 的写法，应为 {wanted}",
+        f"line {line} of the receipt is not as c2sp.org/tlog-proof@v1 has it: {wanted}",
         kind=Kind.PROOF,
     )

@@ -330,7 +330,7 @@ class Transaction:
                 undo.clear()  # kept for a whole group, it is a quarter of its time (measured: 1.0 of 3.8 µs a transfer)
         if all_or_nothing and any(outcome.error for outcome in outcomes):
             self._writer.take_back(mark, recorded)
-            zh, en = "同批另有失败，整批未记", "undone: another chain failed"
+            zh, en = "同批另有一笔未通过，整批未记", "undone: another chain failed"
             undone = LedgerError("chain-undone", zh, en, kind=Kind.CONFLICT)
             outcomes = [outcome if outcome.error else Outcome(undone.code, error=undone) for outcome in outcomes]
         return outcomes

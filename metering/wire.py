@@ -134,7 +134,9 @@ def extension_fault(extensions: Mapping[str, Any]) -> str:
         return f"扩展属性超过 {EXTENSIONS_MAX} 个 / more than {EXTENSIONS_MAX} extension attributes"
     for name, value in extensions.items():
         if not _EXTENSION.fullmatch(name):
-            return f"扩展属性名“{name[:40]}”无效 / extension attribute name {name[:40]!r} is not [a-z0-9]{{1,20}}"
+            return f"扩展属性名“{name[:40]}”不合规 / extension attribute name {name[:40]!r} is not [a-z0-9]{{1,20}}"
         if not isinstance(value, str | int | bool) or len(str(value)) > TEXT_MAX:
-            return f"扩展属性“{name}”的值无效 / extension attribute {name!r} must be a short string, integer or boolean"
+            return (
+                f"扩展属性“{name}”的值不合规 / extension attribute {name!r} must be a short string, integer or boolean"
+            )
     return ""

@@ -113,7 +113,7 @@ def clock_of(settings: Settings, file: Path, environment: Mapping[str, str] = os
     if not settings.sandbox:
         raise ServiceError(
             "clock-not-sandbox",
-            f"{VARIABLE} 只能用于沙箱；请取消该变量",
+            f"{VARIABLE} 只能用于沙箱；请去掉该变量",
             f"{VARIABLE} is for sandbox homes alone; unset it",
         )
     try:

@@ -304,7 +304,7 @@ def _report(url: str, home: Home, centre: Centre, key: AgentKey, stop: threading
             progress.update(task, completed=sum(centre.results.values()))
             failures = 0 if reply.results else failures + 1
             if failures > SEND_FAILURES_MAX:
-                raise ServiceError("agent-failed", f"上报失败：{reply.detail}", f"reporting failed: {reply.detail}")
+                raise ServiceError("agent-failed", f"上报未被接受：{reply.detail}", f"reporting failed: {reply.detail}")
             stop.wait(delay_s)
 
 

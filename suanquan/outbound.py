@@ -70,14 +70,16 @@ def read_url(text: str, rules: Rules) -> SplitResult:
         url = urlsplit(text)
         port = url.port
     except ValueError:
-        raise _refused("地址无效", "the URL is not valid") from None
+        raise _refused(
+            "地址不合规：端口应为 0 至 65535 的整数，方括号内应为 IPv6 地址", "the URL is not valid"
+        ) from None
     if len(text) > URL_MAX or not text.isascii() or not text.isprintable() or " " in text:
         raise _refused("地址过长或含有不可见字符", "the URL is too long or has characters that do not show")
     if url.scheme != "https" and not (rules.sandbox and url.scheme == "http"):
         raise _refused("地址须以 https:// 开头", "the URL must begin with https://")
     if not url.hostname or url.username is not None or url.password is not None or url.fragment or port == 0:
         raise _refused(
-            "地址须有主机名，不得含用户名、口令或 #", "the URL needs a host, and no user, password or fragment"
+            "地址须有主机名，不得含账号、口令或 #", "the URL needs a host, and no user, password or fragment"
         )
     return url
 

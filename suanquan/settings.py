@@ -153,7 +153,7 @@ _WORDS = {
         "must look like https://suanquan.example.cn, or be empty",
     ),
     "database_url": (
-        "应形如 postgresql://用户@主机:端口/库名?sslmode=verify-full，不含口令，或留空",
+        "应形如 postgresql://账号@主机:端口/库名?sslmode=verify-full，不含口令，或留空",
         "must look like postgresql://user@host:port/name?sslmode=verify-full, without a password, or be empty",
     ),
     "alert_used_percent": ("应为逗号分开的整数，如 80,95,100", "must be whole numbers with commas, such as 80,95,100"),

@@ -145,10 +145,14 @@ def _short(price: int, covered: int, purses: Sequence[Purse], *, bound: bool) ->
     if not bound:
         return [Finding("account-unbound", "该账户没有对应的持券单位", "the account belongs to no holder of vouchers")]
     if not purses:
-        return [Finding("voucher-none", "没有可用于该中心的有效券", "no voucher in force may be used at this centre")]
+        return [
+            Finding(
+                "voucher-none", "没有可用于该中心、且在有效期内的券", "no voucher in force may be used at this centre"
+            )
+        ]
     if not covered:
         return [Finding("voucher-ineligible", "现有的券不适用于该型号或时间", "no voucher is for this card and time")]
-    return [Finding("balance-short", "券的余额不够整个作业", "the vouchers do not last for the whole job")]
+    return [Finding("balance-short", "券的可用额度不够整个作业", "the vouchers do not last for the whole job")]
 
 
 def _ending(start_us: int, end_us: int, purses: Sequence[Purse]) -> list[Finding]:

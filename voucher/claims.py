@@ -160,7 +160,7 @@ def holder(value: object) -> str:
     try:
         return check_uscc(code)
     except VoucherError as error:
-        raise fault("/sub", f"无效：{error.zh}", f"is invalid: {error.en}") from error
+        raise fault("/sub", f"不合规：{error.zh}", f"is invalid: {error.en}") from error
 
 
 def confirmation(value: object) -> str:

@@ -110,7 +110,11 @@ def verify_bytes(
     if header[_ALG] != _ED25519 or key.algorithm != "Ed25519":
         raise _refused("token-alg", "签名算法应为 Ed25519", "the algorithm must be Ed25519 (-19)")
     if not key.verify(signature, sig_structure(protected, payload)):
-        raise _refused("token-signature", "签名不符", "the signature does not match")
+        raise _refused(
+            "token-signature",
+            f"签名不符：收到的 {len(data)} 字节不是当初签名的内容。请重新扫码，或请出示方换新码",
+            f"the signature does not match: these {len(data)} bytes are not what was signed; scan again, or have a new code shown",
+        )
     return kid, claims
 
 

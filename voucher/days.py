@@ -17,6 +17,11 @@ def day_of(instant_us: int) -> date:
     return (_EPOCH + timedelta(microseconds=instant_us)).astimezone(SHANGHAI).date()
 
 
+def minute_of(at_s: int) -> str:
+    """The minute in Shanghai of a UTC instant, as texts for people have it; which zone it is, they say themselves."""
+    return f"{(_EPOCH + timedelta(seconds=at_s)).astimezone(SHANGHAI):%Y-%m-%d %H:%M}"
+
+
 def add_months(day: date, months: int) -> date:
     """The same day so many months later; the first of the next month where that day does not exist."""
     year, month = divmod(day.year * 12 + day.month - 1 + months, 12)

@@ -46,6 +46,7 @@ from voucher.claims import (
     members,
     text,
 )
+from voucher.days import minute_of
 from voucher.errors import VoucherError
 from voucher.scheme import ACTIONS
 from voucher.status_list import StatusPlace
@@ -272,11 +273,36 @@ def check_context(
             "voucher-audience", f"方案 {voucher.scheme} 不在受理范围", f"the scheme {voucher.scheme} is not served here"
         )
     if centre is not None and voucher.centres is not None and centre not in voucher.centres:
-        raise _refused("voucher-centre", f"不适用于中心 {centre}", f"it is not valid at the centre {centre}")
+        raise not_at(centre, voucher.centres)
     if max(voucher.issued_at_s, voucher.not_before_s) > now_s + LEEWAY_S:
-        raise _refused("voucher-not-yet-valid", "尚未生效", "it is not valid yet")
+        begins = minute_of(max(voucher.issued_at_s, voucher.not_before_s))
+        raise _refused(
+            "voucher-not-yet-valid",
+            f"该券 {begins}（上海时间）起生效。请在此之后使用",
+            f"the voucher is valid from {begins} (Shanghai time); use it after that",
+        )
     if voucher.expires_at_s <= now_s - LEEWAY_S:
-        raise _refused("voucher-expired", "已过期", "it has expired")
+        raise expired(voucher.expires_at_s)
+
+
+def expired(at_s: int) -> VoucherError:
+    """Refusal of a voucher that ended then."""
+    ended = minute_of(at_s)
+    return _refused(
+        "voucher-expired",
+        f"该券已于 {ended}（上海时间）到期。请改用其他券，或在方案开放时重新申领",
+        f"the voucher expired at {ended} (Shanghai time); use another one, or apply again when its scheme is open",
+    )
+
+
+def not_at(centre: str, centres: Collection[str]) -> VoucherError:
+    """Refusal of a voucher at a centre that is none of its own."""
+    names = ", ".join(centres)
+    return _refused(
+        "voucher-centre",
+        f"该券适用于 {len(centres)} 个中心（{names}），不含 {centre}。请到所列中心使用，或改用其他券",
+        f"the voucher is valid at {len(centres)} centres ({names}) and not at {centre}; use it there, or use another one",
+    )
 
 
 def token_digest(text: str) -> str:

@@ -139,7 +139,7 @@ def hoarding(centre: str, runs: Iterable[Run], month_of: DayOf, limits: Threshol
                 f"{centre} {account}",
                 f"{month} 占用而闲置 {hours} 卡时",
                 f"held {hours} card-hours in {month} and left them idle",
-                "提醒用户释放 / ask the user to release them",
+                "提醒单位释放 / ask the user to release them",
                 tuple(evidence),
                 month,
             )

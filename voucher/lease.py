@@ -95,7 +95,7 @@ def read_lease(
     equal(found["aud"], CENTRE_URN + centre, "/aud")
     asset = ASSETS.get(found["unit"]) if isinstance(found["unit"], str) else None
     if asset is None:
-        raise _refused("lease-unit", "单位无效", "the unit is none of ours")
+        raise _refused("lease-unit", f"单位应为 {'、'.join(ASSETS)}", "the unit is none of ours")
     issued_s, ends_s, until_s = (instant(found[name], f"/{name}") for name in ("iat", "exp", "report_until"))
     if kid in revoked and issued_s >= revoked[kid]:
         raise _refused("lease-key-revoked", "签发密钥已吊销", "the signing key was revoked before it was signed")
@@ -146,7 +146,7 @@ def spend(lease: Lease, spends: Sequence[Spend], units: int, reference: str, *, 
     if units > left:
         shown = format_units(left, lease.asset)
         raise VoucherError(
-            "lease-exceeded", f"超出租约余额 {shown}", f"more than the lease has left, {shown}", kind=Kind.INSUFFICIENT
+            "lease-exceeded", f"超出租约所余 {shown}", f"more than the lease has left, {shown}", kind=Kind.INSUFFICIENT
         )
     return Spend(len(spends) + 1, units, now_s, reference)
 

@@ -33,6 +33,7 @@ from voucher.claims import (
     thumbprint,
     units_claim,
 )
+from voucher.days import minute_of
 from voucher.document import token_digest
 from voucher.errors import VoucherError
 from voucher.p256 import HolderKey, holder_key
@@ -109,7 +110,9 @@ class Nonces(NamedTuple):
             or not now_s - LIFE_S - LEEWAY_S <= made_s <= now_s + LEEWAY_S
         ):
             raise _refused(
-                "pop-nonce", "nonce 无效或已过期，请重新取得", "the nonce is not ours or too old; get a new one"
+                "pop-nonce",
+                f"出示凭证的 nonce 不是本处发给该中心的，或已过 {LIFE_S} 秒。请重新取得 nonce，再由持券人出示",
+                f"the nonce is not ours for this centre, or older than {LIFE_S} s; get a new one and present again",
             )
 
     def _mac(self, centre: str, body: bytes) -> bytes:
@@ -196,7 +199,11 @@ def _check_time(claims: Mapping[str, Any], now_s: int) -> None:
     if issued_at_s > now_s + LEEWAY_S:
         raise _refused("pop-not-yet-valid", "出示凭证的时刻晚于本机时钟", "the proof was made in the future")
     if expires_at_s <= now_s - LEEWAY_S:
-        raise _refused("pop-expired", "出示凭证已过期", "the proof has expired")
+        raise _refused(
+            "pop-expired",
+            f"出示凭证已于 {minute_of(expires_at_s)}（上海时间）过期，只在 {LIFE_S} 秒内可用。请持券人重新出示",
+            f"the proof expired at {minute_of(expires_at_s)} (Shanghai time), {LIFE_S} s after it was made; present again",
+        )
 
 
 def _refused(code: str, zh: str, en: str) -> VoucherError:

@@ -45,7 +45,7 @@ def spread(parts: Sequence[Open], units: int, *, final: bool) -> list[Taken]:
     """
     left = sum(part.units for part in parts)
     if units > left:
-        raise VoucherError("hold-exceeded", "超出冻结余额", "more than the hold has left", kind=Kind.INSUFFICIENT)
+        raise VoucherError("hold-exceeded", "超出这笔冻结所余", "more than the hold has left", kind=Kind.INSUFFICIENT)
     taken = []
     for part in parts:
         amount = min(part.units, units)

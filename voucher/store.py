@@ -376,7 +376,12 @@ async def write_revoked(conn: Connection, jti: str, revoked_us: int, returned: i
     await insert_rows(conn, tables.revoked, [(jti, revoked_us, returned)])
 
 
+async def revoked_at(conn: Connection, jti: str) -> int | None:
+    """When a voucher was revoked (UTC epoch microseconds), None where it was not."""
+    query = select(tables.revoked.c.revoked_us).where(tables.revoked.c.jti == jti)
+    return (await conn.execute(query)).scalar_one_or_none()
+
+
 async def is_revoked(conn: Connection, jti: str) -> bool:
     """Whether a voucher was revoked."""
-    query = select(tables.revoked.c.jti).where(tables.revoked.c.jti == jti)
-    return (await conn.execute(query)).one_or_none() is not None
+    return await revoked_at(conn, jti) is not None

@@ -163,7 +163,10 @@ def _utc() -> dict[str, str]:
 
 def _failed(program: str, why: str) -> MeteringError:
     return MeteringError(
-        "command-failed", f"命令 {program} 失败：{why}", f"the command {program} failed: {why}", kind=Kind.UNAVAILABLE
+        "command-failed",
+        f"命令 {program} 没有成功：{why}",
+        f"the command {program} failed: {why}",
+        kind=Kind.UNAVAILABLE,
     )
 
 

@@ -94,7 +94,7 @@ class KubernetesCollector:
 
     def _forgotten(self, event: Mapping[str, Any]) -> list[bytes]:
         if event.get("object", {}).get("code") != GONE:
-            raise MeteringError("watch-failed", f"集群监视失败：{event}", f"the cluster's watch failed: {event}")
+            raise MeteringError("watch-failed", f"集群监视中断：{event}", f"the cluster's watch failed: {event}")
         _log.warning("the cluster has forgotten %s: pods deleted since are a possible gap", self._reached)
         return self._listed()
 

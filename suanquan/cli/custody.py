@@ -56,7 +56,7 @@ def restore(
 
 @app.command()
 def move(
-    to: Annotated[str, typer.Option("--to", help="postgresql://用户@主机/库 / address of an empty database")],
+    to: Annotated[str, typer.Option("--to", help="postgresql://账号@主机/库 / address of an empty database")],
     password_file: Annotated[
         str, typer.Option("--password-file", help="数据目录内的口令文件 / password file in the home")
     ] = "",

@@ -48,7 +48,7 @@ def show(
     home: HomeOption = DEFAULT_HOME,
     json: JsonOption = False,
 ) -> None:
-    """一笔冻结：余额、各部分、已请款。One hold: its parts, what is left and what was captured."""
+    """一笔冻结：所余、各部分、已请款。One hold: its parts, what is left and what was captured."""
     from suanquan.use_cases.hold_views import show_hold
 
     async def use(service: Service) -> dict[str, Any]:

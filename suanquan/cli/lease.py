@@ -86,7 +86,7 @@ def spend(
 def show(
     file: FileArgument, jwks: JwksOption, issuer: IssuerOption, centre: CentreOption, json: JsonOption = False
 ) -> None:
-    """核验租约，显示余额，不联网。Verify a lease and show what it has left; no network."""
+    """核验租约，显示所余，不联网。Verify a lease and show what it has left; no network."""
     from suanquan.use_cases.lease_book import read_book
 
     book = read_book(file)
@@ -101,7 +101,7 @@ def report(
     jwks: JwksOption,
     issuer: IssuerOption,
     centre: CentreOption,
-    final: Annotated[bool, typer.Option("--final", help="并退回余额 / and give the rest back")] = False,
+    final: Annotated[bool, typer.Option("--final", help="并退回所余 / and give the rest back")] = False,
     json: JsonOption = False,
 ) -> None:
     """上报已使用的各笔；可重复。Report what was spent; it may be repeated."""

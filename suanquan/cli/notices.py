@@ -32,7 +32,7 @@ def alerts(
     home: HomeOption = DEFAULT_HOME,
     json: JsonOption = False,
 ) -> None:
-    """列出余额与到期提醒；每个阈值每张券只提醒一次。List alerts on balances and ends; each threshold is told once."""
+    """列出可用额度与到期提醒；每个阈值每张券只提醒一次。List alerts on balances and ends; each threshold is told once."""
     from suanquan.use_cases.alerts import give_alerts, list_alerts
 
     async def use(service: Service) -> dict[str, Any]:
@@ -52,7 +52,7 @@ def forecast(
     home: HomeOption = DEFAULT_HOME,
     json: JsonOption = False,
 ) -> None:
-    """按近 28 天的用量，余额还能用多久。How long a voucher, or all of an account, last by the spending of 28 days."""
+    """按近 28 天的用量，可用额度还能用多久。How long a voucher, or all of an account, last by the spending of 28 days."""
     from suanquan.use_cases.forecast import account_forecast, voucher_forecast
 
     if (voucher is None) == (centre is None or account is None):
@@ -147,7 +147,7 @@ def refuse(
     number: DisputeArgument, officer: OfficerOption, reason: ReasonOption, home: HomeOption = DEFAULT_HOME,
     json: JsonOption = False,
 ) -> None:  # fmt: skip
-    """驳回争议。Refuse it."""
+    """不支持争议。Refuse it."""
     _step(home, json, number, "refused", officer, reason)
 
 

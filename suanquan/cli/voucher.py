@@ -111,7 +111,7 @@ def show(
     home: HomeOption = DEFAULT_HOME,
     json: JsonOption = False,
 ) -> None:
-    """显示一张券及其余额。Show a voucher and what it still holds."""
+    """显示一张券及其可用额度。Show a voucher and what it still holds."""
     from suanquan.use_cases.issue import load, with_tokens
 
     async def use(service: Service) -> dict[str, Any]:
@@ -227,7 +227,7 @@ def split(
     passphrase_file: PassphraseOption = None,
     json: JsonOption = False,
 ) -> None:
-    """拆分：把可用余额的一部分另立一券。Split: a part of what is available becomes a voucher of its own."""
+    """拆分：把可用额度的一部分另立一券。Split: a part of what is available becomes a voucher of its own."""
     import secrets
 
     from suanquan.use_cases.issue import with_tokens
@@ -264,7 +264,7 @@ def revoke(
     jti: JtiArgument, officer: OfficerOption, reason: ReasonOption, key: KeyOption = None,
     home: HomeOption = DEFAULT_HOME, json: JsonOption = False,
 ) -> None:  # fmt: skip
-    """撤销：余额退回预算，不可恢复。Revoke for ever: what is free goes back to the budget."""
+    """撤销：剩余额度退回预算，不可恢复。Revoke for ever: what is free goes back to the budget."""
     _change("revoke", jti, officer, reason, key, home, json=json)
 
 

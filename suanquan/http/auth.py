@@ -83,7 +83,10 @@ async def _identify(request: Request) -> Principal:
     found = await _lookup(service, token) if scheme.lower() == "bearer" else None
     if found is None:
         raise ServiceError(
-            "token-unknown", "令牌无效、到期或已吊销", "the token is unknown, expired or revoked", kind=Kind.NOT_ALLOWED
+            "token-unknown",
+            "令牌不在册、已到期或已吊销",
+            "the token is unknown, expired or revoked",
+            kind=Kind.NOT_ALLOWED,
         )
     return found
 

@@ -164,7 +164,7 @@ def _check(scope: Scope, limit: int) -> None:
             f"at most {HEADERS_MAX} header fields and {HEADER_BYTES_MAX} bytes are accepted",
         )
     if b"%00" in scope.get("raw_path", b"") + scope["query_string"] or "\x00" in scope["path"]:
-        raise ServiceError("path-invalid", "地址无效", "the address holds a NUL", kind=Kind.NOT_FOUND)
+        raise ServiceError("path-invalid", "地址含 NUL 字符", "the address holds a NUL", kind=Kind.NOT_FOUND)
     length = dict(headers).get(b"content-length", b"0")
     if length.isdigit() and int(length) > limit:
         raise _too_large(limit)

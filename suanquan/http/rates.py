@@ -22,8 +22,8 @@ class TooOftenError(ServiceError):
     def __init__(self, per_second: int = PER_SECOND) -> None:
         super().__init__(
             "too-many-requests",
-            "请求过于频繁，请稍后再试",
-            f"at most {per_second} requests a second of one caller; try again later",
+            f"同一调用方每秒至多 {per_second} 次请求；请 1 秒后再发",
+            f"at most {per_second} requests a second of one caller; ask again after 1 s",
             kind=Kind.NOT_ALLOWED,
         )
         self.wait_s = 1

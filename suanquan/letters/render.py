@@ -115,7 +115,10 @@ def render(content: Mapping[str, Any], at_s: int, fonts: Sequence[Path] = ()) ->
         made = compiler.compile(format="pdf", timestamp=at_s, pdf_standards=[STANDARD])
     except typst.TypstError as fault:
         raise ServiceError(
-            "letter-failed", "决定书排版失败", f"the letter could not be set: {fault}", kind=Kind.UNAVAILABLE
+            "letter-failed",
+            "决定书没有排成 PDF；决定本身不受影响",
+            f"the letter could not be set: {fault}",
+            kind=Kind.UNAVAILABLE,
         ) from fault
     assert isinstance(made, bytes)
     return made

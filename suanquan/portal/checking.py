@@ -10,8 +10,9 @@ from starlette.responses import Response
 
 from ledger import log_store
 from ledger import store as ledger_store
-from ledger.errors import DomainError, Kind
+from ledger.errors import DomainError, Kind, LedgerError
 from ledger.policy import Policy
+from ledger.tlog_proof import TlogProof
 from suanquan.decision_keys import published
 from suanquan.http.auth import identify, may
 from suanquan.note_keys import load_verifier_keys
@@ -74,13 +75,37 @@ def judge(service: Service, pasted: str) -> dict[str, Any]:
     if not text:
         return {"word": "cannot_tell", "why": "paste_something"}
     if text.startswith(RECEIPT):
-        policy = Policy.of_logs(*load_verifier_keys(service.home.log_keys))
-        return _judged(lambda: receipt_object((text + "\n").encode(), policy), "receipt")
+        return _judged(lambda: _prove_receipt(service, (text + "\n").encode()), "receipt")
     if text.startswith(CODE) or (text.count(".") == 2 and " " not in text):
         keys = service.keys
         trust = Trust(keys.issuer, keys.all_keys(), keys.revocations(), frozenset({"Ed25519"}))
         return _judged(lambda: voucher_verdict(text, trust, service.now_us // 1_000_000), "voucher")
     return {"word": "cannot_tell", "why": "not_known_form"}
+
+
+def _prove_receipt(service: Service, data: bytes) -> dict[str, Any]:
+    """What a receipt proves, where every line of it is one that was looked at.
+
+    Raises:
+        LedgerError: what `receipt_object` raises, or `note-stranger` for a signature of a key that is not known here.
+
+    """
+    keys = load_verifier_keys(service.home.log_keys)
+    facts = receipt_object(data, Policy.of_logs(*keys))
+    witnesses = service.log.policy.witnesses.values() if service.log.policy else ()
+    known = [*keys, *(one.key for one in witnesses)]
+    note = TlogProof.parse(data).note
+    note.verify(known)
+    ids = {(key.name, key.key_id) for key in known}
+    for number, line in enumerate(note.signatures, start=1):
+        if (line.name, line.key_id) not in ids:
+            raise LedgerError(
+                "note-stranger",
+                f"第 {number} 行签名（{line.name}）不是本日志或其见证方已知的密钥，无从核对；请重新下载收据",
+                f"signature line {number} ({line.name}) names no known key of the log or its witnesses; download the receipt again",
+                kind=Kind.PROOF if line.name == facts["log"] else Kind.NOT_FOUND,
+            )
+    return facts
 
 
 def _judged(prove: Any, form: str) -> dict[str, Any]:

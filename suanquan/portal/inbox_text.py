@@ -29,7 +29,7 @@ _TABLE = {
     "channels": ("另发到哪里", "Where else it goes"),
     "channels_note": (
         "webhook、企业微信、钉钉通道由单位管理员、中心人员或运维经接口登记；机器人每分钟至多 18 条，其间的合成一条。",
-        "Webhooks and robots of 企业微信 and 钉钉 are registered over the API by admins, centres and operators; a robot gets 18 messages a minute at most, the rest as one.",
+        "Webhooks and robots of WeCom and DingTalk are registered over the API by admins, centres and operators; a robot gets 18 messages a minute at most, the rest as one.",
     ),
     "channels_none": ("没有通道。", "No channel."),
     "channel_way": ("方式", "Way"),

@@ -36,10 +36,14 @@ async def post_logout(request: Request) -> Response:
     return await or_failure(request, _logout(request))
 
 
-async def _form(request: Request, problem: str = "", status: int = 200, typed: Typed | None = None) -> Response:
+async def _form(
+    request: Request, problem: str = "", status: int = 200, typed: Typed | None = None, wait: int = 0
+) -> Response:
     with reading():
         await identify(request)
-    return render(request, "sign_in.html", status=status, problem=problem, next=_next(request), kept_form=typed)
+    return render(
+        request, "sign_in.html", status=status, problem=problem, wait=wait, next=_next(request), kept_form=typed
+    )
 
 
 def _in(request: Request, who: Principal, typed: Typed | None) -> Response:
@@ -100,8 +104,8 @@ async def _by_name(request: Request, login: Login, typed: Typed | None) -> Respo
     try:
         with reading():
             begun = await log_in(service.access, login, request.scope["suanquan.request_id"])
-    except LockedError:
-        return await _form(request, "login_locked", 429, typed)
+    except LockedError as error:
+        return await _form(request, "login_locked", 429, typed, error.wait_s)
     except ServiceError as error:
         if error.code not in {"login-failed", "second-factor-needed"}:
             raise

@@ -160,7 +160,7 @@ _TABLE = {
     "secret_title": ("一次性口令，只显示这一次", "The one-time secret; it is shown this once"),
     "secret_note": ("请交给本人，用它设定自己的口令。", "Give it to the person, who sets a password with it."),
     "sub_vouchers": ("子券", "Sub-vouchers"),
-    "sub_vouchers_note": ("子券由项目经办从可用额度拆出，有自己的密钥和余额，与原券同时到期。成员也可以用密钥转授，不必拆分。", "The programme office splits a sub-voucher off what is available: it has a key and a balance of its own and ends with its parent. Keys may also delegate without a split."),
+    "sub_vouchers_note": ("子券由项目经办从可用额度拆出，有自己的密钥和额度，与原券同时到期。成员也可以用密钥转授，不必拆分。", "The programme office splits a sub-voucher off what is available: it has a key and an amount of its own and ends with its parent. Keys may also delegate without a split."),
     "no_sub_vouchers": ("没有拆分出的子券。", "No voucher was split."),
     # cases
     "your_turn": ("您可以办理", "What you can do"),

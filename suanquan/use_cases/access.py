@@ -87,7 +87,7 @@ def secret_unknown() -> ServiceError:
     """A secret that was never given, is used or is over: the same words for each."""
     return ServiceError(
         "secret-unknown",
-        "一次性密码无效、已用过或已过期",
+        "一次性密码不符、已用过或已过期",
         "the one-time secret is unknown, used or expired",
         kind=Kind.NOT_ALLOWED,
     )

@@ -11,7 +11,7 @@ from suanquan.db.database import Database
 from suanquan.use_cases.presented import require_issued
 from suanquan.use_cases.spend_acts import Counter, Hold, Spendable
 from voucher import delegation
-from voucher.document import Voucher, check_context, check_revoked, read_signed
+from voucher.document import Voucher, check_context, check_revoked, not_at, read_signed
 from voucher.errors import VoucherError
 from voucher.keys import KeyRegistry
 from voucher.lifecycle import STEPS, Action
@@ -121,9 +121,7 @@ def _delegated(shown: Presented, voucher: Voucher, centre: str, now_s: int) -> t
     chain = delegation.check(shown.delegations, voucher, shown.voucher, now_s=now_s)
     centres = chain.last.grant.centres
     if centres is not None and centre not in centres:
-        raise VoucherError(
-            "voucher-centre", f"不适用于中心 {centre}", f"not valid at the centre {centre}", kind=Kind.PROOF
-        )
+        raise not_at(centre, centres)
     links = chain.links[1:]
     return chain.last.holder_jkt, tuple(Counter(f"{link.issuer}/{link.jti}", link.grant.units) for link in links)
 

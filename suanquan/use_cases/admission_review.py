@@ -87,7 +87,7 @@ async def review(desk: Desk, document: Mapping[str, Any], cluster: Cluster) -> d
     found = await desk.ask(_question(asked.pod, account, counts, cluster))
     words = "；".join(f"{one['title']} / {one['detail']}" for one in found["reasons"])
     balance = "，".join(f"{amount} {unit}" for unit, amount in found["balance"].items()) or "0"
-    text = f"suanquan {account}: {words or 'ok'} (需 needs {found['price_yuan']} 元 yuan，余额 balance {balance})"
+    text = f"suanquan {account}: {words or 'ok'} (需 needs {found['price_yuan']} 元 yuan，可用 available {balance})"
     if not found["allowed"]:
         return _answer(asked.uid, allowed=False, message=text)
     return _answer(asked.uid, allowed=True, warning=text if words else "")

@@ -223,6 +223,6 @@ def in_words(advice: Mapping[str, Any]) -> str:
     lines += [f"{one['title']} / {one['detail']}" for one in advice["reasons"]]
     balance = "，".join(f"{amount} {unit}" for unit, amount in advice["balance"].items()) or "0"
     lines.append(
-        f"需 needs {advice['price_yuan']} 元 yuan，券可付 vouchers pay {advice['covered_yuan']} 元 yuan；余额 balance {balance}"
+        f"需 needs {advice['price_yuan']} 元 yuan，券可付 vouchers pay {advice['covered_yuan']} 元 yuan；可用 available {balance}"
     )
     return "\n".join(lines) + "\n"

@@ -65,7 +65,7 @@ async def _shown(access: Access, secret: str) -> Principal:
     if found is None:
         raise ServiceError(
             "token-unknown",
-            "凭据无效、到期或已吊销",
+            "凭据不在册、已到期或已吊销",
             "the secret is unknown, expired or revoked",
             kind=Kind.NOT_ALLOWED,
         )

@@ -135,6 +135,9 @@ async def claimed_seq(tx: Transaction, event_id: str) -> int:
     entries = await ledger_store.load_entries(tx.connection, [identity])
     if identity not in entries:
         raise VoucherError(
-            "claim-under-way", "该申请正在入账，请稍后再试", "it is being recorded; try again", kind=Kind.UNAVAILABLE
+            "claim-under-way",
+            "该申请正在入账，通常一秒内完成；请原样再提交一次",
+            "it is being recorded, usually within a second; send it again as it is",
+            kind=Kind.UNAVAILABLE,
         )
     return entries[identity].seq

@@ -51,7 +51,7 @@ class LockedError(ServiceError):
     def __init__(self, wait: int) -> None:
         super().__init__(
             "login-locked",
-            f"尝试过多，请在 {wait} 秒后再试",
+            f"连续不对的次数过多，请在 {wait} 秒后再登录",
             f"too many failures; try again in {wait} s",
             kind=Kind.NOT_ALLOWED,
         )

@@ -22,9 +22,11 @@ from suanquan.use_cases.ingest import Issuer, Request
 from suanquan.use_cases.postings import COUNTERS, compute_received, receivable
 from suanquan.use_cases.spend_acts import Capture, Hold, Release
 from voucher import store
+from voucher.days import minute_of
+from voucher.document import expired
 from voucher.errors import VoucherError
 from voucher.hold_store import BY_HAND, LEASED, METERED, Part, Seen
-from voucher.presentation import Presentation
+from voucher.presentation import LIFE_S, Presentation
 from voucher.spending import HOLD_TYPE, Open, Taken, expiry_us, require_open, spread
 
 PROOFS = "pop"
@@ -114,7 +116,12 @@ def use_proof(turn: Turn, shown: Presentation) -> None:
     forget_us = shown.forget_at_s * 1_000_000
     for once in (shown.nonce, shown.replay_key):
         if not turn.use(PROOFS, once, forget_us):
-            raise VoucherError("pop-replayed", "该出示凭证已被使用", "the proof was used before", kind=Kind.PROOF)
+            raise VoucherError(
+                "pop-replayed",
+                f"该出示凭证已用过，每次出示只能用 1 次，{LIFE_S} 秒内有效。请持券人重新出示",
+                f"the proof was used before: each is good once, within {LIFE_S} s; have the holder present again",
+                kind=Kind.PROOF,
+            )
 
 
 def check_terms(turn: Turn, act: Hold) -> None:
@@ -126,9 +133,22 @@ def check_terms(turn: Turn, act: Hold) -> None:
     """
     voucher = act.voucher
     if not voucher.is_held:
-        raise VoucherError("action-not-in-mode", "该券凭发票兑付，不能冻结", "redeemed by a claim, not held")
-    if not voucher.from_us <= turn.now_us < voucher.until_us:
-        raise VoucherError("voucher-expired", "不在该券的有效期内", "the voucher is not valid now", kind=Kind.PROOF)
+        until = minute_of(voucher.until_us // 1_000_000)
+        raise VoucherError(
+            "action-not-in-mode",
+            f"该券凭发票兑付，不用于预占。请在 {until}（上海时间）前凭发票申请兑付，或改用其他券",
+            f"it is redeemed by a claim and not held; claim with invoices before {until} (Shanghai time), or use another",
+        )
+    if turn.now_us < voucher.from_us:
+        begins = minute_of(voucher.from_us // 1_000_000)
+        raise VoucherError(
+            "voucher-not-yet-valid",
+            f"该券 {begins}（上海时间）起生效。请在此之后使用",
+            f"the voucher is valid from {begins} (Shanghai time); use it after that",
+            kind=Kind.PROOF,
+        )
+    if turn.now_us >= voucher.until_us:
+        raise expired(voucher.until_us // 1_000_000)
     if act.shown.asset != voucher.asset:
         raise VoucherError(
             "unit-mismatch", f"该券以 {voucher.asset.code} 计", f"the voucher counts in {voucher.asset.code}"

@@ -16,7 +16,6 @@ import msgspec
 from ledger.errors import DomainError, Kind
 from ledger.journal import Journal
 from ledger.outcome import RefusedError
-from ledger.refusal import Refusal
 from ledger.transaction import Transaction
 from metering.signature import SignatureError
 from metering.store import nonce_rows
@@ -24,9 +23,10 @@ from suanquan.turns import Gate, Turns
 from suanquan.use_cases.hold_unnamed import forget_holds
 from suanquan.use_cases.ingest import Issuer, Request
 from suanquan.use_cases.leases import give_lease, settle_lease
+from suanquan.use_cases.refused_hold import in_words_of_vouchers
 from suanquan.use_cases.spend_acts import Act, Capture, Faulty, Hold, Release, Report
 from suanquan.use_cases.spending import PROOFS, Turn, capture, release, reserve
-from voucher import hold_store, store
+from voucher import hold_store
 from voucher.errors import VoucherError
 from voucher.hold_store import Seen
 
@@ -198,10 +198,8 @@ def _again(earlier: tuple[bytes, bytes], request: Request) -> bytes | DomainErro
 
 async def _told(turn: Turn, act: Act, error: RefusedError) -> DomainError:
     """A refusal in the words of vouchers."""
-    if error.refusal is Refusal.ACCOUNT_FROZEN and isinstance(act, Hold):
-        if await store.is_revoked(turn.tx.connection, act.voucher.jti):
-            return VoucherError("voucher-revoked", "该券已撤销", "the voucher is revoked", kind=Kind.PROOF)
-        return VoucherError("voucher-suspended", "该券已中止", "the voucher is suspended", kind=Kind.NOT_ALLOWED)
+    if isinstance(act, Hold):
+        return await in_words_of_vouchers(turn.tx, act, error)
     return error
 
 

@@ -260,7 +260,7 @@ class _Workbook:
                 lines.setdefault(at[1], {})[at[0]] = cell
             elif tag == "mergeCell":
                 column, row = _place(found["ref"].partition(":")[0])
-                zh, en = f"{found['ref']} 是合并的单元格，请取消合并", f"{found['ref']} is merged; undo that"
+                zh, en = f"{found['ref']} 是合并的单元格，请拆开", f"{found['ref']} is merged; undo that"
                 lines.setdefault(row, {})[column] = Cell(found["ref"], "fault", zh, en)
         return [Line(number, lines[number]) for number in sorted(lines)]
 

@@ -57,7 +57,7 @@ def made(book: Book, at_s: int, fonts: Sequence[Path]) -> bytes:
     except typst.TypstError as fault:
         raise ServiceError(
             "export-failed",
-            "表格排版失败，请导出 Excel 或 CSV",
+            "表格没有排成 PDF，请导出 Excel 或 CSV",
             f"the tables could not be set: {fault}",
             kind=Kind.UNAVAILABLE,
         ) from fault
