@@ -52,6 +52,21 @@ def visit(acted_on, browser):
 
 
 @pytest.fixture(scope="session")
+def untouched(tmp_path_factory):
+    """A site that is only looked at."""
+    with made_site(tmp_path_factory.mktemp("untouched")) as site:
+        yield site
+
+
+@pytest.fixture(scope="session")
+def look(untouched):
+    """`look(who, path)`: the page that somebody gets of that site."""
+    with httpx2.Client(base_url=untouched.url, headers=FROM_HERE, timeout=60) as client:
+        client.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        yield lambda who, path: client.get(path, headers={"Cookie": f"{COOKIE}={untouched.tokens[who]}"} if who else {})
+
+
+@pytest.fixture(scope="session")
 def figured(template, tmp_path_factory):
     """A running service with figures and a signed head, tokens of each kind, and a voucher's token."""
     made = template.copy_to(tmp_path_factory.mktemp("office") / "home")

@@ -68,15 +68,15 @@ ENTRIES = re.compile(r"/office/(entries\?|findings/)|/applications/")
 """Where single entries stand: those of an account, what a check found, a case."""
 
 
-def read_figures(visit, who, path, seen):
+def read_figures(look, who, path, seen):
     if path not in seen:
-        answer = visit(who, path)
+        answer = look(who, path)
         assert answer.status_code == 200, path
         seen[path] = Figures(answer.text), answer.text
     return seen[path]
 
 
-def clicks(visit, who, links, seen):
+def clicks(look, who, links, seen):
     """How many clicks lead to entries, and where; nought if too many."""
     tried, now = set(), [link.partition("#")[0] for link in links if link.startswith("/")]
     for count in range(1, CLICKS + 1):
@@ -84,12 +84,12 @@ def clicks(visit, who, links, seen):
             return count, found
         now = [link for link in dict.fromkeys(now) if link.startswith("/office/") and link not in tried]
         tried |= set(now)
-        pages = [read_figures(visit, who, link, seen)[0] for link in now]
+        pages = [read_figures(look, who, link, seen)[0] for link in now]
         now = [link.partition("#")[0] for page in pages for some in page.links.values() for link in some]
     return 0, ""
 
 
-def test_every_figure_of_the_office_reaches_its_entries(acted_on, visit):
+def test_every_figure_of_the_office_reaches_its_entries(untouched, look):
     """Each number that is not nought, of each page: by its own link, its row's or its section's, in three clicks; the entries are there.
 
     Where vouchers are the way, the list that a sum leads to has that sum at its foot.
@@ -97,22 +97,22 @@ def test_every_figure_of_the_office_reaches_its_entries(acted_on, visit):
     seen, ends, sums = {}, set(), 0
     for name in OFFICE:
         who, path = VISITS[f"office-{name}".strip("-")]
-        page, _ = read_figures(visit, who, path, seen)
+        page, _ = read_figures(look, who, path, seen)
         ends |= {(who, link) for some in page.links.values() for link in some if link.startswith("/office/entries")}
         for one in page.found:
             if not re.search("[1-9]", one.text):
                 continue
             way = page.way_on(one)
-            count, end = clicks(visit, who, way, seen)
+            count, end = clicks(look, who, way, seen)
             assert count, (path, one)
             ends.add((who, end))
             listed = one.near[0] if one.near else ""
             if re.fullmatch(r"[\d,]+\.\d{6,9}", one.text) and listed.startswith("/office/vouchers?"):
-                foot = re.search(r"<tfoot>.*?</tfoot>", read_figures(visit, who, listed, seen)[1], re.DOTALL)[0]
+                foot = re.search(r"<tfoot>.*?</tfoot>", read_figures(look, who, listed, seen)[1], re.DOTALL)[0]
                 assert one.text in re.sub(r"<[^>]+>|&[^;]+;", "", foot.replace("</td>", " ")), (path, one)
                 sums += 1
     assert sums > 20
     for who, end in sorted(ends):
-        answer = visit(who, end)
+        answer = look(who, end)
         assert answer.status_code == 200, end
         assert "/office/entries" not in end or "/office/receipts/" in answer.text, end

@@ -52,16 +52,16 @@ def place(site, name):
     return who, path.format(**site._asdict()) + ("?action=round.call" if name == "audit" else "")
 
 
-def whole(visit, who, path):
+def whole(look, who, path):
     """Every row of a list, part after part, and the foot of each part."""
-    rows, feet, page = [], set(), visit(who, path).text
+    rows, feet, page = [], set(), look(who, path).text
     while True:
         heads, some, foot = listed(page)
         rows += some
         feet.add(foot)
         if not (path := following(page)):
             return heads, rows, feet
-        page = visit(who, path).text
+        page = look(who, path).text
 
 
 def test_every_list_is_here():
@@ -84,12 +84,12 @@ def same(shown, kept):
 
 
 @pytest.mark.parametrize("name", LISTS)
-def test_a_file_is_the_screen(acted_on, visit, name):
+def test_a_file_is_the_screen(untouched, look, name):
     """Row by row and cell by cell, over all parts; as many rows in CSV; sums at the foot are those of its columns."""
-    who, path = place(acted_on, name)
-    heads, rows, feet = whole(visit, who, path)
+    who, path = place(untouched, name)
+    heads, rows, feet = whole(look, who, path)
     assert rows
-    table, *_ = workbooks.read(visit(who, way(path, format="xlsx")).content).values()
+    table, *_ = workbooks.read(look(who, way(path, format="xlsx")).content).values()
     assert len(table) == len(rows) + 1
     for at, head in enumerate(table[0]):
         column = heads.index(head)
@@ -97,7 +97,7 @@ def test_a_file_is_the_screen(acted_on, visit, name):
             assert same(row[column], plain(kept[at])), (head, row[column], kept[at])
     for column, head in enumerate(heads):  # what a file leaves out are links, or nothing
         assert head in table[0] or len({row[column] for row in rows}) == 1, head
-    lines = rows_of(visit(who, way(path, format="csv")).text)
+    lines = rows_of(look(who, way(path, format="csv")).text)
     start = next(at for at, line in enumerate(lines) if line == table[0])
     assert len(lines) - start - 1 == len(rows)
     for foot in filter(None, feet):
@@ -108,26 +108,26 @@ def test_a_file_is_the_screen(acted_on, visit, name):
 
 
 @pytest.fixture(scope="module")
-def colleagues(acted_on):
+def colleagues(untouched):
     """A second person for each who looks at a list: the same right, another token."""
     rights = PEOPLE | {actor.person: (actor.role.value, "") for actor in OFFICERS}
 
     async def made():
-        service = acted_on.service
+        service = untouched.service
         async with service.database.write() as conn:
             return {
                 who: await create_token(conn, rights[who][0], f"colleague of {who}", service.now_us, tenant=rights[who][1])
                 for who in sorted({VISITS[name][0] for name in LISTS})
             }  # fmt: skip
 
-    return acted_on.call(made())
+    return untouched.call(made())
 
 
 @pytest.mark.parametrize("name", LISTS)
-def test_an_address_is_the_view(acted_on, visit, colleagues, name):
+def test_an_address_is_the_view(untouched, look, colleagues, name):
     """What was sought, the order, columns and density: in another browser, by another person with the same right, the same."""
-    who, path = place(acted_on, name)
-    page = visit(who, path).text
+    who, path = place(untouched, name)
+    page = look(who, path).text
     names = re.findall(r'name="columns" value="(\w+)"', page)
     sorts = [html.unescape(one) for one in re.findall(r'href="([^"]*[?&]sort=[^"]*)"', page)]
     heads, rows, _ = listed(page)
@@ -136,9 +136,9 @@ def test_an_address_is_the_view(acted_on, visit, colleagues, name):
     if sorts:
         view |= {"find": quote(word), "sort": "-" + re.search(r"sort=-?(\w+)", sorts[0])[1]}
     address = way(path, **view)
-    mine = visit(who, address)
+    mine = look(who, address)
     assert mine.status_code == 200
-    with httpx2.Client(base_url=acted_on.url, headers=FROM_HERE, timeout=60) as other:
+    with httpx2.Client(base_url=untouched.url, headers=FROM_HERE, timeout=60) as other:
         theirs = other.get(address, headers={"Cookie": f"{COOKIE}={colleagues[who]}", "User-Agent": "another"})
     assert listed(theirs.text) == listed(mine.text)
     assert following(theirs.text) == following(mine.text)
