@@ -154,6 +154,7 @@ BY_THIRDS = (
     ),
     *("test_advice.py", "test_keys.py", "test_canaries.py", "contracts/test_settlement.py", "test_portal_office.py"),
     *("test_portal_states.py", "test_portal_money.py", "test_portal_work.py", "suanquan/test_ux_", "test_limits.py"),
+    *("contracts/test_schema.py", "test_subsidy_cli.py", "test_portal_pages.py"),
     *("test_simulation.py", "suanquan/test_kill.py", "test_big_files.py", "test_same_log.py", "test_camera_browser.py"),
     *(
         "test_audit_witness.py",
