@@ -9,7 +9,8 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Awaitable, Callable, Iterator
 from contextvars import ContextVar
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 from ledger.journal import T, Work
 from ledger.sql import is_storage_fault
@@ -18,11 +19,17 @@ from ledger.transaction import Transaction
 Look = Callable[[Transaction], Awaitable[None]]
 
 
-class Conduct(NamedTuple):
-    """What comes before an act, if anything, and whether the act is taken back."""
+@dataclass(slots=True)
+class Conduct:
+    """What comes before an act, if anything, and whether the act is taken back.
+
+    It is looked once: what an act has written changes what is looked at. `looked` is set when that is on disk, for a commit that
+    fails is done again.
+    """
 
     look: Look | None = None
     rehearsal: bool = False
+    looked: bool = False
 
 
 class TriedError(Exception):
@@ -51,7 +58,7 @@ def over(work: Work[T], way: Conduct) -> Work[T]:
 
     async def run(tx: Transaction) -> T:
         try:
-            if way.look is not None:
+            if way.look is not None and not way.looked:
                 await way.look(tx)
             result = await work(tx)
         except Exception as fault:

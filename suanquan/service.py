@@ -28,7 +28,6 @@ from suanquan.db.place import Place
 from suanquan.db.schema import require_head, upgrade
 from suanquan.decoding import BatchDecoder
 from suanquan.errors import ServiceError
-from suanquan.expecting import expecting
 from suanquan.home import Home, another_issuer
 from suanquan.key_ring import KeyRing
 from suanquan.office import load_office
@@ -72,20 +71,20 @@ class GuardedJournal(Journal):
     ) -> T:
         """See `Journal.transact`; what somebody does gets its row of the audit log in the same transaction, and see `conduct`."""
         await self._pass()
-        act, way, expected = acting.get(), conduct.get(), expecting.get()
-        if expected is not None:
-            work = expected.before(work)
+        act, way = acting.get(), conduct.get()
         if act is None and way is None:
             return await super().transact(work, own_sql=own_sql, keeps_memo=keeps_memo, flies=flies)
         own = work if act is None else _audited(work, act)
         if way is None:
             return await super().transact(own, keeps_memo=keeps_memo)
         try:
-            return await super().transact(over(own, way))
+            result = await super().transact(over(own, way), keeps_memo=keeps_memo)
         except TriedError as tried:
             if tried.fault is not None:
                 raise tried.fault from None
             return cast("T", tried.result)
+        way.looked = True
+        return result
 
     async def submit(self, *events: Event) -> list[Entry]:
         """See `Journal.submit`."""

@@ -18,8 +18,8 @@ from ledger.amount import ASSETS_BY_NUMBER
 from ledger.errors import DomainError, Kind
 from suanquan.access.policy import BENEFICIARY, CENTRE, DEPARTMENTS, Reach, Role
 from suanquan.access.principal import PUBLIC, Principal
+from suanquan.conduct import Conduct, conducted
 from suanquan.db import notices, views
-from suanquan.expecting import Expectation, expecting
 from suanquan.http.problem import status_of
 from suanquan.portal import exports, figures, forms, stamps
 from suanquan.portal.stamp_text import TEXTS as STAMP_TEXTS
@@ -170,17 +170,13 @@ async def _fresh(request: Request, who: Principal, answer: Awaitable[Response]) 
 
     """
     typed = dict((await forms.typed_of(request) or forms.Typed("", ())).fields)
-    expected = Expectation(lambda conn: stamps.check(request, who, typed, conn))
     if forms.BACK in await request.form():
         return await answer
     with reading():
         async with service_of(request).database.read() as conn:
-            await expected.check(conn)
-    before = expecting.set(expected)
-    try:
+            await stamps.check(request, who, typed, conn)
+    with conducted(Conduct(lambda tx: stamps.check(request, who, typed, tx.connection))):
         return await answer
-    finally:
-        expecting.reset(before)
 
 
 def owner_of(who: Principal) -> str:

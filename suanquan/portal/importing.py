@@ -21,7 +21,7 @@ from ledger.errors import DomainError, Finding, Kind
 from ledger.transaction import Transaction
 from suanquan.access.policy import CENTRE, Reach
 from suanquan.access.principal import Principal
-from suanquan.conduct import Conduct, conducted
+from suanquan.conduct import Conduct, Look, conducted
 from suanquan.db import bulk as store
 from suanquan.db.bulk import Draft
 from suanquan.errors import ServiceError
@@ -248,7 +248,7 @@ async def _confirm(request: Request, number: str) -> Response:
     if faults:
         return await _draft(request, number, status=422)
     try:
-        with conducted(Conduct(_Settling(request, draft, len(rows.rows)))):
+        with conducted(Conduct(_settling(request, draft, len(rows.rows)))):
             await sheet.act(_at(request, await principal(request), draft), rows)
     except DomainError as error:
         why = TEXTS[language_of(request)]["sheet_refused"].format(why=said_of(request, error))
@@ -256,20 +256,16 @@ async def _confirm(request: Request, number: str) -> Response:
     return to(request, f"/sheets/drafts/{number}")
 
 
-class _Settling:
-    """Says, in the transaction in which a spreadsheet counts, that it does; an act that goes on in another says it once."""
+def _settling(request: Request, draft: Draft, rows: int) -> Look:
+    """Says, in the transaction in which a spreadsheet counts, that it does."""
+    done = json.dumps({"at_us": service_of(request).now_us, "rows": rows})
 
-    def __init__(self, request: Request, draft: Draft, rows: int) -> None:
-        self._draft, self._said = draft, False
-        self._done = json.dumps({"at_us": service_of(request).now_us, "rows": rows})
-
-    async def __call__(self, tx: Transaction) -> None:
-        if self._said:
-            return
-        if not await store.settle_draft(tx.connection, self._draft.draft, self._done):
+    async def look(tx: Transaction) -> None:
+        if not await store.settle_draft(tx.connection, draft.draft, done):
             zh, en = "这份表格已经导入", "this file was brought in before"
             raise ServiceError("sheet-done", zh, en, kind=Kind.CONFLICT)
-        self._said = True
+
+    return look
 
 
 async def _faults(request: Request, number: str) -> Response:
