@@ -31,8 +31,6 @@ _OF_ONE_ACCOUNT = {EntryKind.OPEN, EntryKind.LIMIT, EntryKind.STATUS, EntryKind.
 _POSTINGS = {EntryKind.POST, EntryKind.REVERSE}
 _DATED = {EntryKind.POST, EntryKind.REVERSE, EntryKind.CAPTURE}
 _REVERSIBLE = {EntryKind.POST, EntryKind.CAPTURE}
-_STOPPED = {EntryKind.POST, EntryKind.REVERSE, EntryKind.HOLD}
-"""Kinds that may not debit a frozen account."""
 
 _NUMBER = Wrong("序号不连续", "is not numbered as it stands", "sequence")
 _TIME = Wrong("记录时间没有递增", "recorded time does not increase", "time")

@@ -109,13 +109,6 @@ def _evidence(body: bytes) -> tuple[Evidence, ...]:
     return tuple(Evidence(*item) for item in json.loads(body))
 
 
-async def all_evidence(conn: Connection, finding: str) -> list[Seen]:
-    """Every state of the evidence of a finding, oldest first."""
-    text = "SELECT number, body, seen_us FROM finding_evidence WHERE finding = ? ORDER BY number"
-    [rows] = await execute_all(conn, [(text, (finding,))])
-    return [Seen(number, _evidence(body), seen_us) for number, body, seen_us in rows]
-
-
 async def reviews_of(conn: Connection, ids: Iterable[str]) -> dict[str, list[Review]]:
     """Decisions on these findings, oldest first."""
     text = "SELECT finding, number, state, officer, reason, evidence, at_us FROM finding_review WHERE finding"

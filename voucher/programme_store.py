@@ -25,7 +25,6 @@ SELECT v.asset, COUNT(*), SUM(CASE WHEN {_CHILD} THEN 0 ELSE v.units END), SUM(b
 FROM voucher v JOIN balance b ON b.account = v.account LEFT JOIN revoked r ON r.jti = v.jti
 WHERE v.scheme = ? AND v.year = ? GROUP BY v.asset
 """  # noqa: S608 -- own text
-_YEARS = "SELECT DISTINCT scheme, year FROM voucher ORDER BY scheme, year"
 
 
 class VoucherSums(NamedTuple):
@@ -50,12 +49,6 @@ async def sums_of_year(conn: Connection, scheme: str, year: int) -> dict[int, Vo
     """Sums over the vouchers of a scheme and a year, by number of the asset."""
     [rows] = await execute_all(conn, [(_OF_YEAR, (scheme, year))])
     return {int(asset): VoucherSums(*map(int, sums)) for asset, *sums in rows}
-
-
-async def years_with_vouchers(conn: Connection) -> list[tuple[str, int]]:
-    """Schemes and years in which vouchers were issued."""
-    [rows] = await execute_all(conn, [(_YEARS, ())])
-    return [(str(scheme), int(year)) for scheme, year in rows]
 
 
 class ReclaimRow(NamedTuple):

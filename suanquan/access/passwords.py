@@ -53,10 +53,6 @@ class Passwords:
         except (VerifyMismatchError, VerificationError, InvalidHashError):
             return False
 
-    def is_outdated(self, stored: str) -> bool:
-        """Whether a hash was made with other costs than today's."""
-        return self.hasher.check_needs_rehash(stored)
-
 
 def require_strong(password: str) -> None:
     """Refuse what is guessed too easily or too long to be meant (NIST SP 800-63B, 5.1.1.2: length, no composition rules).

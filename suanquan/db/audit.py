@@ -170,12 +170,6 @@ async def checkpoints(conn: Connection, after: int, until: int) -> list[tuple[in
     return [tuple(row) for row in await conn.execute(query.order_by(CHECKPOINT.size))]
 
 
-async def last_checkpoint_us(conn: Connection) -> int | None:
-    """When the newest checkpoint was signed, in UTC epoch microseconds; None without one."""
-    found: int | None = (await conn.execute(select(func.max(CHECKPOINT.signed_us)))).scalar_one()
-    return found
-
-
 async def erasures(conn: Connection) -> dict[int, tuple[int | None, int]]:
     """Account and erasing entry by the entry whose payload is gone."""
     return {seq: (account, by_seq) for seq, account, by_seq in await conn.execute(select(tables.erased))}

@@ -33,7 +33,6 @@ CRASHED_SECONDS = 30
 BACKOFF_SECONDS_MAX = 30
 STREAM_BYTES_MAX = 16 << 30
 """Bytes that may wait: a source has one message there at a time, so this is room for some 2,000 sources."""
-MESSAGE_BYTES_MAX = 8 << 20
 ANSWERS_BYTES_MAX = 4 << 30
 CONNECT_SECONDS = 5
 

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 
 from ledger.amount import ASSETS_BY_NUMBER, CNY, format_units
 from ledger.errors import Kind
-from ledger.sql import Connection
 from metering import store as metering_store
 from metering.model import Accelerator
 from metering.zones import rfc3339
@@ -153,14 +152,6 @@ class Desk:
         to_come = [purse for purse in purses if now_us < purse.until_us]
         told = advise(job, to_come, tariffs, asked.need, self._capacity[asked.centre], bound=bound)
         return _told(asked, told, in_force, now_us)
-
-
-async def read_purses(
-    conn: Connection, centre: str, account: str, schemes: Mapping[str, Series]
-) -> tuple[list[Purse], bool]:
-    """What vouchers of an account hold that may be used at a centre, and whether it is bound to a holder."""
-    bound, rows = await purse_store.spendable_by(conn, centre, account)
-    return purses_of(rows, centre, schemes), bound
 
 
 def purses_of(rows: Sequence[tuple[BoundVoucher, int]], centre: str, schemes: Mapping[str, Series]) -> list[Purse]:

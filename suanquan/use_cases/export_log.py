@@ -110,11 +110,6 @@ def _shipped(name: str) -> Path:
     return inside if inside.is_file() else package.parent / ADDED[name]
 
 
-def verifier_file() -> Path:
-    """The verifier that stands alone."""
-    return _shipped("verify_log.py")
-
-
 def _write_all(folder: Path, files: dict[str, bytes]) -> None:
     for name, data in files.items():
         path = folder / name

@@ -62,18 +62,6 @@ async def due_lines(conn: Connection, centre: str, scheme: str, after: int, unti
     return Due(sorted(lines), upto, max(invoiced, 0))
 
 
-async def units_by_voucher(conn: Connection, entries: Sequence[Entry], scheme: str, centre: str) -> list[Counter[str]]:
-    """Units that entries make due, by voucher; what is in kind stands under the empty name."""
-    payers = await _payers(conn, entries, centre)
-    sums: list[Counter[str]] = []
-    for entry in entries:
-        own: Counter[str] = Counter()
-        for (jti, _), units in units_of(entry, payers, scheme).items():
-            own[jti] += units
-        sums.append(own)
-    return sums
-
-
 async def _entries(
     conn: Connection, public_id: bytes, centre: str, after: int, until_us: int
 ) -> list[tuple[Entry, dict[bytes, _Payer]]]:

@@ -14,7 +14,6 @@ from typing import Any
 from ledger.errors import Finding, Kind
 from voucher.errors import VoucherError
 from voucher.holder import is_uscc
-from voucher.settlement.accounts import centre_of
 from voucher.settlement.fact import Fact
 
 PAYER = "payer"
@@ -131,8 +130,3 @@ def require_payable(payee: Payee) -> Details:
             kind=Kind.NOT_ALLOWED,
         )
     return payee.details
-
-
-def is_provider(payee: str) -> bool:
-    """Whether a payee is a centre."""
-    return centre_of(payee) is not None
