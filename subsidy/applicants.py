@@ -14,7 +14,7 @@ from subsidy.fields import nearest, parse_day
 from subsidy.policies import Policies
 
 APPLICANT, DAY = "applicant", "date"
-CELL_CHARACTERS_MAX = 10_000
+CELL_CHARACTERS_KEPT_MAX = 10_000
 CELLS_KEPT_MAX = 4_096
 
 
@@ -128,7 +128,7 @@ class _Table:
 
 def _kept(known: dict[str, Value | Fault], fact: Fact, text: str) -> Value | Fault:
     value = read_cell(fact, text)
-    if len(known) < CELLS_KEPT_MAX:
+    if len(known) < CELLS_KEPT_MAX and len(text) <= CELL_CHARACTERS_KEPT_MAX:
         known[text] = value
     return value
 

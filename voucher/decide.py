@@ -18,9 +18,6 @@ from voucher.days import longer_than
 from voucher.figure import Figure, Step, figure
 from voucher.scheme import Scheme, SchemeStatus, Series
 
-DECIDER_VERSION = 1
-"""Changes whenever the same scheme and claim could get another answer."""
-
 
 class Status(enum.Enum):
     """Where a claim stands. Eligible with nothing is not the same as not eligible."""

@@ -28,10 +28,9 @@ from suanquan.portal.frame import language_of, link, or_failure, reading, servic
 from suanquan.portal.stamps import version_of
 from suanquan.portal.table import Cell, Column, Row, exported, table
 from suanquan.portal.work import said_of, status_for, to, typed_of
-from suanquan.use_cases.line_disputes import Person, bound_accounts, take_step, unknown
+from suanquan.use_cases.line_disputes import Person, bound_accounts, number_of, take_step, unknown
 
 ROWS_MAX = 1_000
-NUMBER_DIGITS = 18
 STATES = tuple(one.value for one in Act)
 ACTS = {"answer": Act.ANSWER, "uphold": Act.UPHOLD, "refuse": Act.REFUSE}
 NEXT = {"open": ("answer",), "answered": ("uphold", "refuse")}
@@ -72,8 +71,8 @@ async def _list(request: Request) -> Response:
     state = asked if asked in STATES else ""
     with reading():
         async with service.database.read() as conn:
-            found = await _newest(conn, scope_of(who), state or None, _number(after))
-    rows = [_row(request, one) for one in reversed(found[:ROWS_MAX])]
+            found = await _newest(conn, scope_of(who), state or None, number_of(after))
+    rows = [_row(request, one) for one in reversed(found)]
     if (file := exported(request, "disputes", COLUMNS, rows, TEXTS)) is not None:
         return file
     more = link(request, "/disputes", state=state, after=str(found[-1].dispute)) if len(found) == ROWS_MAX else ""
@@ -122,8 +121,7 @@ async def _one(
     last = steps[-1]
     return _render(
         request, "dispute.html", status=status, stamp=stamp, last=last, steps=reversed(steps), closed=last.state in DECIDED,
-        acts=_acts(who, steps), at=rfc3339,
-        problem=problem, typed=typed or {"act": "", "reason": ""},
+        acts=_acts(who, steps), at=rfc3339, problem=problem, typed=typed or {"act": "", "reason": ""},
     )  # fmt: skip
 
 
@@ -142,7 +140,7 @@ async def _steps(conn: Connection, scope: Scope, dispute: str) -> list[Step]:
         ServiceError: `dispute-unknown`, also for another's.
 
     """
-    number = _number(dispute)
+    number = number_of(dispute)
     steps = await notice_store.load_steps(conn, number) if number else []
     if steps and not scope.everything and scope.centre != steps[0].centre:
         own = await bound_accounts(conn, scope) if scope.holder else []
@@ -150,10 +148,6 @@ async def _steps(conn: Connection, scope: Scope, dispute: str) -> list[Step]:
     if not steps:
         raise unknown(number)
     return steps
-
-
-def _number(text: str) -> int:
-    return int(text) if text.isascii() and text.isdecimal() and len(text) <= NUMBER_DIGITS else 0
 
 
 async def _act(request: Request, dispute: str) -> Response:
@@ -164,7 +158,7 @@ async def _act(request: Request, dispute: str) -> Response:
         if act is None:
             texts = (TEXTS[language]["dispute_act_missing"] for language in ("zh", "en"))
             raise ServiceError("act-missing", *texts)
-        await take_step(service.journal, _number(dispute), act, Person(who.name, who.role.value), typed["reason"])
+        await take_step(service.journal, number_of(dispute), act, Person(who.name, who.role.value), typed["reason"])
     except DomainError as error:
         return await _one(request, dispute, said_of(request, error), typed, status_for(error))
-    return to(request, f"/disputes/{_number(dispute)}")
+    return to(request, f"/disputes/{number_of(dispute)}")

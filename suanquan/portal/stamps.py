@@ -30,7 +30,7 @@ from suanquan.portal.forms import STAMP
 from suanquan.portal.stamp_text import TEXTS
 from suanquan.service import Service
 from suanquan.use_cases.applications import CALL, FUND, SETTLE, load_application, load_round
-from suanquan.use_cases.line_disputes import bound_accounts
+from suanquan.use_cases.line_disputes import bound_accounts, number_of
 from suanquan.use_cases.settlement_reading import facts_of_batch
 from subsidy import store as step_store
 from subsidy.procedure import Procedure
@@ -40,7 +40,6 @@ from voucher.settlement import store as fact_store
 from voucher.settlement.fact import Fact
 
 CHANGES_MAX = 5
-NUMBER_DIGITS = 18
 PAYEE_FACTS = ("payee", "confirm", "suspend", "resume")
 
 
@@ -187,8 +186,7 @@ async def _dispute(
     _service: Service, _who: Principal, request: Request, conn: Connection, _typed: Mapping[str, str]
 ) -> History:
     name = request.path_params["dispute"]
-    number = int(name) if name.isascii() and name.isdecimal() and len(name) <= NUMBER_DIGITS else 0
-    return _counted([_disputed(one) for one in await disputes.load_steps(conn, number)], f"/disputes/{name}")
+    return _counted([_disputed(one) for one in await disputes.load_steps(conn, number_of(name))], f"/disputes/{name}")
 
 
 def _disputed(one: Step) -> Change:

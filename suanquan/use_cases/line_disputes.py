@@ -25,6 +25,7 @@ from suanquan.use_cases.settle import last_said
 from voucher.store import holder_of_account, load_bindings
 
 REASON_MAX = 2000
+NUMBER_DIGITS = 18
 _STATES = {"open": "已提出", "answered": "已答复", "upheld": "成立", "refused": "不成立"}
 
 
@@ -116,6 +117,11 @@ def _check(person: Person, reason: str) -> None:
             f"须写明经办人与理由（至多 {REASON_MAX} 字）",
             f"name the person and give a reason of at most {REASON_MAX} characters",
         )
+
+
+def number_of(text: str) -> int:
+    """The number of a dispute in an address; 0, which none has, for anything else."""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= NUMBER_DIGITS else 0
 
 
 def unknown(dispute: int) -> ServiceError:
