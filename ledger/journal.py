@@ -163,7 +163,7 @@ class Journal(Writer):
             self._queue.put_nowait(job)
         except asyncio.QueueFull:
             raise LedgerError(
-                "busy", "系统繁忙，请稍后重试", "too much work is queued; retry later", kind=Kind.UNAVAILABLE
+                "busy", "系统繁忙，没有办理；请一秒后重试", "too much work is queued; try in 1 s", kind=Kind.UNAVAILABLE
             ) from None
 
     async def _run(self) -> None:

@@ -45,6 +45,8 @@ LARGE = re.compile(
 )
 """Paths that take bodies of many lines or papers: usage, hours of monitors, cards, evidence, forms with files."""
 
+BUSY = "系统繁忙，没有办理；请一秒后重试", "too many requests at once; nothing was done: retry after a second"
+
 log = structlog.get_logger("suanquan.http")
 
 
@@ -127,8 +129,7 @@ class Limits:
 
     def _busy(self) -> ServiceError:
         self.turned_away += 1
-        zh, en = "系统繁忙，请稍后重试", "too many requests at once; retry later"
-        return ServiceError("busy", zh, en, kind=Kind.UNAVAILABLE)
+        return ServiceError("busy", *BUSY, kind=Kind.UNAVAILABLE)
 
     async def _read(self, receive: Receive, limit: int, parts: list[bytes], *, streamed: bool) -> None:
         """Add the whole body to `parts`, in time and within its limit."""
@@ -210,6 +211,8 @@ class GuardedProtocol(HttpToolsProtocol):
     _deadline: asyncio.TimerHandle | None = None
     _write_deadline: asyncio.TimerHandle | None = None
     _header_bytes = 0
+    _is_streamed = False
+    _arrived = 0  # of all connections: bytes of bodies of unsaid length that nobody had a turn to read yet
 
     def connection_made(self, transport: Any) -> None:
         """Start the clock of the first request."""
@@ -229,7 +232,23 @@ class GuardedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Headers are here: the body has its own deadline."""
         self._disarm()
+        self._is_streamed = any(name == b"transfer-encoding" for name, _ in self.headers)
         super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Stop bodies of unsaid length that arrive together: what is in one turn of the loop, no one has read (and refused) yet."""
+        if self._is_streamed and not self.transport.is_closing():
+            if GuardedProtocol._arrived + len(body) > STREAMED_TOGETHER_MAX:
+                self._answer(503, "busy", *BUSY)
+            elif not GuardedProtocol._arrived:
+                self.loop.call_soon(self._had_a_turn)
+            GuardedProtocol._arrived += len(body)
+        if not self.transport.is_closing():
+            super().on_body(body)
+
+    @staticmethod
+    def _had_a_turn() -> None:
+        GuardedProtocol._arrived = 0
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the clocks."""
@@ -253,7 +272,17 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def _answer(self, status: int, code: str, zh: str, en: str) -> None:
         identity = secrets.token_hex(8)
-        answer = problem(status, code, zh, en, headers={"connection": "close"}, request_id=identity)
+        answer = problem(
+            status,
+            code,
+            zh,
+            en,
+            headers={
+                "connection": "close",
+                **({"retry-after": "1"} if status == HTTPStatus.SERVICE_UNAVAILABLE else {}),
+            },
+            request_id=identity,
+        )
         lines = [b"HTTP/1.1 %d %b" % (status, HTTPStatus(status).phrase.encode())]
         lines += [b"%b: %b" % header for header in (*answer.raw_headers, (b"x-request-id", identity.encode()), *_SAFE)]
         self.transport.write(b"\r\n".join(lines) + b"\r\n\r\n" + bytes(answer.body))
