@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from suanquan.cli.options import DEFAULT_HOME, HomeOption, JsonOption, run_with_service
+from suanquan.cli.options import DEFAULT_HOME, KEY_NAMED, HomeOption, JsonOption, run_with_service
 from suanquan.cli.output import emit, note
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def key(
     emit({"centre": centre, "kid": public.kid}, as_json=json)
 
 
-@app.command("end-key")
+@app.command("end-key", context_settings=KEY_NAMED)
 def end_key(
     centre: Centre,
     kid: Annotated[str, typer.Argument(help="密钥标识 / key id")],

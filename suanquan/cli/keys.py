@@ -10,6 +10,7 @@ import typer
 from suanquan.cli.books import OfficerOption, ReasonOption
 from suanquan.cli.options import (
     DEFAULT_HOME,
+    KEY_NAMED,
     HomeOption,
     JsonOption,
     PassphraseOption,
@@ -90,7 +91,7 @@ def rotate(
     emit(_in_keyroom(home, passphrase_file, officer, reason, work), as_json=json)
 
 
-@app.command()
+@app.command(context_settings=KEY_NAMED)
 def revoke(
     kid: Annotated[str, typer.Argument(help="密钥编号 / key id")],
     officer: OfficerOption = "",

@@ -27,6 +27,8 @@ HomeOption = Annotated[
     Path,
     typer.Option("--home", envvar="SUANQUAN_HOME", help="数据目录 / folder of this installation", show_default=True),
 ]
+KEY_NAMED = {"ignore_unknown_options": True}
+"""Of commands that name a key: one thumbprint in 64 begins with a hyphen and is no option."""
 JsonOption = Annotated[bool, typer.Option("--json", help="输出一个 JSON 文档 / print one JSON document")]
 PassphraseOption = Annotated[
     Path | None,

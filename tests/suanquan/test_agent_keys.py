@@ -115,3 +115,10 @@ def test_the_commands_hand_a_key_over(installation, tmp_path):
     assert (done.json, "Sandbox" in done.err) == ({"centre": "sj02", "kid": made.json["kid"]}, False)
     ended = suanquan("centre", "end-key", "sj02", made.json["kid"], "--reason", "lost", *office, cwd=tmp_path)
     assert ended.json["ended"]
+
+
+def test_a_key_whose_name_begins_with_a_hyphen_is_no_option(installation, tmp_path):
+    """One thumbprint in 64 does: it is looked up as any other."""
+    home, name = ("--home", installation.home.path), "-" + "A" * 42
+    ended = suanquan("centre", "end-key", "sj02", name, "--reason", "lost", *home, cwd=tmp_path)
+    assert (ended.status, "No such option" in ended.err, name in ended.err) == (3, False, True), ended
