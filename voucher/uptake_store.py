@@ -137,6 +137,13 @@ async def sums_of(conn: Connection, part: Part) -> Sums:
     return Sums(*map(int, row))
 
 
+async def sums_by_year(conn: Connection, asset: int = 1) -> dict[tuple[str, int], Sums]:
+    """Sums by scheme and year of the budget that vouchers are of."""
+    text = f"SELECT v.scheme, v.year, {_TOTALS} {_FROM} WHERE v.asset = ? GROUP BY v.scheme, v.year ORDER BY 1, 2"
+    [rows] = await execute_all(conn, [(text, (asset,))])
+    return {(str(scheme), int(year)): Sums(*map(int, sums)) for scheme, year, *sums in rows}
+
+
 async def sums_by(conn: Connection, part: Part, key: str) -> list[tuple[Any, Sums]]:
     """Sums by `scheme`, by `letter` (first character of the holder's code), by `day` of issue or of `end` (Shanghai days since 1970)."""
     column = {

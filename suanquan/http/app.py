@@ -56,6 +56,7 @@ from suanquan.portal import (
     bulk,
     case,
     centre,
+    charts,
     checking,
     disputing,
     finding,
@@ -107,7 +108,7 @@ ROUTERS = (
 
 PAGES = (
     *(page.router, sign_in.router, asking.router, applying.router, beneficiary.router, centre.router),
-    *(office.router, office_lists.router, office_cases.router, checking.router, views.router),
+    *(office.router, charts.router, office_lists.router, office_cases.router, checking.router, views.router),
     *(case.router, settling.router, statements.router, holding.router, members.router, sandbox.router),
     *(bulk.router, importing.router, supplementing.router, rounds.router, finding.router, auditing.router),
     *(inbox_page.router, disputing.router),

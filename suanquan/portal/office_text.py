@@ -18,6 +18,7 @@ _TABLE = {
     "gaps": ("未到齐的账户月", "Account-months that lack usage"),
     "nothing_waits": ("没有等人处理的事项。", "Nothing waits for a person."),
     "late_centres": ("{count} 个中心超过 24 小时没有上报：{names}。它们的数字只到最近上报之时，利用率是下限。", "{count} centres have not reported for over 24 hours: {names}. Their figures end with their last report; utilisation is a lower bound."),
+    "charts": ("按问题看图", "Charts by question"),
     "uptake": ("发放与使用", "Uptake"),
     "by_class": ("按单位类别", "By class of organisation"),
     "by_class_note": ("类别取自统一社会信用代码首位的登记部门。", "The class is that of the registering department, the first character of the code."),
