@@ -38,6 +38,15 @@ async def totals_at_all(conn: Connection, numbers: Iterable[int], moments: Seque
     return found
 
 
+async def places_of_all(conn: Connection, numbers: Iterable[int]) -> dict[int, tuple[bytes, list[Place]]]:
+    """By account its public id and the places of all its entries, oldest first."""
+    found: dict[int, tuple[bytes, list[Place]]] = {}
+    for part in chunks(numbers):
+        known, older = await _load(conn, part), await _places(conn, part, 2**63 - 1)
+        found |= {number: (one.public_id, [*older.get(number, ()), *one.recent]) for number, one in known.items()}
+    return found
+
+
 async def _part(conn: Connection, numbers: Sequence[int], moments: Sequence[int]) -> dict[int, list[Totals]]:
     known = await _load(conn, numbers)
     older = [number for number, one in known.items() if not one.recent or one.recent[0].recorded_ns > moments[0]]

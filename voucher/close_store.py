@@ -41,3 +41,9 @@ async def all_left(conn: Connection) -> list[Left]:
     revoked = "SELECT jti, 'returned', returned, revoked_us FROM revoked"
     [first, second] = await execute_all(conn, [(flows, ()), (revoked, ())])
     return [Left(*row) for row in (*first, *second)]
+
+
+async def left_by(conn: Connection) -> set[bytes]:
+    """Ids of the entries by which something left a voucher without paying: split off, expired, taken back."""
+    [rows] = await execute_all(conn, [("SELECT event_id FROM outflow", ())])
+    return {bytes(event_id) for (event_id,) in rows}

@@ -160,11 +160,10 @@ def heard_of(day: Day) -> str:
 
 
 def heat_of(day: Day) -> str:
-    """Class of the cell: what is not known is hatched, less than everything framed."""
+    """Class of the cell: what is not known is hatched, a day of which nothing was heard framed."""
     if not day.known or not day.passed:
         return "none"
-    level = 4 * day.heard // day.passed
-    return f"level-{level}" if day.heard == day.passed else f"level-{level} gap"
+    return f"level-{4 * day.heard // day.passed}" if day.heard else "gap"
 
 
 class Delivered(NamedTuple):
@@ -209,7 +208,7 @@ def price_lines(costs: Sequence[Cost], names: Mapping[str, str], most: int) -> l
 def criterion_said(one: Criterion, t: Mapping[str, str]) -> tuple[str, str]:
     """Threshold and value of a criterion as printed: shares in percent, investments in yuan."""
     if one.threshold is None:
-        return t["yes"], "—" if one.verdict is None else t["yes"] if one.verdict else t["no"]
+        return t["must_hold"], "—" if one.verdict is None else t["is_met"] if one.verdict else t["is_not_met"]
     sense = SYMBOLS[one.operator].replace(">=", "≥").replace("<=", "≤")
     return f"{sense} {_number(one, one.threshold)}", "—" if one.value is None else _number(one, one.value)
 

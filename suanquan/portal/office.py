@@ -23,7 +23,7 @@ from suanquan.portal.frame import language_of, or_failure, reading, service_of
 from suanquan.service import Service
 from suanquan.use_cases import uptake
 from suanquan.use_cases.applications import Application, load_committed
-from suanquan.use_cases.firsts import lines_of, load_firsts, tenths_of
+from suanquan.use_cases.firsts import lines_of, tenths_of
 from suanquan.use_cases.overview import overview
 from suanquan.use_cases.postings import receivable
 from suanquan.use_cases.procedure_money import budget_account
@@ -153,14 +153,13 @@ async def _uptake(request: Request) -> Response:
                 "by_issue_month": ("month", "issued", await uptake.by_month(conn, part)),
                 "by_end_month": ("month", "ends", await uptake.by_month(conn, part, "end")),
             }
-            first = await uptake.first_use(conn, part)
+            uses = await service.charts.firsts.load(conn, part)
             spread = await uptake.concentration(conn, part)
-            firsts = lines_of(await load_firsts(conn, part), service.now_us)
             tenths = tenths_of([units for _, units in await uptake_store.redeemed_by_holder(conn, part)])
-    texts = TEXTS[language_of(request)]
+    firsts, texts = lines_of(uses, service.now_us), TEXTS[language_of(request)]
     return render(
         request, "uptake.html", heads=chart_views.first_heads(texts, firsts), firsts=chart_views.first_rows(firsts),
-        first_marks=chart_views.FIRST_MARKS, tenths=tenths, spread_share=chart_views.spread_share(tenths), tables=tables, first=first, marks=uptake.MARKS, spread=spread, size=read.head.size,
+        first_marks=chart_views.FIRST_MARKS, tenths=tenths, spread_share=chart_views.spread_share(tenths), tables=tables, first=uptake.first_use(uses), marks=uptake.MARKS, spread=spread, size=read.head.size,
         centres=[(one.centre, one.name, _paid(read.redeemed).get(one.centre, 0)) for one in read.centres],
         states=("issued", "available", "held", "redeemed", "expired", "returned"), receivable=receivable,
     )  # fmt: skip

@@ -35,7 +35,7 @@ _TABLE = {
     "paid_there": ("券付金额（元）", "Paid by vouchers (CNY)"),
     "centre_entries": ("应收分录", "Entries of what it is owed"),
     "first_use": ("多久用第一次", "How soon vouchers are used"),
-    "first_use_note": ("口径：有核销的券，其账户在发放之后的第一条分录距发放的整天数。", "Definition: of vouchers that have paid something, whole days from issue to the first later entry of the voucher's account."),
+    "first_use_note": ("口径：有核销的券，其账户第一条付款的借方分录距发放的整天数。", "Definition: of vouchers that have paid something, whole days from issue to the first debit of the voucher's account that paid."),
     "first_use_of": ("{issued} 张中 {used} 张用过；中位数 {median} 天。", "{used} of {issued} vouchers were used; the median is {median} days."),
     "first_use_none": ("还没有券被使用。", "No voucher has been used yet."),
     "within_days": ("发放后 {days} 天内", "Within {days} days of issue"),

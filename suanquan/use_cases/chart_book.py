@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from suanquan.use_cases.closes import Closes
 from suanquan.use_cases.daily import Batches
+from suanquan.use_cases.firsts import FirstUses
 
 
 @dataclass(slots=True)
@@ -14,4 +15,5 @@ class ChartBook:
 
     closes: Closes = field(default_factory=Closes)
     batches: Batches = field(default_factory=Batches)
+    firsts: FirstUses = field(default_factory=FirstUses)
     costs: dict[object, dict[str, list[int]]] = field(default_factory=dict)

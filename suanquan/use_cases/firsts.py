@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import NamedTuple
 
-from ledger.places import unpack_places
+from ledger import store as ledger_store
+from ledger.history import line_of
+from ledger.leaf import decode
+from ledger.moments import places_of_all
 from ledger.sql import Connection
 from suanquan.use_cases.subsidies import day_of
-from voucher import uptake_store
-from voucher.uptake_store import DAY_US, Part
+from voucher import close_store, uptake_store
+from voucher.uptake_store import DAY_US, Part, Payer
 
 POINTS = (0, 7, 14, 30, 60, 90, 120, 150, 180)
 """Days after issue at which the part of vouchers that were used is told."""
@@ -68,13 +72,50 @@ def _line(quarter: str, vouchers: Sequence[First], now_us: int) -> Line:
     return Line(quarter, len(vouchers), len(used), by, sum(min(ages) >= point for point in POINTS))
 
 
-async def load_firsts(conn: Connection, part: Part) -> list[First]:
-    """Every voucher of a part with its first use: the first entry of its account after its issue, where it has paid anything."""
-    found = []
-    for issued_us, redeemed, packed in await uptake_store.first_entries(conn, part):
-        later = [place.recorded_ns for place in unpack_places(packed) if place.recorded_ns // 1000 > issued_us]
-        is_used = redeemed > 0 and len(later) > 1  # the first is the issue itself
-        found.append(First(issued_us, (later[1] // 1000 - issued_us) // DAY_US if is_used else None))
+@dataclass(slots=True)
+class FirstUses:
+    """When each voucher first paid for something, found once: the first debit of its account by which nothing else left it."""
+
+    _kept: dict[str, int] = field(default_factory=dict)
+    _size: int = 0
+
+    async def load(self, conn: Connection, part: Part) -> list[First]:
+        """Every voucher of a part; one that has paid nothing, or nothing any more, was not used."""
+        head = await ledger_store.load_head(conn)
+        assert head is not None, "a home has a ledger"
+        if head.size < self._size:  # a database that was put back
+            self._kept.clear()
+        self._size = head.size
+        vouchers = await uptake_store.payers(conn, part)
+        unknown = {one.account: one.jti for one in vouchers if one.redeemed > 0 and one.jti not in self._kept}
+        if unknown:
+            self._kept |= {unknown[number]: at_us for number, at_us in (await first_debits(conn, unknown)).items()}
+        return [_first(one, self._kept.get(one.jti)) for one in vouchers]
+
+
+def _first(one: Payer, used_us: int | None) -> First:
+    is_used = one.redeemed > 0 and used_us is not None
+    return First(one.issued_us, max(0, (used_us or 0) - one.issued_us) // DAY_US if is_used else None)
+
+
+async def first_debits(conn: Connection, numbers: Iterable[int]) -> dict[int, int]:
+    """By account the instant of its first posted debit that pays, UTC epoch microseconds: entries are read turn by turn."""
+    places = await places_of_all(conn, numbers)
+    others = await close_store.left_by(conn)
+    found: dict[int, int] = {}
+    at = 2  # an account is opened, and then credited
+    while waiting := [number for number, (_, some) in places.items() if number not in found and at < len(some)]:
+        of: dict[int, list[int]] = defaultdict(list)
+        for number in waiting:
+            of[places[number][1][at].seq].append(number)
+        for leaf in await ledger_store.load_leaves(conn, list(of)):
+            entry = decode(leaf)[0]
+            if entry.event_id in others:
+                continue
+            for number in of[entry.seq]:
+                if line_of(entry, places[number][0]).debits:
+                    found[number] = entry.recorded_ns // 1000
+        at += 1
     return found
 
 

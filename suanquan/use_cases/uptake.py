@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from datetime import date, timedelta
 from typing import Any, NamedTuple
 
-from ledger.places import unpack_places
 from ledger.sql import Connection
 from metering import month_store
 from metering import store as metering_store
 from suanquan.catalog import Catalog
+from suanquan.use_cases.firsts import First
 from suanquan.use_cases.overview import capacity_of
 from voucher import uptake_store
 from voucher.holder import holder_class
@@ -73,17 +73,11 @@ class FirstUse(NamedTuple):
     by: tuple[int, ...]
 
 
-async def first_use(conn: Connection, part: Part) -> FirstUse:
-    """How soon vouchers are first used: the first entry of the voucher's account after its issue, where it has paid anything."""
-    days, issued = [], 0
-    for issued_us, redeemed, packed in await uptake_store.first_entries(conn, part):
-        issued += 1
-        later = [place.recorded_ns for place in unpack_places(packed) if place.recorded_ns // 1000 > issued_us]
-        if redeemed > 0 and len(later) > 1:  # the first is the issue itself, recorded after its document was made
-            days.append((later[1] // 1000 - issued_us) // DAY_US)
-    days.sort()
+def first_use(vouchers: Sequence[First]) -> FirstUse:
+    """How soon vouchers are first used."""
+    days = sorted(one.days for one in vouchers if one.days is not None)
     median = days[(len(days) - 1) // 2] if days else None
-    return FirstUse(issued, len(days), median, tuple(sum(one <= mark for one in days) for mark in MARKS))
+    return FirstUse(len(vouchers), len(days), median, tuple(sum(one <= mark for one in days) for mark in MARKS))
 
 
 class Concentration(NamedTuple):

@@ -53,7 +53,8 @@ PEOPLE = {
 }
 
 
-OFFICE = ("", "rounds", "uptake", "centres", "budgets", "clauses", "vouchers", "queue", "findings")
+CHARTED = ("charts", "flow", "supply", "checks", "hours")
+OFFICE = ("", "rounds", "uptake", "centres", "budgets", "clauses", "vouchers", "queue", "findings", *CHARTED)
 APPLY = "/applications/new?round={round}&clause=cn-sh-songjiang-sandbox"
 VISITS = {
     "home": (None, "/"),

@@ -3,7 +3,7 @@
 //
 // data-chart  line, stack, dots (one for each row), or multiples (one small plot for each row, its columns from data-first on)
 // data-x      column of the labels; data-series columns of figures; data-group column that names series of one column
-// data-over   columns drawn as broken lines over bars; data-limit column of a limit, a line with its heading; data-marks labels
+// data-over   columns drawn as broken lines over bars, of three the first and last being the ends of a band (data-band its name); data-limit column of a limit, a line with its heading; data-marks labels
 // data-top    what the axis goes up to; data-height in pixels; data-open the word for what is not over
 // Rows and cells with data-open are not over: hatched, or drawn in dots. Cells with data-mark have an upright line.
 "use strict";
@@ -53,7 +53,7 @@ function read(table) {
   };
   const names = group === undefined ? [] : [...new Set(rows.map((row) => row[Number(group)]))].slice(0, DASHES.length);
   return {
-    labels, open,
+    labels, open, told: labels.map((label) => rows.some((row) => row[at] === label)),
     series: group === undefined ? columns.map((column) => of(column)) : names.map((name) => of(columns[0], name)),
     over: columnsOf(data.over).map((column) => of(column)),
     limit: columnsOf(data.limit).map((column) => of(column)),
@@ -69,6 +69,7 @@ function readRow(table, row) {
   return {
     labels,
     open: heads.map((head) => "open" in head.dataset),
+    told: labels.map(() => true),
     series: [{ name: text(row.cells[0]), values: cells.map((cell) => number(text(cell))), open: labels.map(() => false) }],
     over: [], limit: [], unit: "%",
     marks: labels.filter((_, at) => "mark" in cells[at].dataset),
@@ -126,39 +127,69 @@ function swatch(stroke, kind, look) {
   return made;
 }
 
-// What is not over and what nobody knows, hatched from top to bottom; marks as upright lines; limits with their names.
-function beneath(self, model, places, table) {
-  const { ctx, bbox } = self, step = places.length > 1 ? places[1] - places[0] : 1;
-  const ratio = bbox.height / self.over.clientHeight || 1;
+// From where to where each place reaches: halfway to its neighbours.
+function reaches(places) {
+  const half = (at) => (places.length < 2 ? 0.5 : Math.abs(places[Math.min(at + 1, places.length - 1)] - places[Math.max(at - 1, 0)]) / (at > 0 && at < places.length - 1 ? 4 : 2));
+  return places.map((place, at) => [at > 0 ? (places[at - 1] + place) / 2 : place - half(at), at < places.length - 1 ? (place + places[at + 1]) / 2 : place + half(at)]);
+}
+
+function inPlot(self, draw) {
+  const { ctx, bbox } = self;
   ctx.save();
   ctx.beginPath();
   ctx.rect(bbox.left, bbox.top, bbox.width, bbox.height);
   ctx.clip();
-  const every = [...model.series, ...model.over];
-  places.forEach((place, at) => {
-    const gap = table.dataset.chart !== "dots" && every.every((one) => one.values[at] === null);
-    if (!gap && !model.open[at]) return;
-    const [left, right] = [place - step / 2, place + step / 2].map((x) => self.valToPos(x, "x", true));
-    ctx.fillStyle = hatch(ctx, null, gap ? 2 : 1, "--soft");
-    ctx.fillRect(left, bbox.top, right - left, bbox.height);
-    if (model.open[at] && table.dataset.open) {
-      ctx.fillStyle = colour("--quiet");
-      ctx.font = `${11 * ratio}px sans-serif`;
-      ctx.textAlign = "center";
-      ctx.fillText(table.dataset.open, Math.min((left + right) / 2, bbox.left + bbox.width - 20 * ratio), bbox.top + 12 * ratio);
+  ctx.setLineDash([]);
+  ctx.lineWidth = devicePixelRatio;
+  ctx.font = `${11 * devicePixelRatio}px sans-serif`;
+  draw(ctx, bbox);
+  ctx.restore();
+}
+
+// What is not over, and what the table has no figure for, hatched from top to bottom; marks as upright lines.
+function beneath(self, model, places, table) {
+  inPlot(self, (ctx, bbox) => {
+    const every = [...model.series, ...model.over];
+    reaches(places).forEach((ends, at) => {
+      const gap = table.dataset.chart !== "dots" && model.told[at] && every.every((one) => one.values[at] === null);
+      if (!gap && !model.open[at]) return;
+      const [left, right] = ends.map((x) => self.valToPos(x, "x", true));
+      ctx.fillStyle = hatch(ctx, null, gap ? 2 : 1, "--soft");
+      ctx.fillRect(left, bbox.top, right - left, bbox.height);
+    });
+    ctx.strokeStyle = colour("--quiet");
+    for (const mark of model.marks) {
+      const x = self.valToPos(places[model.labels.indexOf(mark)], "x", true);
+      ctx.beginPath();
+      ctx.moveTo(x, bbox.top);
+      ctx.lineTo(x, bbox.top + bbox.height);
+      ctx.stroke();
     }
   });
-  ctx.strokeStyle = colour("--line");
-  ctx.lineWidth = ratio;
-  ctx.setLineDash([]);
-  for (const mark of model.marks) {
-    const x = self.valToPos(places[model.labels.indexOf(mark)], "x", true);
-    ctx.beginPath();
-    ctx.moveTo(x, bbox.top);
-    ctx.lineTo(x, bbox.top + bbox.height);
-    ctx.stroke();
-  }
-  ctx.restore();
+}
+
+// Words over it all: that a place is not over, and what a limit is, each on a ground that lets it be read.
+function above(self, model, places, table) {
+  inPlot(self, (ctx, bbox) => {
+    const put = (said, x, y, align) => {
+      ctx.textAlign = align;
+      ctx.strokeStyle = colour("--ground");
+      ctx.lineWidth = 4 * devicePixelRatio;
+      ctx.lineJoin = "round";
+      ctx.strokeText(said, x, y);
+      ctx.fillStyle = colour("--text");
+      ctx.fillText(said, x, y);
+    };
+    const step = 4 * devicePixelRatio, line = 12 * devicePixelRatio;
+    for (const one of model.limit) {
+      const at = one.values.findIndex((value) => value !== null);
+      if (at >= 0) put(one.name, bbox.left + step, Math.max(bbox.top + line, self.valToPos(one.values[at], "y", true) + line), "left");
+    }
+    const open = model.open.indexOf(true);
+    if (open < 0 || !table.dataset.open) return;
+    const x = self.valToPos(places[open], "x", true), half = ctx.measureText(table.dataset.open).width / 2 + step;
+    put(table.dataset.open, Math.min(x, bbox.left + bbox.width - half), bbox.top + line, "center");
+  });
 }
 
 // Broken lines over bars are of the colour of text; those that go with lines have the colours of these.
@@ -195,7 +226,8 @@ function plot(frame, table, model = read(table)) {
   const axis = { stroke: colour("--text"), grid: { stroke: colour("--soft") }, ticks: { stroke: colour("--line") }, font: "13px sans-serif" };
   const shown = (value) => value.toLocaleString("en-US") + unit;
   const legend = frame.querySelector("ul");
-  const keys = [...series.map((one, at) => [strokes[at], at, kind, one.name]), ...over.map((one, at) => [strokeOf(at, "over", strokes, kind), at, "over", one.name]), ...limit.map((one) => [colour("--text"), 4, "line", one.name])];
+  const band = table.dataset.band, lines = over.map((one, at) => [strokeOf(at, "over", strokes, kind), at, "over", band && at === 0 ? band : one.name]);
+  const keys = [...series.map((one, at) => [strokes[at], at, kind, one.name]), ...lines.slice(0, band ? 2 : undefined), ...limit.map((one) => [colour("--text"), 4, "line", one.name])];
   legend?.replaceChildren(...keys.map(([stroke, at, look, name]) => {
     const item = document.createElement("li");
     item.append(swatch(stroke, at, look), ` ${name}`);
@@ -211,13 +243,14 @@ function plot(frame, table, model = read(table)) {
     legend: { show: false },
     scales: { x: { time: false, range: () => [places[0] - half, places.at(-1) + half] }, y: { range: (_, low, high) => [Math.min(0, low), Math.max(high, top, 0) * (top ? 1 : 1.05) || 1] } },
     axes: [
-      { ...axis, splits: () => ticks, values: (_, some) => some.map((place) => labels[places.indexOf(place)] ?? "") },
-      { ...axis, size: (self, values) => Math.max(height < 120 ? 44 : 52, ...(values ?? []).map((value) => 8 * value.length + 16)), space: height < 120 ? 22 : 30, values: (_, ticks) => ticks.map(shown) },
+      { ...axis, size: height < 150 ? 30 : 50, splits: () => ticks, values: (_, some) => some.map((place) => labels[places.indexOf(place)] ?? "") },
+      { ...axis, size: (self, values) => Math.max(height < 120 ? 44 : 52, ...(values ?? []).map((value) => 8 * value.length + 16)), space: height < 120 ? 22 : 30, ...(kind === "dots" ? { incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500] } : {}), values: (_, ticks) => ticks.map(shown) },
     ],
     cursor: { drag: { x: false, y: false } },
     series: [{}, ...drawn.map((one) => ({ label: one.name, ...lookOf(one.at, one.look, strokes, kind) }))],
     hooks: {
       drawClear: [(self) => beneath(self, model, places, table)],
+      draw: [(self) => above(self, model, places, table)],
       setCursor: [(self) => {
         const at = self.cursor.idx, said = [...series, ...over, ...limit];
         if (!frame.querySelector(".read")) return;
