@@ -158,6 +158,8 @@ _TABLE = {
     "books_no_head": ("还没有签过", "None has been signed"),
     "books_note": ("以上为现在所读；要从头证明，须重算整个日志：suanquan ledger verify。", "This is what is read now; to prove it from the beginning takes recomputing the log: suanquan ledger verify."),
     # public
+    "parts_of_issued": ("发放的去向", "What became of it"),
+    "redeemed_of": ("已核销（元）", "Redeemed (CNY)"),
     "few": ("不足 3 家的类别并入其他；合并后仍不足 3 家的不公布。", "Classes of fewer than 3 are put with the others; what is still fewer than 3 is not shown."),
 }  # fmt: skip
 

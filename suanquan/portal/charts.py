@@ -14,7 +14,7 @@ from ledger.sql import Connection
 from metering import store as metering_store
 from metering.zones import shanghai_day_us
 from suanquan.http.auth import may
-from suanquan.portal import chart_views, figures
+from suanquan.portal import chart_views
 from suanquan.portal.chart_parts import QUESTIONS, flow_in, stages_shown
 from suanquan.portal.chart_text import TEXTS
 from suanquan.portal.frame import language_of, or_failure, reading, service_of
@@ -89,8 +89,6 @@ async def _supply(request: Request) -> Response:
         costs={(one.quarter, one.centre): one for one in costs},
         quarters=sorted({(one.quarter, one.is_open) for one in costs}),
         price=chart_views.price,
-        pflops=figures.pflops_hours,
-        hours=figures.hours,
         receivable=receivable,
         admissions=admissions,
         said=lambda one: chart_views.criterion_said(one, texts),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 from fastapi import APIRouter
@@ -22,7 +23,7 @@ from suanquan.portal.chart_text import TEXTS
 from suanquan.portal.frame import language_of, or_failure, reading, service_of
 from suanquan.service import Service
 from suanquan.use_cases import uptake
-from suanquan.use_cases.applications import Application, load_committed
+from suanquan.use_cases.applications import Application, load_budgets
 from suanquan.use_cases.firsts import lines_of, tenths_of
 from suanquan.use_cases.overview import overview
 from suanquan.use_cases.postings import receivable
@@ -159,10 +160,17 @@ async def _uptake(request: Request) -> Response:
     firsts, texts = lines_of(uses, service.now_us), TEXTS[language_of(request)]
     return render(
         request, "uptake.html", heads=chart_views.first_heads(texts, firsts), firsts=chart_views.first_rows(firsts),
-        first_marks=chart_views.FIRST_MARKS, tenths=tenths, spread_share=chart_views.spread_share(tenths), tables=tables, first=uptake.first_use(uses), marks=uptake.MARKS, spread=spread, size=read.head.size,
+        first_marks=chart_views.FIRST_MARKS, soon_months=_months_to(service.now_us), tenths=tenths, spread_share=chart_views.spread_share(tenths), tables=tables, first=uptake.first_use(uses), marks=uptake.MARKS, spread=spread, size=read.head.size,
         centres=[(one.centre, one.name, _paid(read.redeemed).get(one.centre, 0)) for one in read.centres],
         states=("issued", "available", "held", "redeemed", "expired", "returned"), receivable=receivable,
     )  # fmt: skip
+
+
+def _months_to(now_us: int) -> list[str]:
+    """Months that end within the next days that are watched for what expires, this one among them."""
+    today = day_of(now_us)
+    days = (today + timedelta(days=ahead) for ahead in range(EXPIRING_DAYS + 1))
+    return list(dict.fromkeys(f"{day:%Y-%m}" for day in days))
 
 
 @router.get("/office/centres", dependencies=[may("centre.read")])
@@ -267,18 +275,22 @@ async def _clauses(request: Request) -> Response:
         async with service.database.read() as conn:
             size = await size_of(conn)
             cases = await service.cases.applications(conn)
-            committed = await load_committed(conn, service.proceedings.office)
+            budgets = await load_budgets(conn, service.proceedings.office)
+    committed = {key: given - left for key, (given, left) in budgets.items()}
     by_clause: dict[str, list[Application]] = {}
     for one in cases:
         by_clause.setdefault(one.clause, []).append(one)
-    sums: dict[str, int] = {}
-    for (name, _), units in committed.items():
-        sums[name] = sums.get(name, 0) + units
+    sums, rest = Counter[str](), Counter[str]()
+    for (name, _), (given, left) in budgets.items():
+        sums[name] += given - left
+        rest[name] += left
     accounts = _accounts(committed, service)
     lines = [_clause(service, one, by_clause.get(one["clause"], []), sums, today) for one in listed]
     for line in lines:
         line["accounts"] = accounts.get(line["clause"], {})
-    return render(request, "clauses.html", lines=lines, size=size)
+        line["left"] = rest.get(line["clause"])
+    most = max(max(line["committed"], line["paid"], line["left"] or 0) for line in lines) or 1
+    return render(request, "clauses.html", lines=lines, most=most, size=size)
 
 
 def _accounts(committed: Mapping[tuple[str, int], int], service: Service) -> dict[str, dict[int, str]]:

@@ -30,6 +30,7 @@ _TABLE = {
     "by_scheme": ("按方案", "By scheme"),
     "by_issue_month": ("按发放月份", "By month of issue"),
     "by_end_month": ("按到期月份：到时仍可用的将过期", "By month of end: what is then still available expires"),
+    "soon_tag": ("90 天内", "within 90 days"),
     "by_centre": ("按中心：券付给各中心的金额", "By centre: what vouchers paid there"),
     "month": ("月份", "Month"),
     "paid_there": ("券付金额（元）", "Paid by vouchers (CNY)"),

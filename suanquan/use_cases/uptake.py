@@ -42,6 +42,31 @@ async def by_class(conn: Connection, part: Part) -> list[tuple[str, Sums]]:
     return [(kind, sums) for kind, sums in found.items() if sums.vouchers]
 
 
+LEAST_SHOWN = 3
+"""Holders that a group has at least where anybody may see it."""
+
+
+def merged(rows: Sequence[tuple[str, Sums]], least: int = LEAST_SHOWN) -> list[tuple[str, Sums]]:
+    """Classes with so many holders, the smaller ones together as `other`; the smallest joins them while they are still too few.
+
+    Nothing is left where all together are too few: then nobody is told of.
+    """
+    kept = sorted(
+        (row for row in rows if row[0] != "other" and row[1].holders >= least), key=lambda row: -row[1].holders
+    )
+    others = NONE
+    for row in rows:
+        if row not in kept:
+            others = plus(others, row[1])
+    while kept and 0 < others.holders < least:
+        others = plus(others, kept.pop()[1])
+    if 0 < others.holders < least:
+        return []
+    order = {kind: at for at, kind in enumerate(CLASSES)}
+    shown = sorted(kept, key=lambda row: order[row[0]])
+    return [*shown, ("other", others)] if others.holders else shown
+
+
 async def by_month(conn: Connection, part: Part, key: str = "day") -> list[tuple[str, Sums]]:
     """Sums by Shanghai month of issue (`day`) or of end (`end`), oldest first."""
     found: dict[str, Sums] = {}

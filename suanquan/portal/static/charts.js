@@ -5,7 +5,7 @@
 // data-x      column of the labels; data-series columns of figures; data-group column that names series of one column
 // data-over   columns drawn as broken lines over bars, of three the first and last being the ends of a band (data-band its name); data-limit column of a limit, a line with its heading; data-marks labels
 // data-top    what the axis goes up to; data-height in pixels; data-open the word for what is not over
-// Rows and cells with data-open are not over: hatched, or drawn in dots. Cells with data-mark have an upright line.
+// Rows with data-later are drawn pale: what is not soon. Rows and cells with data-open are not over: hatched, or drawn in dots. Cells with data-mark have an upright line.
 "use strict";
 
 const dark = matchMedia("(prefers-color-scheme: dark)");
@@ -53,7 +53,7 @@ function read(table) {
   };
   const names = group === undefined ? [] : [...new Set(rows.map((row) => row[Number(group)]))].slice(0, DASHES.length);
   return {
-    labels, open, told: labels.map((label) => rows.some((row) => row[at] === label)),
+    labels, open, later: labels.map((label) => cells.some((row, which) => rows[which][at] === label && "later" in row[at].parentNode.dataset)), told: labels.map((label) => rows.some((row) => row[at] === label)),
     series: group === undefined ? columns.map((column) => of(column)) : names.map((name) => of(columns[0], name)),
     over: columnsOf(data.over).map((column) => of(column)),
     limit: columnsOf(data.limit).map((column) => of(column)),
@@ -185,6 +185,14 @@ function above(self, model, places, table) {
       const at = one.values.findIndex((value) => value !== null);
       if (at >= 0) put(one.name, bbox.left + step, Math.max(bbox.top + line, self.valToPos(one.values[at], "y", true) + line), "left");
     }
+    reaches(places).forEach((ends, at) => {
+      if (!model.later?.[at]) return;
+      const [left, right] = ends.map((x) => self.valToPos(x, "x", true));
+      ctx.globalAlpha = 0.5;
+      ctx.fillStyle = colour("--ground");
+      ctx.fillRect(left, bbox.top, right - left, bbox.height);
+      ctx.globalAlpha = 1;
+    });
     const open = model.open.indexOf(true);
     if (open < 0 || !table.dataset.open) return;
     const x = self.valToPos(places[open], "x", true), half = ctx.measureText(table.dataset.open).width / 2 + step;
