@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
+from fractions import Fraction
 from typing import Any, NamedTuple
 
 from suanquan.portal import figures
@@ -210,16 +211,17 @@ def criterion_said(one: Criterion, t: Mapping[str, str]) -> tuple[str, str]:
     if one.threshold is None:
         return t["must_hold"], "—" if one.verdict is None else t["is_met"] if one.verdict else t["is_not_met"]
     sense = SYMBOLS[one.operator].replace(">=", "≥").replace("<=", "≤")
-    return f"{sense} {_number(one, one.threshold)}", "—" if one.value is None else _number(one, one.value)
+    return f"{sense} {_number(one, one.threshold, t)}", "—" if one.value is None else _number(one, one.value, t)
 
 
-def _number(one: Criterion, value: Any) -> str:
+def _number(one: Criterion, value: Fraction, t: Mapping[str, str]) -> str:
+    """A share in percent, an investment in hundreds of millions, anything else as it is; nothing is parted by thousands."""
     numerator, denominator = value.numerator, value.denominator
     if one.fact.endswith("_share"):
         return f"{figures.quotient(numerator * 100, denominator, 1)}%"
     if one.fact.endswith("_yuan"):
-        return amount_said(numerator * 10**6 // denominator)
-    return figures.quotient(numerator, denominator, 3 if one.fact == "pue" else 0)
+        return t["hundred_million"].format(number=figures.quotient(numerator, denominator * 10**8, 2).replace(",", ""))
+    return figures.quotient(numerator, denominator, 3 if one.fact == "pue" else 0).replace(",", "")
 
 
 DAYS_SHOWN = {"day_use": use_of, "day_heard": heard_of, "day_heat": heat_of}

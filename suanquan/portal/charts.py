@@ -152,7 +152,7 @@ async def _hours(request: Request) -> Response:
     hours = daily.hours_list(chosen, day, heard, service.now_us) if within else []
     first = shanghai_day_us(day) // 3_600_000_000
     return render(
-        request, "hours.html", centres=names, chosen=chosen, day=day.isoformat(), hours=hours, first=first, days=daily.DAYS, size=size
+        request, "hours.html", centres=names, chosen=chosen, day=day.isoformat(), hours=hours, first=first, days=daily.DAYS, receivable=receivable, size=size
     )  # fmt: skip
 
 

@@ -37,7 +37,7 @@ class Figures(HTMLParser):
             self._cell = ("n" in (about.get("class") or "").split() or tag == "dd", [], [])
             if tag == "dd":
                 self._row, self._cells = [], []
-        elif tag == "a" and about.get("href"):
+        elif tag == "a" and about.get("href") and "download" not in about:
             self.links.setdefault(self._section, []).append(about["href"])
             if self._cell:
                 self._cell[2].append(about["href"])
