@@ -72,7 +72,7 @@ async def _supply(request: Request) -> Response:
     with reading():
         async with service.database.read() as conn:
             usage = await uptake.utilisation(conn, service.catalog, service.now_us)
-            costs = await load_costs(conn, service.catalog, service.now_us, service.charts.costs)
+            costs = await load_costs(conn, service.charts.covered, usage, service.now_us)
             admissions = await load_admissions(conn, service.catalog, service.subsidies, service.now_us)
             names, size = await metering_store.load_centres(conn), await size_of(conn)
     models, months = chart_views.delivered_rows(usage, texts["other_models"], MONTHS_SHOWN)

@@ -12,13 +12,15 @@ from ledger.amount import CNY
 from ledger.budget import open_name, used_name
 from ledger.sql import Connection
 from metering.zones import shanghai_day_us
-from suanquan.use_cases.closes import Close, Closes, Key, Moment, paid_up_to
+from suanquan.use_cases.closes import Close, Key, Moment, Moments, paid_up_to
 from suanquan.use_cases.subsidies import day_of
 from voucher import uptake_store
 from voucher.outlook import DAYS, Outlook, outlook
 from voucher.settlement.accounts import ROOT
 
 NOTHING = Close()
+YEARS_BACK = 20
+"""How far back a budget is looked for where no later year has one."""
 
 
 class Month(NamedTuple):
@@ -132,11 +134,11 @@ async def budgets_of(conn: Connection, keys: Iterable[Key]) -> dict[Key, int]:
 
 
 async def load_burn(
-    conn: Connection, closes: Closes, schemes: Sequence[str], now_us: int, year: int | None = None
+    conn: Connection, closes: Moments[Moment], schemes: Sequence[str], now_us: int, year: int | None = None
 ) -> Burn | None:
     """The chart of some schemes for a year, by default the newest that has a budget; None where there is no budget."""
     today = day_of(now_us)
-    years = range(year or today.year - 5, (year or today.year) + 1)
+    years = range(year or today.year - YEARS_BACK, (year or today.year) + 1)
     budgets = await budgets_of(conn, [(scheme, one) for scheme in schemes for one in years])
     if not any(budgets.values()):
         return None

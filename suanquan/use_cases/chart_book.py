@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from suanquan.use_cases.closes import Closes
+from suanquan.use_cases.closes import Moment, Moments, closes_at
 from suanquan.use_cases.daily import Batches
 from suanquan.use_cases.firsts import FirstUses
+from suanquan.use_cases.public_price import covered_at
 
 
 @dataclass(slots=True)
 class ChartBook:
     """Each part says itself when what it keeps still holds; none goes by a clock (docs/decisions/0032)."""
 
-    closes: Closes = field(default_factory=Closes)
+    closes: Moments[Moment] = field(default_factory=lambda: Moments(closes_at))
+    covered: Moments[dict[str, int]] = field(default_factory=lambda: Moments(covered_at))
     batches: Batches = field(default_factory=Batches)
     firsts: FirstUses = field(default_factory=FirstUses)
-    costs: dict[object, dict[str, list[int]]] = field(default_factory=dict)

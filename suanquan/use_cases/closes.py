@@ -7,8 +7,8 @@ a process and kept; a page is given what its own snapshot holds (docs/decisions/
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import Generic, NamedTuple, TypeVar
 
 from ledger import store as ledger_store
 from ledger.amount import CNY
@@ -20,6 +20,9 @@ from voucher import close_store
 from voucher.close_store import Left, Paper
 from voucher.settlement.accounts import ROOT
 
+T = TypeVar("T")
+KEPT_MAX = 1_000
+"""Moments that are kept at most, the newest."""
 Key = tuple[str, int]
 """A scheme and the year of its budget."""
 
@@ -40,6 +43,9 @@ class Moment(NamedTuple):
 
     vouchers: Mapping[Key, Close]
     paid: Mapping[str, int]
+
+
+NONE_LEFT: Mapping[str, int] = {}
 
 
 def close_of(paper: Paper, totals: Totals, left: Mapping[str, int]) -> Close:
@@ -68,9 +74,8 @@ def closes_of(
     for paper in papers:
         of = totals[paper.account]
         if of.credits_posted:
-            line = sums[paper.scheme, paper.year]
-            for at, value in enumerate(close_of(paper, of, gone.get(paper.jti, {}))):
-                line[at] += value
+            line, close = sums[paper.scheme, paper.year], close_of(paper, of, gone.get(paper.jti, NONE_LEFT))
+            line[:] = [a + b for a, b in zip(line, close, strict=True)]
     return {key: Close(*line) for key, line in sums.items()}
 
 
@@ -79,25 +84,27 @@ def paid_up_to(paid: int, redeemed_before: int, redeemed: int) -> int:
     return max(0, min(paid - redeemed_before, redeemed))
 
 
-class Closes:
+class Moments(Generic[T]):
     """Moments that were worked out, of the log that goes on from the last one seen."""
 
-    def __init__(self) -> None:
+    def __init__(self, work: Callable[[Connection, Sequence[int]], Awaitable[dict[int, T]]]) -> None:
+        self._work = work
         self._head: LogHead | None = None
-        self._kept: dict[int, Moment] = {}
+        self._kept: dict[int, T] = {}
 
-    async def at(self, conn: Connection, moments_us: Sequence[int]) -> dict[int, Moment]:
+    async def at(self, conn: Connection, moments_us: Sequence[int]) -> dict[int, T]:
         """Figures as recorded up to each moment (UTC epoch microseconds)."""
         head = await ledger_store.load_head(conn)
         assert head is not None, "a home has a ledger"
         kept = await self._still(conn, head)
         missing = sorted(set(moments_us) - kept.keys())
         if missing:
-            kept = kept | await _worked_out(conn, missing)
-            self._head, self._kept = head, kept
+            kept = kept | await self._work(conn, missing)
+            newest = sorted(kept)[-KEPT_MAX:]
+            self._head, self._kept = head, {moment: kept[moment] for moment in newest}
         return {moment: kept[moment] for moment in moments_us}
 
-    async def _still(self, conn: Connection, head: LogHead) -> dict[int, Moment]:
+    async def _still(self, conn: Connection, head: LogHead) -> dict[int, T]:
         """What is kept and still holds: all of it under the same root, else what the log had gone past; nothing of another log."""
         last = self._head
         if last is None or last.root == head.root:
@@ -113,7 +120,8 @@ async def _continues(conn: Connection, last: LogHead) -> bool:
     return row is not None and row.recorded_ns == last.last_ns
 
 
-async def _worked_out(conn: Connection, moments_us: Sequence[int]) -> dict[int, Moment]:
+async def closes_at(conn: Connection, moments_us: Sequence[int]) -> dict[int, Moment]:
+    """Vouchers in yuan and payments at each moment."""
     papers = await close_store.papers(conn, CNY.number)
     left = await close_store.all_left(conn)
     stages = {

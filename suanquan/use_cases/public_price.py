@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import NamedTuple
 
 from ledger import store as ledger_store
-from ledger.amount import CNY
 from ledger.moments import totals_at_all
 from ledger.sql import Connection
 from metering import store as metering_store
 from metering.zones import shanghai_day_us
-from suanquan.catalog import Catalog
+from suanquan.use_cases.closes import Moments
 from suanquan.use_cases.firsts import quarter_of, quarter_span
 from suanquan.use_cases.postings import receivable
 from suanquan.use_cases.subsidies import day_of
+from suanquan.use_cases.uptake import Utilised
 from voucher.settlement.accounts import ROOT, centre_of
 
 QUARTERS = 8
@@ -63,27 +63,19 @@ def quarters_to(now_us: int) -> list[str]:
 
 
 async def load_costs(
-    conn: Connection, catalog: Catalog, now_us: int, memo: dict[object, dict[str, list[int]]]
+    conn: Connection, covered: Moments[dict[str, int]], usage: Iterable[Utilised], now_us: int
 ) -> list[Cost]:
-    """Every centre's last quarters. What lies before the end of the log is kept in `memo` under the log's root."""
+    """Every centre's last quarters, from what is kept of those that are over and what stands now."""
     quarters = quarters_to(now_us)
-    head = await ledger_store.load_head(conn)
-    assert head is not None, "a home has a ledger"
-    key = head.root, quarters[-1]
-    if key not in memo:
-        covered = await _covered(conn, quarters)
-        memo.clear()
-        memo[key] = covered
-    usage = []
-    for row in await metering_store.usage_by(conn, "centre", "model", "month"):
-        quarter = f"{row['month'] // 100}Q{(row['month'] % 100 + 2) // 3}"
-        gflops = catalog.capacity_gflops.get(str(row["model"]), 0)
-        usage.append((str(row["centre"]), quarter, int(row["rated_units"]), int(row["gpu_ms"]) * gflops))
-    return costs_of(memo[key], quarters, usage, quarters[-1])
+    starts = [shanghai_day_us(quarter_span(one)[0]) - 1 for one in quarters]
+    then, now = await covered.at(conn, starts), await covered_now(conn)
+    upto = {centre: [*(then[at].get(centre, 0) for at in starts), units] for centre, units in now.items()}
+    told = [(row.centre, quarter_of(date.fromisoformat(f"{row.month}-01")), row.yuan, row.gflop_ms) for row in usage]
+    return costs_of(upto, quarters, told, quarters[-1])
 
 
-async def _covered(conn: Connection, quarters: Sequence[str]) -> dict[str, list[int]]:
-    """By centre what vouchers had paid it before the first quarter and by the end of each.
+async def covered_at(conn: Connection, moments_us: Sequence[int]) -> dict[int, dict[str, int]]:
+    """By centre what vouchers had paid it up to each moment.
 
     What a centre is owed, and what of it was claimed and paid since, less what accounts paid themselves.
     """
@@ -91,15 +83,35 @@ async def _covered(conn: Connection, quarters: Sequence[str]) -> dict[str, list[
     for centre in await metering_store.load_centres(conn):
         for one in await ledger_store.load_accounts_by_name(conn, [receivable(centre)]):
             of[one.number] = centre
-        for one in await ledger_store.accounts_under(conn, f"self-pay/{centre}/"):
+        for one in await ledger_store.accounts_under(conn, self_paid(centre)):
             of[one.number] = centre  # its balance is below zero: it was debited
     for one in await ledger_store.accounts_under(conn, f"{ROOT}/"):
-        if one.asset == CNY.number and (name := centre_of(one.name.split("/")[2])):
-            of[one.number] = name
-    ends = [shanghai_day_us(quarter_span(one)[0]) * 1000 - 1 for one in quarters]
-    ends.append(shanghai_day_us(quarter_span(quarters[-1])[1]) * 1000 - 1)
-    found = {centre: [0] * len(ends) for centre in await metering_store.load_centres(conn)}
-    for number, totals in (await totals_at_all(conn, of, ends)).items():
-        for at, then in enumerate(totals):
-            found[of[number]][at] += then.balance
+        if centre := _payee(one.name):
+            of[one.number] = centre
+    found: dict[int, dict[str, int]] = {moment: dict.fromkeys(of.values(), 0) for moment in moments_us}
+    for number, totals in (await totals_at_all(conn, of, [moment * 1000 for moment in moments_us])).items():
+        for moment, then in zip(moments_us, totals, strict=True):
+            found[moment][of[number]] += then.balance
     return found
+
+
+async def covered_now(conn: Connection) -> dict[str, int]:
+    """By centre what vouchers have paid it, as `covered_at` has it: sums of balances alone."""
+    found: dict[str, int] = {}
+    for centre in await metering_store.load_centres(conn):
+        owed = await ledger_store.load_accounts_by_name(conn, [receivable(centre)])
+        found[centre] = sum(one.balance for one in owed) + await ledger_store.sum_under(conn, self_paid(centre))
+    for name, balance in await ledger_store.balances_under(conn, f"{ROOT}/"):
+        if (centre := _payee(name)) in found:
+            found[centre] += balance
+    return found
+
+
+def self_paid(centre: str) -> str:
+    """How the names of accounts of what its users paid a centre themselves begin."""
+    return f"self-pay/{centre}/"
+
+
+def _payee(name: str) -> str:
+    """The centre whose claims an account of settlement counts; empty for any other."""
+    return centre_of(name.split("/")[2]) or ""
