@@ -80,15 +80,16 @@ async def covered_at(conn: Connection, moments_us: Sequence[int]) -> dict[int, d
     What a centre is owed, and what of it was claimed and paid since, less what accounts paid themselves.
     """
     of: dict[int, str] = {}
-    for centre in await metering_store.load_centres(conn):
+    centres = await metering_store.load_centres(conn)
+    for centre in centres:
         for one in await ledger_store.load_accounts_by_name(conn, [receivable(centre)]):
             of[one.number] = centre
         for one in await ledger_store.accounts_under(conn, self_paid(centre)):
             of[one.number] = centre  # its balance is below zero: it was debited
     for one in await ledger_store.accounts_under(conn, f"{ROOT}/"):
-        if centre := _payee(one.name):
+        if (centre := _payee(one.name)) in centres:
             of[one.number] = centre
-    found: dict[int, dict[str, int]] = {moment: dict.fromkeys(of.values(), 0) for moment in moments_us}
+    found: dict[int, dict[str, int]] = {moment: dict.fromkeys(centres, 0) for moment in moments_us}
     for number, totals in (await totals_at_all(conn, of, [moment * 1000 for moment in moments_us])).items():
         for moment, then in zip(moments_us, totals, strict=True):
             found[moment][of[number]] += then.balance
