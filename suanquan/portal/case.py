@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any
 
-from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -18,6 +17,7 @@ from ledger.errors import DomainError
 from suanquan.access.policy import BENEFICIARY, same_person
 from suanquan.access.principal import Principal
 from suanquan.http.auth import may, principal, scope_of
+from suanquan.http.routers import page_router
 from suanquan.portal import frame
 from suanquan.portal.frame import language_of, or_failure, reading, service_of
 from suanquan.portal.work import said_of, status_for, to, typed_of
@@ -35,7 +35,7 @@ SIMPLE = (
 )
 """What a form asks for in a field of its own; steps that take more are taken over the API or by command."""
 NUMBERS = frozenset({"objection_number"})
-router = APIRouter()
+router = page_router()
 
 
 @router.get("/applications/{application}", dependencies=[may("application.read", scoped=True)])

@@ -6,11 +6,11 @@ import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
 from suanquan.http.auth import may
+from suanquan.http.routers import page_router
 from suanquan.portal import exports
 from suanquan.portal.frame import language_of, link, or_failure, reading, service_of
 from suanquan.portal.office import render, size_of, texts_of
@@ -42,7 +42,7 @@ FINDINGS = (
     Column("check", "finding"), Column("said", "what"), Column("subject", "subject"), Column("found", "found_on"),
     Column("state", "review_state"), Column("id", "finding_no", key=True, extra=True),
 )  # fmt: skip
-router = APIRouter()
+router = page_router()
 
 
 @router.get("/office/queue", dependencies=[may("application.read")])

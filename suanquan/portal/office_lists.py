@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -14,6 +13,7 @@ from metering.instants import parse_instant
 from metering.store import usage_rows
 from suanquan.errors import ServiceError
 from suanquan.http.auth import may
+from suanquan.http.routers import page_router
 from suanquan.portal import exports, figures
 from suanquan.portal.frame import link, or_failure, reading, service_of
 from suanquan.portal.office import render, size_of, texts_of
@@ -43,7 +43,7 @@ USAGE = (
     Column("centre", "centre"), Column("account", "account"), Column("model", "model"), Column("month", "month"),
     Column("records", "records", number=True), Column("hours", "gpu_hours", number=True), Column("yuan", "rated", number=True),
 )  # fmt: skip
-router = APIRouter()
+router = page_router()
 
 
 def part_of(request: Request) -> Part:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter
 from starlette.datastructures import UploadFile
 from starlette.requests import Request
 from starlette.responses import Response
@@ -17,6 +16,7 @@ from metering import store as metering_store
 from suanquan.access.policy import Reach, same_person
 from suanquan.access.principal import Principal
 from suanquan.http.auth import may, principal, scope_of
+from suanquan.http.routers import page_router
 from suanquan.http.settlements import by_of, desk_of
 from suanquan.portal import figures
 from suanquan.portal.forms import digest_of
@@ -49,7 +49,7 @@ _FIELDS = {
     "evidence": ("kind", "name", "sha256", "number", "issuer", "amount_yuan"),
 }
 DETAILS = ("name", "uscc", "account", "bank", "bank_code")
-router = APIRouter()
+router = page_router()
 
 BATCHES = (
     Column("id", "batch"), Column("payee", "payee"), Column("scheme", "scheme"), Column("period", "period"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
@@ -10,11 +9,12 @@ from suanquan.access.principal import Principal
 from suanquan.db.tokens import principal_of
 from suanquan.errors import ServiceError
 from suanquan.http.auth import COOKIE, TOKEN_MAX, end_cookie, identify, is_from_here, may, session_cookie
+from suanquan.http.routers import page_router
 from suanquan.portal.forms import Typed, read_kept
 from suanquan.portal.frame import link, or_failure, places_of, query_of, reading, render, service_of
 from suanquan.use_cases.sign_in import LockedError, Login, log_in, log_out
 
-router = APIRouter()
+router = page_router()
 
 
 @router.get("/login", dependencies=[may("service.look")])
