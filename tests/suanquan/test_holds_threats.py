@@ -59,7 +59,7 @@ def test_a_known_voucher_is_refused_once_it_may_not_be_spent(service, centre):
     """What was verified before is remembered by its text; key, standing and time are looked at each time all the same."""
     voucher, other = give(service), give(service, number=2)
     assert centre.hold(voucher.token, 1).status == centre.hold(other.token, 1).status == 200
-    forged = voucher.token[:-10] + ("A" if voucher.token[-10] != "A" else "B") + voucher.token[-9:]
+    forged = other(voucher.token)
     assert_problem(centre.hold(forged, 1), 422, "token-signature")
     old = service.service.keys.signing_key().kid
     service.call(rotate(room(service), KeyPlace()))
