@@ -101,8 +101,7 @@ SIGNATURES = {
 def test_a_signature_that_does_not_hold_is_refused(service, agent, case):
     """Key, method, address, time and body are all covered; a report that fails in one is told in which."""
     changes, code = SIGNATURES[case]
-    if "created_s" in changes:
-        changes = {"created_s": int(time.time()) + changes["created_s"]}
+    changes = {name: int(time.time()) + said if name == "created_s" else said for name, said in changes.items()}
     with unchanged(service):
         answer = agent.report(agent.event(1), **changes)
     assert_problem(answer, 401, code)

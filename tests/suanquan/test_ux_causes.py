@@ -15,7 +15,7 @@ from tests.suanquan.spender import HOLDER_KEY, Spender
 from tests.suanquan.test_portal import CJK
 from tests.suanquan.test_ux_words import BALANCE, NEVER
 from tests.subsidy.procedure_samples import Clock
-from tests.tampering import other
+from tests.tampering import altered
 from voucher.document import jwt_input, read_voucher
 from voucher.holder import sandbox_uscc
 from voucher.issuance import IssueRequest
@@ -80,7 +80,7 @@ def unknown(at):
 def signature(at):
     """签名不符"""
     token = at.give().token
-    return at.refused(other(token))
+    return at.refused(altered(token))
 
 
 def early(at):
