@@ -259,6 +259,11 @@ def render(
     return HTMLResponse(forms.marked(text, secrets.token_urlsafe(12), stamp), status, headers)
 
 
+def rendered(page: str, **values: Any) -> str:
+    """A template with nothing of a page around it, for files that are kept."""
+    return _pages.get_template(page).render(values)
+
+
 _OTHER = {"en": "zh", "zh": "en"}
 
 

@@ -15,6 +15,7 @@ from tests.suanquan.spender import HOLDER_KEY, Spender
 from tests.suanquan.test_portal import CJK
 from tests.suanquan.test_ux_words import BALANCE, NEVER
 from tests.subsidy.procedure_samples import Clock
+from tests.tampering import altered
 from voucher.document import jwt_input, read_voucher
 from voucher.holder import sandbox_uscc
 from voucher.issuance import IssueRequest
@@ -62,9 +63,9 @@ class Counter:
 def counter(template, tmp_path_factory):
     made = template.copy_to(tmp_path_factory.mktemp("counter") / "home")
     sandbox = (made.home.config / "schemes/sandbox.toml").read_text("utf-8")
-    for name, (line, other) in SCHEMES.items():
+    for name, (line, changed) in SCHEMES.items():
         assert line in sandbox
-        text = sandbox.replace(line, other).replace(f'"{SCHEME}"', f'"{SCHEME}-{name}"')
+        text = sandbox.replace(line, changed).replace(f'"{SCHEME}"', f'"{SCHEME}-{name}"')
         (made.home.config / f"schemes/{name}.toml").write_text(text, "utf-8")
     clock = Clock(time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 3600)))
     with MovedService(made.home, clock) as served:
@@ -79,7 +80,7 @@ def unknown(at):
 def signature(at):
     """签名不符"""
     token = at.give().token
-    return at.refused(f"{token[:-6]}{'AAAAAA' if token[-6:] != 'AAAAAA' else 'BBBBBB'}")
+    return at.refused(altered(token))
 
 
 def early(at):
