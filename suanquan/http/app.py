@@ -62,6 +62,7 @@ from suanquan.portal import (
     holding,
     importing,
     inbox_page,
+    keeping,
     members,
     office,
     office_cases,
@@ -110,7 +111,7 @@ PAGES = (
     *(office.router, office_lists.router, office_cases.router, checking.router, views.router),
     *(case.router, settling.router, statements.router, holding.router, members.router, sandbox.router),
     *(bulk.router, importing.router, supplementing.router, rounds.router, finding.router, auditing.router),
-    *(inbox_page.router, disputing.router),
+    *(inbox_page.router, disputing.router, keeping.router),
 )
 """Every page of the portal."""
 PAGE_PATHS = frozenset(route.path for pages in PAGES for route in pages.routes if isinstance(route, Route))

@@ -169,7 +169,7 @@ async def _report(request: Request) -> Response:
     service, who = service_of(request), await principal(request)
     async with request.form(max_files=1, max_fields=12) as sent:
         typed = {name: str(sent.get(name, "")).strip()[:80] for name in ("centre", "month", *KWH, "evidence")}
-        if isinstance(chosen := sent.get("file"), UploadFile) and chosen.filename:
+        if isinstance(chosen := sent.get("evidence:file"), UploadFile) and chosen.filename:
             typed["evidence"] = await digest_of(chosen)
     typed["centre"] = scope_of(who).centre or typed["centre"]
     try:

@@ -37,6 +37,7 @@ TABLE = {
     "typed_too_long": ("您填的内容太长，不能随登录带走：请先把下面的内容复制出来。", "What you typed is too long to be taken along: copy it from below first."),
     "typed_title": ("您填的内容", "What you typed"),
     "typed_not_lost": ("您填的内容没有丢，也没有办理：", "What you typed is not lost, and was not acted on:"),
+    "keep_switch": ("换一种显示，所填内容都在：", "Show it otherwise, with what you typed:"),
     "resume_title": ("接着办刚才的表", "Go on with the form"),
     "resume_note": ("您已登录。登录到期前填的内容都在，还没有办理。", "You are signed in. What you typed before the session ended is here, and was not acted on."),
     "back_to_form": ("回到表单", "Back to the form"),
