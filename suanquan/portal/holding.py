@@ -65,7 +65,7 @@ async def _holds(request: Request) -> Response:
         async with service.database.read() as conn:
             found = await list_holds(conn, scope_of(who), wanted)
     texts = figures.texts_in(TEXTS[language_of(request)])
-    rows = [_hold_row(texts, one) for one in reversed(found)]
+    rows = [_hold_row(request, texts, one) for one in reversed(found)]
     if (file := exported(request, "holds", HOLDS, rows)) is not None:
         return file
     return render(
@@ -74,11 +74,11 @@ async def _holds(request: Request) -> Response:
     )  # fmt: skip
 
 
-def _hold_row(texts: Mapping[str, str], one: dict[str, Any]) -> Row:
+def _hold_row(request: Request, texts: Mapping[str, str], one: dict[str, Any]) -> Row:
     asset = ASSETS[one["unit"]]
     cells = {name: parse_units(one[field], asset) for name, field in (("amount", "amount"), ("rest", "remaining"))}
     return {
-        "hold": Cell(one["hold"], code=True),
+        "hold": Cell(one["hold"], href=link(request, f"/holds/{one['hold']}"), code=True),
         "voucher": Cell(one["voucher"], code=True),
         "centre": Cell(one["centre"], code=True),
         "state": Cell(texts[f"hold_{one['state']}"], tag=texts["lease"] if one["lease"] else ""),

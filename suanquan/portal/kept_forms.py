@@ -21,6 +21,11 @@ _FORM = re.compile(r"<form\b[^>]*>")
 _ATTRIBUTE = re.compile(r'\b([a-z-]+)="([^"]*)"')
 _TYPED = re.compile(r'<textarea\b|<select\b|<input\b(?![^>]*\btype="(?:hidden|submit)")')
 
+_HEAD = (
+    '<noscript><link rel="stylesheet" href="/static/plain.css"></noscript>\n'
+    '<script src="/static/keep.js" defer></script>\n</head>'
+)
+
 
 class Switch(NamedTuple):
     """A link of a page's frame that shows the same page otherwise: its words, their language, and what it asks for."""
@@ -62,7 +67,7 @@ def offered(page: str, shown: Shown) -> str:
         if attributes.get("class") != "filter":
             parts.append(_buttons(keep, shown, get=attributes.get("method") != "post"))
         done = end
-    return "".join([*parts, page[done:]])
+    return "".join([*parts, page[done:]]).replace("</head>", _HEAD, 1) if parts else page
 
 
 def _is_kept(attributes: Mapping[str, str]) -> bool:
