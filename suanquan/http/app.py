@@ -57,11 +57,13 @@ from suanquan.portal import (
     case,
     centre,
     checking,
+    counter,
     disputing,
     finding,
     holding,
     importing,
     inbox_page,
+    keeping,
     members,
     office,
     office_cases,
@@ -110,7 +112,7 @@ PAGES = (
     *(office.router, office_lists.router, office_cases.router, checking.router, views.router),
     *(case.router, settling.router, statements.router, holding.router, members.router, sandbox.router),
     *(bulk.router, importing.router, supplementing.router, rounds.router, finding.router, auditing.router),
-    *(inbox_page.router, disputing.router),
+    *(inbox_page.router, disputing.router, keeping.router, counter.router),
 )
 """Every page of the portal."""
 PAGE_PATHS = frozenset(route.path for pages in PAGES for route in pages.routes if isinstance(route, Route))

@@ -63,6 +63,9 @@ async def _take(request: Request) -> Response:
     async with request.form(max_files=FILES_MAX, max_fields=FIELDS_MAX) as sent:
         typed = {name: value.strip()[:TYPED_MAX] for name, value in sent.items() if isinstance(value, str)}
         await hash_files(sent, typed)
+    step = step or typed.get("step", "")
+    if BACK in typed and not typed.get(CALL) and not request.query_params.get("round"):
+        return await _choose(request, None)
     form = await _form(request, _chosen(typed if typed.get(CALL) else request.query_params))
     walk = Walk(form, pages_of(form, language_of(request)), typed, who.tenant)
     at = walk.at(step)

@@ -65,7 +65,7 @@ async def _holds(request: Request) -> Response:
         async with service.database.read() as conn:
             found = await list_holds(conn, scope_of(who), wanted)
     texts = figures.texts_in(TEXTS[language_of(request)])
-    rows = [_hold_row(texts, one) for one in reversed(found)]
+    rows = [_hold_row(request, texts, one) for one in reversed(found)]
     if (file := exported(request, "holds", HOLDS, rows)) is not None:
         return file
     return render(
@@ -74,11 +74,11 @@ async def _holds(request: Request) -> Response:
     )  # fmt: skip
 
 
-def _hold_row(texts: Mapping[str, str], one: dict[str, Any]) -> Row:
+def _hold_row(request: Request, texts: Mapping[str, str], one: dict[str, Any]) -> Row:
     asset = ASSETS[one["unit"]]
     cells = {name: parse_units(one[field], asset) for name, field in (("amount", "amount"), ("rest", "remaining"))}
     return {
-        "hold": Cell(one["hold"], code=True),
+        "hold": Cell(one["hold"], href=link(request, f"/holds/{one['hold']}"), code=True),
         "voucher": Cell(one["voucher"], code=True),
         "centre": Cell(one["centre"], code=True),
         "state": Cell(texts[f"hold_{one['state']}"], tag=texts["lease"] if one["lease"] else ""),
@@ -169,7 +169,7 @@ async def _report(request: Request) -> Response:
     service, who = service_of(request), await principal(request)
     async with request.form(max_files=1, max_fields=12) as sent:
         typed = {name: str(sent.get(name, "")).strip()[:80] for name in ("centre", "month", *KWH, "evidence")}
-        if isinstance(chosen := sent.get("file"), UploadFile) and chosen.filename:
+        if isinstance(chosen := sent.get("evidence:file"), UploadFile) and chosen.filename:
             typed["evidence"] = await digest_of(chosen)
     typed["centre"] = scope_of(who).centre or typed["centre"]
     try:

@@ -23,7 +23,7 @@ from suanquan.portal.forms import digest_of
 from suanquan.portal.frame import language_of, link, or_failure, reading, service_of
 from suanquan.portal.stamps import version_of
 from suanquan.portal.table import Cell, Column, Row, exported, table
-from suanquan.portal.work import render, said_of, status_for, to, typed_of
+from suanquan.portal.work import render, said_of, status_for, to, typed_of, with_form
 from suanquan.portal.work_text import TEXTS
 from suanquan.service import Service
 from suanquan.use_cases import evidence, payees
@@ -195,7 +195,8 @@ async def _act(request: Request, batch: str, act: str) -> Response:
     try:
         await _do(service, by_of(who, None), batch, act, typed)
     except DomainError as error:
-        return await _batch(request, batch, said_of(request, error), typed, act, status_for(error))
+        page = await _batch(request, batch, said_of(request, error), typed, act, status_for(error))
+        return with_form(request, page, error) if typed else page
     return to(request, f"/settlements/{batch}")
 
 
@@ -203,7 +204,7 @@ async def _typed(request: Request, act: str) -> dict[str, str]:
     """What was typed; of a chosen file its name and SHA-256 are taken, as if they had been typed."""
     async with request.form(max_files=1, max_fields=12) as sent:
         typed = {name: str(sent.get(name, "")).strip()[:500] for name in _FIELDS[act]}
-        if isinstance(chosen := sent.get("file"), UploadFile) and chosen.filename:
+        if isinstance(chosen := sent.get("sha256:file"), UploadFile) and chosen.filename:
             typed |= {"name": typed["name"] or chosen.filename, "sha256": await digest_of(chosen)}
     return typed
 
