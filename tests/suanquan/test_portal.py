@@ -220,7 +220,7 @@ async def test_a_token_opens_the_list_until_one_signs_out(filled):
     home, token = filled
     async with visiting(home) as client:
         answer = await client.post("/login?lang=en", data={"token": f" {token}\n"}, headers=FROM_HERE)
-        assert (answer.status_code, answer.headers["location"]) == (303, "/?lang=en")
+        assert (answer.status_code, answer.headers["location"]) == (303, "/office?lang=en")
         cookie = answer.headers["set-cookie"]
         assert {"HttpOnly", "SameSite=strict", "Path=/"} <= set(cookie.split("; "))
         assert "Secure" not in cookie
