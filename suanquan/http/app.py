@@ -68,6 +68,7 @@ from suanquan.portal import (
     office,
     office_cases,
     office_lists,
+    office_usage,
     page,
     rounds,
     sandbox,
@@ -109,7 +110,7 @@ ROUTERS = (
 
 PAGES = (
     *(page.router, sign_in.router, asking.router, applying.router, beneficiary.router, centre.router),
-    *(office.router, office_lists.router, office_cases.router, checking.router, views.router),
+    *(office.router, office_lists.router, office_usage.router, office_cases.router, checking.router, views.router),
     *(case.router, settling.router, statements.router, holding.router, members.router, sandbox.router),
     *(bulk.router, importing.router, supplementing.router, rounds.router, finding.router, auditing.router),
     *(inbox_page.router, disputing.router, keeping.router, counter.router),

@@ -90,7 +90,9 @@ async def _waiting(request: Request) -> Response:
     service, who = service_of(request), await principal(request)
     with reading():
         async with service.database.read() as conn:
-            found = await list_waiting(conn, scope_of(who), limit=WAITING_MAX)
+            found = await list_waiting(
+                conn, scope_of(who), centre=request.query_params.get("centre") or None, limit=WAITING_MAX
+            )
     rows = [_waiting_row(TEXTS[language_of(request)], one) for one in found]
     if (file := exported(request, "quarantine", WAITING, rows)) is not None:
         return file

@@ -82,7 +82,14 @@ IN_WAN = frozenset(
             "/members",
         ),
         *("/office", "/office/uptake", "/office/centres", "/office/budgets", "/office/clauses", "/office/vouchers"),
-        *("/office/entries", "/office/usage.csv", "/office/rounds"),
+        *(
+            "/office/entries",
+            "/office/usage",
+            "/office/usage.csv",
+            "/office/accounts",
+            "/office/queue",
+            "/office/rounds",
+        ),
     }
 )
 """Pages with amounts: all of them go by `figures`, so that their reader may choose between 元 and 万元 for all pages at once."""

@@ -110,7 +110,9 @@ def _shown(read: Overview, catalog: Catalog, now_us: int) -> dict[str, Any]:
         "figures": read,
         "covered": covered,
         "models": [
-            (centre.name, model, gpu_ms) for centre in read.centres for model, gpu_ms in sorted(centre.gpu_ms.items())
+            (centre.centre, centre.name, model, gpu_ms)
+            for centre in read.centres
+            for model, gpu_ms in sorted(centre.gpu_ms.items())
         ],
         "late": {c.centre for c in read.centres if c.received_us and now_us - c.received_us > LATE_US},
         "unused": [name for name in catalog.schemes if name not in {known.scheme for known in read.schemes}],

@@ -71,7 +71,13 @@ async def _rounds(
             size = await size_of(conn)
     texts = figures.texts_in(TEXTS[language_of(request)])
     rows = [
-        _row(one, texts, _state(one, today, ended), counts[one.id], link(request, "/office/queue", find=one.id))
+        _row(
+            one,
+            texts,
+            _state(one, today, ended),
+            counts[one.id],
+            link(request, "/office/queue", round=one.id, stage="every"),
+        )
         for one in reversed(found)
     ]
     if (file := exported(request, "rounds", ROUNDS, rows, TEXTS)) is not None:

@@ -211,7 +211,7 @@ async def test_names_of_companies_need_a_token(filled):
     assert not JTI.search(public)
     private = (await page_of(filled[0], headers=with_token(filled[1]))).text
     assert HOLDER in private
-    assert len(JTI.findall(private)) == 2
+    assert len(set(JTI.findall(private))) == 2
     assert filled[1] not in private
 
 
