@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import date
 from typing import Any
 
-from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -14,6 +13,7 @@ from ledger.sql import Connection
 from metering import store as metering_store
 from metering.zones import shanghai_day_us
 from suanquan.http.auth import may
+from suanquan.http.routers import page_router
 from suanquan.portal import chart_views
 from suanquan.portal.chart_parts import QUESTIONS, flow_in, stages_shown
 from suanquan.portal.chart_text import TEXTS
@@ -32,7 +32,7 @@ from voucher.findings import CHECKS, State
 MONTHS_SHOWN = 12
 LINES_MAX = 5
 OLD_RUN_US = 48 * 3_600_000_000
-router = APIRouter()
+router = page_router()
 
 
 @router.get("/office/charts", dependencies=[may("programme.read")])

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any
 
-from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -15,8 +14,9 @@ from ledger import store as ledger_store
 from ledger.amount import ASSETS, CNY, parse_units
 from ledger.budget import open_name
 from ledger.sql import Connection
-from metering import fate_store
+from metering import fate_store, notice_store
 from suanquan.http.auth import may
+from suanquan.http.routers import page_router
 from suanquan.portal import chart_views, figures, frame
 from suanquan.portal.chart_parts import QUESTIONS, burn_in, burn_shown, centres_in, flow_in, stages_shown
 from suanquan.portal.chart_text import TEXTS
@@ -38,7 +38,7 @@ LATE_US = DAY_US
 EXPIRING_DAYS = 90
 STAGES_MAX = 6
 MONTHS_SHOWN = 12
-router = APIRouter()
+router = page_router()
 
 
 def render(request: Request, page: str, **values: Any) -> Response:
@@ -71,6 +71,7 @@ async def _office(request: Request) -> Response:
             read = await overview(conn, service.catalog, service.now_us, service.memo)
             found = await finding_store.count_open(conn)
             waiting = await fate_store.count_waiting(conn)
+            disputed = await notice_store.count_states(conn)
             cases = sum(not _state(one).final for one in await service.cases.applications(conn))
             soon = await uptake.expiring(conn, Part(), service.now_us, EXPIRING_DAYS)
             burn, flow = await burn_in(conn, service), await flow_in(conn, service)
@@ -90,10 +91,12 @@ async def _office(request: Request) -> Response:
         soon=soon,
         soon_days=EXPIRING_DAYS,
         counts={
-            "open_cases": (cases, "/office/queue"),
-            "open_findings": (sum(found.values()), "/office/findings"),
-            "quarantined": (sum(waiting.values()), "/office/centres"),
-            "gaps": (sum(one.gaps for one in read.centres), "/office/centres"),
+            "open_cases": (cases, frame.link(request, "/office/queue")),
+            "open_findings": (sum(found.values()), frame.link(request, "/office/findings", state="open")),
+            "quarantined": (sum(waiting.values()), frame.link(request, "/centre/quarantine")),
+            "gaps": (sum(one.gaps for one in read.centres), frame.link(request, "/office/gaps")),
+            "disputes_open": (disputed["open"], frame.link(request, "/disputes", state="open")),
+            "disputes_answered": (disputed["answered"], frame.link(request, "/disputes", state="answered")),
         },
         documents=_documents(service),
         receivable=receivable,
@@ -205,6 +208,7 @@ async def _centres(request: Request) -> Response:
         complete_months=sorted({month for _, month in complete})[-MONTHS_SHOWN:],
         this_month=day_of(service.now_us).isoformat()[:7],
         late_us=LATE_US,
+        paid=[(scheme, units) for scheme, centre, units in read.redeemed if centre == chosen] if chosen else None,
         receivable=receivable,
         days=days.rows,
         **chart_views.DAYS_SHOWN,
@@ -258,6 +262,7 @@ def _year(scheme: str, year: dict[str, Any]) -> dict[str, Any]:
         "set_aside": aside,
         "accounts": accounts,
         "aside_of": aside_of,
+        "aside_under": [f"{root}/round/", f"{root}/allotted/"],
     } | units
 
 

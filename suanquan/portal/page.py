@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -14,6 +13,7 @@ from ledger.sql import Connection
 from suanquan.access.policy import Reach
 from suanquan.catalog import Catalog
 from suanquan.http.auth import COOKIE, identify, may, permit
+from suanquan.http.routers import page_router
 from suanquan.portal import chart_views, figures
 from suanquan.portal.chart_text import TEXTS as CHART_TEXTS
 from suanquan.portal.frame import language_of, or_failure, reading, render, service_of
@@ -46,7 +46,7 @@ DOCS_POLICY = (
 )
 """The vendored API page styles its own elements inline; nothing else on it does more than elsewhere."""
 
-router = APIRouter()
+router = page_router()
 
 
 @router.get("/", dependencies=[may("figures.read")])
@@ -142,7 +142,9 @@ def _shown(read: Overview, catalog: Catalog, now_us: int) -> dict[str, Any]:
         "figures": read,
         "covered": covered,
         "models": [
-            (centre.name, model, gpu_ms) for centre in read.centres for model, gpu_ms in sorted(centre.gpu_ms.items())
+            (centre.centre, centre.name, model, gpu_ms)
+            for centre in read.centres
+            for model, gpu_ms in sorted(centre.gpu_ms.items())
         ],
         "late": {c.centre for c in read.centres if c.received_us and now_us - c.received_us > LATE_US},
         "unused": [name for name in catalog.schemes if name not in {known.scheme for known in read.schemes}],
