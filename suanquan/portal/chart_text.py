@@ -107,6 +107,7 @@ _TABLE = {
     "hour_busy": ("监测：忙（卡时）", "Monitors: busy (GPU-hours)"),
     "hour_seen": ("监测：见到（卡时）", "Monitors: seen (GPU-hours)"),
     "hour_nothing": ("没有消息", "nothing heard"),
+    "hours_heard": ("{passed} 个小时中 {heard} 个有消息。", "Of {passed} hours {heard} were heard of."),
     "hour_heard": ("有消息", "heard"),
     "hours_none": ("这一天还没有过完一个小时，或不在近 {days} 天之内。", "No hour of this day is over yet, or it is not among the last {days} days."),
     # 9, 11, 12
@@ -149,8 +150,8 @@ _TABLE = {
     "state_upheld": ("属实", "Confirmed"),
     "state_explained": ("已说明", "Explained"),
     "state_dismissed": ("排除", "Dismissed"),
-    "last_run": ("上次运行 {time}，第 {number} 次。", "Last run {time}, run {number}."),
-    "last_run_old": ("距今超过 {hours} 小时。", "That is over {hours} hours ago."),
+    "checks_last_run": ("上次运行 {time}，第 {number} 次。", "Last run {time}, run {number}."),
+    "checks_run_old": ("距今超过 {hours} 小时。", "That is over {hours} hours ago."),
     "no_run": ("核查还没有运行过：各规则都没有数字，不是零。", "The checks have not run yet: no rule has a figure, which is not zero."),
     "not_run": ("未运行", "not run"),
     "checks_definition": ("每条提示按最近一次复核结论归入一类。提示是问题，不是结论；证据里的金额口径各异，不相加，所以没有金额图。", "Each finding stands under its latest review. A finding is a question, no verdict; amounts in evidence are of different kinds and are not added up, so that there is no chart of amounts."),

@@ -150,9 +150,10 @@ async def _hours(request: Request) -> Response:
     day = _day(asked) or day_of(service.now_us)
     within = 0 <= (day_of(service.now_us) - day).days < daily.DAYS
     hours = daily.hours_list(chosen, day, heard, service.now_us) if within else []
+    count = sum(one.gpu_ms > 0 or one.seen_ms is not None for one in hours)
     first = shanghai_day_us(day) // 3_600_000_000
     return render(
-        request, "hours.html", centres=names, chosen=chosen, day=day.isoformat(), hours=hours, first=first, days=daily.DAYS, receivable=receivable, size=size
+        request, "hours.html", centres=names, chosen=chosen, day=day.isoformat(), hours=hours, heard=count, first=first, days=daily.DAYS, receivable=receivable, size=size
     )  # fmt: skip
 
 

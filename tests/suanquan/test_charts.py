@@ -10,6 +10,7 @@ from ledger.history import Totals
 from metering.zones import shanghai_day_us
 from suanquan.portal import chart_views
 from suanquan.portal.chart_text import NAMES, TEXTS
+from suanquan.portal.office_text import TEXTS as OFFICE
 from suanquan.use_cases import daily
 from suanquan.use_cases.admission_chart import Criterion
 from suanquan.use_cases.burn import Month, ahead_rows, burn, month_ends, month_row, together
@@ -381,6 +382,7 @@ def test_bullets_have_their_threshold_in_the_middle(fact, operator, threshold, v
 def test_every_text_of_charts_stands_in_both_languages_and_is_used():
     """Placeholders agree, and each key stands on a page or is named by what it stands for."""
     used = "".join(path.read_text("utf-8") for path in (*PORTAL.glob("templates/**/*.html"), *PORTAL.glob("chart*.py")))
+    assert not [key for key in NAMES if key in OFFICE["zh"]], "no text of another page is replaced"
     for key in NAMES:
         chinese, english = TEXTS["zh"][key], TEXTS["en"][key]
         assert chinese
