@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any
 
-from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -19,10 +18,11 @@ from ledger.sql import Connection
 from suanquan.access.policy import BENEFICIARY, Reach, same_person
 from suanquan.access.principal import Principal
 from suanquan.http.auth import may, principal, scope_of
+from suanquan.http.routers import page_router
 from suanquan.portal import frame
 from suanquan.portal.colleagues import Barred, barred_by
 from suanquan.portal.frame import language_of, or_failure, reading, service_of
-from suanquan.portal.work import said_of, status_for, to, typed_of
+from suanquan.portal.work import said_of, status_for, to, typed_of, with_form
 from suanquan.portal.work_text import TEXTS
 from suanquan.use_cases.applications import Application, load_application
 from suanquan.use_cases.officers import actor_of
@@ -37,7 +37,7 @@ SIMPLE = (
 )
 """What a form asks for in a field of its own; steps that take more are taken over the API or by command."""
 NUMBERS = frozenset({"objection_number"})
-router = APIRouter()
+router = page_router()
 
 
 @router.get("/applications/{application}", dependencies=[may("application.read", scoped=True)])
@@ -151,6 +151,8 @@ async def _take(request: Request, application: str, step: str) -> Response:
     try:
         await service.proceedings.take(actor_of(who), application, step, given, None)
     except DomainError as error:
-        return await _application(request, application, said_of(request, error), typed, step, status_for(error))
+        status = status_for(error)
+        page = await _application(request, application, said_of(request, error), typed, step, status)
+        return with_form(request, page, error)
     await service.try_to_issue(application)  # what stands against it is tried again by the job
     return to(request, f"/applications/{application}")

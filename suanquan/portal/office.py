@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any
 
-from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -16,6 +15,7 @@ from ledger.budget import open_name
 from ledger.sql import Connection
 from metering import fate_store, notice_store
 from suanquan.http.auth import may
+from suanquan.http.routers import page_router
 from suanquan.portal import figures, frame
 from suanquan.portal.frame import language_of, or_failure, reading, service_of
 from suanquan.portal.office_text import TEXTS
@@ -34,7 +34,7 @@ LATE_US = DAY_US
 """A centre silent for longer than this is named, and its figures are a lower bound."""
 EXPIRING_DAYS = 90
 MONTHS_SHOWN = 12
-router = APIRouter()
+router = page_router()
 
 
 def render(request: Request, page: str, **values: Any) -> Response:

@@ -6,12 +6,12 @@ import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
 from ledger.amount import CNY
 from suanquan.http.auth import may
+from suanquan.http.routers import page_router
 from suanquan.portal import exports, figures
 from suanquan.portal.frame import language_of, link, or_failure, reading, service_of
 from suanquan.portal.office import render, size_of, texts_of
@@ -50,7 +50,7 @@ FINDINGS = (
 STAGES = ("open", "every", "closed", "approved", "paid")
 """Which applications a list is of, open ones unless its address says otherwise; `stage` may be the name of a state, too."""
 FEN_UNITS = 10 ** (CNY.scale - 2)
-router = APIRouter()
+router = page_router()
 
 
 @router.get("/office/queue", dependencies=[may("application.read")])

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -13,6 +12,7 @@ from ledger.amount import ASSETS, ASSETS_BY_NUMBER, CNY, Asset, format_units
 from metering.instants import parse_instant
 from suanquan.errors import ServiceError
 from suanquan.http.auth import may
+from suanquan.http.routers import page_router
 from suanquan.portal import exports, figures
 from suanquan.portal.frame import link, or_failure, reading, service_of
 from suanquan.portal.office import render, size_of, texts_of
@@ -39,7 +39,7 @@ ENTRIES = (
     Column("credits", "credits", number=True), Column("balance", "balance", number=True), Column("held", "on_hold", number=True),
     Column("proof", "proof", key=True),
 )  # fmt: skip
-router = APIRouter()
+router = page_router()
 
 
 def part_of(request: Request) -> Part:

@@ -162,6 +162,8 @@ _TABLE = {
     "scan_aim": ("请把二维码对准镜头", "Hold the code before the camera"),
     "scan_nothing": ("图片里没有读到二维码：请拍正、拍清、拍全", "No QR code was found in the picture: take it straight, sharp and whole"),
     "verify_button": ("核验", "Verify"),
+    "offline_note": ("不联网也能核验：下载这一个文件（含本系统的公钥，不向任何地方发请求），在浏览器里打开。", "It can be done offline, too: download one file, with the public keys of this installation, and open it in a browser. It asks nobody anything."),
+    "offline_link": ("下载离线核验页", "Download the offline page"),
     "matches": ("相符", "Matches"),
     "differs_word": ("不相符", "Does not match"),
     "cannot_tell": ("不能判断", "Cannot tell"),

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -19,6 +18,7 @@ from metering.store import UsageKey, UsagePart, UsageRow, usage_page, usage_rows
 from suanquan.catalog import Catalog
 from suanquan.errors import ServiceError
 from suanquan.http.auth import may
+from suanquan.http.routers import page_router
 from suanquan.portal import exports, figures
 from suanquan.portal.frame import language_of, link, or_failure, reading, service_of
 from suanquan.portal.office import render, size_of, texts_of
@@ -43,7 +43,7 @@ ACCOUNTS = (
 )  # fmt: skip
 FILTERS = ("centre", "account", "model", "month")
 UNDER_MAX = 4
-router = APIRouter()
+router = page_router()
 
 
 def _asked(request: Request, names: Sequence[str]) -> dict[str, str]:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter
 from starlette.datastructures import UploadFile
 from starlette.requests import Request
 from starlette.responses import Response
@@ -18,6 +17,7 @@ from metering import store as metering_store
 from suanquan.access.policy import Reach, same_person
 from suanquan.access.principal import Principal
 from suanquan.http.auth import may, principal, scope_of
+from suanquan.http.routers import page_router
 from suanquan.http.settlements import by_of, desk_of
 from suanquan.portal import figures
 from suanquan.portal.colleagues import Barred, barred_by
@@ -25,7 +25,7 @@ from suanquan.portal.forms import digest_of
 from suanquan.portal.frame import language_of, link, or_failure, reading, service_of
 from suanquan.portal.stamps import version_of
 from suanquan.portal.table import Cell, Column, Row, exported, table
-from suanquan.portal.work import render, said_of, status_for, to, typed_of
+from suanquan.portal.work import render, said_of, status_for, to, typed_of, with_form
 from suanquan.portal.work_text import TEXTS
 from suanquan.service import Service
 from suanquan.use_cases import evidence, payees
@@ -51,7 +51,7 @@ _FIELDS = {
     "evidence": ("kind", "name", "sha256", "number", "issuer", "amount_yuan"),
 }
 DETAILS = ("name", "uscc", "account", "bank", "bank_code")
-router = APIRouter()
+router = page_router()
 
 BATCHES = (
     Column("id", "batch"), Column("payee", "payee"), Column("scheme", "scheme"), Column("period", "period"),
@@ -210,7 +210,8 @@ async def _act(request: Request, batch: str, act: str) -> Response:
     try:
         await _do(service, by_of(who, None), batch, act, typed)
     except DomainError as error:
-        return await _batch(request, batch, said_of(request, error), typed, act, status_for(error))
+        page = await _batch(request, batch, said_of(request, error), typed, act, status_for(error))
+        return with_form(request, page, error) if typed else page
     return to(request, f"/settlements/{batch}")
 
 
@@ -218,7 +219,7 @@ async def _typed(request: Request, act: str) -> dict[str, str]:
     """What was typed; of a chosen file its name and SHA-256 are taken, as if they had been typed."""
     async with request.form(max_files=1, max_fields=12) as sent:
         typed = {name: str(sent.get(name, "")).strip()[:500] for name in _FIELDS[act]}
-        if isinstance(chosen := sent.get("file"), UploadFile) and chosen.filename:
+        if isinstance(chosen := sent.get("sha256:file"), UploadFile) and chosen.filename:
             typed |= {"name": typed["name"] or chosen.filename, "sha256": await digest_of(chosen)}
     return typed
 

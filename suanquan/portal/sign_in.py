@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
@@ -10,11 +9,12 @@ from suanquan.access.principal import Principal
 from suanquan.db.tokens import principal_of
 from suanquan.errors import ServiceError
 from suanquan.http.auth import COOKIE, TOKEN_MAX, end_cookie, identify, is_from_here, may, session_cookie
-from suanquan.portal.forms import Typed, read_kept
+from suanquan.http.routers import page_router
+from suanquan.portal.forms import BACK, Typed, read_kept
 from suanquan.portal.frame import link, or_failure, places_of, query_of, reading, render, service_of
 from suanquan.use_cases.sign_in import LockedError, Login, log_in, log_out
 
-router = APIRouter()
+router = page_router()
 
 
 @router.get("/login", dependencies=[may("service.look")])
@@ -36,12 +36,19 @@ async def post_logout(request: Request) -> Response:
 
 
 async def _form(
-    request: Request, problem: str = "", status: int = 200, typed: Typed | None = None, wait: int = 0
+    request: Request, problem: str = "", status: int = 200, typed: Typed | None = None, wait: int = 0, name: str = ""
 ) -> Response:
     with reading():
         await identify(request)
     return render(
-        request, "sign_in.html", status=status, problem=problem, wait=wait, next=_next(request), kept_form=typed
+        request,
+        "sign_in.html",
+        status=status,
+        problem=problem,
+        wait=wait,
+        next=_next(request),
+        kept_form=typed,
+        name=name,
     )
 
 
@@ -83,6 +90,8 @@ async def _login(request: Request) -> Response:
     form = await request.form(max_files=0, max_fields=8)
     typed = read_kept(str(form.get("kept", "")))
     token, name = str(form.get("token", "")).strip(), str(form.get("name", "")).strip()
+    if BACK in form:
+        return await _form(request, typed=typed, name=name)
     if name and not token:
         return await _by_name(
             request, Login(name, str(form.get("password", "")), str(form.get("code", "")).strip()), typed

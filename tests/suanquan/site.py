@@ -84,6 +84,8 @@ VISITS = {
     "line": ("holder", "/usage/line?batch={number}&record=job:000012"),
     "members": ("holder", "/members"),
     "holds": ("centre", "/holds"),
+    "hold": ("centre", "/holds/{hold}"),
+    "present": ("centre", "/present"),
     "settlements": ("centre", "/settlements"),
     "settlement": ("department", "/settlements/{batch}"),
     "payees": ("department", "/payees"),
@@ -121,6 +123,7 @@ class Site(NamedTuple):
     tokens: dict[str, str]
     jti: str
     batch: str
+    hold: str
     number: int
     round: str
     application: str
@@ -146,13 +149,14 @@ def made_site(folder):
     with MovedService(home, clock) as served:
         tokens = served.call(_people(served.service, clock))
         jti, number = served.call(_usage(served.service, clock))
-        batch = _settled(served, tokens)
+        batch, hold = _settled(served, tokens)
         site = Site(
             served.url,
             home,
             tokens,
             jti,
             batch,
+            hold,
             number,
             *_case(served.url, tokens),
             _run(served.url, tokens),
@@ -238,7 +242,8 @@ def _settled(served, tokens):
     batch = post_json(served.url, tokens["department"], "/v1/settlements", wanted)["id"]
     bound = served.call(service.issue(SCHEME, IssueRequest(HOLDER, "CNY", "1000", dict(HOLDER_KEY.jwk()))))
     spender = Spender(served.url, clock=lambda: service.now_us / 1_000_000)
-    assert spender.hold(bound.token, 25).status == 200
+    held = spender.hold(bound.token, 25)
+    assert held.status == 200
     part = {"amount": "100", "holder_key": dict(PublicKey.of(KEYS["stranger"]).jwk())}
     post_json(served.url, tokens["officer"], f"/v1/vouchers/{bound.jti}/split", part, Idempotency_Key="split-1")
     energy = {
@@ -249,7 +254,7 @@ def _settled(served, tokens):
         "evidence": "ab" * 32,
     }
     post_json(served.url, tokens["centre"], "/v1/centres/sj01/energy", energy)
-    return batch
+    return batch, held.content["hold"]
 
 
 def _case(url, tokens):

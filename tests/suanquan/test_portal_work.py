@@ -72,12 +72,15 @@ def test_a_batch_goes_from_one_person_to_the_next(site, visit):
     assert lacking.status_code == 422
     assert ZH["paper_invoice"] in shown(lacking)
     wrong = {"kind": "invoice", "number": "26312000", "issuer": "x", "amount_yuan": "一百二十"}
-    refused = visit("department", f"{path}/evidence", wrong, {"file": ("发票.pdf", b"%PDF invoice")})
+    refused = visit("department", f"{path}/evidence", wrong, {"sha256:file": ("发票.pdf", b"%PDF invoice")})
     assert refused.status_code == 422
     assert 'value="一百二十"' in refused.text
     assert sha256(b"%PDF invoice").hexdigest() in refused.text, "the file need not be chosen again"
     invoice = wrong | {"issuer": sandbox_uscc(9), "amount_yuan": "120"}
-    assert visit("department", f"{path}/evidence", invoice, {"file": ("发票.pdf", b"%PDF invoice")}).status_code == 303
+    assert (
+        visit("department", f"{path}/evidence", invoice, {"sha256:file": ("发票.pdf", b"%PDF invoice")}).status_code
+        == 303
+    )
     assert visit("department", f"{path}/certify", {}).status_code == 303
     proof = {"kind": "payment_proof", "name": "回单", "sha256": "0" * 64}
     assert visit("department", f"{path}/evidence", proof).status_code == 303
@@ -280,12 +283,13 @@ def test_holds_and_prices_are_told(site, visit):
 def test_a_centre_reports_its_energy(site, visit):
     """A month with its bill; what cannot be is said and what was typed stays; another centre's is not reported."""
     typed = {"month": "2026-09", "total_kwh": "1,310,000", "it_kwh": "1000000", "green_kwh": "131000", "evidence": ""}
-    refused = visit("centre", "/energy", typed | {"it_kwh": "很多"}, {"file": ("电费单.pdf", b"%PDF bill")})
+    refused = visit("centre", "/energy", typed | {"it_kwh": "很多"}, {"evidence:file": ("电费单.pdf", b"%PDF bill")})
     assert (refused.status_code, 'value="1,310,000"' in refused.text) == (422, True)
     assert sha256(b"%PDF bill").hexdigest() in refused.text
     assert visit("centre", "/energy", typed).status_code == 422, "no evidence"
     assert (
-        visit("centre", "/energy", typed | {"centre": "sj02"}, {"file": ("b.pdf", bytes(700_000))}).status_code == 303
+        visit("centre", "/energy", typed | {"centre": "sj02"}, {"evidence:file": ("b.pdf", bytes(700_000))}).status_code
+        == 303
     )
     assert "1.310000" in visit("centre", "/energy").text
     assert "1.310000" in visit("department", "/energy?centre=sj01").text
