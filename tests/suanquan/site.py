@@ -55,7 +55,11 @@ PEOPLE = {
 }
 
 
-OFFICE = ("", "rounds", "uptake", "centres", "budgets", "clauses", "vouchers", "queue", "findings", "usage", "gaps")
+CHARTED = ("charts", "flow", "supply", "checks", "hours")
+OFFICE = (
+    *("", "rounds", "uptake", "centres", "budgets", "clauses", "vouchers", "queue", "findings", "usage", "gaps"),
+    *CHARTED,
+)
 APPLY = "/applications/new?round={round}&clause=cn-sh-songjiang-sandbox"
 VISITS = {
     "home": (None, "/"),
