@@ -15,6 +15,7 @@ from ledger.errors import DomainError, Kind
 from suanquan.errors import ServiceError
 from suanquan.http.problem import status_of
 from suanquan.portal import frame, kept_forms
+from suanquan.portal.forms import FIELDS_MAX
 from suanquan.portal.frame import language_of, link
 from suanquan.portal.work_text import TEXTS
 
@@ -30,7 +31,7 @@ def render(request: Request, page: str, **values: Any) -> Response:
 
 async def typed_of(request: Request, *names: str) -> dict[str, str]:
     """What was typed into the fields of these names, without spaces around it."""
-    form = await request.form(max_files=0, max_fields=40)
+    form = await request.form(max_files=0, max_fields=FIELDS_MAX)
     return {name: str(form.get(name, "")).strip()[:TYPED_MAX] for name in names}
 
 
