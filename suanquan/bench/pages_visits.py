@@ -27,7 +27,7 @@ PEOPLE = {
     "holder": ("beneficiary_admin", sandbox_uscc(0)),
     "centre": ("centre_operator", centre(0)),
 }
-_OFFICE = ("", "/uptake", "/centres", "/budgets", "/clauses", "/queue", "/findings", "/vouchers")
+_OFFICE = ("", "/uptake", "/centres", "/budgets", "/clauses", "/queue", "/findings", "/vouchers", "/usage", "/gaps")
 _BULK = ("/bulk/applications", "/bulk/findings", "/bulk/settlements")
 VISITS: Mapping[str, tuple[str, ...]] = {
     "": ("/", "/notices", "/subsidies", "/login", "/docs", "/log", "/verify", "/policies"),
@@ -35,6 +35,7 @@ VISITS: Mapping[str, tuple[str, ...]] = {
         "/",
         "/bulk/quarantine",
         *(f"/office{rest}" for rest in _OFFICE),
+        *("/office/usage?centre={centre}", "/office/queue?stage=every", "/office/accounts?under=self-pay/{centre}/"),
         *("/office/vouchers?class=other", "/office/entries?account=centre/{centre}/receivable"),
         *("/office/entries?account=voucher/{jti}", "/office/receipts/{event}", "/settlements", "/holds", "/disputes", "/disputes/1"),
         *("/statements?centre={centre}", "/office/queue?find=999&sort=-project", "/energy?centre={centre}", "/applications/{application}"),

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from ledger.errors import DomainError, Finding
 from suanquan.http.auth import may, principal
+from suanquan.http.routers import page_router
 from suanquan.portal import apply_form
 from suanquan.portal.apply_form import CALL, CHECK, Form, Walk, body_of, pages_of
 from suanquan.portal.apply_text import TEXTS
@@ -33,7 +33,7 @@ HERE = "/applications/new"
 KEPT = {"Cache-Control": "private, no-cache"}
 """So that going back in the browser finds what was typed."""
 
-router = APIRouter()
+router = page_router()
 
 
 @router.get(HERE, dependencies=[may("application.act", scoped=True)])

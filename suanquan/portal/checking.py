@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -15,9 +14,11 @@ from ledger.policy import Policy
 from ledger.tlog_proof import TlogProof
 from suanquan.decision_keys import published
 from suanquan.http.auth import identify, may
+from suanquan.http.routers import page_router
 from suanquan.note_keys import load_verifier_keys
-from suanquan.portal.frame import or_failure, reading, service_of
+from suanquan.portal.frame import language_of, or_failure, reading, service_of
 from suanquan.portal.office import render
+from suanquan.portal.offline import FILE_NAME, offline_page
 from suanquan.service import Service
 from suanquan.use_cases.receipts import receipt_object
 from suanquan.use_cases.verify_voucher import voucher_verdict
@@ -26,7 +27,7 @@ from voucher.verify import Trust
 PASTED_MAX = 64_000
 RECEIPT = "c2sp.org/tlog-proof"
 CODE = "SQ1:"
-router = APIRouter()
+router = page_router()
 
 
 @router.get("/log", dependencies=[may("log.read")])
@@ -58,6 +59,21 @@ async def post_verify(request: Request) -> Response:
     """A verdict in one of three words, and what was and was not proven; nothing is kept."""
     form = await request.form(max_files=0, max_fields=4, max_part_size=PASTED_MAX)
     return await or_failure(request, _verify(request, str(form.get("pasted", ""))[:PASTED_MAX]))
+
+
+@router.get("/verify/offline.html", dependencies=[may("log.read")])
+async def get_offline(request: Request) -> Response:
+    """One file with the keys of this installation that verifies with the network off; to be kept."""
+    return await or_failure(request, _offline(request))
+
+
+async def _offline(request: Request) -> Response:
+    with reading():
+        await identify(request)
+        page = offline_page(service_of(request), language_of(request))
+    return Response(
+        page, media_type="text/html", headers={"Content-Disposition": f'attachment; filename="{FILE_NAME}"'}
+    )
 
 
 async def _verify(request: Request, pasted: str) -> Response:

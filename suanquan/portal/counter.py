@@ -13,7 +13,6 @@ from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
 
-from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -23,6 +22,7 @@ from suanquan.access.policy import Reach
 from suanquan.errors import ServiceError
 from suanquan.http.auth import may, principal, scope_of
 from suanquan.http.holds import Spending
+from suanquan.http.routers import page_router
 from suanquan.portal import figures, frame
 from suanquan.portal.frame import language_of, or_failure, owner_of, reading, service_of
 from suanquan.portal.present_text import TEXTS
@@ -38,7 +38,7 @@ from voucher.spending import LIFE_S
 CODE_MAX = 8_000
 HELD_MAX = 50
 _NUMBER = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-router = APIRouter()
+router = page_router()
 
 
 @router.get("/present", dependencies=[may("hold.act", scoped=True)])

@@ -82,7 +82,14 @@ IN_WAN = frozenset(
             "/members",
         ),
         *("/office", "/office/uptake", "/office/centres", "/office/budgets", "/office/clauses", "/office/vouchers"),
-        *("/office/entries", "/office/usage.csv", "/office/rounds"),
+        *(
+            "/office/entries",
+            "/office/usage",
+            "/office/usage.csv",
+            "/office/accounts",
+            "/office/queue",
+            "/office/rounds",
+        ),
     }
 )
 """Pages with amounts: all of them go by `figures`, so that their reader may choose between 元 and 万元 for all pages at once."""
@@ -269,6 +276,11 @@ def render(
     if "<form" in text:
         text = kept_forms.offered(text, _kept_page(request))
     return HTMLResponse(forms.marked(text, secrets.token_urlsafe(12), stamp), status, headers)
+
+
+def rendered(page: str, **values: Any) -> str:
+    """A template with nothing of a page around it, for files that are kept."""
+    return _pages.get_template(page).render(values)
 
 
 def _kept_page(request: Request) -> kept_forms.Shown:

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
-from fastapi import APIRouter
 from starlette.datastructures import UploadFile
 from starlette.requests import Request
 from starlette.responses import Response
@@ -20,6 +19,7 @@ from metering.zones import shanghai_day_us
 from suanquan.access.policy import CENTRE, Reach
 from suanquan.errors import ServiceError
 from suanquan.http.auth import identify, may, principal, scope_of
+from suanquan.http.routers import page_router
 from suanquan.portal import figures
 from suanquan.portal.forms import digest_of
 from suanquan.portal.frame import language_of, link, or_failure, reading, service_of
@@ -37,7 +37,7 @@ FAR_US = 2**62
 ALWAYS = shanghai_day_us(date(1970, 1, 2))
 """A month's reading speaks of its month, whatever the day on which it was registered."""
 KWH = ("total_kwh", "it_kwh", "green_kwh")
-router = APIRouter()
+router = page_router()
 
 HOLDS = (
     Column("hold", "hold"), Column("voucher", "jti"), Column("centre", "centre"), Column("state", "state"),

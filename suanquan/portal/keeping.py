@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.types import Message
 
 from suanquan.http.auth import may
+from suanquan.http.routers import page_router
 from suanquan.portal import frame
 from suanquan.portal.forms import Typed, fields_of
 from suanquan.portal.frame import or_failure
 from suanquan.portal.kept_forms import KEEP, SWITCHES, address, filled
 
 ADDRESS_MAX = 4_000
-router = APIRouter()
+router = page_router()
 
 
 @router.post(KEEP, dependencies=[may("service.look")])

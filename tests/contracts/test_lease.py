@@ -115,7 +115,7 @@ async def test_a_stand_by_takes_over_and_the_other_is_told(databases_of_two):
     await asyncio.sleep(0.2)
     assert not waiting.done()
     rows(first.place, RUN_OUT)
-    taken = await asyncio.wait_for(waiting, 5)
+    taken = await asyncio.wait_for(waiting, 30)
     assert taken.epoch == held.epoch + 1
 
     async def hold():
@@ -136,7 +136,7 @@ async def test_a_stand_by_can_be_stopped(databases_of_two):
     waiting = asyncio.create_task(stand_by(databases_of_two[1], stopping))
     await asyncio.sleep(0.1)
     stopping.set()
-    assert await asyncio.wait_for(waiting, 2) is None
+    assert await asyncio.wait_for(waiting, 30) is None
 
 
 def _name_of_a_child(queue):

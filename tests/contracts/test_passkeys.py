@@ -23,6 +23,7 @@ from suanquan.settings import Settings
 from suanquan.use_cases import accounts, first_account, passkeys, sign_in
 from suanquan.use_cases.access import Access
 from tests.contracts.test_access import PASSWORD, Clock
+from tests.tampering import altered
 
 ORIGIN = "http://localhost:8080"
 ADMIN = Principal("admin", Role.ADMINISTRATOR)
@@ -121,7 +122,7 @@ async def test_what_does_not_hold_is_refused(access):
     options = await passkeys.login_options(access)
     shown = key.show(options)
     forged = json.loads(json.dumps(shown))
-    forged["response"]["signature"] = shown["response"]["signature"][:-4] + "AAAA"
+    forged["response"]["signature"] = altered(shown["response"]["signature"])
     await refused("login-failed", passkeys.log_in(access, forged))
     await refused("login-failed", passkeys.log_in(access, shown))  # its challenge was used by the forgery
     options = await passkeys.login_options(access)

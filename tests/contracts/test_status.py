@@ -21,6 +21,7 @@ from suanquan.use_cases.presented import require_issued
 from suanquan.use_cases.standing import change_standing
 from suanquan.use_cases.status_lists import StatusCache
 from tests.ledger.desk import Desk, audit, make_ledger
+from tests.tampering import altered
 from tests.voucher.samples import ISSUER, KEY, NOW_S, PRIVATE, SANDBOX
 from voucher import cwt, store
 from voucher.document import cwt_input, jwt_input, read_voucher, verify_voucher
@@ -192,7 +193,7 @@ async def test_only_what_the_log_has_is_a_voucher(desk):
         assert (await present(desk, text))[0].jti == stored.jti
     honest = read_voucher(stored.token, {KEY.kid: KEY})[1]
     richer = dataclasses.replace(honest, units=honest.units * 9)
-    unknown = dataclasses.replace(honest, jti=honest.jti[:-1] + ("0" if honest.jti[-1] != "0" else "1"))
+    unknown = dataclasses.replace(honest, jti=altered(honest.jti))
     for forged in (richer, unknown, dataclasses.replace(richer, issued_at_s=honest.issued_at_s - 10**6)):
         for signed, join in ((jwt_input(forged, KEY.kid), jws.compact), (cwt_input(forged, KEY.kid), cwt.compact)):
             assert await refused(present(desk, join(signed, PRIVATE.sign(signed)))) == "voucher-not-logged"
@@ -202,7 +203,7 @@ async def test_a_row_without_an_entry_is_no_voucher(desk):
     """Slipped into the database with its tokens, rightly signed: the log does not have it."""
     stored = await give(desk)
     honest = read_voucher(stored.token, {KEY.kid: KEY})[1]
-    forged = dataclasses.replace(honest, jti=honest.jti[:-4] + "ffff")
+    forged = dataclasses.replace(honest, jti=altered(honest.jti, -2))
     signed = jwt_input(forged, KEY.kid)
     columns = "scheme, scheme_digest, holder, asset, units, account, year, issued_us, from_us, until_us, priority, kid, cwt_input"
     binary = "x'{}'" if isinstance(desk.path, Path) else "'\\x{}'::bytea"
@@ -214,7 +215,7 @@ async def test_a_row_without_an_entry_is_no_voucher(desk):
     assert await refused(present(desk, token)) == "voucher-not-logged"
     desk.rows(
         f"INSERT INTO voucher ({columns}, jti, jwt_input, event_id, request_digest) SELECT {columns}, "
-        f"'{forged.jti[:-1]}e', {binary.format(signed.hex())}, {binary.format('01' * 16)}, request_digest "
+        f"'{altered(forged.jti, -3)}', {binary.format(signed.hex())}, {binary.format('01' * 16)}, request_digest "
         f"FROM voucher WHERE jti = '{stored.jti}'"
     )
     assert await refused(present(desk, token)) == "voucher-not-logged"
@@ -233,7 +234,7 @@ async def test_a_revoked_key_leaves_what_was_logged_before(desk):
     revoked = REGISTRY.revoked(KEY.kid, at_s=NOW_S + 1, reason="stolen")
     assert (await present(desk, before.token, revoked))[0].jti == before.jti
     honest = read_voucher(before.token, {KEY.kid: KEY})[1]
-    signed = jwt_input(dataclasses.replace(honest, jti=honest.jti[:-4] + "ffff"), KEY.kid)
+    signed = jwt_input(dataclasses.replace(honest, jti=altered(honest.jti)), KEY.kid)
     assert await refused(present(desk, jws.compact(signed, PRIVATE.sign(signed)), revoked)) == "voucher-not-logged"
     late = jwt_input(dataclasses.replace(honest, issued_at_s=NOW_S + 1), KEY.kid)
     assert await refused(present(desk, jws.compact(late, PRIVATE.sign(late)), revoked)) == "voucher-key-revoked"

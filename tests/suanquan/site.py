@@ -13,6 +13,7 @@ import httpx2
 from ledger.ed25519 import PublicKey
 from ledger.policy import Policy
 from ledger.scope import EVERYTHING
+from metering.completeness import Declaration
 from metering.notice_store import urns_of
 from suanquan.db import trail
 from suanquan.db.tokens import create_token
@@ -21,6 +22,7 @@ from suanquan.http.auth import COOKIE
 from suanquan.note_keys import load_verifier_keys
 from suanquan.settings import Settings
 from suanquan.use_cases import setup
+from suanquan.use_cases.completeness import declare
 from suanquan.use_cases.findings import Examination
 from suanquan.use_cases.findings import record as keep_findings
 from suanquan.use_cases.issue import Order, issue
@@ -53,7 +55,7 @@ PEOPLE = {
 }
 
 
-OFFICE = ("", "rounds", "uptake", "centres", "budgets", "clauses", "vouchers", "queue", "findings")
+OFFICE = ("", "rounds", "uptake", "centres", "budgets", "clauses", "vouchers", "queue", "findings", "usage", "gaps")
 APPLY = "/applications/new?round={round}&clause=cn-sh-songjiang-sandbox"
 VISITS = {
     "home": (None, "/"),
@@ -103,6 +105,7 @@ VISITS = {
     "log": (None, "/log"),
     "verify": (None, "/verify"),
     "policies": (None, "/policies"),
+    "office-accounts": ("officer", "/office/accounts?under=centre/sj01/"),
     "office-entries": ("officer", "/office/entries?account=voucher/{jti}"),
     **{
         f"office-{name}".strip("-"): ("department" if name == "rounds" else "officer", f"/office/{name}".rstrip("/"))
@@ -200,6 +203,9 @@ async def _usage(service, clock):
         await report(service, _on(day, record(day + 1, "covered", 2 + day % 3)))
     clock.set(NOW)
     await report(service, _on(DAYS - 1, record(DAYS + 1, "covered", 1, model="unheard-of")))
+    months = [Declaration(202611, "covered", 12, 12, 1), Declaration(202611, "silent", 3, 3, 10_800_000)]
+    until_us = service.now_us + 300_000_000
+    await service.journal.transact(lambda tx: declare(tx, "sj01", "kid", "declared-once-nonce", until_us, months))
     async with service.database.read() as conn:
         lines = (await statement(conn, service.catalog, EVERYTHING, "sj01", "covered", 2**62))["lines"]
         number = next(line["batch"] for line in lines if line["id"] == "job:000012")

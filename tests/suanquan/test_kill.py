@@ -196,7 +196,7 @@ def test_a_stop_answers_what_it_has_begun(installation, seed):
         time.sleep(chance.random() / 3)
         begun = time.monotonic()
         assert service.stop() == 0
-        assert time.monotonic() - begun < 5
+        assert time.monotonic() - begun < (5 if ALL else 60)
         for report in reports:
             report.join()
         figures = figures_of(installation.home)

@@ -16,6 +16,7 @@ from suanquan.jobs import sign_log
 from suanquan.note_keys import load_verifier_keys
 from suanquan.service import open_service
 from suanquan.use_cases.setup import bind_account
+from tests.conftest import ALL
 from tests.suanquan.command import HOLDER, SCHEME
 from tests.suanquan.harness import PASSPHRASE, ProcessService, ThreadedService, request
 from tests.suanquan.shell import BY, ORDER, Shell
@@ -61,7 +62,7 @@ def test_a_grown_log_is_signed_within_a_second(installation):
 
         written = asyncio.run(write())
         while request(service.url, "GET", "/log/checkpoint").content == before:
-            assert time.monotonic() - written < 1.5
+            assert time.monotonic() - written < (1.5 if ALL else 30), "with --all nothing else is to run on the machine"
             time.sleep(0.02)
         assert request(service.url, "GET", "/log/checkpoint").content == installation.home.log_head.read_bytes()
         metrics = request(service.url, "GET", "/metrics").content.decode()

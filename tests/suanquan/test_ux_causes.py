@@ -20,6 +20,7 @@ from tests.suanquan.spender import HOLDER_KEY, Spender
 from tests.suanquan.test_portal import CJK, FROM_HERE
 from tests.suanquan.test_ux_words import BALANCE, NEVER
 from tests.subsidy.procedure_samples import Clock
+from tests.tampering import altered
 from voucher.document import jwt_input, read_voucher
 from voucher.holder import sandbox_uscc
 from voucher.issuance import IssueRequest
@@ -96,9 +97,9 @@ async def _entries(service):
 def counter(template, tmp_path_factory):
     made = template.copy_to(tmp_path_factory.mktemp("counter") / "home")
     sandbox = (made.home.config / "schemes/sandbox.toml").read_text("utf-8")
-    for name, (line, other) in SCHEMES.items():
+    for name, (line, changed) in SCHEMES.items():
         assert line in sandbox
-        text = sandbox.replace(line, other).replace(f'"{SCHEME}"', f'"{SCHEME}-{name}"')
+        text = sandbox.replace(line, changed).replace(f'"{SCHEME}"', f'"{SCHEME}-{name}"')
         (made.home.config / f"schemes/{name}.toml").write_text(text, "utf-8")
     clock = Clock(time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 3600)))
     with MovedService(made.home, clock) as served:
@@ -113,7 +114,7 @@ def unknown(at):
 def signature(at):
     """签名不符"""
     token = at.give().token
-    return at.refused(f"{token[:-6]}{'AAAAAA' if token[-6:] != 'AAAAAA' else 'BBBBBB'}")
+    return at.refused(altered(token))
 
 
 def early(at):
