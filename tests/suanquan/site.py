@@ -75,6 +75,7 @@ VISITS = {
     "supplement": ("holder", "/applications/{returned}/supplement"),
     "views": ("holder", "/views"),
     "inbox": ("holder", "/inbox"),
+    "channels": ("holder", "/channels"),
     "disputes": ("holder", "/disputes"),
     "dispute": ("officer", "/disputes/{dispute}"),
     "centre": ("centre", "/centre"),

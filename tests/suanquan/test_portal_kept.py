@@ -17,7 +17,7 @@ ZH, EN = TEXTS["zh"], TEXTS["en"]
 FORM = re.compile(r"<form\b[^>]*>.*?</form>", re.DOTALL)
 KEPT = {
     "apply": "/applications/new", "apply-company": "company", "apply-amount": "amount", "apply-material": "material",
-    "supplement": "supplement", "application": "/steps/", "usage": "", "inbox": "/inbox/choice", "members": "/members",
+    "supplement": "supplement", "application": "/steps/", "usage": "", "inbox": "/inbox/choice", "channels": "/channels", "members": "/members",
     "settlement": "/evidence", "payees": "/payees", "energy": "/energy", "clock": "/clock", "sheet": "/sheets/",
     "finding": "/findings/", "office-rounds": "/office/rounds", "dispute": "/disputes/", "verify": "/verify",
     "subsidies": "/subsidies", "bulk-applications": "/bulk/",
