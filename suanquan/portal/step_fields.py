@@ -14,7 +14,7 @@ from subsidy.procedure import Step
 
 PREFIX = "facts."
 OTHER, OTHER_SAID = "other_fact", "other_fact_said"
-LACKING_MAX = 12
+LACKING_MAX = 40
 """Facts that the rules lack and a form asks for."""
 _YES_NO = ("true", "false")
 

@@ -165,6 +165,10 @@ _TABLE = {
     # cases
     "your_turn": ("您可以办理", "What you can do"),
     "did_before": ("{person} 办理过“{step}”，这一步须由其他人办理。", "{person} did “{step}”; somebody else takes this step."),
+    "supplement_more": ("金额、事实与成本", "Amount, facts and costs"),
+    "supplement_costs": ("成本明细", "Costs"),
+    "supplement_costs_hint": ("每行一项：开票或签约方 | 发票或合同号 | 元", "one a line: issuer | number of invoice or contract | yuan"),
+    "supplement_key": ("持券人公钥（JWK，换钥匙才填）", "Public key of the holder (JWK; only for another key)"),
     "step_facts": ("本步登记的事实", "Facts that this step records"),
     "fact_unit": ("单位：{unit}", "unit: {unit}"),
     "fact_between": ("{low} 至 {high}", "{low} to {high}"),
