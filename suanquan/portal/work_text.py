@@ -125,7 +125,8 @@ _TABLE = {
     "lease": ("离线租约", "offline lease"),
     "settled_centre": ("中心请款", "the centre"),
     "settled_metering": ("计量结算", "metering"),
-    "more_holds": ("更晚的预占", "Later holds"),
+    "lists_part": ("列表每次读出一段，新的在前；查询和导出都在这一段之内。", "The list is read a part at a time, newest first; search and files are of this part."),
+    "more_holds": ("更早的预占", "Earlier holds"),
     # prices
     "prices_note": ("每卡时的目录价，按用量发生时的价目计。没有价格的卡型不计费，先进隔离。", "List prices of a card-hour; usage is rated by the price of its time. A model without a price is not rated: it waits in quarantine."),
     "no_prices": ("尚无公布价。", "No price is published."),
