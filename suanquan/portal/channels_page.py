@@ -6,7 +6,6 @@ from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
 
-from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -15,6 +14,7 @@ from suanquan.access.policy import Reach
 from suanquan.db import notices
 from suanquan.errors import ServiceError
 from suanquan.http.auth import may, principal
+from suanquan.http.routers import page_router
 from suanquan.notices.model import Way
 from suanquan.portal import frame
 from suanquan.portal.channels_text import TEXTS
@@ -26,7 +26,7 @@ from suanquan.use_cases.channels import NewChannel, audience_of
 
 WAYS = (Way.WEBHOOK, Way.WECOM, Way.DINGTALK)
 URL_MIN, URL_MAX, SECRET_MAX, LATELY, DIGITS = 8, 2_000, 200, 5, 18
-router = APIRouter()
+router = page_router()
 
 
 @router.get("/channels", dependencies=[may("channel.list", scoped=True)])

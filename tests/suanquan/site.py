@@ -90,6 +90,7 @@ VISITS = {
     "settlements": ("centre", "/settlements"),
     "settlement": ("department", "/settlements/{batch}"),
     "payees": ("department", "/payees"),
+    "quote": ("holder", "/quote?account=sj01/covered&model=A100&count=8&hours=10"),
     "prices": ("centre", "/prices"),
     "energy": ("centre", "/energy"),
     "clock": ("department", "/clock"),
