@@ -42,6 +42,7 @@ IN_WAN = frozenset(
             "/holds",
             "/holds/{hold}",
             "/present",
+            "/quote",
             "/prices",
             "/members",
         ),
@@ -155,7 +156,11 @@ async def _fresh(request: Request, who: Principal, answer: Awaitable[Response]) 
     with reading():
         async with service_of(request).database.read() as conn:
             await stamps.check(request, who, typed, conn)
-    with conducted(Conduct(lambda tx: stamps.check(request, who, typed, tx.connection))):
+    way = Conduct(
+        lambda tx: stamps.check(request, who, typed, tx.connection),
+        beside=lambda conn: stamps.check(request, who, typed, conn),
+    )
+    with conducted(way):
         return await answer
 
 

@@ -28,9 +28,10 @@ _TABLE = {
     "choice_bad_email": ("邮箱应形如 name@example.cn，已填的选择没有丢。", "An address looks like name@example.cn; your choice is still here."),
     "channels": ("另发到哪里", "Where else it goes"),
     "channels_note": (
-        "webhook、企业微信、钉钉通道由单位管理员、中心人员或运维经接口登记；机器人每分钟至多 18 条，其间的合成一条。",
-        "Webhooks and robots of WeCom and DingTalk are registered over the API by admins, centres and operators; a robot gets 18 messages a minute at most, the rest as one.",
+        "webhook、企业微信、钉钉通道由单位管理员、中心人员或运维登记；机器人每分钟至多 18 条，其间的合成一条。",
+        "Webhooks and robots of WeCom and DingTalk are registered by admins, centres and operators; a robot gets 18 messages a minute at most, the rest as one.",
     ),
+    "channels_page": ("登记和管理通道", "Register and manage channels"),
     "channels_none": ("没有通道。", "No channel."),
     "channel_way": ("方式", "Way"),
     "channel_url": ("地址", "Address"),
