@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from sqlalchemy import select
 
 from ledger import store as ledger_store
 from ledger.amount import CNY
@@ -28,6 +29,7 @@ from metering.agent.events import batch_body, encode_event, number_event
 from metering.agent.keys import AgentKey
 from metering.model import Accelerator, UsageRecord
 from metering.signature import sign
+from metering.tables import quarantine
 from suanquan import cli
 from suanquan.catalog import load_catalog
 from suanquan.db.database import Database
@@ -109,8 +111,14 @@ async def figures(database, catalog):
             {name: balance for name, balance in balances.items() if balance},
             sum(units for _, _, units in await voucher_store.load_redeemed(connection)),
             {centre.centre: centre.statuses for centre in seen.centres if centre.statuses},
-            await metering_store.load_quarantine(connection, 1000),
+            await _waiting(connection),
         )
+
+
+async def _waiting(connection):
+    """Records that came into quarantine, newest batch first."""
+    query = select(quarantine).order_by(quarantine.c.batch.desc(), quarantine.c.position)
+    return [dict(row) for row in (await connection.execute(query)).mappings()]
 
 
 @dataclass(frozen=True)
