@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from sqlalchemy import select
 
 from ledger.sql import Connection, execute_all
@@ -42,3 +44,43 @@ async def count_gaps(conn: Connection) -> dict[str, int]:
         if missing:
             found[centre] = found.get(centre, 0) + missing
     return found
+
+
+class Declared(NamedTuple):
+    """An account's month as its centre declared it, and what of it has arrived: records, GPU-milliseconds."""
+
+    centre: str
+    month: int
+    account: str
+    records: int
+    gpu_ms: int
+    arrived: int
+    arrived_ms: int
+
+    @property
+    def lacks(self) -> bool:
+        """Whether less arrived than was declared, as `count_declared` counts it."""
+        return self.records > self.arrived or self.gpu_ms > self.arrived_ms
+
+
+_DECLARED = """
+SELECT d.centre, d.month, d.account, d.segments, d.gpu_ms, COALESCE(u.records, 0), COALESCE(u.high, 0), COALESCE(u.low, 0)
+FROM declaration d LEFT JOIN (
+  SELECT centre, month, account, SUM(records) AS records, SUM(gpu_ms / 4294967296) AS high, SUM(gpu_ms % 4294967296) AS low
+  FROM usage_month GROUP BY centre, month, account
+) u ON u.centre = d.centre AND u.month = d.month AND u.account = d.account
+WHERE NOT EXISTS (SELECT 1 FROM declaration l WHERE l.centre = d.centre AND l.month = d.month AND l.account = d.account AND l.number > d.number)
+"""
+
+
+async def list_declared(conn: Connection, centre: str = "", month: int = 0) -> list[Declared]:
+    """What was declared, newest month first, by centre and account; of one centre or month where given."""
+    wanted = [(name, value) for name, value in (("centre", centre), ("month", month)) if value]
+    text = (
+        _DECLARED + "".join(f" AND d.{name} = ?" for name, _ in wanted) + " ORDER BY d.month DESC, d.centre, d.account"
+    )
+    [rows] = await execute_all(conn, [(text, [value for _, value in wanted])])
+    return [
+        Declared(str(at), int(when), str(who), int(count), int(gpu_ms), int(came), (int(high) << 32) + int(low))
+        for at, when, who, count, gpu_ms, came, high, low in rows
+    ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -94,6 +95,18 @@ async def newest_steps(
         if wanted is not None:
             query = query.where(column == wanted)
     return [Step(*row) for row in await conn.execute(query.order_by(table.dispute).limit(limit))]
+
+
+async def count_states(conn: Connection) -> Counter[str]:
+    """How many disputes stand in each state."""
+    table = tables.usage_dispute.c
+    newest = select(table.dispute, func.max(table.step).label("step")).group_by(table.dispute).subquery()
+    query = (
+        select(table.state, func.count())
+        .join(newest, (newest.c.dispute == table.dispute) & (newest.c.step == table.step))
+        .group_by(table.state)
+    )
+    return Counter({state: int(count) for state, count in await conn.execute(query)})
 
 
 async def urns_of(conn: Connection, batches: Iterable[int]) -> dict[int, str]:

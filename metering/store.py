@@ -352,16 +352,40 @@ async def load_declarations(conn: Connection, centre: str) -> dict[tuple[int, st
 USAGE_PART = 2_000
 
 
-async def usage_rows(conn: Connection) -> AsyncIterator[list[tuple[str, str, str, int, int, int, int]]]:
-    """Every monthly total, some at a time: centre, account, model, month, records, GPU-milliseconds, yuan units rated."""
+class UsagePart(NamedTuple):
+    """Which monthly totals: of a centre, an account, a model, a month such as 202611; what is empty counts for all."""
+
+    centre: str = ""
+    account: str = ""
+    model: str = ""
+    month: int = 0
+
+    def wanted(self) -> dict[str, str | int]:
+        """What is given, by column."""
+        return {name: value for name, value in self._asdict().items() if value}
+
+
+ALL_USAGE = UsagePart()
+UsageRow = tuple[str, str, str, int, int, int, int]
+"""Centre, account, model, month, records, GPU-milliseconds, yuan units rated."""
+UsageKey = tuple[str, str, str, int]
+
+
+async def usage_page(conn: Connection, part: UsagePart, after: UsageKey, limit: int) -> list[UsageRow]:
+    """Monthly totals of a part in order of centre, account, model and month, from just above `after`."""
+    wanted = part.wanted()
+    where = "".join(f" AND {name} = ?" for name in wanted)
     text = (
-        "SELECT centre, account, model, month, records, gpu_ms, rated_units FROM usage_month "
-        "WHERE (centre, account, model, month) > (?, ?, ?, ?) ORDER BY centre, account, model, month LIMIT ?"
+        "SELECT centre, account, model, month, records, gpu_ms, rated_units FROM usage_month "  # noqa: S608 -- own names
+        f"WHERE (centre, account, model, month) > (?, ?, ?, ?){where} ORDER BY centre, account, model, month LIMIT ?"
     )
-    after: tuple[str, str, str, int] = ("", "", "", 0)
-    while True:
-        [rows] = await execute_all(conn, [(text, (*after, USAGE_PART))])
-        if not rows:
-            return
-        yield [(str(a), str(b), str(c), int(d), int(e), int(f), int(g)) for a, b, c, d, e, f, g in rows]
-        after = rows[-1][0], rows[-1][1], rows[-1][2], rows[-1][3]
+    [rows] = await execute_all(conn, [(text, (*after, *wanted.values(), limit))])
+    return [(str(a), str(b), str(c), int(d), int(e), int(f), int(g)) for a, b, c, d, e, f, g in rows]
+
+
+async def usage_rows(conn: Connection, part: UsagePart = ALL_USAGE) -> AsyncIterator[list[UsageRow]]:
+    """Every monthly total of a part, some at a time."""
+    after: UsageKey = ("", "", "", 0)
+    while rows := await usage_page(conn, part, after, USAGE_PART):
+        yield rows
+        after = rows[-1][:4]

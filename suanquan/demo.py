@@ -37,9 +37,12 @@ from metering.rating import rate_one
 from metering.sources import read
 from metering.sources.faults import Skipped
 from metering.sources.options import SourceOptions
+from suanquan import demo_scene
+from suanquan.clock import ClockNs, shanghai_day
 from suanquan.db.database import Database
 from suanquan.db.place import Place
 from suanquan.db.tokens import create_token
+from suanquan.demo_scene import PastClock, begun, first_day
 from suanquan.errors import ServiceError
 from suanquan.home import Home, packaged_config, read_passphrase, write_secret
 from suanquan.jobs import running_jobs
@@ -79,6 +82,8 @@ class Centre:
     id: str
     name: str
     records: list[UsageRecord]
+    sample: bool = False
+    """Whether its records are the built-in ones, beside which the demo's other scenes are played."""
     results: Counter[str] = field(default_factory=Counter)
 
 
@@ -86,11 +91,15 @@ def run(demo: Demo, *, stay: bool, announce: Callable[[str], None], show: Callab
     """Play the demo and show its summary; then stay up until stopped, if asked to. `announce` tells what goes on."""
     configure_logging(logging.WARNING)
     centres = _centres(demo)
-    _prepare_home(demo.home)
-    run_loop(_play(demo, centres, stay=stay, announce=announce, show=show))
+    clock = PastClock(demo.home.sandbox_clock)
+    tells = demo.trace is None and not begun(demo.home)
+    if tells:
+        clock.go_to(first_day(shanghai_day(clock())))
+    _prepare_home(demo.home, clock)
+    run_loop(_play(demo, centres, clock if tells else None, stay=stay, announce=announce, show=show))
 
 
-def _prepare_home(home: Home) -> None:
+def _prepare_home(home: Home, clock: ClockNs) -> None:
     """A sandbox home with its own passphrase and token files; one that was cut short is completed.
 
     Raises:
@@ -111,7 +120,9 @@ def _prepare_home(home: Home) -> None:
         write_secret(passphrase, secrets.token_urlsafe(24).encode())
     settings = Settings(issuer="urn:suanquan:sandbox", sandbox=True)
     if not home.settings_file.exists():
-        write_secret(home.path / "demo-token", setup.initialise(home, settings, read_passphrase(passphrase)).encode())
+        write_secret(
+            home.path / "demo-token", setup.initialise(home, settings, read_passphrase(passphrase), clock).encode()
+        )
     if not (home.path / "demo-token").exists():
         place = home.place(load_settings(home.settings_file))
         write_secret(home.path / "demo-token", asyncio.run(_new_token(place)).encode())
@@ -134,11 +145,13 @@ def _centres(demo: Demo) -> list[Centre]:
                 "sj01",
                 "松江智算中心（沙箱）",
                 _read(samples / "sj01.sacct.txt", SourceOptions("sacct", timezone="UTC")),
+                sample=True,
             ),
             Centre(
                 "sj02",
                 "松江昇腾中心（沙箱）",
                 _read(samples / "sj02.sacct.txt", SourceOptions("sacct", timezone="Asia/Shanghai")),
+                sample=True,
             ),
         ]
     stem = demo.trace.name.partition(".")[0].lower()
@@ -159,24 +172,28 @@ def _read(path: Path, options: SourceOptions) -> list[UsageRecord]:
 async def _play(
     demo: Demo,
     centres: list[Centre],
+    clock: PastClock | None,
     *,
     stay: bool,
     announce: Callable[[str], None],
     show: Callable[[dict[str, Any]], None],
 ) -> None:
-    async with open_service(demo.home, read_passphrase(demo.home.path / "demo-passphrase")) as service:
+    async with open_service(demo.home, read_passphrase(demo.home.path / "demo-passphrase"), clock) as service:
         listener = listen(service, None, 0 if not stay else demo.port)
-        password = await _ready(service)
-        async with serving(service, listener), running_jobs(service):
+        async with serving(service, listener):
             announce(f"服务已启动 / service is up: {service.settings.url}/")
             stop = threading.Event()
             with _stopping(stop) as stopped:
-                for centre in centres:
-                    await _play_centre(service, centre, stop)
-                show(await _summary(service, centres))
-                if stay:
-                    announce(_addresses(service, demo.home, password))
-                    await stopped.wait()
+                if clock is not None:
+                    await play_scene(service, clock, stop)
+                password = await _ready(service)
+                async with running_jobs(service):
+                    for centre in centres:
+                        await _play_centre(service, centre, stop)
+                    show(await _summary(service, centres))
+                    if stay:
+                        announce(_addresses(service, demo.home, password))
+                        await stopped.wait()
 
 
 @contextlib.contextmanager
@@ -218,14 +235,36 @@ def _addresses(service: Service, home: Home, password: str) -> str:
     )
 
 
+async def play_scene(service: Service, clock: PastClock, stop: threading.Event) -> None:
+    """Play what went on in the months before today, at its days; the clock is at the first of them."""
+    centre = Centre(CENTRE, demo_scene.NAME, [])
+    key = _agent_key(service.home, centre.id)
+
+    async def report(records: list[UsageRecord]) -> None:
+        centre.records = records
+        await _send(service, centre, key, stop)
+
+    await _register(service, centre, demo_scene.CARDS, key)
+    await demo_scene.people(service)
+    await demo_scene.play(demo_scene.Scene(service, clock, demo_scene.Agent(report, key)))
+
+
 async def _play_centre(service: Service, centre: Centre, stop: threading.Event) -> None:
     """Register the centre, give its accounts vouchers, and let its agent report over HTTP."""
     known = service.catalog.accelerators  # cards it does not know are no capacity; their usage is held
     cards = {word: n for word, n in _capacity(centre.records).items() if known.resolve(word, service.now_us)}
-    await setup.register_centre(service.journal, service.catalog, centre.id, centre.name, cards)
     key = _agent_key(service.home, centre.id)
-    await setup.register_agent_key(service.journal, centre.id, PublicKey.of(key.private))
+    await _register(service, centre, cards, key)
     await _issue(service, centre)
+    await _send(service, centre, key, stop)
+
+
+async def _register(service: Service, centre: Centre, cards: dict[str, int], key: AgentKey) -> None:
+    await setup.register_centre(service.journal, service.catalog, centre.id, centre.name, cards)
+    await setup.register_agent_key(service.journal, centre.id, PublicKey.of(key.private))
+
+
+async def _send(service: Service, centre: Centre, key: AgentKey, stop: threading.Event) -> None:
     await asyncio.to_thread(_report, service.settings.url, service.home, centre, key, stop)
     if stop.is_set():
         raise KeyboardInterrupt
@@ -258,15 +297,15 @@ def _agent_key(home: Home, centre: str) -> AgentKey:
 
 
 async def _issue(service: Service, centre: Centre) -> None:
-    """One voucher for each account, over part of what its usage costs; the busiest account is that of the ready company.
+    """One voucher for each account, over part of what its usage costs. The same records give the same vouchers.
 
-    The same records give the same vouchers.
+    The busiest account of a trace is that of the ready company, which otherwise has its part in what went on before.
     """
     scheme = next(scheme for scheme in service.catalog.schemes.values() if "sandbox" in scheme.id)
     terms = scheme.terms_in(CNY.code)
     assert terms is not None, "the sandbox issues yuan"
     costs = sorted(_costs(service, centre).items())
-    busiest = max(costs, key=lambda pair: pair[1], default=("", 0))[0] if centre.id == CENTRE else ""
+    busiest = "" if centre.sample else max(costs, key=lambda pair: pair[1], default=("", 0))[0]
     for account, cost in costs:
         made_up = sandbox_uscc(int.from_bytes(sha256(f"{centre.id}/{account}".encode()).digest()[:3]))
         holder = COMPANY if account == busiest else made_up

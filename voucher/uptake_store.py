@@ -39,7 +39,8 @@ _ROW = "v.jti, v.scheme, v.holder, v.issued_us, v.from_us, v.until_us, " + ", ".
 class Part(NamedTuple):
     """Which vouchers: of an asset; where given, of a scheme, a class (first characters of codes), a holder, spans of issue and end.
 
-    Spans are UTC epoch microseconds, their end outside; `unused` are vouchers that have paid nothing.
+    Spans are UTC epoch microseconds, their end outside; `unused` are vouchers that have paid nothing, `used` the others; `year` is
+    that of the budget that bears them.
     """
 
     asset: int = 1
@@ -51,6 +52,8 @@ class Part(NamedTuple):
     ends_since_us: int = 0
     ends_until_us: int = 0
     unused: bool = False
+    used: bool = False
+    year: int = 0
 
     def where(self) -> tuple[str, list[Any]]:
         """The condition and its values."""
@@ -59,7 +62,7 @@ class Part(NamedTuple):
         wanted: list[tuple[str, Any]] = [
             ("v.scheme = ?", self.scheme), ("v.holder = ?", self.holder), ("v.issued_us >= ?", self.since_us),
             ("v.issued_us < ?", self.until_us), ("v.until_us >= ?", self.ends_since_us),
-            ("v.until_us < ?", self.ends_until_us),
+            ("v.until_us < ?", self.ends_until_us), ("v.year = ?", self.year),
         ]  # fmt: skip
         for text, value in wanted:
             if value:
@@ -70,6 +73,8 @@ class Part(NamedTuple):
             values += self.letters
         if self.unused:
             texts.append(f"{_REDEEMED} = 0")
+        if self.used:
+            texts.append(f"{_REDEEMED} > 0")
         return " AND ".join(texts), values
 
 

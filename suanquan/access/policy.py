@@ -130,6 +130,8 @@ POLICY: Mapping[str, Right] = MappingProxyType(
         "usage.declare": _right(own=[Role.CENTRE_AGENT]),
         "usage.correct": _right(own=[Role.CENTRE_AGENT]),
         "hold.ask": _right(own=[Role.CENTRE_AGENT]),
+        # what its people do at the counter: hold what a holder signed for, give back what is left
+        "hold.act": _right(own=[Role.CENTRE_OPERATOR]),
         # what a scheduler asks before it starts a job, and what a run would cost
         "advice.ask": _right(READERS, {Role.CENTRE_OPERATOR, Role.SCHEDULER}),
         "quote.ask": _right(PEOPLE),

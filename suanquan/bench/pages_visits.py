@@ -10,9 +10,11 @@ from suanquan.bench.pages_home import account, centre, scheme_of
 from suanquan.db.tokens import create_token
 from suanquan.service import Service
 from suanquan.use_cases.applications import load_applications, load_rounds
+from suanquan.use_cases.hold_views import list_holds
 from suanquan.use_cases.settlement_reading import load_batches
 from suanquan.use_cases.statement import statement
 from voucher import store as voucher_store
+from voucher.hold_view_store import HoldFilter
 from voucher.holder import sandbox_uscc
 
 PAGE_MS, DASHBOARD_MS, METRICS_MS, EXPORT_S, SERIES = 500, 1_000, 100, 10, 2_000
@@ -25,7 +27,7 @@ PEOPLE = {
     "holder": ("beneficiary_admin", sandbox_uscc(0)),
     "centre": ("centre_operator", centre(0)),
 }
-_OFFICE = ("", "/uptake", "/centres", "/budgets", "/clauses", "/queue", "/findings", "/vouchers")
+_OFFICE = ("", "/uptake", "/centres", "/budgets", "/clauses", "/queue", "/findings", "/vouchers", "/usage", "/gaps")
 _BULK = ("/bulk/applications", "/bulk/findings", "/bulk/settlements")
 VISITS: Mapping[str, tuple[str, ...]] = {
     "": ("/", "/notices", "/subsidies", "/login", "/docs", "/log", "/verify", "/policies"),
@@ -33,6 +35,7 @@ VISITS: Mapping[str, tuple[str, ...]] = {
         "/",
         "/bulk/quarantine",
         *(f"/office{rest}" for rest in _OFFICE),
+        *("/office/usage?centre={centre}", "/office/queue?stage=every", "/office/accounts?under=self-pay/{centre}/"),
         *("/office/vouchers?class=other", "/office/entries?account=centre/{centre}/receivable"),
         *("/office/entries?account=voucher/{jti}", "/office/receipts/{event}", "/settlements", "/holds", "/disputes", "/disputes/1"),
         *("/statements?centre={centre}", "/office/queue?find=999&sort=-project", "/energy?centre={centre}", "/applications/{application}"),
@@ -44,7 +47,7 @@ VISITS: Mapping[str, tuple[str, ...]] = {
         *("/applications/new?round={round}&clause={scheme}", "/statements/{centre}/{account}/{month}"),
         *("/usage/line?batch={number}&record={record}", "/members", "/holds", "/prices", "/views", "/inbox", "/disputes"),
     ),
-    "centre": ("/centre", "/centre/quarantine", "/holds", "/statements", "/statements?find=99&sort=-yuan", "/settlements", "/settlements/{batch}", "/energy", "/sheets", "/sheets/energy"),
+    "centre": ("/centre", "/centre/quarantine", "/holds", "/holds/{hold}", "/present", "/statements", "/statements?find=99&sort=-yuan", "/settlements", "/settlements/{batch}", "/energy", "/sheets", "/sheets/energy"),
 }  # fmt: skip
 """Addresses by who asks for them."""
 
@@ -63,6 +66,7 @@ class Names(NamedTuple):
     round: str
     scheme: str
     application: str
+    hold: str
 
 
 async def names_of(service: Service) -> Names:
@@ -76,10 +80,11 @@ async def names_of(service: Service) -> Names:
         [round_, *_] = await load_rounds(conn, office)
         [case, *_] = await load_applications(conn, office, round_.id, EVERYTHING)
         [batch, *_] = await load_batches(conn)
+        [hold, *_] = await list_holds(conn, Scope(everything=False, centre=centre(0)), HoldFilter(limit=1))
     line = found["lines"][-1]
     return Names(
         centre(0), account(0), voucher.jti, voucher.event_id.hex(), batch.id, str(line["batch"]), line["id"], line["end"][:7],
-        round_.id, scheme_of(service), case.id,
+        round_.id, scheme_of(service), case.id, hold["hold"],
     )  # fmt: skip
 
 

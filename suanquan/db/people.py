@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from hashlib import sha256
 from typing import NamedTuple
 
@@ -69,6 +70,19 @@ async def list_people(conn: Connection) -> list[tuple[Person, list[Grant]]]:
         roles.setdefault(name, []).append(Grant(role, tenant))
     rows = await conn.execute(select(*columns).order_by(person.c.name))
     return [(Person(*row), roles.get(row.name, [])) for row in rows]
+
+
+async def holding(conn: Connection, roles: Collection[str], most: int) -> list[str]:
+    """Names of accounts in use that have one of these roles for nobody's part, in order, at most so many."""
+    query = (
+        select(person.c.name)
+        .join(person_role, person_role.c.person == person.c.name)
+        .where(person_role.c.role.in_(sorted(roles)), person_role.c.tenant == "", person.c.state == ACTIVE)
+        .distinct()
+        .order_by(person.c.name)
+        .limit(most)
+    )
+    return [str(name) for name in (await conn.execute(query)).scalars()]
 
 
 async def set_password(conn: Connection, name: str, hashed: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response
@@ -15,13 +15,14 @@ from suanquan.access.principal import Principal
 from suanquan.db import people, tokens
 from suanquan.errors import ServiceError
 from suanquan.http.auth import Caller, end_cookie, may, session_cookie
+from suanquan.http.routers import api_router
 from suanquan.http.routes import Opened
 from suanquan.http.strict_json import json_object
 from suanquan.use_cases import accounts, passkeys, sign_in
 from suanquan.use_cases.access import NAME_MAX
 from suanquan.use_cases.sign_in import Begun, Login
 
-router = APIRouter(tags=["accounts"])
+router = api_router(tags=["accounts"])
 
 Typed = Annotated[str, Field(max_length=256)]
 Name = Annotated[str, Field(min_length=1, max_length=NAME_MAX)]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import Depends, Query
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from ledger.errors import Kind
 from suanquan.errors import ServiceError
 from suanquan.http.auth import TOKEN_MAX, may, permit, principal
+from suanquan.http.routers import api_router
 from suanquan.http.routes import Name
 from suanquan.use_cases.admission_review import Cluster, review
 from suanquan.use_cases.advice import Desk, Question, in_words, question
@@ -29,7 +30,7 @@ async def _own(centre: Name, request: Request) -> None:
         )
 
 
-scheduler = APIRouter(tags=["schedulers"])
+scheduler = api_router(tags=["schedulers"])
 CENTRE_MAX = 255
 LENGTHS = {"account": 255, "hours": 20, "seconds": 12, "need": 8}
 """Members of a question that come once, and how long each may be."""

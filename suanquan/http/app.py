@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from importlib import resources
 
-from fastapi import Depends, FastAPI
+from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
@@ -40,7 +40,7 @@ from suanquan.http import (
     subsidies,
 )
 from suanquan.http.at_once import at_once
-from suanquan.http.auth import close_unentered, enter, refuse_unentered
+from suanquan.http.auth import close_unentered, enter
 from suanquan.http.completeness import post_completeness
 from suanquan.http.corrections import post_corrections
 from suanquan.http.direct import Direct, Endpoint
@@ -57,15 +57,18 @@ from suanquan.portal import (
     case,
     centre,
     checking,
+    counter,
     disputing,
     finding,
     holding,
     importing,
     inbox_page,
+    keeping,
     members,
     office,
     office_cases,
     office_lists,
+    office_usage,
     page,
     rounds,
     sandbox,
@@ -107,10 +110,10 @@ ROUTERS = (
 
 PAGES = (
     *(page.router, sign_in.router, asking.router, applying.router, beneficiary.router, centre.router),
-    *(office.router, office_lists.router, office_cases.router, checking.router, views.router),
+    *(office.router, office_lists.router, office_usage.router, office_cases.router, checking.router, views.router),
     *(case.router, settling.router, statements.router, holding.router, members.router, sandbox.router),
     *(bulk.router, importing.router, supplementing.router, rounds.router, finding.router, auditing.router),
-    *(inbox_page.router, disputing.router),
+    *(inbox_page.router, disputing.router, keeping.router, counter.router),
 )
 """Every page of the portal."""
 PAGE_PATHS = frozenset(route.path for pages in PAGES for route in pages.routes if isinstance(route, Route))
@@ -132,7 +135,6 @@ def create_app(service: Service) -> ASGIApp:
         version=suanquan.__version__,
         description=_DESCRIPTION,
         docs_url=None,
-        dependencies=[Depends(refuse_unentered)],
         redoc_url=None,
         responses={"4XX": problem.PROBLEM, 503: problem.PROBLEM},
     )
@@ -148,16 +150,10 @@ def create_app(service: Service) -> ASGIApp:
     app.state.spending = holds.Spending(service)
     for path, endpoint in SIGNED.items():
         app.add_route(path, endpoint, methods=["POST"])
-    for router in ROUTERS:
-        app.include_router(router)
-    for pages in PAGES:
-        app.include_router(pages, include_in_schema=False)
+    for router in (*ROUTERS, *PAGES):
+        app.router.routes.extend(router.routes)
     enter(app, "/openapi.json", "service.look")
-    app.state.routes = [
-        *(route for route in app.routes if isinstance(route, Route)),
-        *(route for router in ROUTERS for route in router.routes),
-        *(route for pages in PAGES for route in pages.routes),
-    ]
+    app.state.routes = [route for route in app.routes if isinstance(route, Route)]
     close_unentered(app.state.routes)
     app.mount("/static", StaticFiles(directory=str(resources.files("suanquan.portal") / "static")))
     app.add_exception_handler(DomainError, _on_domain_error)

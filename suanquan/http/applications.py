@@ -5,13 +5,14 @@ from __future__ import annotations
 import secrets
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from suanquan.access.principal import Principal
 from suanquan.http import subsidies
 from suanquan.http.auth import Caller, may, scope_of
 from suanquan.http.fields import NeededKey
+from suanquan.http.routers import api_router
 from suanquan.http.routes import Name, Opened, VoucherContract
 from suanquan.http.subsidies import BODY, Body, Id, Key, shown, shown_round
 from suanquan.service import Service
@@ -25,9 +26,9 @@ from suanquan.use_cases.officers import actor_of
 from suanquan.use_cases.reclaim import list_reclaims
 from voucher.issuance import Contract
 
-public = APIRouter(tags=["applications"])
-person = APIRouter(tags=["applications"])
-officer = APIRouter(tags=["programmes"])
+public = api_router(tags=["applications"])
+person = api_router(tags=["applications"])
+officer = api_router(tags=["programmes"])
 
 Reason = Annotated[str, Field(description="依据 / authority", min_length=1, max_length=400)]
 Amount = Annotated[str, Field(description="十进制数 / decimal string", max_length=40)]

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 
 from metering.instants import parse_instant
 from suanquan.db import trail
 from suanquan.errors import ServiceError
 from suanquan.http.auth import may
+from suanquan.http.routers import api_router
 from suanquan.http.routes import Opened
 from suanquan.use_cases.audit_file import row_object
 
-router = APIRouter(tags=["audit"])
+router = api_router(tags=["audit"])
 
 
 @router.get("/v1/audit", dependencies=[may("audit.read")])

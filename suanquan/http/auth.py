@@ -259,26 +259,14 @@ def enter(app: FastAPI, path: str, action: str) -> None:
 
 
 def close_unentered(routes: Iterable[BaseRoute]) -> None:
-    """Default deny of plain routes: what nobody entered in the table is refused to everybody (see `refuse_unentered`)."""
+    """Default deny: what nobody entered in the table is refused to everybody."""
     for route in routes:
-        if not isinstance(route, APIRoute) and isinstance(route, Route) and not any(actions_of(route)):
+        if isinstance(route, Route) and not any(actions_of(route)):
             route.app = request_response(_refuse)
 
 
 async def _refuse(_request: Request) -> Response:
     raise not_permitted(PUBLIC, "-")
-
-
-async def refuse_unentered(request: Request) -> None:
-    """Default deny: what nobody entered in the table is refused to everybody.
-
-    Raises:
-        ServiceError: `not-permitted`.
-
-    """
-    route = request.scope.get("route")
-    if route is None or not any(actions_of(route)):
-        raise not_permitted(PUBLIC, "-")
 
 
 def scope_of(who: Principal) -> Scope:

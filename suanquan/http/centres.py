@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date, timedelta
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 
@@ -15,6 +15,7 @@ from metering.centre import Energy, checked_cards
 from metering.zones import shanghai_day_us
 from suanquan.http.auth import Scoped, may, principal
 from suanquan.http.fields import Day
+from suanquan.http.routers import api_router
 from suanquan.http.routes import Opened
 from suanquan.service import Service
 from suanquan.use_cases import centres
@@ -22,7 +23,7 @@ from suanquan.use_cases.centre_admission import admit, centre_object
 from suanquan.use_cases.centres import Said, require_own
 from suanquan.use_cases.sight import Window, pools
 
-officer = APIRouter(tags=["centres"])
+officer = api_router(tags=["centres"])
 
 CENTRE = r"^[a-z0-9][a-z0-9-]{0,31}$"
 Centre = Annotated[str, Field(pattern=CENTRE)]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 
 from suanquan.access.principal import Principal
 from suanquan.errors import ServiceError
 from suanquan.http.auth import Caller, may
+from suanquan.http.routers import api_router
 from suanquan.http.routes import Opened
 from suanquan.http.settlements import BODY, Id, Named, by_of, text_of
 from suanquan.http.subsidies import Body, Key
@@ -19,7 +20,7 @@ from suanquan.use_cases.job_receipts import About, Receipts
 from suanquan.use_cases.settlement_views import agreement_object, claim_object, dispute_object
 from voucher.settlement.claim import Claim
 
-router = APIRouter(tags=["claims"])
+router = api_router(tags=["claims"])
 
 Text = Annotated[str, Query(max_length=255)]
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from ledger.scope import EVERYTHING
 from suanquan.http.auth import Caller, Scoped, may
 from suanquan.http.fields import Day, NeededKey
+from suanquan.http.routers import api_router
 from suanquan.http.routes import Opened
 from suanquan.use_cases import decisions as deciding
 from suanquan.use_cases.check_decision import LETTER_TEXT_MAX, Trusted, confirm, verify_statement
@@ -18,8 +19,8 @@ from suanquan.use_cases.letters import make_letter
 from subsidy import store
 from subsidy.ruling import TEXT_MAX, YUAN, Ruling, Verdict, fen_of
 
-public = APIRouter(tags=["decisions"])
-officer = APIRouter(tags=["decisions"])
+public = api_router(tags=["decisions"])
+officer = api_router(tags=["decisions"])
 
 DecisionId = Annotated[str, Field(pattern="^SQD-[0-9]{8}-[0-9A-HJKMNP-TV-Z]{12}$")]
 Name = Annotated[str, Field(min_length=1, max_length=deciding.NAME_MAX)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import Depends, Query
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 
@@ -13,11 +13,12 @@ from metering.zones import shanghai_day_us
 from suanquan.checks import run_checks
 from suanquan.http.auth import may, principal
 from suanquan.http.fields import Day
+from suanquan.http.routers import api_router
 from suanquan.http.routes import Opened, Why
 from suanquan.use_cases import findings, parties
 from voucher.findings import State, Verdict
 
-officer = APIRouter(tags=["findings"])
+officer = api_router(tags=["findings"])
 
 Id = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
 Party = Annotated[str, Field(min_length=1, max_length=200)]

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 
 from suanquan.http.auth import Scoped, may
+from suanquan.http.routers import api_router
 from suanquan.http.routes import JTI, Name, Opened
 from suanquan.use_cases.hold_views import list_holds, show_hold
 from voucher.hold_view_store import HoldFilter
 
-router = APIRouter(tags=["holds"])
+router = api_router(tags=["holds"])
 
 PAGE_MAX = 1000
 

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from suanquan.http.accounts import RequestId, at_desk
 from suanquan.http.auth import Caller, may, session_cookie
+from suanquan.http.routers import api_router
 from suanquan.http.routes import Opened
 from suanquan.oidc_client import OidcClient
 from suanquan.use_cases import identities
 
-router = APIRouter(tags=["accounts"])
+router = api_router(tags=["accounts"])
 
 STATE, SECURE_STATE = "suanquan_oidc", "__Host-suanquan_oidc"
 _THERE = (

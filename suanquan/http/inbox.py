@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from metering.zones import rfc3339
 from suanquan.db import notices
 from suanquan.db.notices import Choice, Stored
 from suanquan.http.auth import Caller, may
+from suanquan.http.routers import api_router
 from suanquan.http.routes import Opened
 from suanquan.notices.mail import ADDRESS
 from suanquan.use_cases import channels
 from suanquan.use_cases.channels import NewChannel, audience_of
 
-router = APIRouter(tags=["notices"])
+router = api_router(tags=["notices"])
 
 Kinds = Annotated[list[Annotated[str, Field(max_length=40)]], Field(max_length=50)]
 Number = Annotated[int, Field(ge=0, le=2**62)]

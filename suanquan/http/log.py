@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 from pydantic import Field
 from starlette.responses import Response
 
@@ -14,13 +14,14 @@ from ledger.tiles import ENTRIES, HEIGHT, WIDTH, Tile, encode_bundle
 from ledger.witness import TEXT
 from suanquan.errors import ServiceError
 from suanquan.http.auth import Caller, Scoped, may
+from suanquan.http.routers import api_router
 from suanquan.http.routes import Opened
 from suanquan.use_cases import books
 from suanquan.use_cases.receipts import prove_event
 from suanquan.use_cases.statements import make_statement, require_own_account
 
-public = APIRouter(tags=["log"])
-officer = APIRouter(tags=["ledger"])
+public = api_router(tags=["log"])
+officer = api_router(tags=["ledger"])
 
 FOR_EVER = {"Cache-Control": "public, max-age=31536000, immutable"}
 BINARY = "application/octet-stream"

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 
 from metering.dispute import Act
 from suanquan.http.auth import may, principal, scope_of
+from suanquan.http.routers import api_router
 from suanquan.http.routes import JTI, Name, Opened, Why
 from suanquan.use_cases.alerts import list_alerts
 from suanquan.use_cases.forecast import account_forecast, voucher_forecast
 from suanquan.use_cases.line_disputes import Line, Person, list_disputes, open_dispute, show_dispute, take_step
 
-officer = APIRouter(tags=["statements"])
+officer = api_router(tags=["statements"])
 
 After = Annotated[int, Query(ge=0, le=2**62)]
 Limit = Annotated[int, Query(ge=1, le=1000)]

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from datetime import date
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 
 from ledger.errors import Finding
 from suanquan.errors import ServiceError
 from suanquan.http.auth import may, not_permitted, permit, scope_of
+from suanquan.http.routers import api_router
 from suanquan.http.routes import service_of
 from suanquan.service import Service
 from suanquan.use_cases.subsidies import Subsidies, day_of, refused
@@ -21,7 +22,7 @@ from subsidy.applicants import read_cell
 from subsidy.facts import Facts, Fault, Value
 from subsidy.fields import parse_day
 
-public = APIRouter(prefix="/v1/subsidies", tags=["subsidies"])
+public = api_router(prefix="/v1/subsidies", tags=["subsidies"])
 
 Opened = Annotated[Service, Depends(service_of)]
 Word = Annotated[str, Field(min_length=1, max_length=80)]

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
 from suanquan.http.auth import may
+from suanquan.http.routers import api_router
 from suanquan.http.routes import Name, Opened
 from suanquan.use_cases.quote_usage import MODELS_MAX, parse_run, quote_usage
 
-router = APIRouter()
+router = api_router()
 
 Number = Annotated[str, Field(pattern=r"^[0-9]{1,16}(\.[0-9]{1,3})?$")]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Path, Query
+from fastapi import Depends, Path, Query
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response
@@ -19,6 +19,7 @@ from suanquan.decision_keys import published
 from suanquan.errors import ServiceError
 from suanquan.http.auth import Caller, Scoped, may
 from suanquan.http.fields import Day, NeededKey
+from suanquan.http.routers import api_router
 from suanquan.service import Service
 from suanquan.use_cases import issue as issuing
 from suanquan.use_cases.applications import load_committed
@@ -35,8 +36,8 @@ from voucher import store as voucher_store
 from voucher.issuance import Contract, IssueRequest
 from voucher.sm2 import ALGORITHM as SM2
 
-public = APIRouter()
-officer = APIRouter()
+public = api_router()
+officer = api_router()
 
 DAY_US = 86_400_000_000
 CONTACT_DAYS = 180

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 from pydantic import Field
 from starlette.responses import Response
 
@@ -12,6 +12,7 @@ from suanquan.access.policy import BENEFICIARY
 from suanquan.access.principal import Principal
 from suanquan.errors import ServiceError
 from suanquan.http.auth import Caller, Scoped, may
+from suanquan.http.routers import api_router
 from suanquan.http.routes import Opened
 from suanquan.http.subsidies import Body, Key
 from suanquan.service import Service
@@ -23,7 +24,7 @@ from subsidy.procedure import Role
 from voucher.settlement import store
 from voucher.settlement.batch import Batch
 
-router = APIRouter(tags=["settlements"])
+router = api_router(tags=["settlements"])
 
 Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{1,64}$")]
 PayeeId = Annotated[str, Field(pattern=r"^[A-Za-z0-9:-]{1,80}$")]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Header, Query
+from fastapi import Header, Query
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
@@ -12,6 +12,7 @@ from suanquan.errors import ServiceError
 from suanquan.http.auth import Caller, Scoped, may
 from suanquan.http.fields import NeededKey
 from suanquan.http.problem import PROBLEM
+from suanquan.http.routers import api_router
 from suanquan.http.routes import JTI, Opened
 from suanquan.service import Service
 from suanquan.use_cases import issue as issuing
@@ -20,8 +21,8 @@ from suanquan.use_cases.standing import change_standing
 from voucher import qr, store
 from voucher.status_list import CWT_TYPE, JWT_TYPE
 
-public = APIRouter(tags=["status lists"])
-officer = APIRouter(tags=["vouchers"])
+public = api_router(tags=["status lists"])
+officer = api_router(tags=["vouchers"])
 
 JWT = f"application/{JWT_TYPE}"
 ListId = Annotated[str, Field(pattern="^[0-9a-z-]{1,32}$")]

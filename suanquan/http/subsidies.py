@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Header, Query
+from fastapi import Depends, Header, Query
 from pydantic import Field
 
 from ledger.scope import EVERYTHING, Scope
 from suanquan.http.auth import Caller, Scoped, may, scope_of
+from suanquan.http.routers import api_router
 from suanquan.http.routes import Opened
 from suanquan.http.strict_json import json_object
 from suanquan.service import Service
@@ -16,8 +17,8 @@ from suanquan.use_cases import applications as reading
 from suanquan.use_cases import procedure_views as views
 from suanquan.use_cases.officers import actor_of
 
-public = APIRouter(tags=["subsidies"])
-person = APIRouter(tags=["subsidies"])
+public = api_router(tags=["subsidies"])
+person = api_router(tags=["subsidies"])
 
 Body = Annotated[dict[str, Any], Depends(json_object)]
 Key = Annotated[str | None, Header(alias="Idempotency-Key", min_length=1, max_length=255)]

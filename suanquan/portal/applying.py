@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from ledger.errors import DomainError, Finding
 from suanquan.http.auth import may, principal
+from suanquan.http.routers import page_router
 from suanquan.portal import apply_form
 from suanquan.portal.apply_form import CALL, CHECK, Form, Walk, body_of, pages_of
 from suanquan.portal.apply_text import TEXTS
@@ -33,7 +33,7 @@ HERE = "/applications/new"
 KEPT = {"Cache-Control": "private, no-cache"}
 """So that going back in the browser finds what was typed."""
 
-router = APIRouter()
+router = page_router()
 
 
 @router.get(HERE, dependencies=[may("application.act", scoped=True)])
@@ -63,6 +63,9 @@ async def _take(request: Request) -> Response:
     async with request.form(max_files=FILES_MAX, max_fields=FIELDS_MAX) as sent:
         typed = {name: value.strip()[:TYPED_MAX] for name, value in sent.items() if isinstance(value, str)}
         await hash_files(sent, typed)
+    step = step or typed.get("step", "")
+    if BACK in typed and not typed.get(CALL) and not request.query_params.get("round"):
+        return await _choose(request, None)
     form = await _form(request, _chosen(typed if typed.get(CALL) else request.query_params))
     walk = Walk(form, pages_of(form, language_of(request)), typed, who.tenant)
     at = walk.at(step)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
 from suanquan.errors import ServiceError
 from suanquan.http.auth import may
 from suanquan.http.questions import facts_of_query
+from suanquan.http.routers import page_router
 from suanquan.portal.frame import language_of, link, or_failure, render, service_of
 from suanquan.use_cases.subsidies import day_of
 
-router = APIRouter()
+router = page_router()
 
 _RESERVED = {"lang", "skip"}
 ANSWERS_MAX = 100

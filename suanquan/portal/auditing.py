@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import date, timedelta
 
-from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -13,6 +12,7 @@ from suanquan.access.trail import Row as Trace
 from suanquan.db import trail
 from suanquan.errors import ServiceError
 from suanquan.http.auth import may
+from suanquan.http.routers import page_router
 from suanquan.portal import exports, figures, frame
 from suanquan.portal.check_text import TEXTS
 from suanquan.portal.frame import language_of, link, or_failure, reading, service_of
@@ -27,7 +27,7 @@ COLUMNS = (
     Column("person", "audit_person"), Column("role", "role_of"), Column("about", "audit_about"),
     Column("via", "audit_via", extra=True),
 )  # fmt: skip
-router = APIRouter()
+router = page_router()
 
 
 @router.get("/audit", dependencies=[may("audit.read")])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
@@ -15,6 +14,7 @@ from metering.instants import parse_instant
 from metering.notice_store import urns_of
 from suanquan.errors import ServiceError
 from suanquan.http.auth import may, principal, scope_of
+from suanquan.http.routers import page_router
 from suanquan.portal import figures
 from suanquan.portal.forms import BACK
 from suanquan.portal.frame import language_of, link, or_failure, reading, render, service_of, texts_of
@@ -39,7 +39,7 @@ REASON_MAX = 2000
 BATCHES_MAX = 50
 """Reports whose lines one page holds; its search, order and export are of these."""
 
-router = APIRouter()
+router = page_router()
 
 VOUCHERS = (
     Column("jti", "jti"), Column("scheme", "scheme"), Column("unit", "unit"), Column("issued", "issued", number=True),

@@ -13,7 +13,6 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
-from fastapi import APIRouter
 from starlette.datastructures import FormData
 from starlette.requests import Request
 from starlette.responses import Response
@@ -27,6 +26,7 @@ from suanquan.db import bulk as store
 from suanquan.db.bulk import DONE, Outcome, Run
 from suanquan.errors import ServiceError
 from suanquan.http.auth import may, principal
+from suanquan.http.routers import page_router
 from suanquan.portal import frame
 from suanquan.portal.bulk_kinds import PILES, At, Deed, Item, Pile
 from suanquan.portal.bulk_text import TEXTS
@@ -45,7 +45,7 @@ COLUMNS = (
     Column("id", "row_id", key=True), Column("what", "row_what"), Column("whose", "row_whose"),
     Column("stands", "row_stands"), Column("since", "row_since"), Column("yuan", "row_yuan", number=True),
 )  # fmt: skip
-router = APIRouter()
+router = page_router()
 
 
 class Sent(NamedTuple):

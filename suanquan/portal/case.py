@@ -9,18 +9,20 @@ from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any
 
-from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
 from ledger.amount import CNY
 from ledger.errors import DomainError
-from suanquan.access.policy import BENEFICIARY, same_person
+from ledger.sql import Connection
+from suanquan.access.policy import BENEFICIARY, Reach, same_person
 from suanquan.access.principal import Principal
 from suanquan.http.auth import may, principal, scope_of
+from suanquan.http.routers import page_router
 from suanquan.portal import frame
+from suanquan.portal.colleagues import Barred, barred_by
 from suanquan.portal.frame import language_of, or_failure, reading, service_of
-from suanquan.portal.work import said_of, status_for, to, typed_of
+from suanquan.portal.work import said_of, status_for, to, typed_of, with_form
 from suanquan.portal.work_text import TEXTS
 from suanquan.use_cases.applications import Application, load_application
 from suanquan.use_cases.officers import actor_of
@@ -35,7 +37,7 @@ SIMPLE = (
 )
 """What a form asks for in a field of its own; steps that take more are taken over the API or by command."""
 NUMBERS = frozenset({"objection_number"})
-router = APIRouter()
+router = page_router()
 
 
 @router.get("/applications/{application}", dependencies=[may("application.read", scoped=True)])
@@ -60,14 +62,14 @@ async def _application(
         async with service.database.read() as conn:
             found = await load_application(conn, proceedings.office, application, scope_of(who))
             said = application_object(proceedings.office, found, await proceedings.setting(conn, found))
-    texts = TEXTS[language_of(request)]
-    acts = acts_of(who, said, texts)
+            texts = TEXTS[language_of(request)]
+            acts = await acts_of(conn, who, said, texts)
     return frame.render(
         request, "application.html", status=status, t=texts, stamp=str(len(found.rows)), said=said, asset=CNY, problem=problem, typed=typed or {},
         mine=[act for act in acts if not act["barred"] and not _gives_up(found, who, act)],
         until=(until := found.case.until or found.case.last_notice_day),
         left=None if until is None else working_days(proceedings.office.calendar, proceedings.today, until),
-        failed=failed, acts=acts, numbers=NUMBERS,
+        failed=failed, acts=acts, numbers=NUMBERS, official=who.reach("ledger.read") is Reach.EVERYTHING,
         procedure=procedure_object(proceedings.office, found.round.procedure),
     )  # fmt: skip
 
@@ -90,14 +92,20 @@ def _gives_up(found: Application, who: Principal, act: Mapping[str, Any]) -> boo
     return who.role in BENEFICIARY and target is not None and target.final
 
 
-def acts_of(who: Principal, said: Mapping[str, Any], texts: Mapping[str, str]) -> list[dict[str, Any]]:
+async def acts_of(
+    conn: Connection, who: Principal, said: Mapping[str, Any], texts: Mapping[str, str]
+) -> list[dict[str, Any]]:
     """The steps that may follow, for somebody who acts in cases: each with its fields, or with why it is not his to take."""
     role = Role.APPLICANT.value if who.role in BENEFICIARY else who.role.value
     if role not in {one.value for one in Role}:
         return []
     return [
         step
-        | {"fields": _fields(step), "barred": _barred(who, step, said["steps"], texts), "page": _page_of(step, said)}
+        | {
+            "fields": _fields(step),
+            "barred": await _barred(conn, who, step, said["steps"], texts),
+            "page": _page_of(step, said),
+        }
         for step in said["next"]
         if role in step["roles"]
     ]
@@ -114,15 +122,19 @@ def _fields(step: Mapping[str, Any]) -> list[tuple[str, bool]]:
     return sorted(((name, must) for name, must in asked if name in SIMPLE), key=lambda one: SIMPLE.index(one[0]))
 
 
-def _barred(
-    who: Principal, step: Mapping[str, Any], done: Sequence[Mapping[str, Any]], texts: Mapping[str, str]
-) -> str:
-    """Why somebody of the right role cannot take a step on the page, empty where he can."""
+async def _barred(
+    conn: Connection, who: Principal, step: Mapping[str, Any], done: Sequence[Mapping[str, Any]], texts: Mapping[str, str]
+) -> Barred | None:  # fmt: skip
+    """Why somebody of the right role cannot take a step on the page, and who else can; None where he can."""
     mine = who.tenant if who.role in BENEFICIARY else who.name
-    for one in done:
-        if one["step"] in step["apart_from"] and same_person(one["person"], mine):
-            return texts["did_before"].format(step=one[texts["lang_key"]], person=one["person"])
-    return "" if set(step["takes"]) <= set(SIMPLE) or "materials" in step["takes"] else texts["by_api"]
+    before = [one for one in done if one["step"] in step["apart_from"]]
+    for one in before:
+        if same_person(one["person"], mine):
+            why = texts["did_before"].format(step=one[texts["lang_key"]], person=one["person"])
+            others = {earlier["person"] for earlier in before}
+            return Barred(why) if who.role in BENEFICIARY else await barred_by(conn, why, step["roles"], others, texts)
+    able = set(step["takes"]) <= set(SIMPLE) or "materials" in step["takes"]
+    return None if able else Barred(texts["by_api"])
 
 
 async def _take(request: Request, application: str, step: str) -> Response:
@@ -139,6 +151,8 @@ async def _take(request: Request, application: str, step: str) -> Response:
     try:
         await service.proceedings.take(actor_of(who), application, step, given, None)
     except DomainError as error:
-        return await _application(request, application, said_of(request, error), typed, step, status_for(error))
+        status = status_for(error)
+        page = await _application(request, application, said_of(request, error), typed, step, status)
+        return with_form(request, page, error)
     await service.try_to_issue(application)  # what stands against it is tried again by the job
     return to(request, f"/applications/{application}")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -13,6 +12,7 @@ from ledger.errors import Kind
 from metering.completeness import completeness_finding
 from suanquan.errors import ServiceError
 from suanquan.http.auth import may, principal, scope_of
+from suanquan.http.routers import page_router
 from suanquan.portal import figures
 from suanquan.portal.figures import DAY_US
 from suanquan.portal.frame import language_of, or_failure, reading, render, service_of
@@ -30,7 +30,7 @@ WAITING = (
     Column("job", "job"), Column("start", "from"), Column("hours", "gpu_hours", number=True), Column("act", "what_to_do"),
 )  # fmt: skip
 
-router = APIRouter()
+router = page_router()
 
 
 @router.get("/centre", dependencies=[may("centre.list", scoped=True)])
@@ -90,7 +90,9 @@ async def _waiting(request: Request) -> Response:
     service, who = service_of(request), await principal(request)
     with reading():
         async with service.database.read() as conn:
-            found = await list_waiting(conn, scope_of(who), limit=WAITING_MAX)
+            found = await list_waiting(
+                conn, scope_of(who), centre=request.query_params.get("centre") or None, limit=WAITING_MAX
+            )
     rows = [_waiting_row(TEXTS[language_of(request)], one) for one in found]
     if (file := exported(request, "quarantine", WAITING, rows)) is not None:
         return file

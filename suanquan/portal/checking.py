@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -15,6 +14,7 @@ from ledger.policy import Policy
 from ledger.tlog_proof import TlogProof
 from suanquan.decision_keys import published
 from suanquan.http.auth import identify, may
+from suanquan.http.routers import page_router
 from suanquan.note_keys import load_verifier_keys
 from suanquan.portal.frame import language_of, or_failure, reading, service_of
 from suanquan.portal.office import render
@@ -27,7 +27,7 @@ from voucher.verify import Trust
 PASTED_MAX = 64_000
 RECEIPT = "c2sp.org/tlog-proof"
 CODE = "SQ1:"
-router = APIRouter()
+router = page_router()
 
 
 @router.get("/log", dependencies=[may("log.read")])

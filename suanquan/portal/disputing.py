@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -22,6 +21,7 @@ from suanquan.access.policy import Reach
 from suanquan.access.principal import Principal
 from suanquan.errors import ServiceError
 from suanquan.http.auth import may, principal, scope_of
+from suanquan.http.routers import page_router
 from suanquan.portal import figures, frame
 from suanquan.portal.dispute_text import TEXTS
 from suanquan.portal.frame import language_of, link, or_failure, reading, service_of
@@ -40,7 +40,7 @@ COLUMNS = (
     Column("dispute", "dispute_no"), Column("state", "state"), Column("since", "since"), Column("centre", "centre"),
     Column("account", "accounts"), Column("record", "record"), Column("reason", "reason"),
 )  # fmt: skip
-router = APIRouter()
+router = page_router()
 
 
 @router.get("/disputes", dependencies=[may("statement.read", scoped=True)])

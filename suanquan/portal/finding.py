@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -10,6 +9,7 @@ from ledger.errors import DomainError
 from suanquan.access.policy import Reach
 from suanquan.errors import ServiceError
 from suanquan.http.auth import may, principal
+from suanquan.http.routers import page_router
 from suanquan.portal import frame
 from suanquan.portal.check_text import TEXTS
 from suanquan.portal.frame import language_of, or_failure, reading, service_of
@@ -18,7 +18,7 @@ from suanquan.portal.work import said_of, status_for, to, typed_of
 from suanquan.use_cases.findings import finding_object, review
 from voucher.findings import State, Verdict
 
-router = APIRouter()
+router = page_router()
 
 
 @router.get("/office/findings/{finding}", dependencies=[may("finding.read")])

@@ -96,6 +96,13 @@ async def typed_of(request: Request) -> Typed | None:
 
 
 async def _read(request: Request) -> Typed | None:
+    fields = await fields_of(request)
+    path = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    return None if fields is None else Typed(path, tuple(dict(fields).items()))
+
+
+async def fields_of(request: Request) -> list[tuple[str, str]] | None:
+    """Each field of a form of ours in order, several of a name among them; None for what is no form, or came from elsewhere."""
     kind = request.headers.get("content-type", "").partition(";")[0]
     if request.method != "POST" or kind not in {"application/x-www-form-urlencoded", "multipart/form-data"}:
         return None
@@ -112,8 +119,7 @@ async def _read(request: Request) -> Typed | None:
                 fields.append((name, value))
         elif value.filename and not value.file.closed:
             fields.append((name.removesuffix(":file"), await digest_of(value)))
-    path = request.url.path + (f"?{request.url.query}" if request.url.query else "")
-    return Typed(path, tuple(dict(fields).items()))
+    return fields
 
 
 async def digest_of(file: UploadFile) -> str:

@@ -21,7 +21,7 @@ from suanquan.access.principal import PUBLIC, Principal
 from suanquan.conduct import Conduct, conducted
 from suanquan.db import notices, views
 from suanquan.http.problem import status_of
-from suanquan.portal import exports, figures, forms, stamps
+from suanquan.portal import exports, figures, forms, kept_forms, stamps
 from suanquan.portal.stamp_text import TEXTS as STAMP_TEXTS
 from suanquan.portal.text import TEXTS
 from suanquan.service import Service
@@ -52,6 +52,7 @@ PLACES = (
     Place("/centre/quarantine", "quarantine_list", "quarantine.list", CENTRE),
     Place("/statements", "statements", "statement.read", BENEFICIARY | CENTRE),
     Place("/members", "members", "account.list", BENEFICIARY | CENTRE),
+    Place("/present", "counter", "hold.act", CENTRE),
     Place("/holds", "holds", "hold.list", BENEFICIARY | CENTRE),
     Place("/settlements", "settlements", "settlement.list", CENTRE),
     Place("/prices", "prices", "scheme.read", BENEFICIARY | CENTRE),
@@ -71,9 +72,24 @@ IN_WAN = frozenset(
         *("/applications", "/applications/new", "/applications/{application}"),
         *("/applications/{application}/steps/{step}", "/applications/{application}/supplement"),
         *("/settlements", "/settlements/{batch}", "/settlements/{batch}/{act}", "/bulk/settlements"),
-        *("/statements", "/statements/{centre}/{account}/{month}", "/holds", "/prices", "/members"),
+        *(
+            "/statements",
+            "/statements/{centre}/{account}/{month}",
+            "/holds",
+            "/holds/{hold}",
+            "/present",
+            "/prices",
+            "/members",
+        ),
         *("/office", "/office/uptake", "/office/centres", "/office/budgets", "/office/clauses", "/office/vouchers"),
-        *("/office/entries", "/office/usage.csv", "/office/rounds"),
+        *(
+            "/office/entries",
+            "/office/usage",
+            "/office/usage.csv",
+            "/office/accounts",
+            "/office/queue",
+            "/office/rounds",
+        ),
     }
 )
 """Pages with amounts: all of them go by `figures`, so that their reader may choose between 元 and 万元 for all pages at once."""
@@ -244,7 +260,8 @@ def render(
         "switch": _switch(request),
         "files": exports.links(lambda path, **more: link(request, path, **more), request.url.path, _others(request)),
         "here": _here(request),
-        "other_language": link(request, request.url.path, **_others(request), lang=_OTHER[language]),
+        "other_language": link(request, _page_path(request), **_others(request), lang=_OTHER[language]),
+        "posted": request.method == "POST",
         "who": who,
         "places": places_of(who),
         "unread": getattr(request.state, "unread", 0),
@@ -256,12 +273,39 @@ def render(
     values["t_in"] = values.get("t", TEXTS[language])  # of what is typed, which is in yuan whatever is shown
     values["t"] = figures.texts_in(values["t_in"])
     text = _pages.get_template(page).render(common | values)
+    if "<form" in text:
+        text = kept_forms.offered(text, _kept_page(request))
     return HTMLResponse(forms.marked(text, secrets.token_urlsafe(12), stamp), status, headers)
 
 
 def rendered(page: str, **values: Any) -> str:
     """A template with nothing of a page around it, for files that are kept."""
     return _pages.get_template(page).render(values)
+
+
+def _kept_page(request: Request) -> kept_forms.Shown:
+    """What forms of this page need in order to be shown again with what was typed."""
+    language, t = language_of(request), texts_of(request)
+    other = ("中文", "zh-CN") if language == "en" else ("English", "en")
+    switches = [kept_forms.Switch(*other, kept(request) | {"lang": _OTHER[language]})]
+    for unit in _switch(request):
+        asked = kept(request) | {"money": unit}
+        switches.append(kept_forms.Switch(t[f"switch_{unit}"], t["language"], asked))
+    shown = link(request, _page_path(request), **_others(request))
+    address = kept_forms.address(shown, lang="", money="")
+    return kept_forms.Shown(address, switches, t["keep_switch"], forms.RESUMED | {"/login"})
+
+
+def _page_path(request: Request) -> str:
+    """The path at which the page that is shown can be asked for: a form may be sent to a path below it."""
+    path = request.url.path
+    while request.method == "POST" and path.count("/") > 1 and not _is_shown(request, path):
+        path = path.rpartition("/")[0]
+    return path
+
+
+def _is_shown(request: Request, path: str) -> bool:
+    return any("GET" in (one.methods or ()) and one.path_regex.match(path) for one in request.app.state.routes)
 
 
 _OTHER = {"en": "zh", "zh": "en"}
@@ -338,7 +382,7 @@ def _switch(request: Request) -> dict[str, str]:
     if not _has_amounts(request):
         return {}
     other = "yuan" if money_of(request) == "wan" else "wan"
-    return {other: link(request, request.url.path, **_others(request), money=other)}
+    return {other: link(request, _page_path(request), **_others(request), money=other)}
 
 
 def texts_of(request: Request) -> Mapping[str, str]:

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
-from fastapi import APIRouter
 from starlette.datastructures import UploadFile
 from starlette.requests import Request
 from starlette.responses import Response
@@ -20,6 +19,7 @@ from metering.zones import shanghai_day_us
 from suanquan.access.policy import CENTRE, Reach
 from suanquan.errors import ServiceError
 from suanquan.http.auth import identify, may, principal, scope_of
+from suanquan.http.routers import page_router
 from suanquan.portal import figures
 from suanquan.portal.forms import digest_of
 from suanquan.portal.frame import language_of, link, or_failure, reading, service_of
@@ -37,7 +37,7 @@ FAR_US = 2**62
 ALWAYS = shanghai_day_us(date(1970, 1, 2))
 """A month's reading speaks of its month, whatever the day on which it was registered."""
 KWH = ("total_kwh", "it_kwh", "green_kwh")
-router = APIRouter()
+router = page_router()
 
 HOLDS = (
     Column("hold", "hold"), Column("voucher", "jti"), Column("centre", "centre"), Column("state", "state"),
@@ -65,7 +65,7 @@ async def _holds(request: Request) -> Response:
         async with service.database.read() as conn:
             found = await list_holds(conn, scope_of(who), wanted)
     texts = figures.texts_in(TEXTS[language_of(request)])
-    rows = [_hold_row(texts, one) for one in reversed(found)]
+    rows = [_hold_row(request, texts, one) for one in reversed(found)]
     if (file := exported(request, "holds", HOLDS, rows)) is not None:
         return file
     return render(
@@ -74,11 +74,11 @@ async def _holds(request: Request) -> Response:
     )  # fmt: skip
 
 
-def _hold_row(texts: Mapping[str, str], one: dict[str, Any]) -> Row:
+def _hold_row(request: Request, texts: Mapping[str, str], one: dict[str, Any]) -> Row:
     asset = ASSETS[one["unit"]]
     cells = {name: parse_units(one[field], asset) for name, field in (("amount", "amount"), ("rest", "remaining"))}
     return {
-        "hold": Cell(one["hold"], code=True),
+        "hold": Cell(one["hold"], href=link(request, f"/holds/{one['hold']}"), code=True),
         "voucher": Cell(one["voucher"], code=True),
         "centre": Cell(one["centre"], code=True),
         "state": Cell(texts[f"hold_{one['state']}"], tag=texts["lease"] if one["lease"] else ""),
@@ -169,7 +169,7 @@ async def _report(request: Request) -> Response:
     service, who = service_of(request), await principal(request)
     async with request.form(max_files=1, max_fields=12) as sent:
         typed = {name: str(sent.get(name, "")).strip()[:80] for name in ("centre", "month", *KWH, "evidence")}
-        if isinstance(chosen := sent.get("file"), UploadFile) and chosen.filename:
+        if isinstance(chosen := sent.get("evidence:file"), UploadFile) and chosen.filename:
             typed["evidence"] = await digest_of(chosen)
     typed["centre"] = scope_of(who).centre or typed["centre"]
     try:

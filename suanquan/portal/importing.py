@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any
 
-from fastapi import APIRouter
 from starlette.datastructures import FormData, UploadFile
 from starlette.requests import Request
 from starlette.responses import Response
@@ -26,6 +25,7 @@ from suanquan.db import bulk as store
 from suanquan.db.bulk import Draft
 from suanquan.errors import ServiceError
 from suanquan.http.auth import may, permit, principal
+from suanquan.http.routers import page_router
 from suanquan.portal import frame
 from suanquan.portal.exports import TYPES, headers_of
 from suanquan.portal.files import incoming, templates
@@ -39,7 +39,7 @@ from suanquan.portal.work import said_of, status_for, to
 
 SHOWN_MAX, FAULTS_SHOWN = 50, 100
 TEXT_MAX = 400
-router = APIRouter()
+router = page_router()
 
 
 def render(request: Request, page: str, **values: Any) -> Response:

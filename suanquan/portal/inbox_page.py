@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
@@ -13,6 +12,7 @@ from suanquan.access.policy import Reach
 from suanquan.db import notices
 from suanquan.db.notices import Choice, Stored
 from suanquan.http.auth import may, principal
+from suanquan.http.routers import page_router
 from suanquan.notices.mail import ADDRESS
 from suanquan.notices.model import Kind
 from suanquan.portal import frame
@@ -40,7 +40,7 @@ _OFFICE_PLACES: Mapping[str, str] = {
 _CENTRE_PLACES: Mapping[str, str] = {
     "quarantine": "/centre/quarantine", "gap": "/centre", "agent": "/centre", "usage": "/statements",
 }  # fmt: skip
-router = APIRouter()
+router = page_router()
 
 
 @router.get("/inbox", dependencies=[may("account.self")])

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -17,6 +16,7 @@ from suanquan.access.policy import BENEFICIARY, CENTRE, Role
 from suanquan.access.principal import Principal
 from suanquan.db import people
 from suanquan.http.auth import may, principal, scope_of
+from suanquan.http.routers import page_router
 from suanquan.portal import figures
 from suanquan.portal.frame import language_of, link, or_failure, reading, service_of
 from suanquan.portal.stamps import member_version
@@ -30,7 +30,7 @@ from voucher import store as voucher_store
 from voucher.store import StoredVoucher
 
 VOUCHERS_MAX = 1_000
-router = APIRouter()
+router = page_router()
 
 PARTS = (
     Column("child", "sub_voucher"), Column("parent", "split_from"), Column("unit", "unit"),

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any
 
-from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -14,8 +13,9 @@ from ledger import store as ledger_store
 from ledger.amount import ASSETS, CNY, parse_units
 from ledger.budget import open_name
 from ledger.sql import Connection
-from metering import fate_store
+from metering import fate_store, notice_store
 from suanquan.http.auth import may
+from suanquan.http.routers import page_router
 from suanquan.portal import figures, frame
 from suanquan.portal.frame import language_of, or_failure, reading, service_of
 from suanquan.portal.office_text import TEXTS
@@ -34,7 +34,7 @@ LATE_US = DAY_US
 """A centre silent for longer than this is named, and its figures are a lower bound."""
 EXPIRING_DAYS = 90
 MONTHS_SHOWN = 12
-router = APIRouter()
+router = page_router()
 
 
 def render(request: Request, page: str, **values: Any) -> Response:
@@ -67,6 +67,7 @@ async def _office(request: Request) -> Response:
             read = await overview(conn, service.catalog, service.now_us, service.memo)
             found = await finding_store.count_open(conn)
             waiting = await fate_store.count_waiting(conn)
+            disputed = await notice_store.count_states(conn)
             cases = sum(not _state(one).final for one in await service.cases.applications(conn))
             soon = await uptake.expiring(conn, Part(), service.now_us, EXPIRING_DAYS)
     late = [one.name for one in read.centres if one.received_us and service.now_us - one.received_us > LATE_US]
@@ -84,10 +85,12 @@ async def _office(request: Request) -> Response:
         soon=soon,
         soon_days=EXPIRING_DAYS,
         counts={
-            "open_cases": (cases, "/office/queue"),
-            "open_findings": (sum(found.values()), "/office/findings"),
-            "quarantined": (sum(waiting.values()), "/office/centres"),
-            "gaps": (sum(one.gaps for one in read.centres), "/office/centres"),
+            "open_cases": (cases, frame.link(request, "/office/queue")),
+            "open_findings": (sum(found.values()), frame.link(request, "/office/findings", state="open")),
+            "quarantined": (sum(waiting.values()), frame.link(request, "/centre/quarantine")),
+            "gaps": (sum(one.gaps for one in read.centres), frame.link(request, "/office/gaps")),
+            "disputes_open": (disputed["open"], frame.link(request, "/disputes", state="open")),
+            "disputes_answered": (disputed["answered"], frame.link(request, "/disputes", state="answered")),
         },
         documents=_documents(service),
         receivable=receivable,
@@ -177,6 +180,7 @@ async def _centres(request: Request) -> Response:
         complete_months=sorted({month for _, month in complete})[-MONTHS_SHOWN:],
         this_month=day_of(service.now_us).isoformat()[:7],
         late_us=LATE_US,
+        paid=[(scheme, units) for scheme, centre, units in read.redeemed if centre == chosen] if chosen else None,
         receivable=receivable,
     )
 
@@ -225,6 +229,7 @@ def _year(scheme: str, year: dict[str, Any]) -> dict[str, Any]:
         "set_aside": aside,
         "accounts": accounts,
         "aside_of": aside_of,
+        "aside_under": [f"{root}/round/", f"{root}/allotted/"],
     } | units
 
 

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
 from ledger.amount import ASSETS, ASSETS_BY_NUMBER, CNY, Asset, format_units
 from metering.instants import parse_instant
-from metering.store import usage_rows
 from suanquan.errors import ServiceError
 from suanquan.http.auth import may
+from suanquan.http.routers import page_router
 from suanquan.portal import exports, figures
 from suanquan.portal.frame import link, or_failure, reading, service_of
 from suanquan.portal.office import render, size_of, texts_of
@@ -21,13 +20,14 @@ from suanquan.portal.table import Cell, Chosen, Column, Row, book_of, paged, sho
 from suanquan.service import Service
 from suanquan.use_cases.books import account_lines
 from suanquan.use_cases.receipts import prove_event
-from suanquan.use_cases.uptake import CLASSES, LETTERS, month_span
+from suanquan.use_cases.uptake import CLASSES, LETTERS, ending_within, month_span
 from voucher import uptake_store
 from voucher.uptake_store import Line, Part
 
 ROWS = 50
 STATES = ("issued", "available", "held", "redeemed", "expired", "returned")
-FILTERS = ("scheme", "class", "issued", "ends", "holder", "unit", "unused")
+FILTERS = ("scheme", "class", "issued", "ends", "holder", "unit", "unused", "used", "year", "within")
+DAYS_MAX = 3_660
 TEXT_MAX = 255
 VOUCHERS = (
     Column("jti", "jti", key=True), Column("scheme", "scheme", extra=True), Column("holder", "holder"),
@@ -39,11 +39,7 @@ ENTRIES = (
     Column("credits", "credits", number=True), Column("balance", "balance", number=True), Column("held", "on_hold", number=True),
     Column("proof", "proof", key=True),
 )  # fmt: skip
-USAGE = (
-    Column("centre", "centre"), Column("account", "account"), Column("model", "model"), Column("month", "month"),
-    Column("records", "records", number=True), Column("hours", "gpu_hours", number=True), Column("yuan", "rated", number=True),
-)  # fmt: skip
-router = APIRouter()
+router = page_router()
 
 
 def part_of(request: Request) -> Part:
@@ -61,15 +57,34 @@ def part_of(request: Request) -> Part:
             if query[name]:
                 spans[name] = month_span(query[name])
         letters = LETTERS[query["class"]] if query["class"] else ()
+        year, within = (_whole(query[name], most) for name, most in (("year", 9_999), ("within", DAYS_MAX)))
     except (KeyError, ValueError):
         raise ServiceError(
             "filter-malformed",
-            f"筛选条件有误：月份形如 2026-11，类别为 {'、'.join(CLASSES)}，单位为 {'、'.join(ASSETS)}",
-            f"a filter is wrong: months look like 2026-11, classes are {', '.join(CLASSES)}, units {', '.join(ASSETS)}",
+            f"筛选条件有误：月份形如 2026-11，类别为 {'、'.join(CLASSES)}，单位为 {'、'.join(ASSETS)}，年度和天数为整数",
+            f"a filter is wrong: months look like 2026-11, classes are {', '.join(CLASSES)}, units {', '.join(ASSETS)}, "
+            "years and days whole numbers",
         ) from None
+    if within:
+        spans["ends"] = ending_within(service_of(request).now_us, within)
     return Part(
-        asset, query["scheme"], letters, query["holder"], *spans["issued"], *spans["ends"], bool(query["unused"])
-    )
+        asset, query["scheme"], letters, query["holder"], *spans["issued"], *spans["ends"], bool(query["unused"]),
+        bool(query["used"]), year,
+    )  # fmt: skip
+
+
+def _whole(text: str, most: int) -> int:
+    """A whole number up to `most`, 0 for nothing.
+
+    Raises:
+        ValueError: it is something else.
+
+    """
+    if not text:
+        return 0
+    if not (text.isascii() and text.isdecimal()) or not 0 < int(text[:8]) <= most:
+        raise ValueError
+    return int(text)
 
 
 def _asked(request: Request) -> dict[str, str]:
@@ -103,7 +118,7 @@ async def _vouchers(request: Request) -> Response:
     )
     return render(
         request, "vouchers.html", size=size, asked=dict.fromkeys(FILTERS, "") | asked, narrowed=bool(asked),
-        classes=CLASSES, asset=asset, schemes=list(service.catalog.series), table=paged(request, "vouchers", VOUCHERS, chosen, asked),
+        classes=CLASSES, asset=asset, sums=sums, schemes=list(service.catalog.series), table=paged(request, "vouchers", VOUCHERS, chosen, asked),
     )  # fmt: skip
 
 
@@ -143,27 +158,6 @@ async def long_file(request: Request, name: str, columns: Sequence[Column], part
     """A long list as a file, with the columns that the address chooses."""
     book = book_of(request, name, title_of(request, texts_of(request)))
     return await exports.streamed(request, book, [column.number for column in shown_columns(request, columns)], parts)
-
-
-@router.get("/office/usage.csv", dependencies=[may("statement.read")])
-async def get_usage(request: Request) -> Response:
-    """Usage by centre, account, model and month, all of it; as another file with `format`."""
-    return await or_failure(request, long_file(request, "usage", USAGE, _usage_rows(request)))
-
-
-async def _usage_rows(request: Request) -> exports.Parts:
-    texts = texts_of(request)
-    yield [[texts[column.text] for column in USAGE]]
-    async with service_of(request).database.read() as conn:
-        async for rows in usage_rows(conn):
-            yield [
-                [
-                    centre, account, model, f"{month // 100}-{month % 100:02d}", str(records),
-                    f"{gpu_ms // 3_600_000}.{gpu_ms % 3_600_000 * 10**6 // 3_600_000:06d}",
-                    figures.money(format_units(yuan, CNY)),
-                ]
-                for centre, account, model, month, records, gpu_ms, yuan in rows
-            ]  # fmt: skip
 
 
 @router.get("/office/entries", dependencies=[may("ledger.read")])

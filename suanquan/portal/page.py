@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -13,6 +12,7 @@ from ledger.scope import EVERYTHING
 from suanquan.access.policy import Reach
 from suanquan.catalog import Catalog
 from suanquan.http.auth import COOKIE, identify, may, permit
+from suanquan.http.routers import page_router
 from suanquan.portal import figures
 from suanquan.portal.frame import or_failure, reading, render, service_of
 from suanquan.use_cases.applications import load_rounds
@@ -37,7 +37,7 @@ DOCS_POLICY = (
 )
 """The vendored API page styles its own elements inline; nothing else on it does more than elsewhere."""
 
-router = APIRouter()
+router = page_router()
 
 
 @router.get("/", dependencies=[may("figures.read")])
@@ -110,7 +110,9 @@ def _shown(read: Overview, catalog: Catalog, now_us: int) -> dict[str, Any]:
         "figures": read,
         "covered": covered,
         "models": [
-            (centre.name, model, gpu_ms) for centre in read.centres for model, gpu_ms in sorted(centre.gpu_ms.items())
+            (centre.centre, centre.name, model, gpu_ms)
+            for centre in read.centres
+            for model, gpu_ms in sorted(centre.gpu_ms.items())
         ],
         "late": {c.centre for c in read.centres if c.received_us and now_us - c.received_us > LATE_US},
         "unused": [name for name in catalog.schemes if name not in {known.scheme for known in read.schemes}],

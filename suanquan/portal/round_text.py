@@ -8,7 +8,6 @@ _TABLE = {
     # key: (Chinese, English)
     "rounds_note": ("每一轮从公布的开始日到截止日受理，到日自动开始和截止；预算在发布时从年度预算留出，了结后未用的退回。", "A round takes applications from its first to its last day, and opens and closes by them. Its budgets are set aside when it is called; what is not used goes back once it is ended."),
     "no_rounds_yet": ("还没有发布过申报通知。", "No call was published yet."),
-    "round_no": ("轮次编号", "Round"),
     "round_state": ("今天", "Today"),
     "round_budget": ("预算", "Budgets"),
     "round_called": ("已公布，未开始", "called, not open yet"),

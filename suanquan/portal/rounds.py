@@ -10,13 +10,13 @@ from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
-from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
 from ledger.errors import DomainError, Finding
 from suanquan.access.policy import Reach
 from suanquan.http.auth import may, principal
+from suanquan.http.routers import page_router
 from suanquan.portal import figures, frame
 from suanquan.portal.forms import BACK
 from suanquan.portal.frame import language_of, link, or_failure, reading, service_of
@@ -41,7 +41,7 @@ DEEDS = {"fund": "finance", "allocate": "department", "settle": "finance"}
 """What is done to a round that was called, and whose it is."""
 BUDGET = "budget."
 TYPED_MAX = 400
-router = APIRouter()
+router = page_router()
 
 
 @router.get("/office/rounds", dependencies=[may("programme.read")])
@@ -71,7 +71,13 @@ async def _rounds(
             size = await size_of(conn)
     texts = figures.texts_in(TEXTS[language_of(request)])
     rows = [
-        _row(one, texts, _state(one, today, ended), counts[one.id], link(request, "/office/queue", find=one.id))
+        _row(
+            one,
+            texts,
+            _state(one, today, ended),
+            counts[one.id],
+            link(request, "/office/queue", round=one.id, stage="every"),
+        )
         for one in reversed(found)
     ]
     if (file := exported(request, "rounds", ROUNDS, rows, TEXTS)) is not None:

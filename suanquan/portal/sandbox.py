@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -10,12 +9,13 @@ from ledger.errors import DomainError
 from suanquan.access.acting import act_of
 from suanquan.access.policy import Reach
 from suanquan.http.auth import may, principal
+from suanquan.http.routers import page_router
 from suanquan.portal.frame import or_failure, reading, service_of
 from suanquan.portal.work import render, said_of, status_for, to, typed_of
 from suanquan.use_cases.sandbox_clock import advance, clock_object
 
 SPANS = ("1d", "7d", "30d", "90d")
-router = APIRouter()
+router = page_router()
 
 
 @router.get("/clock", dependencies=[may("clock.read")])

@@ -7,23 +7,25 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter
 from starlette.datastructures import UploadFile
 from starlette.requests import Request
 from starlette.responses import Response
 
 from ledger.errors import DomainError
+from ledger.sql import Connection
 from metering import store as metering_store
 from suanquan.access.policy import Reach, same_person
 from suanquan.access.principal import Principal
 from suanquan.http.auth import may, principal, scope_of
+from suanquan.http.routers import page_router
 from suanquan.http.settlements import by_of, desk_of
 from suanquan.portal import figures
+from suanquan.portal.colleagues import Barred, barred_by
 from suanquan.portal.forms import digest_of
 from suanquan.portal.frame import language_of, link, or_failure, reading, service_of
 from suanquan.portal.stamps import version_of
 from suanquan.portal.table import Cell, Column, Row, exported, table
-from suanquan.portal.work import render, said_of, status_for, to, typed_of
+from suanquan.portal.work import render, said_of, status_for, to, typed_of, with_form
 from suanquan.portal.work_text import TEXTS
 from suanquan.service import Service
 from suanquan.use_cases import evidence, payees
@@ -49,7 +51,7 @@ _FIELDS = {
     "evidence": ("kind", "name", "sha256", "number", "issuer", "amount_yuan"),
 }
 DETAILS = ("name", "uscc", "account", "bank", "bank_code")
-router = APIRouter()
+router = page_router()
 
 BATCHES = (
     Column("id", "batch"), Column("payee", "payee"), Column("scheme", "scheme"), Column("period", "period"),
@@ -141,9 +143,9 @@ async def _batch(
             found = await load_own_batch(conn, batch, scope_of(who))
             facts = await facts_of_batch(conn, batch)
             lines = await store.lines_of(conn, batch)
-    texts = TEXTS[language_of(request)]
-    names = ("recover",) if found.demand is not None else ACTS.get(found.state, ())
-    acts = {act: _barred(who, act, texts, found) for act in names}
+            texts = TEXTS[language_of(request)]
+            names = ("recover",) if found.demand is not None else ACTS.get(found.state, ())
+            acts = {act: await _barred_from(conn, who, act, texts, found) for act in names}
     return render(
         request,
         "settlement.html",
@@ -168,15 +170,28 @@ async def _batch(
     )
 
 
-def _barred(who: Principal, act: str, texts: dict[str, str], found: Batch | None = None) -> str:
-    """Why somebody cannot do an act, empty where he can; the use case refuses it besides."""
-    roles = MAY[_KIND.get(act, act)]
-    if who.role.value not in roles:
-        return texts["done_by"].format(roles=texts["or_"].join(texts[f"acts_{role}"] for role in roles))
-    before = "" if found is None else found.demand.person if found.demand and act == "recover" else found.prepared_by
-    if before and act in {"approve", "pay", "recover"} and same_person(who.name, before):
-        return texts["another_person"].format(person=before)
-    return ""
+def _barred(who: Principal, act: str, texts: dict[str, str]) -> str:
+    """Which roles an act is for, empty for one of them; the use case refuses it besides."""
+    roles = _may(act)
+    if who.role.value in roles:
+        return ""
+    return texts["done_by"].format(roles=texts["or_"].join(texts[f"acts_{role}"] for role in roles))
+
+
+def _may(act: str) -> tuple[str, ...]:
+    return MAY[_KIND.get(act, act)]
+
+
+async def _barred_from(
+    conn: Connection, who: Principal, act: str, texts: dict[str, str], found: Batch
+) -> Barred | None:
+    """Why somebody cannot do an act of a batch, and who else can; None where he can."""
+    if barred := _barred(who, act, texts):
+        return Barred(barred)
+    before = found.demand.person if found.demand and act == "recover" else found.prepared_by
+    if act not in {"approve", "pay", "recover"} or not same_person(who.name, before):
+        return None
+    return await barred_by(conn, texts["another_person"].format(person=before), _may(act), [before], texts)
 
 
 def _told(fact: Fact) -> dict[str, Any]:
@@ -195,7 +210,8 @@ async def _act(request: Request, batch: str, act: str) -> Response:
     try:
         await _do(service, by_of(who, None), batch, act, typed)
     except DomainError as error:
-        return await _batch(request, batch, said_of(request, error), typed, act, status_for(error))
+        page = await _batch(request, batch, said_of(request, error), typed, act, status_for(error))
+        return with_form(request, page, error) if typed else page
     return to(request, f"/settlements/{batch}")
 
 
@@ -203,7 +219,7 @@ async def _typed(request: Request, act: str) -> dict[str, str]:
     """What was typed; of a chosen file its name and SHA-256 are taken, as if they had been typed."""
     async with request.form(max_files=1, max_fields=12) as sent:
         typed = {name: str(sent.get(name, "")).strip()[:500] for name in _FIELDS[act]}
-        if isinstance(chosen := sent.get("file"), UploadFile) and chosen.filename:
+        if isinstance(chosen := sent.get("sha256:file"), UploadFile) and chosen.filename:
             typed |= {"name": typed["name"] or chosen.filename, "sha256": await digest_of(chosen)}
     return typed
 
@@ -255,9 +271,16 @@ async def _payees(
             found = [payee_object(one) for one in await load_payees(conn)]
             stamp = await version_of(request, conn, "/payees", who)
             centres = await metering_store.load_centres(conn)
+            apart = {
+                one["id"]: await barred_by(
+                    conn, texts["another_person"].format(person=by), _may("confirm"), [by], texts
+                )
+                for one in found
+                if one["waiting"] and same_person(by := one["waiting"]["set_by"], who.name)
+            }
     return render(
         request, "payees.html", status=status, stamp=stamp, payees=found, details=DETAILS, problem=problem, typed=typed or {},
-        ids=["payer", *map(centre_payee, centres)], barred=_barred(who, "confirm", texts), me=who.name,
+        ids=["payer", *map(centre_payee, centres)], barred=_barred(who, "confirm", texts), apart=apart,
     )  # fmt: skip
 
 

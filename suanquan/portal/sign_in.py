@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from suanquan.access.policy import BENEFICIARY, CENTRE
 from suanquan.access.principal import Principal
 from suanquan.db.tokens import principal_of
 from suanquan.errors import ServiceError
 from suanquan.http.auth import COOKIE, TOKEN_MAX, end_cookie, identify, is_from_here, may, session_cookie
-from suanquan.portal.forms import Typed, read_kept
-from suanquan.portal.frame import link, or_failure, query_of, reading, render, service_of
+from suanquan.http.routers import page_router
+from suanquan.portal.forms import BACK, Typed, read_kept
+from suanquan.portal.frame import link, or_failure, places_of, query_of, reading, render, service_of
 from suanquan.use_cases.sign_in import LockedError, Login, log_in, log_out
 
-router = APIRouter()
+router = page_router()
 
 
 @router.get("/login", dependencies=[may("service.look")])
@@ -37,12 +36,19 @@ async def post_logout(request: Request) -> Response:
 
 
 async def _form(
-    request: Request, problem: str = "", status: int = 200, typed: Typed | None = None, wait: int = 0
+    request: Request, problem: str = "", status: int = 200, typed: Typed | None = None, wait: int = 0, name: str = ""
 ) -> Response:
     with reading():
         await identify(request)
     return render(
-        request, "sign_in.html", status=status, problem=problem, wait=wait, next=_next(request), kept_form=typed
+        request,
+        "sign_in.html",
+        status=status,
+        problem=problem,
+        wait=wait,
+        next=_next(request),
+        kept_form=typed,
+        name=name,
     )
 
 
@@ -61,7 +67,8 @@ def _next(request: Request) -> str:
 
 
 def _home_of(request: Request, who: Principal) -> str:
-    own = "/vouchers" if who.role in BENEFICIARY else "/centre" if who.role in CENTRE else "/"
+    seen = {place.path for place in places_of(who)}
+    own = next((path for path in ("/vouchers", "/centre", "/office") if path in seen), "/")
     return link(request, _next(request) or own)
 
 
@@ -83,6 +90,8 @@ async def _login(request: Request) -> Response:
     form = await request.form(max_files=0, max_fields=8)
     typed = read_kept(str(form.get("kept", "")))
     token, name = str(form.get("token", "")).strip(), str(form.get("name", "")).strip()
+    if BACK in form:
+        return await _form(request, typed=typed, name=name)
     if name and not token:
         return await _by_name(
             request, Login(name, str(form.get("password", "")), str(form.get("code", "")).strip()), typed

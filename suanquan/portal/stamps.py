@@ -32,8 +32,9 @@ from suanquan.service import Service
 from suanquan.use_cases.applications import CALL, FUND, SETTLE, load_application, load_round
 from suanquan.use_cases.line_disputes import bound_accounts, number_of
 from suanquan.use_cases.settlement_reading import facts_of_batch
+from subsidy import step_body
 from subsidy import store as step_store
-from subsidy.procedure import Procedure
+from subsidy.procedure import Procedure, Role
 from subsidy.store import StepRow
 from voucher import finding_store
 from voucher.settlement import store as fact_store
@@ -51,6 +52,10 @@ class Change(NamedTuple):
     role: str
     zh: str
     en: str
+
+    def by(self, language: str) -> str:
+        """Who did it: nobody, of what the program does by itself."""
+        return TEXTS[language]["automatic"] if self.role == Role.SERVICE.value else self.person
 
 
 class History(NamedTuple):
@@ -75,8 +80,8 @@ class StaleError(ServiceError):
 
     def __init__(self, changes: Sequence[Change], version: str, page: str) -> None:
         last = changes[-1] if changes else None
-        zh = f"：{last.person} {last.zh}" if last else ""
-        en = f": {last.person}, {last.en}" if last else ""
+        zh = f"：{last.by('zh')} {last.zh}" if last else ""
+        en = f": {last.by('en')}, {last.en}" if last else ""
         super().__init__(
             "page-stale",
             f"您打开这一页之后，情况已经变了{zh}。没有办理，也没有写入任何内容",
@@ -118,7 +123,14 @@ def _step(procedure: Procedure, row: StepRow) -> Change:
         if step
         else [TEXTS[language].get(f"round_{row.step}", row.step) for language in ("zh", "en")]
     )
-    return Change(row.at_us, row.person, row.role, *words)
+    return _changed(row, words)
+
+
+def _changed(row: StepRow, words: Sequence[str]) -> Change:
+    """Who did it and when, as the body says that the log commits to."""
+    content = step_body.decode(row)
+    zh, en = words
+    return Change(content["at_us"], content["person"], content["role"], zh, en)
 
 
 async def _rounds(
@@ -128,7 +140,7 @@ async def _rounds(
     changes = []
     for row in sorted(rows, key=lambda one: one.number):
         words = [f"{TEXTS[language].get(f'round_{row.step}', row.step)} {row.subject}" for language in ("zh", "en")]
-        changes.append(Change(row.at_us, row.person, row.role, *words))
+        changes.append(_changed(row, words))
     return _counted(changes, "/office/rounds")
 
 

@@ -10,7 +10,6 @@ import re
 from typing import Any
 from urllib.parse import quote
 
-from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -24,6 +23,7 @@ from metering.notice_store import urns_of
 from suanquan.errors import ServiceError
 from suanquan.http.auth import may, principal, scope_of
 from suanquan.http.claims import receipts_of
+from suanquan.http.routers import page_router
 from suanquan.http.settlements import by_of
 from suanquan.note_keys import load_verifier_keys
 from suanquan.portal import figures
@@ -39,7 +39,7 @@ from suanquan.use_cases.statements import VOUCHER, make_statement, require_own_a
 MONTH = re.compile(r"20[0-9]{2}-(0[1-9]|1[0-2])")
 NAME_MAX = 255
 TLOG_PROOF = "text/plain; charset=utf-8"
-router = APIRouter()
+router = page_router()
 
 MONTHS = (
     Column("month", "month"), Column("centre", "centre"), Column("account", "accounts"),

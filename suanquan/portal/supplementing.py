@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -18,6 +17,7 @@ from suanquan.access.policy import BENEFICIARY
 from suanquan.access.principal import Principal
 from suanquan.errors import ServiceError
 from suanquan.http.auth import may, principal, scope_of
+from suanquan.http.routers import page_router
 from suanquan.portal import frame
 from suanquan.portal.apply_form import CONTRACT
 from suanquan.portal.forms import BACK, FILES_MAX
@@ -32,7 +32,7 @@ from subsidy.procedure import Role, Step
 from subsidy.step_body import decode
 
 TYPED_MAX = 2_000
-router = APIRouter()
+router = page_router()
 
 
 class Returned(NamedTuple):

@@ -225,7 +225,7 @@ _TABLE = {
     "acts_department": ("主管部门", "the department"),
     "acts_finance": ("财政部门", "the finance bureau"),
     "acts_reviewer": ("评审", "the reviewers"),
-    "acts_service": ("系统自动", "the system"),
+    "acts_service": ("系统自动", "automatic"),
     "money_approved": ("批准（元）", "Approved (CNY)"),
     "money_paid": ("已拨付（元）", "Paid (CNY)"),
     "money_recovery_demanded": ("应追缴（元）", "To be recovered (CNY)"),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from urllib.parse import parse_qsl, urlencode
 
-from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
@@ -12,13 +11,14 @@ from suanquan.db import views
 from suanquan.db.views import View
 from suanquan.errors import ServiceError
 from suanquan.http.auth import may, principal
+from suanquan.http.routers import page_router
 from suanquan.portal.frame import MOMENTARY, PLACES, link, or_failure, owner_of, reading, render, service_of
 
 NAME_MAX = 40
 QUERY_MAX = 2000
 VIEWS_MAX = 50
 """Views of one account."""
-router = APIRouter()
+router = page_router()
 
 
 @router.get("/views", dependencies=[may("account.self")])

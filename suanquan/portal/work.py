@@ -14,7 +14,7 @@ from starlette.responses import RedirectResponse, Response
 from ledger.errors import DomainError, Kind
 from suanquan.errors import ServiceError
 from suanquan.http.problem import status_of
-from suanquan.portal import frame
+from suanquan.portal import frame, kept_forms
 from suanquan.portal.frame import language_of, link
 from suanquan.portal.work_text import TEXTS
 
@@ -62,6 +62,18 @@ def status_for(error: DomainError) -> int:
     if error.kind is Kind.UNAVAILABLE:
         raise error
     return status_of(error)
+
+
+def with_form(request: Request, page: Response, error: DomainError) -> Response:
+    """The page of an act that was refused, where it still has the act's form with what was typed.
+
+    Raises:
+        DomainError: the refusal, where the form is gone: it has a page of its own that shows what was typed.
+
+    """
+    if request.url.path not in kept_forms.actions_in(bytes(page.body).decode()):
+        raise error
+    return page
 
 
 def to(request: Request, path: str, **more: str) -> Response:

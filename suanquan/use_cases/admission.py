@@ -76,21 +76,39 @@ class Gate:
             VoucherError: of kind PROOF: the voucher or its proof is not good here and now, or the log has no issue of it.
 
         """
-        if keys is not self._registry:
-            self._registry, self._revoked, self._known = keys, keys.revocations(), {}
-        known = self._known.get(shown.voucher)
-        kids, voucher = read_signed(shown.voucher, keys.all_keys()) if known is None else (known.kids, known.voucher)
-        check_revoked(voucher, kids, self._revoked)
-        check_context(voucher, issuer=keys.issuer, audience=None, now_s=now_s, centre=request.centre)
+        known, signed = self._read(shown.voucher, keys, request.centre, now_s)
+        voucher = signed.voucher
         holder_jkt = voucher.holder_jkt
         counters: tuple[Counter, ...] = ()
         if shown.delegations:
             holder_jkt, counters = _delegated(shown, voucher, request.centre, now_s)
         proved = check(shown.proof, shown.voucher, holder_jkt, request, nonces, now_s=now_s)
         if known is None:
-            known = await self._learn(keys, shown.voucher, _Signed(kids, voucher))
+            known = await self._learn(keys, shown.voucher, signed)
         _require_signatures(known, keys)
         return Hold(known.spendable, proved, shown.proof, shown.life_s, hold, counters)
+
+    async def look(self, text: str, keys: KeyRegistry, *, centre: str, now_s: int) -> tuple[Voucher, Spendable]:
+        """What a voucher says that is good here and now, whoever shows it; nobody has signed for anything.
+
+        Raises:
+            VoucherError: of kind PROOF, as `admit`.
+
+        """
+        known, signed = self._read(text, keys, centre, now_s)
+        known = known or await self._learn(keys, text, signed)
+        _require_signatures(known, keys)
+        return signed.voucher, known.spendable
+
+    def _read(self, text: str, keys: KeyRegistry, centre: str, now_s: int) -> tuple[_Known | None, _Signed]:
+        """What is known of a token, and what it says, its signatures verified, for this centre and time."""
+        if keys is not self._registry:
+            self._registry, self._revoked, self._known = keys, keys.revocations(), {}
+        known = self._known.get(text)
+        signed = _Signed(*read_signed(text, keys.all_keys())) if known is None else _Signed(known.kids, known.voucher)
+        check_revoked(signed.voucher, signed.kids, self._revoked)
+        check_context(signed.voucher, issuer=keys.issuer, audience=None, now_s=now_s, centre=centre)
+        return known, signed
 
     async def _learn(self, keys: KeyRegistry, text: str, signed: _Signed) -> _Known:
         async with self._database.read() as connection:

@@ -18,7 +18,7 @@ from suanquan.use_cases.access import DAY_US, INVITATION_DAYS, INVITATION_PREFIX
 from suanquan.use_cases.setup import FIRST, KEEPER
 from voucher.holder import sandbox_uscc
 
-CENTRE, COMPANY = "sj01", sandbox_uscc(1)
+CENTRE, COMPANY = "sj03", sandbox_uscc(1)
 """Whose the ready accounts of a centre and of a company are."""
 READY = {
     "经办": people.Grant(Role.PROGRAMME_OFFICER.value, ""),

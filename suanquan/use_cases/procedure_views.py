@@ -179,6 +179,7 @@ _BULKY = {"facts", "materials", "costs", "contract", "holder_key"}
 
 
 def _history(office: Office, found: Application) -> list[dict[str, Any]]:
+    """What was done, read off the bodies that the log commits to: no name stands here that no entry has."""
     procedure, lines = found.round.procedure, []
     for row in found.rows:
         content, step = step_body.decode(row), procedure.steps[row.step]
@@ -192,10 +193,13 @@ def _history(office: Office, found: Application) -> list[dict[str, Any]]:
                 "step": step.id,
                 "zh": step.zh,
                 "en": step.en,
-                "person": row.person,
-                "role": row.role,
+                "person": content["person"],
+                "role": content["role"],
+                "automatic": step.automatic,
                 "day": content["day"],
-                "at": rfc3339(row.at_us),
+                "at": rfc3339(content["at_us"]),
+                "to": None if step.target is None else _state(procedure.states[step.target]),
+                "effects": sorted(effect.value for effect in step.effects),
                 "inputs": shown,
                 "evaluation": content["derived"].get("evaluation"),
                 **({"voucher": content["derived"]["voucher"]} if "voucher" in content["derived"] else {}),

@@ -25,6 +25,7 @@ LETTERS = {
 NONE = Sums(0, 0, 0, 0, 0, 0, 0, 0)
 MARKS = (7, 30, 90, 180)
 """Days after issue by which the part of vouchers that were used is told."""
+MINUTE_US = 60_000_000
 _EPOCH = date(1970, 1, 1)
 
 
@@ -155,7 +156,14 @@ async def completeness(conn: Connection) -> dict[tuple[str, str], Complete]:
 
 async def expiring(conn: Connection, part: Part, now_us: int, days: int) -> Sums:
     """What is in vouchers that end within so many days."""
-    return await uptake_store.sums_of(conn, part._replace(ends_since_us=now_us, ends_until_us=now_us + days * DAY_US))
+    since_us, until_us = ending_within(now_us, days)
+    return await uptake_store.sums_of(conn, part._replace(ends_since_us=since_us, ends_until_us=until_us))
+
+
+def ending_within(now_us: int, days: int) -> tuple[int, int]:
+    """The span of ends within so many days: from the beginning of this minute, so that a figure and its list mean the same."""
+    since_us = now_us - now_us % MINUTE_US
+    return since_us, since_us + days * DAY_US
 
 
 def fold(rows: Sequence[Utilised], *keys: str) -> list[dict[str, Any]]:

@@ -13,6 +13,7 @@ import httpx2
 from ledger.ed25519 import PublicKey
 from ledger.policy import Policy
 from ledger.scope import EVERYTHING
+from metering.completeness import Declaration
 from metering.notice_store import urns_of
 from suanquan.db import trail
 from suanquan.db.tokens import create_token
@@ -21,6 +22,7 @@ from suanquan.http.auth import COOKIE
 from suanquan.note_keys import load_verifier_keys
 from suanquan.settings import Settings
 from suanquan.use_cases import setup
+from suanquan.use_cases.completeness import declare
 from suanquan.use_cases.findings import Examination
 from suanquan.use_cases.findings import record as keep_findings
 from suanquan.use_cases.issue import Order, issue
@@ -53,7 +55,7 @@ PEOPLE = {
 }
 
 
-OFFICE = ("", "rounds", "uptake", "centres", "budgets", "clauses", "vouchers", "queue", "findings")
+OFFICE = ("", "rounds", "uptake", "centres", "budgets", "clauses", "vouchers", "queue", "findings", "usage", "gaps")
 APPLY = "/applications/new?round={round}&clause=cn-sh-songjiang-sandbox"
 VISITS = {
     "home": (None, "/"),
@@ -82,6 +84,8 @@ VISITS = {
     "line": ("holder", "/usage/line?batch={number}&record=job:000012"),
     "members": ("holder", "/members"),
     "holds": ("centre", "/holds"),
+    "hold": ("centre", "/holds/{hold}"),
+    "present": ("centre", "/present"),
     "settlements": ("centre", "/settlements"),
     "settlement": ("department", "/settlements/{batch}"),
     "payees": ("department", "/payees"),
@@ -101,6 +105,7 @@ VISITS = {
     "log": (None, "/log"),
     "verify": (None, "/verify"),
     "policies": (None, "/policies"),
+    "office-accounts": ("officer", "/office/accounts?under=centre/sj01/"),
     "office-entries": ("officer", "/office/entries?account=voucher/{jti}"),
     **{
         f"office-{name}".strip("-"): ("department" if name == "rounds" else "officer", f"/office/{name}".rstrip("/"))
@@ -118,6 +123,7 @@ class Site(NamedTuple):
     tokens: dict[str, str]
     jti: str
     batch: str
+    hold: str
     number: int
     round: str
     application: str
@@ -143,13 +149,14 @@ def made_site(folder):
     with MovedService(home, clock) as served:
         tokens = served.call(_people(served.service, clock))
         jti, number = served.call(_usage(served.service, clock))
-        batch = _settled(served, tokens)
+        batch, hold = _settled(served, tokens)
         site = Site(
             served.url,
             home,
             tokens,
             jti,
             batch,
+            hold,
             number,
             *_case(served.url, tokens),
             _run(served.url, tokens),
@@ -196,6 +203,9 @@ async def _usage(service, clock):
         await report(service, _on(day, record(day + 1, "covered", 2 + day % 3)))
     clock.set(NOW)
     await report(service, _on(DAYS - 1, record(DAYS + 1, "covered", 1, model="unheard-of")))
+    months = [Declaration(202611, "covered", 12, 12, 1), Declaration(202611, "silent", 3, 3, 10_800_000)]
+    until_us = service.now_us + 300_000_000
+    await service.journal.transact(lambda tx: declare(tx, "sj01", "kid", "declared-once-nonce", until_us, months))
     async with service.database.read() as conn:
         lines = (await statement(conn, service.catalog, EVERYTHING, "sj01", "covered", 2**62))["lines"]
         number = next(line["batch"] for line in lines if line["id"] == "job:000012")
@@ -232,7 +242,8 @@ def _settled(served, tokens):
     batch = post_json(served.url, tokens["department"], "/v1/settlements", wanted)["id"]
     bound = served.call(service.issue(SCHEME, IssueRequest(HOLDER, "CNY", "1000", dict(HOLDER_KEY.jwk()))))
     spender = Spender(served.url, clock=lambda: service.now_us / 1_000_000)
-    assert spender.hold(bound.token, 25).status == 200
+    held = spender.hold(bound.token, 25)
+    assert held.status == 200
     part = {"amount": "100", "holder_key": dict(PublicKey.of(KEYS["stranger"]).jwk())}
     post_json(served.url, tokens["officer"], f"/v1/vouchers/{bound.jti}/split", part, Idempotency_Key="split-1")
     energy = {
@@ -243,7 +254,7 @@ def _settled(served, tokens):
         "evidence": "ab" * 32,
     }
     post_json(served.url, tokens["centre"], "/v1/centres/sj01/energy", energy)
-    return batch
+    return batch, held.content["hold"]
 
 
 def _case(url, tokens):

@@ -211,7 +211,7 @@ async def test_names_of_companies_need_a_token(filled):
     assert not JTI.search(public)
     private = (await page_of(filled[0], headers=with_token(filled[1]))).text
     assert HOLDER in private
-    assert len(JTI.findall(private)) == 2
+    assert len(set(JTI.findall(private))) == 2
     assert filled[1] not in private
 
 
@@ -220,7 +220,7 @@ async def test_a_token_opens_the_list_until_one_signs_out(filled):
     home, token = filled
     async with visiting(home) as client:
         answer = await client.post("/login?lang=en", data={"token": f" {token}\n"}, headers=FROM_HERE)
-        assert (answer.status_code, answer.headers["location"]) == (303, "/?lang=en")
+        assert (answer.status_code, answer.headers["location"]) == (303, "/office?lang=en")
         cookie = answer.headers["set-cookie"]
         assert {"HttpOnly", "SameSite=strict", "Path=/"} <= set(cookie.split("; "))
         assert "Secure" not in cookie

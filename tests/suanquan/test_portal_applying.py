@@ -159,7 +159,7 @@ def test_a_session_that_ends_in_the_middle_loses_nothing(browser, bureau):
     over = walk.press("next", {"contract.yuan": "200001"})
     assert (over.status_code, "200001" in over.text) == (401, True)
     back = browser.post("/login", files=_as_files(_login_of(over.text) | {"token": bureau.tokens[APPLICANT]})).text
-    [path] = set(re.findall(r'action="(/applications/new[^"]*)"', back))
+    [path] = set(re.findall(r' action="(/applications/new[^"]*)"', back))
     fields = {name: html.unescape(value) for name, value in re.findall(r'type="hidden" name="([^"]*)" value="([^"]*)"', back)}  # fmt: skip
     walk.page = browser.post(html.unescape(path), files=_as_files(fields | {forms.BACK: "1"})).text
     assert (walk.title, 'value="200001"' in walk.page) == (ZH["ask_amount"], True)

@@ -19,6 +19,7 @@ ELSEWHERE = {
     **dict.fromkeys(("/applications", "/applications/{application}"), "test_who_may_do_and_see_what"),
     "/applications/{application}/steps/{step}": "test_officers_take_steps_on_the_page",
     "/applications/{application}/supplement": "test_a_returned_application_is_supplemented",
+    **dict.fromkeys(("/present", "/holds/{hold}", "/holds/{hold}/release"), "test_the_counter_is_a_centres_own"),
     "/members/end": "test_members_are_invited_and_ended",
     "/settlements/{batch}": "test_the_work_of_another_is_as_missing",
     "/vouchers/{jti}/statement": "test_a_vouchers_whole_statement_is_checked_offline",

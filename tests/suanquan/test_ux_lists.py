@@ -20,7 +20,7 @@ from tests.subsidy.procedure_samples import OFFICERS
 LISTS = (
     *("vouchers", "usage", "applications", "centre", "quarantine", "disputes", "statements", "members", "holds"),
     *("settlements", "prices", "audit", "office-rounds", "office-vouchers", "office-queue", "office-findings"),
-    "office-entries",
+    *("office-entries", "office-usage", "office-gaps", "office-accounts"),
 )
 """Visits to pages with a list; those of an inbox and of bulk acts are for their reader alone, and no views."""
 FIRST = re.compile(r'<table class="listed.*?</table>', re.DOTALL)

@@ -127,6 +127,7 @@ def pages(acted_on, visit):
 
 
 NAMES = (
+    "专家组",
     *(
         "松江智算中心",
         "松江某某科技有限公司",

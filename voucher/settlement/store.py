@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Sequence
+from typing import Any
 
 from sqlalchemy import func, select
 
 from ledger.sql import Connection, chunks, insert_new, insert_rows
 from voucher.settlement import tables
-from voucher.settlement.fact import Fact
+from voucher.settlement.fact import Fact, fact_of
 from voucher.settlement.line import Line
 
 FACT, LINE, FILE = tables.settlement_fact.c, tables.settlement_line.c, tables.evidence_file.c
@@ -34,7 +35,14 @@ async def find_fact(conn: Connection, event_id: bytes) -> Fact | None:
 async def facts_of(conn: Connection, subject: str) -> list[Fact]:
     """The facts of one subject, in order."""
     query = select(tables.settlement_fact).where(FACT.subject == subject).order_by(FACT.number)
-    return [Fact(*row) for row in await conn.execute(query)]
+    return [_told(row) for row in await conn.execute(query)]
+
+
+def _told(row: Any) -> Fact:
+    """A fact as its body has it, which is what the log commits to: who did it is read from nowhere else."""
+    fact = fact_of(row.event_id, row.body)
+    assert fact is not None, "what is stored as a fact is one"
+    return fact
 
 
 async def facts_of_all(conn: Connection, subjects: Iterable[str]) -> dict[str, list[Fact]]:
@@ -43,14 +51,14 @@ async def facts_of_all(conn: Connection, subjects: Iterable[str]) -> dict[str, l
     for part in chunks(subjects):
         query = select(tables.settlement_fact).where(FACT.subject.in_(part)).order_by(FACT.number)
         for row in await conn.execute(query):
-            found.setdefault(row.subject, []).append(Fact(*row))
+            found.setdefault(row.subject, []).append(_told(row))
     return found
 
 
 async def facts_named(conn: Connection, kind: str) -> list[Fact]:
     """Every fact of a kind, in order."""
     query = select(tables.settlement_fact).where(FACT.kind == kind).order_by(FACT.number)
-    return [Fact(*row) for row in await conn.execute(query)]
+    return [_told(row) for row in await conn.execute(query)]
 
 
 async def every_fact(conn: Connection) -> AsyncIterator[Fact]:
