@@ -19,7 +19,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from sqlalchemy import select
 
 from ledger import store as ledger_store
 from ledger.amount import CNY
@@ -29,7 +28,6 @@ from metering.agent.events import batch_body, encode_event, number_event
 from metering.agent.keys import AgentKey
 from metering.model import Accelerator, UsageRecord
 from metering.signature import sign
-from metering.tables import quarantine
 from suanquan import cli
 from suanquan.catalog import load_catalog
 from suanquan.db.database import Database
@@ -40,7 +38,7 @@ from suanquan.settings import Settings, load_settings
 from suanquan.use_cases import setup
 from suanquan.use_cases.overview import overview
 from suanquan.use_cases.verify_ledger import verify_ledger
-from tests.suanquan.officers import make_officers
+from tests.suanquan.officers import make_officers, waiting
 from voucher import store as voucher_store
 from voucher.issuance import IssueRequest
 
@@ -111,14 +109,8 @@ async def figures(database, catalog):
             {name: balance for name, balance in balances.items() if balance},
             sum(units for _, _, units in await voucher_store.load_redeemed(connection)),
             {centre.centre: centre.statuses for centre in seen.centres if centre.statuses},
-            await _waiting(connection),
+            await waiting(connection),
         )
-
-
-async def _waiting(connection):
-    """Records that came into quarantine, newest batch first."""
-    query = select(quarantine).order_by(quarantine.c.batch.desc(), quarantine.c.position)
-    return [dict(row) for row in (await connection.execute(query)).mappings()]
 
 
 @dataclass(frozen=True)

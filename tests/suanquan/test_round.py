@@ -5,12 +5,10 @@ import re
 import pytest
 
 from ledger.ed25519 import PublicKey
-from suanquan.db import notices
 from suanquan.home import Home
 from suanquan.http.auth import COOKIE
 from suanquan.settings import Settings
 from suanquan.use_cases import setup
-from suanquan.use_cases.reminders import remind
 from tests.suanquan.bureau import Bureau, MovedService
 from tests.suanquan.command import suanquan
 from tests.suanquan.harness import CHINESE, KEYS, PASSPHRASE, Agent, give, usage
@@ -31,19 +29,6 @@ from tests.subsidy.procedure_samples import (
 )
 
 OTHER = "91310000MA1K35QN0G"
-
-
-def ended(bureau):
-    """Whom the reminders told of the end of a public notice, and which."""
-
-    async def look(service):
-        await remind(service)
-        async with service.database.read() as conn:
-            return set(await notices.newest_about(conn, "application.notice_ended"))
-
-    return bureau.service.call(look(bureau.service.service))
-
-
 NUMBER = "沪松数〔2025〕16号"
 
 
@@ -184,9 +169,9 @@ def notice_with_objection(bureau, found):
     bureau.clock.set("2025-10-10T23:59:50+08:00")
     objected = bureau.step_by_command(found, REVIEW[2][0], "record_objection", {"objection": "并非首次通过测试"})
     assert objected.status == 0, objected.err
-    assert ended(bureau) == set()
+    assert bureau.told("application.notice_ended") == set()
     bureau.clock.set("2025-10-11T00:00:00+08:00")
-    assert ended(bureau) == {("office", found), (f"holder:{APPLICANT}", found)}
+    assert bureau.told("application.notice_ended") == {("office", found), (f"holder:{APPLICANT}", found)}
     assert bureau.http("GET", "/v1/subsidies/notices").content == []
     assert_problem(
         bureau.step_by_http(found, REVIEW[2][0], "record_objection", {"objection": "迟"}), 409, "objection-late"
