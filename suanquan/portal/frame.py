@@ -248,11 +248,6 @@ def render(
     return HTMLResponse(forms.marked(text, secrets.token_urlsafe(12), stamp), status, headers)
 
 
-def rendered(page: str, **values: Any) -> str:
-    """A template with nothing of a page around it, for files that are kept."""
-    return _pages.get_template(page).render(values)
-
-
 def _kept_page(request: Request) -> kept_forms.Shown:
     """What forms of this page need in order to be shown again with what was typed."""
     language, t = language_of(request), texts_of(request)

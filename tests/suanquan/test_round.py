@@ -171,7 +171,9 @@ def notice_with_objection(bureau, found):
     bureau.clock.set("2025-10-10T23:59:50+08:00")
     objected = bureau.step_by_command(found, REVIEW[2][0], "record_objection", {"objection": "并非首次通过测试"})
     assert objected.status == 0, objected.err
+    assert bureau.told("application.notice_ended") == set()
     bureau.clock.set("2025-10-11T00:00:00+08:00")
+    assert bureau.told("application.notice_ended") == {("office", found), (f"holder:{APPLICANT}", found)}
     assert bureau.http("GET", "/v1/subsidies/notices").content == []
     assert_problem(
         bureau.step_by_http(found, REVIEW[2][0], "record_objection", {"objection": "迟"}), 409, "objection-late"
