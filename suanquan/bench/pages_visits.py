@@ -33,7 +33,7 @@ _OFFICE = (
 )
 _BULK = ("/bulk/applications", "/bulk/findings", "/bulk/settlements")
 VISITS: Mapping[str, tuple[str, ...]] = {
-    "": ("/", "/notices", "/subsidies", "/login", "/docs", "/log", "/verify", "/policies"),
+    "": ("/", "/notices", "/subsidies", "/login", "/docs", "/log", "/verify", "/find", "/policies"),
     "officer": (
         "/",
         "/bulk/quarantine",
@@ -49,7 +49,7 @@ VISITS: Mapping[str, tuple[str, ...]] = {
     "holder": (
         *("/vouchers", "/vouchers/{jti}", "/vouchers/{jti}/code.svg", "/usage", "/applications", "/statements"),
         *("/applications/new?round={round}&clause={scheme}", "/statements/{centre}/{account}/{month}"),
-        *("/usage/line?batch={number}&record={record}", "/members", "/holds", "/prices", "/views", "/inbox", "/disputes"),
+        *("/usage/line?batch={number}&record={record}", "/members", "/holds", "/prices", "/views", "/inbox", "/channels", "/quote", "/disputes"),
     ),
     "centre": ("/centre", "/centre/quarantine", "/holds", "/holds/{hold}", "/present", "/statements", "/statements?find=99&sort=-yuan", "/settlements", "/settlements/{batch}", "/energy", "/sheets", "/sheets/energy"),
 }  # fmt: skip

@@ -1,6 +1,7 @@
 """Every figure of the metrics and of the commission's pages equals what the leaves of the log say, after whatever was done, on both databases."""
 
 import asyncio
+import contextlib
 import csv
 import io
 import re
@@ -34,6 +35,7 @@ from suanquan.use_cases.split import SplitOrder
 from suanquan.use_cases.standing import change_standing
 from suanquan.use_cases.uptake import CLASSES, utilisation
 from tests.conftest import ALL
+from tests.monitoring import recount
 from tests.suanquan.harness import HOUR_MS, PASSPHRASE, SCHEME, give, install, usage
 from tests.suanquan.test_truth import Desk
 from voucher.holder import holder_class, sandbox_uscc
@@ -121,16 +123,40 @@ OFFICE = {
 STATES = ("发放", "可用", "预占", "已核销", "已过期", "已收回")
 
 
+@contextlib.asynccontextmanager
+async def asking(service):
+    """What asks the service for pages as somebody of the office."""
+    async with service.database.write() as conn:
+        token = await create_token(conn, "finance", f"truth {service.now_us}", service.now_us)
+    transport = httpx2.ASGITransport(app=create_app(service))
+    headers = {"Authorization": f"Bearer {token}"}
+    async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1:8080", headers=headers) as client:
+        yield client
+
+
+async def recounted(service, note):
+    """Count anew what waits, cases, clauses and the figures of the first page."""
+    async with asking(service) as client:
+
+        async def ask(path):
+            answer = await client.get(path)
+            assert answer.status_code == 200, (path, answer.text)
+            return answer
+
+        pages = await recount.read(ask)
+    async with service.database.read() as conn:
+        balances = await leaves_say(conn)
+        await recount.compare(conn, service.proceedings.office, pages, balances, note)
+        await recount.compare_first_page(conn, pages, balances, service.catalog, note)
+
+
 async def tables_of(service):
     """Every table of figures on the commission's pages, as rows by heading: what its CSV says is what the page shows."""
-    async with service.database.write() as conn:
-        token = await create_token(conn, "finance", "truth", service.now_us)
-    transport = httpx2.ASGITransport(app=create_app(service))
     found = {}
-    async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1:8080") as client:
+    async with asking(service) as client:
         for name, path in OFFICE.items():
             query = {} if name == "schemes" else {"format": "csv", "table": name}
-            answer = await client.get(path, params=query, headers={"Authorization": f"Bearer {token}"})
+            answer = await client.get(path, params=query)
             assert answer.status_code == 200, (name, answer.text)
             if name == "schemes":  # a list of terms, no table
                 [sums] = re.findall(r'<dl class="sums">(.*?)</dl>', answer.text, re.DOTALL)
@@ -291,15 +317,19 @@ def test_the_metrics_say_what_the_log_says(back_end, request, tmp_path, seed):
             await enrol(service)
             for number in range(STEPS):
                 await act(service, desk, random, number, made)
+                await recount.act(service, desk, random, number)
                 if number % 13 == 7:
                     await get_metrics(service, {})  # what is remembered of earlier sums must not show later
                     async with service.database.read() as connection:
                         await compare_charts(service, connection, f"seed {seed}, act {number}")
+            await recount.cases(service, clock, random)
+            await recounted(service, f"seed {seed}, before the end")
             clock.now_ns += 12 * YEAR_NS
             if random.random() < 0.5:
                 await service.journal.transact(close_expired)
             page = (await get_metrics(service, {})).body.decode()
             tables = await tables_of(service)
+            await recounted(service, f"seed {seed}")
             async with service.database.read() as connection:
                 await compare_pages(connection, tables, await leaves_say(connection), f"seed {seed}")
                 compare_burn(tables, f"seed {seed}")
