@@ -32,7 +32,7 @@ DEFERRED_IMPORTS = ("suanquan/cli/", "suanquan/optional.py")
 
 INTEGER_COLUMNS = {
     f"metering/{name}.py": {"numpy"}
-    for name in ("rating", "months", "rate_columns", "segment", "batch", "columns", "compact")
+    for name in ("rating", "months", "rate_columns", "segment", "batch", "columns", "compact", "hourly")
 }
 """Rating works on whole columns of int64 (or of Python integers); tests of their own look at their types."""
 

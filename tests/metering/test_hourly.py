@@ -62,6 +62,7 @@ def test_a_segment_says_what_its_records_say(seed):
             hour: part for hour, part in told.items() if part
         }, seed
         assert sum(found.values()) == sum(one.gpu_ms for one in some), seed
+        assert all(type(part) is int for pair in found.items() for part in pair), "Python's own integers, no floats"
 
 
 @pytest.mark.parametrize(
