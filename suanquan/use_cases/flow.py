@@ -61,15 +61,16 @@ class Passed(NamedTuple):
 
 
 def stays_of(procedure: Procedure, steps: Iterable[tuple[str, date]]) -> list[Stay]:
-    """The states of a case, one after another; a final one is no stay."""
+    """The states of a case, one after another; a final one is no stay, and nobody waits where money was paid or vouchers issued."""
     found: list[Stay] = []
+    ends = settled(procedure)
     for name, day in steps:
         target = procedure.steps[name].target
         if target is None or (found and found[-1].state == target and found[-1].until is None):
             continue
         if found and found[-1].until is None:
             found[-1] = found[-1]._replace(until=day)
-        if not procedure.states[target].final:
+        if not procedure.states[target].final and target not in ends:
             found.append(Stay(procedure.id, target, day, None))
     return found
 
@@ -108,6 +109,12 @@ def _stage(procedure: Procedure, state: str, stays: Sequence[Stay], days: Workin
         procedure.notice_working_days if state in noticed(procedure) else None,
         len(left) - len(known) + len(waits) - len(longest),
     )
+
+
+def settled(procedure: Procedure) -> frozenset[str]:
+    """States in which an applicant has got what was decided, or has given it back."""
+    through = {Effect.PAY, Effect.ISSUE, Effect.RECOVER}
+    return frozenset(step.target for step in procedure.steps.values() if step.target and through & {*step.effects})
 
 
 def noticed(procedure: Procedure) -> frozenset[str]:

@@ -143,12 +143,13 @@ def procedure():
         "post": ("public", (Effect.NOTICE,)),
         "approve": ("done", (Effect.COMMIT,)),
         "refuse": ("no", ()),
+        "pay": ("paid", (Effect.PAY,)),
     }
     steps = {
         name: SimpleNamespace(target=target, effects=effects, takes=("until",) if name == "return" else ())
         for name, (target, effects) in targets.items()
     }
-    names = ("got", "back", "public", "done", "no")
+    names = ("got", "back", "public", "done", "no", "paid")
     states = {name: State(name, name, name, final=name == "no") for name in names}
     return SimpleNamespace(id="p", states=states, steps=steps, notice_working_days=5)
 
@@ -169,6 +170,7 @@ def test_a_case_stays_in_one_state_after_another():
         ("got", 2, 4), ("back", 4, 5), ("got", 5, 10), ("public", 10, 19), ("done", 19, None),
     ]  # fmt: skip
     assert stays_of(procedure(), taken(STEPS[0], "2026-11-03 refuse"))[-1].until == date(2026, 11, 3)
+    assert stays_of(procedure(), taken(*STEPS, "2026-11-20 pay"))[-1].until == TODAY, "nobody waits for what he has got"
 
 
 def test_stages_have_their_median_and_who_waits(days):
