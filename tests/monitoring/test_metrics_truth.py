@@ -243,13 +243,6 @@ async def compare_charts(service, connection, note):
         assert sum(one.days is not None for one in await uses.load(connection, Part())) == used, note
 
 
-async def look(service, note):
-    """Ask for figures in between: what is remembered of them must not show later."""
-    await get_metrics(service, {})
-    async with service.database.read() as connection:
-        await compare_charts(service, connection, note)
-
-
 FIRST_USED = """
 SELECT COUNT(*) FROM voucher v JOIN balance b ON b.account = v.account WHERE v.asset = 1 AND b.debits_posted - (b.credits_posted - v.units)
   - COALESCE((SELECT r.returned FROM revoked r WHERE r.jti = v.jti), 0)
@@ -298,6 +291,13 @@ async def enrol(service):
         assert sum(value for name, value in page.items() if name.startswith("voucher_beneficiaries{")) == count
 
 
+async def look_between(service, when):
+    """Metrics and charts in the middle of things: what is remembered of earlier sums must not show later."""
+    await get_metrics(service, {})
+    async with service.database.read() as connection:
+        await compare_charts(service, connection, when)
+
+
 @pytest.mark.parametrize("back_end", ["sqlite", "postgresql"], indirect=True)
 def test_the_metrics_say_what_the_log_says(back_end, request, tmp_path, seed):
     """Issued, available, held, redeemed, expired, returned; usage, prices and outcomes; and companies make no series.
@@ -326,7 +326,7 @@ def test_the_metrics_say_what_the_log_says(back_end, request, tmp_path, seed):
                 await act(service, desk, random, number, made)
                 await recount.act(service, desk, random, number)
                 if number % 13 == 7:
-                    await look(service, f"seed {seed}, act {number}")
+                    await look_between(service, f"seed {seed}, act {number}")
             await recount.cases(service, clock, random)
             await recounted(service, f"seed {seed}, before the end")
             clock.now_ns += 12 * YEAR_NS
