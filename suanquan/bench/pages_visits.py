@@ -30,7 +30,7 @@ PEOPLE = {
 _OFFICE = ("", "/uptake", "/centres", "/budgets", "/clauses", "/queue", "/findings", "/vouchers", "/usage", "/gaps")
 _BULK = ("/bulk/applications", "/bulk/findings", "/bulk/settlements")
 VISITS: Mapping[str, tuple[str, ...]] = {
-    "": ("/", "/notices", "/subsidies", "/login", "/docs", "/log", "/verify", "/policies"),
+    "": ("/", "/notices", "/subsidies", "/login", "/docs", "/log", "/verify", "/find", "/policies"),
     "officer": (
         "/",
         "/bulk/quarantine",

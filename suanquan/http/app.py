@@ -60,6 +60,7 @@ from suanquan.portal import (
     counter,
     disputing,
     finding,
+    finding_box,
     holding,
     importing,
     inbox_page,
@@ -113,7 +114,7 @@ PAGES = (
     *(office.router, office_lists.router, office_usage.router, office_cases.router, checking.router, views.router),
     *(case.router, settling.router, statements.router, holding.router, members.router, sandbox.router),
     *(bulk.router, importing.router, supplementing.router, rounds.router, finding.router, auditing.router),
-    *(inbox_page.router, disputing.router, keeping.router, counter.router),
+    *(inbox_page.router, disputing.router, keeping.router, counter.router, finding_box.router),
 )
 """Every page of the portal."""
 PAGE_PATHS = frozenset(route.path for pages in PAGES for route in pages.routes if isinstance(route, Route))

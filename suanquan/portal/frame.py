@@ -6,7 +6,7 @@ import contextlib
 import secrets
 from collections.abc import Awaitable, Coroutine, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import urlencode
 
 import structlog
@@ -16,12 +16,12 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from ledger.amount import ASSETS_BY_NUMBER
 from ledger.errors import DomainError, Kind
-from suanquan.access.policy import BENEFICIARY, CENTRE, DEPARTMENTS, Reach, Role
 from suanquan.access.principal import PUBLIC, Principal
 from suanquan.conduct import Conduct, conducted
 from suanquan.db import notices, views
 from suanquan.http.problem import status_of
 from suanquan.portal import exports, figures, forms, kept_forms, stamps
+from suanquan.portal.places import here, places_of
 from suanquan.portal.stamp_text import TEXTS as STAMP_TEXTS
 from suanquan.portal.text import TEXTS
 from suanquan.service import Service
@@ -30,42 +30,6 @@ from suanquan.use_cases.channels import audience_of
 log = structlog.get_logger("suanquan.portal")
 
 
-class Place(NamedTuple):
-    """An entry of the navigation: path, key of its text, the action that it needs, and for whom it is."""
-
-    path: str
-    text: str
-    action: str
-    roles: frozenset[Role] | None = None
-
-
-PLACES = (
-    Place("/", "home", "figures.read"),
-    Place("/notices", "notices", "notice.read"),
-    Place("/subsidies", "subsidies", "rules.ask"),
-    Place("/inbox", "inbox", "account.self"),
-    Place("/vouchers", "my_vouchers", "voucher.list", BENEFICIARY),
-    Place("/applications", "my_applications", "application.read", BENEFICIARY),
-    Place("/usage", "my_usage", "statement.read", BENEFICIARY),
-    Place("/disputes", "disputes", "statement.read"),
-    Place("/centre", "my_centre", "centre.list", CENTRE),
-    Place("/centre/quarantine", "quarantine_list", "quarantine.list", CENTRE),
-    Place("/statements", "statements", "statement.read", BENEFICIARY | CENTRE),
-    Place("/members", "members", "account.list", BENEFICIARY | CENTRE),
-    Place("/present", "counter", "hold.act", CENTRE),
-    Place("/holds", "holds", "hold.list", BENEFICIARY | CENTRE),
-    Place("/settlements", "settlements", "settlement.list", CENTRE),
-    Place("/prices", "prices", "scheme.read", BENEFICIARY | CENTRE),
-    Place("/energy", "energy", "centre.read", CENTRE),
-    Place("/sheets", "sheets", "account.self", DEPARTMENTS | {Role.CENTRE_OPERATOR}),
-    Place("/office", "office", "programme.read"),
-    Place("/audit", "audit", "audit.read"),
-    Place("/verify", "verify", "log.read"),
-    Place("/log", "log", "log.read"),
-    Place("/policies", "policies", "scheme.read"),
-    Place("/docs", "api", "service.look"),
-)
-"""In the order shown. The table of rights says who sees which; a role's own places are for that role alone."""
 IN_WAN = frozenset(
     {
         *("/", "/notices", "/subsidies", "/vouchers", "/vouchers/{jti}", "/usage", "/usage/disputes", "/usage/line"),
@@ -259,11 +223,12 @@ def render(
         "label_of": forms.label_of,
         "switch": _switch(request),
         "files": exports.links(lambda path, **more: link(request, path, **more), request.url.path, _others(request)),
-        "here": _here(request),
+        "here": here(request.url.path),
         "other_language": link(request, _page_path(request), **_others(request), lang=_OTHER[language]),
         "posted": request.method == "POST",
         "who": who,
         "places": places_of(who),
+        "stays": kept(request),
         "unread": getattr(request.state, "unread", 0),
         "sandbox": service.settings.sandbox,
         "now": service.now_us,
@@ -309,22 +274,6 @@ def _is_shown(request: Request, path: str) -> bool:
 
 
 _OTHER = {"en": "zh", "zh": "en"}
-
-
-def places_of(who: Principal) -> list[Place]:
-    """The navigation of somebody."""
-    return [
-        place
-        for place in PLACES
-        if who.reach(place.action) is not Reach.NOTHING and (place.roles is None or who.role in place.roles)
-    ]
-
-
-def _here(request: Request) -> str:
-    """The navigation's entry that a page belongs to: the longest path that it begins with."""
-    path = request.url.path
-    found = [place.path for place in PLACES if path == place.path or path.startswith(f"{place.path}/")]
-    return max(found, key=len, default="/")
 
 
 def link(request: Request, path: str, **more: Any) -> str:

@@ -179,6 +179,8 @@ _TABLE = {
     "unused_at_end": ("到期时预计剩余", "Unused at its end"),
     "show_code": ("出示券码", "Voucher code"),
     "show_code_note": ("算力中心扫码即可离线核验签名；扣款另需本单位密钥签名。", "A centre can verify the signature offline; spending needs the signature of your key besides."),
+    "seek": ("查找", "Find"),
+    "seek_label": ("查找编号、单位或项目", "Find a number, company or project"),
     "unreleased": ("尚未签出，请稍后再来。", "Not signed yet; come back later."),
     # usage of a holder
     "accounts": ("账户", "Accounts"),

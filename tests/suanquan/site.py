@@ -104,6 +104,7 @@ VISITS = {
     "bulk-run": ("officer", "/bulk/runs/{run}"),
     "log": (None, "/log"),
     "verify": (None, "/verify"),
+    "find": (None, "/find"),
     "policies": (None, "/policies"),
     "office-accounts": ("officer", "/office/accounts?under=centre/sj01/"),
     "office-entries": ("officer", "/office/entries?account=voucher/{jti}"),

@@ -17,7 +17,16 @@ AMOUNTS = {
     if one[1].partition("?")[0] in {*IN_WAN, "/bulk/settlements", "/statements/sj01/covered/2026-11"}
 }
 
-NOTHING = {"subsidies", "applications", "apply", "apply-company", "apply-amount", "apply-material", "present"}
+NOTHING = {
+    "subsidies",
+    "applications",
+    "apply",
+    "apply-company",
+    "apply-amount",
+    "apply-material",
+    "present",
+    "office-queue",
+}
 """Pages that have no amount other than what is typed, as the site stands."""
 
 
