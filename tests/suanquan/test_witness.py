@@ -281,8 +281,8 @@ async def page_names_each(service):
             before, page, heads = heads, (await client.get("/log")).text, await kept_heads(service)
     part = page[page.index('id="witnesses"') :].partition("</table>")[0]
     for name, trusted in service.log.policy.witnesses.items():
-        mine = trusted.key.name, trusted.key.key_id
-        cosigned = [head.size for head in heads if mine in lines_of(head)]
+        mine = f"\n— {trusted.key.name} "
+        cosigned = [head.size for head in heads if mine in head.note]
         row = part[part.index(f"<code>{name}</code>") :].partition("</tr>")[0]
         assert (f"<span>{max(cosigned):,}</span>" if cosigned else TEXTS["zh"]["witness_never"]) in row, (name, row)
 
@@ -290,10 +290,6 @@ async def page_names_each(service):
 async def kept_heads(service):
     async with service.database.read() as conn:
         return [*await newest_heads(conn, 20), await newest_head(conn, witnessed=True)]
-
-
-def lines_of(head):
-    return {(line.name, line.key_id) for line in Note.parse(head.note.encode()).signatures}
 
 
 def signers(service, head):
