@@ -92,7 +92,8 @@ async def _queue(request: Request) -> Response:
     shown = table(request, "queue", columns, rows)
     return render(
         request, "queue.html", table=shown if columns is QUEUE else shown._replace(sums=sums), size=size, asked=query,
-        names=_names(found, english=english), stages=STAGES, narrowed=any(query.values()), every=len(found),
+        names=_names(found, english=english), stages=STAGES, narrowed=any(query.values()),
+        last_day=max((one.since for one in found), default=None),
     )  # fmt: skip
 
 

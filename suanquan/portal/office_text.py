@@ -101,7 +101,7 @@ _TABLE = {
     "round_no": ("轮次编号", "Round"),
     "approved_yuan": ("批准（元）", "Approved (CNY)"),
     "no_cases_of": ("没有符合条件的申请。请放宽阶段、轮次或条款。", "No application matches. Widen stage, round or clause."),
-    "no_open_cases": ("没有在办的申请；都已办结，可在“阶段”里选“全部”查看。", "No application is open: all are closed. Choose all of them under Stage to see them."),
+    "no_open_cases": ("没有在办的申请，最近一件 {day} 办结；可在“阶段”里选“全部”查看。", "No application is open; the last one was closed on {day}. Choose all of them under Stage to see them."),
     "finding_open": ("待复核", "open"),
     "finding_explained": ("已说明，不再追查", "explained"),
     "finding_dismissed": ("排除", "dismissed"),
