@@ -81,9 +81,9 @@ async def steps_of_account(conn: Connection, centre: str, account: str) -> list[
 
 async def newest_steps(
     conn: Connection, *, centre: str | None = None, account: str | None = None, state: str | None = None, after: int = 0,
-    limit: int = 1000,
+    limit: int = 1000, below: int = 0,
 ) -> list[Step]:  # fmt: skip
-    """The newest step of each dispute, by number from just above `after`."""
+    """The newest step of each dispute, by number from just above `after`; with `below`, the newest disputes below it, downwards."""
     table = tables.usage_dispute.c
     newest = select(table.dispute, func.max(table.step).label("step")).group_by(table.dispute).subquery()
     query = (
@@ -94,7 +94,10 @@ async def newest_steps(
     for column, wanted in ((table.centre, centre), (table.account, account), (table.state, state)):
         if wanted is not None:
             query = query.where(column == wanted)
-    return [Step(*row) for row in await conn.execute(query.order_by(table.dispute).limit(limit))]
+    query = (
+        query.where(table.dispute < below).order_by(table.dispute.desc()) if below else query.order_by(table.dispute)
+    )
+    return [Step(*row) for row in await conn.execute(query.limit(limit))]
 
 
 async def count_states(conn: Connection) -> Counter[str]:

@@ -13,15 +13,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from ledger.journal import T, Work
-from ledger.sql import is_storage_fault
+from ledger.sql import Connection, is_storage_fault
 from ledger.transaction import Transaction
 
 Look = Callable[[Transaction], Awaitable[None]]
+LookBeside = Callable[[Connection], Awaitable[None]]
 
 
 @dataclass(slots=True)
 class Conduct:
-    """What comes before an act, if anything, and whether the act is taken back.
+    """What comes before an act, if anything, and whether the act is taken back; `beside` looks where an act writes no entry.
 
     It is looked once: what an act has written changes what is looked at. `looked` is set when that is on disk, for a commit that
     fails is done again.
@@ -30,6 +31,7 @@ class Conduct:
     look: Look | None = None
     rehearsal: bool = False
     looked: bool = False
+    beside: LookBeside | None = None
 
 
 class TriedError(Exception):
@@ -51,6 +53,19 @@ def conducted(way: Conduct) -> Iterator[None]:
         yield
     finally:
         conduct.reset(mark)
+
+
+async def look_beside(conn: Connection) -> None:
+    """Look first at what an act is about that writes beside the journal, in its own transaction.
+
+    Raises:
+        DomainError: it is not as it was shown.
+
+    """
+    way = conduct.get()
+    if way is not None and way.beside is not None and not way.looked:
+        await way.beside(conn)
+        way.looked = True
 
 
 def over(work: Work[T], way: Conduct) -> Work[T]:

@@ -17,7 +17,10 @@ STATES = ("open", "captured", "released", "expired")
 
 @dataclass(frozen=True, slots=True)
 class HoldFilter:
-    """Which holds are wanted: of a voucher, of a centre, in a state; None: of any. `after` is the last hold seen."""
+    """Which holds are wanted: of a voucher, of a centre, in a state; None: of any. `after` is the last hold seen.
+
+    With `newest` they come newest first, from just below `below` where that is given.
+    """
 
     hold: str | None = None
     jti: str | None = None
@@ -25,6 +28,8 @@ class HoldFilter:
     state: str | None = None
     after: str = ""
     limit: int = 100
+    newest: bool = False
+    below: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +66,14 @@ _BY_HAND = "SELECT DISTINCT hold FROM hold_part WHERE proof = ? AND hold"
 
 
 async def load_holds(conn: Connection, scope: Scope, wanted: HoldFilter) -> dict[str, list[PartRow]]:
-    """Holds inside a scope, in order of their ids, which is that of time; the parts of each, oldest first."""
+    """Holds inside a scope, in order of their ids, which is that of time, or newest first; the parts of each, oldest first."""
     text, values = _IDS, list[Any]([wanted.after])
     for clause, more in _clauses(scope, wanted):
         text += f" AND {clause}"
         values += more
-    [rows] = await execute_all(conn, [(f"{text} ORDER BY p.hold LIMIT ?", (*values, wanted.limit))])
+    [rows] = await execute_all(
+        conn, [(f"{text} ORDER BY p.hold{' DESC' if wanted.newest else ''} LIMIT ?", (*values, wanted.limit))]
+    )
     found: dict[str, list[PartRow]] = {hold: [] for (hold,) in rows}
     for some in await execute_all(conn, select_in(_PARTS, found)):
         for row in sorted(map(tuple, some), key=lambda row: row[1]):
@@ -80,6 +87,8 @@ def _clauses(scope: Scope, wanted: HoldFilter) -> Iterator[tuple[str, list[Any]]
     for column, value in (("p.hold", wanted.hold), ("p.jti", wanted.jti), ("p.centre", wanted.centre)):
         if value is not None:
             yield f"{column} = ?", [value]
+    if wanted.below:
+        yield "p.hold < ?", [wanted.below]
     if wanted.state is not None:
         status = STATES.index(wanted.state)
         yield (_OPEN, []) if status == HoldStatus.OPEN else (f"NOT {_OPEN} AND {_LAST} = ?", [status])

@@ -27,7 +27,10 @@ PEOPLE = {
     "holder": ("beneficiary_admin", sandbox_uscc(0)),
     "centre": ("centre_operator", centre(0)),
 }
-_OFFICE = ("", "/uptake", "/centres", "/budgets", "/clauses", "/queue", "/findings", "/vouchers", "/usage", "/gaps")
+_OFFICE = (
+    *("", "/uptake", "/centres", "/budgets", "/clauses", "/queue", "/findings", "/vouchers", "/usage", "/gaps"),
+    *("/charts", "/flow", "/supply", "/checks"),
+)
 _BULK = ("/bulk/applications", "/bulk/findings", "/bulk/settlements")
 VISITS: Mapping[str, tuple[str, ...]] = {
     "": ("/", "/notices", "/subsidies", "/login", "/docs", "/log", "/verify", "/find", "/policies"),
@@ -35,6 +38,7 @@ VISITS: Mapping[str, tuple[str, ...]] = {
         "/",
         "/bulk/quarantine",
         *(f"/office{rest}" for rest in _OFFICE),
+        *("/office/hours?centre={centre}", "/office/centres?centre={centre}", "/office/budgets?scheme={scheme}"),
         *("/office/usage?centre={centre}", "/office/queue?stage=every", "/office/accounts?under=self-pay/{centre}/"),
         *("/office/vouchers?class=other", "/office/entries?account=centre/{centre}/receivable"),
         *("/office/entries?account=voucher/{jti}", "/office/receipts/{event}", "/settlements", "/holds", "/disputes", "/disputes/1"),
@@ -45,7 +49,7 @@ VISITS: Mapping[str, tuple[str, ...]] = {
     "holder": (
         *("/vouchers", "/vouchers/{jti}", "/vouchers/{jti}/code.svg", "/usage", "/applications", "/statements"),
         *("/applications/new?round={round}&clause={scheme}", "/statements/{centre}/{account}/{month}"),
-        *("/usage/line?batch={number}&record={record}", "/members", "/holds", "/prices", "/views", "/inbox", "/disputes"),
+        *("/usage/line?batch={number}&record={record}", "/members", "/holds", "/prices", "/views", "/inbox", "/channels", "/quote", "/disputes"),
     ),
     "centre": ("/centre", "/centre/quarantine", "/holds", "/holds/{hold}", "/present", "/statements", "/statements?find=99&sort=-yuan", "/settlements", "/settlements/{batch}", "/energy", "/sheets", "/sheets/energy"),
 }  # fmt: skip

@@ -251,6 +251,13 @@ async def deliveries_of(conn: Connection, channel: int, state: str | None, after
     return [Delivery(*row) for row in await conn.execute(query.order_by(d.number).limit(limit))]
 
 
+async def newest_deliveries(conn: Connection, channel: int, limit: int) -> list[Delivery]:
+    """The last deliveries over a channel, newest first."""
+    d = notice_delivery.c
+    query = select(*d).where(d.channel == channel).order_by(d.number.desc()).limit(limit)
+    return [Delivery(*row) for row in await conn.execute(query)]
+
+
 async def revive(conn: Connection, channel: int, number: int, now_us: int) -> bool:
     """Have a dead or delivered notice sent again; whether there is such a delivery."""
     d = notice_delivery.c

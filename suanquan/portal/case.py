@@ -5,6 +5,7 @@ Four eyes come from the procedure and from the steps that were taken: nobody is 
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -20,14 +21,18 @@ from suanquan.http.auth import may, principal, scope_of
 from suanquan.http.routers import page_router
 from suanquan.portal import frame
 from suanquan.portal.colleagues import Barred, barred_by
+from suanquan.portal.forms import FIELDS_MAX
 from suanquan.portal.frame import language_of, or_failure, reading, service_of
+from suanquan.portal.step_fields import OTHER, OTHER_SAID, PREFIX, fact_fields, facts_of, problems_of
 from suanquan.portal.work import said_of, status_for, to, typed_of, with_form
 from suanquan.portal.work_text import TEXTS
+from suanquan.service import Service
 from suanquan.use_cases.applications import Application, load_application
 from suanquan.use_cases.officers import actor_of
 from suanquan.use_cases.procedure_views import application_object, procedure_object
 from suanquan.use_cases.standing_of_case import forward, limit, owners, working_days
 from suanquan.use_cases.weighing import weigh
+from subsidy.facts import Dictionary
 from subsidy.procedure import Role
 from subsidy.unit import YUAN
 
@@ -35,7 +40,7 @@ SIMPLE = (
     *("method", "score", "amount_yuan", "basis", "opinion", "reason", "until", "address"),
     *("objection", "objection_number", "reference"),
 )
-"""What a form asks for in a field of its own; steps that take more are taken over the API or by command."""
+"""What a form asks for in a field of its own, beside facts (see `step_fields`); materials have a page of their own."""
 NUMBERS = frozenset({"objection_number"})
 router = page_router()
 
@@ -54,7 +59,7 @@ async def post_step(application: str, step: str, request: Request) -> Response:
 
 async def _application(
     request: Request, application: str, problem: str = "", typed: Mapping[str, str] | None = None,
-    failed: str = "", status: int = 200,
+    failed: str = "", status: int = 200, problems: Mapping[str, str] | None = None,
 ) -> Response:  # fmt: skip
     service, who = service_of(request), await principal(request)
     proceedings = service.proceedings
@@ -67,8 +72,14 @@ async def _application(
             weighed = await weigh(conn, found, setting, await service.cases.applications(conn)) if decides else None
             texts = TEXTS[language_of(request)]
             acts = await acts_of(conn, who, said, texts)
+    dictionary = dictionary_of(service, found)
+    lacking = [name for key in ("missing_facts", "missing") for name in said["evaluation"].get(key) or ()]
+    asked = {
+        one.id: fact_fields(one, dictionary, lacking) for one in found.round.procedure.next_steps(found.case.state)
+    }
     return frame.render(
-        request, "application.html", status=status, t=texts, stamp=str(len(found.rows)), said=said, asset=CNY, problem=problem, typed=typed or {},
+        request, "application.html", status=status, t=texts, stamp=str(len(found.rows)), said=said, asset=CNY, problem=problem, typed=defaultdict(str, typed or {}),
+        asked=asked, every_fact=sorted(dictionary), problems=problems or {}, language=language_of(request),
         mine=[act for act in acts if not act["barred"] and not _gives_up(found, who, act)],
         until=(until := limit(found.round.procedure, found.case)),
         owners=[role.value for role in owners(forward(found.round.procedure, found.case.state))],
@@ -76,6 +87,12 @@ async def _application(
         weighed=weighed, failed=failed, acts=acts, numbers=NUMBERS, official=who.reach("ledger.read") is Reach.EVERYTHING,
         procedure=procedure_object(proceedings.office, found.round.procedure),
     )  # fmt: skip
+
+
+def dictionary_of(service: Service, found: Application) -> Dictionary:
+    """The facts that an application's policy or scheme declares."""
+    office = service.proceedings.office
+    return office.series[found.clause].latest.facts if found.round.procedure.for_schemes else office.policies.facts
 
 
 def _gives_up(found: Application, who: Principal, act: Mapping[str, Any]) -> bool:
@@ -125,26 +142,43 @@ async def _barred(
             why = texts["did_before"].format(step=one[texts["lang_key"]], person=one["person"])
             others = {earlier["person"] for earlier in before}
             return Barred(why) if who.role in BENEFICIARY else await barred_by(conn, why, step["roles"], others, texts)
-    able = set(step["takes"]) <= set(SIMPLE) or "materials" in step["takes"]
+    able = set(step["takes"]) <= {*SIMPLE, "facts"} or "materials" in step["takes"]
     return None if able else Barred(texts["by_api"])
 
 
 async def _take(request: Request, application: str, step: str) -> Response:
     service, who = service_of(request), await principal(request)
-    typed = await typed_of(request, *SIMPLE)
-    given: dict[str, Any] = {name: value for name, value in typed.items() if value}
+    form = await request.form(max_files=0, max_fields=FIELDS_MAX)
+    names = [*SIMPLE, OTHER, OTHER_SAID, *(name for name in form if name.startswith(PREFIX))]
+    typed = await typed_of(request, *names)
+    async with service.database.read() as conn:  # another's is as unknown as one that is not there
+        found = await load_application(conn, service.proceedings.office, application, scope_of(who))
+    given = _given(typed, dictionary_of(service, found))
+    try:
+        await service.proceedings.take(actor_of(who), application, step, given, None)
+    except DomainError as error:
+        status, problems = status_for(error), problems_of(error.findings, language_of(request))
+        page = await _application(
+            request, application, said_of(request, error), typed, step, status, _fields_at_fault(problems, typed)
+        )
+        return with_form(request, page, error)
+    await service.try_to_issue(application)  # what stands against it is tried again by the job
+    return to(request, f"/applications/{application}")
+
+
+def _given(typed: Mapping[str, str], dictionary: Dictionary) -> dict[str, Any]:
+    """What a step is given: its simple inputs, and facts."""
+    given: dict[str, Any] = {name: typed[name] for name in SIMPLE if typed.get(name)}
     if YUAN.said in given:
         given["amount"] = given.pop(YUAN.said)  # in the unit of the application, whichever it is
     for name in NUMBERS & given.keys():
         given[name] = int(given[name]) if given[name].isdecimal() else given[name]
-    if who.tenant:
-        async with service.database.read() as conn:  # another's is as unknown as one that is not there
-            await load_application(conn, service.proceedings.office, application, scope_of(who))
-    try:
-        await service.proceedings.take(actor_of(who), application, step, given, None)
-    except DomainError as error:
-        status = status_for(error)
-        page = await _application(request, application, said_of(request, error), typed, step, status)
-        return with_form(request, page, error)
-    await service.try_to_issue(application)  # what stands against it is tried again by the job
-    return to(request, f"/applications/{application}")
+    facts = facts_of(typed, dictionary)
+    return {**given, "facts": facts} if facts else given
+
+
+def _fields_at_fault(problems: Mapping[str, str], typed: Mapping[str, str]) -> dict[str, str]:
+    """Problems by the field of the page: a fact that was named in the last field is told there."""
+    other = f"{PREFIX}{typed.get(OTHER, '')}"
+    renamed = {"amount": YUAN.said, other: OTHER_SAID} if other not in typed else {"amount": YUAN.said}
+    return {renamed.get(name, name): text for name, text in problems.items()}

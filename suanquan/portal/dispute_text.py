@@ -9,7 +9,7 @@ _TABLE = {
     "disputes_note": ("对用量明细提出的争议，新的在前。每一步都记入日志；裁定之前，这一条带有「有争议」的标记。", "Disputes on lines of usage, newest first. Each step is in the log; until it is decided the line is marked as disputed."),
     "no_disputes": ("还没有争议。可在「我的用量」里对一条用量提出。", "No disputes so far. One is opened on a line of the usage."),
     "no_disputes_of_state": ("没有这种状态的争议。", "No dispute is in this state."),
-    "more_disputes": ("更多争议", "More disputes"),
+    "more_disputes": ("更早的争议", "Earlier disputes"),
     "until_when": ("最迟哪天", "Until"),
     "dispute_no": ("争议号", "Dispute"),
     "dispute_now_open": ("待答复", "to be answered"),

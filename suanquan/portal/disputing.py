@@ -31,6 +31,7 @@ from suanquan.portal.work import said_of, status_for, to, typed_of
 from suanquan.use_cases.line_disputes import Person, bound_accounts, number_of, take_step, unknown
 
 ROWS_MAX = 1_000
+ABOVE_ALL = 2**62
 STATES = tuple(one.value for one in Act)
 ACTS = {"answer": Act.ANSWER, "uphold": Act.UPHOLD, "refuse": Act.REFUSE}
 NEXT = {"open": ("answer",), "answered": ("uphold", "refuse")}
@@ -67,34 +68,35 @@ def _render(request: Request, page: str, **values: Any) -> Response:
 
 async def _list(request: Request) -> Response:
     service, who = service_of(request), await principal(request)
-    asked, after = (request.query_params.get(name, "") for name in ("state", "after"))
+    asked, below = (request.query_params.get(name, "") for name in ("state", "below"))
     state = asked if asked in STATES else ""
     with reading():
         async with service.database.read() as conn:
-            found = await _newest(conn, scope_of(who), state or None, number_of(after))
-    rows = [_row(request, one) for one in reversed(found)]
+            found = await _newest(conn, scope_of(who), state or None, number_of(below) or ABOVE_ALL)
+    rows = [_row(request, one) for one in found]
     if (file := exported(request, "disputes", COLUMNS, rows, TEXTS)) is not None:
         return file
-    more = link(request, "/disputes", state=state, after=str(found[-1].dispute)) if len(found) == ROWS_MAX else ""
+    more = link(request, "/disputes", state=state, below=str(found[-1].dispute)) if len(found) == ROWS_MAX else ""
     return _render(
         request, "disputes.html", table=table(request, "disputes", COLUMNS, rows), states=STATES, state=state, more=more,
+        begun=bool(below),
     )  # fmt: skip
 
 
-async def _newest(conn: Connection, scope: Scope, state: str | None, after: int) -> list[Step]:
-    """Newest steps inside a scope, by number: of a holder, account by account."""
-    if scope.everything:
-        return await notice_store.newest_steps(conn, state=state, after=after, limit=ROWS_MAX)
-    if scope.centre:
-        return await notice_store.newest_steps(conn, centre=scope.centre, state=state, after=after, limit=ROWS_MAX)
+async def _newest(conn: Connection, scope: Scope, state: str | None, below: int) -> list[Step]:
+    """Newest steps inside a scope, the newest dispute first, below a number: of a holder, account by account."""
+    if scope.everything or scope.centre:
+        return await notice_store.newest_steps(
+            conn, centre=scope.centre or None, state=state, limit=ROWS_MAX, below=below
+        )
     found = [
         step
         for centre, account in await bound_accounts(conn, scope)
         for step in await notice_store.newest_steps(
-            conn, centre=centre, account=account, state=state, after=after, limit=ROWS_MAX
+            conn, centre=centre, account=account, state=state, limit=ROWS_MAX, below=below
         )
     ]
-    return sorted(found)[:ROWS_MAX]
+    return sorted(found, key=lambda step: step.dispute, reverse=True)[:ROWS_MAX]
 
 
 def _row(request: Request, one: Step) -> Row:

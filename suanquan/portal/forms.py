@@ -29,7 +29,7 @@ from suanquan.service import Service
 MARK, AGAIN, BACK, STAMP = "once", "again", "resume", "stamp"
 """Fields and parameters that no form of a page may use: the mark, what a page says of a second form, the wish to go on typing,
 the version of what the page showed."""
-SECRETS = frozenset({"password", "code", "token", "kept"})
+SECRETS = frozenset({"password", "code", "token", "kept", "sign_secret"})
 FILES_MAX, FIELDS_MAX = 40, 200
 KEPT_MAX = 60_000
 """Characters that may come back through a sign-in."""

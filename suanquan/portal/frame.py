@@ -42,6 +42,7 @@ IN_WAN = frozenset(
             "/holds",
             "/holds/{hold}",
             "/present",
+            "/quote",
             "/prices",
             "/members",
         ),
@@ -155,7 +156,11 @@ async def _fresh(request: Request, who: Principal, answer: Awaitable[Response]) 
     with reading():
         async with service_of(request).database.read() as conn:
             await stamps.check(request, who, typed, conn)
-    with conducted(Conduct(lambda tx: stamps.check(request, who, typed, tx.connection))):
+    way = Conduct(
+        lambda tx: stamps.check(request, who, typed, tx.connection),
+        beside=lambda conn: stamps.check(request, who, typed, conn),
+    )
+    with conducted(way):
         return await answer
 
 
@@ -241,11 +246,6 @@ def render(
     if "<form" in text:
         text = kept_forms.offered(text, _kept_page(request))
     return HTMLResponse(forms.marked(text, secrets.token_urlsafe(12), stamp), status, headers)
-
-
-def rendered(page: str, **values: Any) -> str:
-    """A template with nothing of a page around it, for files that are kept."""
-    return _pages.get_template(page).render(values)
 
 
 def _kept_page(request: Request) -> kept_forms.Shown:

@@ -58,19 +58,19 @@ async def get_holds(request: Request) -> Response:
 
 async def _holds(request: Request) -> Response:
     service, who = service_of(request), await principal(request)
-    asked, after = (request.query_params.get(name, "")[:32] for name in ("state", "after"))
+    asked, below = (request.query_params.get(name, "")[:32] for name in ("state", "below"))
     state = asked if asked in STATES else ""
-    wanted = HoldFilter(None, None, None, state or None, after, HOLDS_MAX)
+    wanted = HoldFilter(state=state or None, limit=HOLDS_MAX, newest=True, below=below)
     with reading():
         async with service.database.read() as conn:
             found = await list_holds(conn, scope_of(who), wanted)
     texts = figures.texts_in(TEXTS[language_of(request)])
-    rows = [_hold_row(request, texts, one) for one in reversed(found)]
+    rows = [_hold_row(request, texts, one) for one in found]
     if (file := exported(request, "holds", HOLDS, rows)) is not None:
         return file
     return render(
         request, "holds.html", table=table(request, "holds", HOLDS, rows), states=STATES, state=state,
-        more=link(request, "/holds", state=state, after=found[-1]["hold"]) if len(found) == HOLDS_MAX else "",
+        more=link(request, "/holds", state=state, below=found[-1]["hold"]) if len(found) == HOLDS_MAX else "", begun=bool(below),
     )  # fmt: skip
 
 

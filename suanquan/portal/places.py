@@ -29,6 +29,7 @@ PLACES = (
     Place("/centre", "my_centre", "centre.list", CENTRE),
     Place("/centre/quarantine", "quarantine_list", "quarantine.list", CENTRE),
     Place("/statements", "statements", "statement.read", BENEFICIARY | CENTRE),
+    Place("/quote", "quote", "quote.ask", BENEFICIARY | CENTRE),
     Place("/members", "members", "account.list", BENEFICIARY | CENTRE),
     Place("/present", "counter", "hold.act", CENTRE),
     Place("/holds", "holds", "hold.list", BENEFICIARY | CENTRE),

@@ -30,6 +30,7 @@ TABLE = {
     "view_page": ("页面", "Page"),
     "view_remove": ("删除", "Remove"),
     "disputes": ("用量争议", "Disputes"),
+    "quote": ("花费预估", "Cost estimate"),
     "counter": ("验券", "Check a voucher"),
     "inbox": ("通知", "Inbox"),
     "sent_before": ("同样的表刚才已经办理过，没有再办第二次；这里是那一次的结果。", "The same form was acted on a moment ago, and was not acted on twice; this is what came of it."),

@@ -1,11 +1,13 @@
 """Supplementing a returned application (补正): why it came back, and a form that has everything that was sent before.
 
-What is lacking stands open with what passes; the rest is there and may be left as it is. Materials that are not changed are not
-sent again.
+What is lacking stands open with what passes; the rest (the contract, facts, costs, the amount) is there and may be left as it is.
+What is not changed is not sent again.
 """
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -20,18 +22,28 @@ from suanquan.http.auth import may, principal, scope_of
 from suanquan.http.routers import page_router
 from suanquan.portal import frame
 from suanquan.portal.apply_form import CONTRACT
+from suanquan.portal.case import dictionary_of
 from suanquan.portal.forms import BACK, FILES_MAX
 from suanquan.portal.frame import language_of, link, or_failure, reading, service_of
 from suanquan.portal.material_fields import FLAGS, asks_of, hash_files, is_contract, material_of
+from suanquan.portal.step_fields import PREFIX, FactField, fact_fields, facts_of, written
 from suanquan.portal.work import status_for, to
 from suanquan.portal.work_text import TEXTS
 from suanquan.use_cases.applications import Application, load_application
 from suanquan.use_cases.officers import actor_of
+from subsidy.facts import Dictionary
 from subsidy.materials import Checked, Verdict
 from subsidy.procedure import Role, Step
 from subsidy.step_body import decode
+from subsidy.unit import YUAN
 
 TYPED_MAX = 2_000
+COSTS_MAX = 200_000
+"""Characters of a list of costs."""
+COSTS = ("issuer", "document", "yuan")
+MORE = (YUAN.said, "costs", "holder_key")
+"""What a supplement may bring beside materials, the contract and facts, in the order shown."""
+_PARTS = re.compile(r"\s*[|｜\t]\s*")
 router = page_router()
 
 
@@ -42,6 +54,8 @@ class Returned(NamedTuple):
     step: Step
     checked: tuple[Checked, ...]
     reason: str
+    dictionary: Dictionary
+    facts: list[FactField]
 
 
 @router.get("/applications/{application}/supplement", dependencies=[may("application.act", scoped=True)])
@@ -68,7 +82,7 @@ async def _load(request: Request, application: str) -> Returned:
     with reading():
         async with service.database.read() as conn:
             found = await load_application(conn, proceedings.office, application, scope_of(who))
-            checked = (await proceedings.setting(conn, found)).materials
+            setting = await proceedings.setting(conn, found)
     step = supplement_of(found, who)
     if step is None:
         raise ServiceError(
@@ -78,7 +92,11 @@ async def _load(request: Request, application: str) -> Returned:
             kind=Kind.CONFLICT,
         )
     reasons = [str(said) for row in found.rows if (said := decode(row)["inputs"].get("reason"))]
-    return Returned(found, step, tuple(checked), reasons[-1] if reasons else "")
+    dictionary, told = dictionary_of(service, found), setting.judged.shown
+    claimed = [name for name in found.case.facts if name not in found.case.decided]
+    lacking = [str(name) for key in ("missing_facts", "missing") for name in told.get(key) or ()]
+    facts = fact_fields(step, dictionary, [*lacking, *claimed])
+    return Returned(found, step, tuple(setting.materials), reasons[-1] if reasons else "", dictionary, facts)
 
 
 def supplement_of(found: Application, who: Principal) -> Step | None:
@@ -106,6 +124,9 @@ def typed_before(found: Application) -> dict[str, str]:
     contract = dict(found.case.contract or {})
     typed |= {f"contract.{name}": str(contract[name]) for name in (*CONTRACT, "sha256") if name in contract}
     yuan = [item["amount_yuan"] for item in contract.get("items", ()) if item.get("kind") == "compute"]
+    typed |= {f"{PREFIX}{name}": written(value) for name, value in found.case.facts.items()}
+    typed["costs"] = "\n".join(" | ".join(str(one[name]) for name in COSTS) for one in found.case.costs)
+    typed["amount"] = "" if found.case.asked is None else found.unit.text(found.case.asked)
     return typed | ({"contract.yuan": yuan[0]} if yuan else {})
 
 
@@ -126,7 +147,7 @@ def _page(
     return frame.render(
         request, "work/supplement.html", status=status, t=TEXTS[language_of(request)], stamp=str(len(found.rows)), found=found, step=returned.step,
         reason=returned.reason, lacking=lacking, rest=rest, typed=typed, problems=problems or {}, asks=asks_of, flags=FLAGS,
-        contract=CONTRACT if with_contract else (), here=link(request, f"/applications/{found.id}/supplement"),
+        contract=CONTRACT if with_contract else (), facts=returned.facts, more=[name for name in MORE if name in returned.step.may_take], unit=found.unit.code, here=link(request, f"/applications/{found.id}/supplement"),
         is_contract=is_contract, headers={"Cache-Control": "private, no-cache"},
     )  # fmt: skip
 
@@ -135,7 +156,10 @@ async def _take(request: Request, application: str) -> Response:
     who = await principal(request)
     returned = await _load(request, application)
     async with request.form(max_files=FILES_MAX, max_fields=200) as sent:
-        typed = {name: value.strip()[:TYPED_MAX] for name, value in sent.items() if isinstance(value, str)}
+        limits = {"costs": COSTS_MAX}
+        typed = {
+            name: value.strip()[: limits.get(name, TYPED_MAX)] for name, value in sent.items() if isinstance(value, str)
+        }
         await hash_files(sent, typed)
     if BACK in typed:
         return _page(request, returned, typed)
@@ -162,7 +186,35 @@ def _given(returned: Returned, typed: Mapping[str, str]) -> dict[str, Any]:
         others = [item for item in found.case.contract.get("items", ()) if item.get("kind") != "compute"]
         contract["items"] = [{"kind": "compute", "amount_yuan": typed.get("contract.yuan", "")}, *map(dict, others)]
         given["contract"] = contract
+    return given | _more(returned, typed, before)
+
+
+def _more(returned: Returned, typed: Mapping[str, str], before: Mapping[str, str]) -> dict[str, Any]:
+    """Facts, costs, the amount asked for and the holder's key, as far as the step takes them and they were changed."""
+    changed = {name: said for name, said in typed.items() if said != before.get(name, "")}
+    facts = facts_of(changed, returned.dictionary) if returned.facts else {}
+    given: dict[str, Any] = {"facts": facts} if facts else {}
+    takes = returned.step.may_take
+    if "costs" in takes and "costs" in changed and _plain(changed["costs"]) != _plain(before.get("costs", "")):
+        rows = [[part.strip() for part in _PARTS.split(line)] for line in changed["costs"].splitlines() if line.strip()]
+        given["costs"] = [dict(zip(COSTS, row, strict=True)) if len(row) == len(COSTS) else {} for row in rows]
+    if YUAN.said in takes and changed.get("amount"):
+        given["amount"] = changed["amount"]
+    if "holder_key" in takes and changed.get("holder_key"):
+        given["holder_key"] = _json(changed["holder_key"])
     return given
+
+
+def _plain(text: str) -> str:
+    return "\n".join(text.split())
+
+
+def _json(text: str) -> Any:
+    """What a text says as JSON, or the text, of which the reader says that it is none."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
 
 
 def _problems(error: DomainError, sent: list[str], language: str) -> dict[str, str]:
@@ -175,5 +227,9 @@ def _problems(error: DomainError, sent: list[str], language: str) -> dict[str, s
         elif parts[0] == "materials" and len(parts) > 1:
             name = sent[int(parts[1])] if parts[1].isdigit() and int(parts[1]) < len(sent) else parts[1]
             field = ".".join(["material", name, *parts[2:3]]).removesuffix(".sha256")
+        elif parts[0] == "facts" and len(parts) > 1:
+            field = PREFIX + ".".join(parts[1:])
+        elif parts[0] in {"costs", "holder_key", "amount", YUAN.said}:
+            field = "amount" if parts[0] == YUAN.said else parts[0]
         problems.setdefault(field, one.en if language == "en" else one.zh)
     return problems

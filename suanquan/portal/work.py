@@ -15,7 +15,9 @@ from ledger.errors import DomainError, Kind
 from suanquan.errors import ServiceError
 from suanquan.http.problem import status_of
 from suanquan.portal import frame, kept_forms
+from suanquan.portal.forms import FIELDS_MAX
 from suanquan.portal.frame import language_of, link
+from suanquan.portal.stamps import StaleError
 from suanquan.portal.work_text import TEXTS
 
 TYPED_MAX = 2_000
@@ -30,7 +32,7 @@ def render(request: Request, page: str, **values: Any) -> Response:
 
 async def typed_of(request: Request, *names: str) -> dict[str, str]:
     """What was typed into the fields of these names, without spaces around it."""
-    form = await request.form(max_files=0, max_fields=40)
+    form = await request.form(max_files=0, max_fields=FIELDS_MAX)
     return {name: str(form.get(name, "")).strip()[:TYPED_MAX] for name in names}
 
 
@@ -53,13 +55,13 @@ def changed(now: str) -> ServiceError:
 
 
 def status_for(error: DomainError) -> int:
-    """Status of a page that shows an act which was refused; what could not be read has a page of its own.
+    """Status of a page that shows an act which was refused; what could not be read, or came too late, has a page of its own.
 
     Raises:
-        DomainError: of kind UNAVAILABLE, as it is.
+        DomainError: of kind UNAVAILABLE or `page-stale`, as it is.
 
     """
-    if error.kind is Kind.UNAVAILABLE:
+    if error.kind is Kind.UNAVAILABLE or isinstance(error, StaleError):
         raise error
     return status_of(error)
 

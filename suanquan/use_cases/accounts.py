@@ -14,6 +14,7 @@ from suanquan.access.acting import act_of
 from suanquan.access.passwords import require_strong
 from suanquan.access.policy import CENTRE, POLICY, Role, require_apart
 from suanquan.access.principal import Principal
+from suanquan.conduct import look_beside
 from suanquan.db import notices, people, tokens, trail
 from suanquan.db.people import Grant, Invitation
 from suanquan.errors import ServiceError
@@ -147,6 +148,7 @@ async def end_account(access: Access, by: Principal, name: str, request: str = "
     """
     now_us = access.now_us
     async with access.database.write() as conn:
+        await look_beside(conn)
         await _require_active(conn, name)
         grants = await people.grants_of(conn, name)
         if by.tenant and any(grant.tenant != by.tenant for grant in grants):

@@ -55,7 +55,11 @@ PEOPLE = {
 }
 
 
-OFFICE = ("", "rounds", "uptake", "centres", "budgets", "clauses", "vouchers", "queue", "findings", "usage", "gaps")
+CHARTED = ("charts", "flow", "supply", "checks", "hours")
+OFFICE = (
+    *("", "rounds", "uptake", "centres", "budgets", "clauses", "vouchers", "queue", "findings", "usage", "gaps"),
+    *CHARTED,
+)
 APPLY = "/applications/new?round={round}&clause=cn-sh-songjiang-sandbox"
 VISITS = {
     "home": (None, "/"),
@@ -75,6 +79,7 @@ VISITS = {
     "supplement": ("holder", "/applications/{returned}/supplement"),
     "views": ("holder", "/views"),
     "inbox": ("holder", "/inbox"),
+    "channels": ("holder", "/channels"),
     "disputes": ("holder", "/disputes"),
     "dispute": ("officer", "/disputes/{dispute}"),
     "centre": ("centre", "/centre"),
@@ -89,6 +94,7 @@ VISITS = {
     "settlements": ("centre", "/settlements"),
     "settlement": ("department", "/settlements/{batch}"),
     "payees": ("department", "/payees"),
+    "quote": ("holder", "/quote?account=sj01/covered&model=A100&count=8&hours=10"),
     "prices": ("centre", "/prices"),
     "energy": ("centre", "/energy"),
     "clock": ("department", "/clock"),

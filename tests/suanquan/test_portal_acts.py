@@ -6,6 +6,8 @@ import re
 from suanquan.portal.round_text import NAMES as ROUND_NAMES
 from suanquan.portal.round_text import TEXTS as ROUNDS
 from suanquan.portal.work_text import TEXTS
+from subsidy.step_body import decode
+from subsidy.store import steps_of
 from tests.suanquan.test_portal import CJK, words
 from tests.voucher.application_samples import SCHEME
 
@@ -58,8 +60,22 @@ def test_a_returned_application_is_supplemented(acted_on, visit):
     assert 'href="#material.credit_report"' in refused.text
     seen = re.search(r'name="stamp" value="(\d+)"', visit("林", case).text)[1]
     fields["material.credit_report"] = "ef" * 32
+    more = {"amount": "很多", "costs": "某公司 | FP-1 | 100.00\n某公司 | FP-2"}
+    wrong = visit("holder", f"{case}/supplement", fields | more)
+    assert wrong.status_code == 422
+    for name in ("amount", "costs"):
+        assert f'id="{name}-problem"' in wrong.text
+        assert f'href="#{name}"' in wrong.text
+    assert "FP-2" in wrong.text
+    fields |= {"amount": "90000", "costs": "某公司 | FP-1 | 100.00"}
     done = visit("holder", f"{case}/supplement", fields)
     assert done.status_code == 303, refused.text
+    last = acted_on.call(_last_inputs(acted_on.service, acted_on.returned))
+    assert (last["amount_fen"], last["costs"]) == (
+        9_000_000,
+        [{"issuer": "某公司", "document": "FP-1", "yuan": "100.00"}],
+    )
+    assert "contract" not in last, "what is not changed is not sent again"
     after = visit("holder", case)
     assert "已申领，待初审" in after.text
     assert ZH["nothing_of_you"] in after.text
@@ -70,6 +86,11 @@ def test_a_returned_application_is_supplemented(acted_on, visit):
     assert "独有的意见" in stale.text
     review["stamp"] = re.search(r'name="stamp" value="(\d+)"', stale.text)[1]
     assert visit("林", f"{case}/steps/pass_preliminary_review", review).status_code == 303
+
+
+async def _last_inputs(service, application):
+    async with service.database.read() as conn:
+        return decode((await steps_of(conn, application))[-1])["inputs"]
 
 
 def test_a_round_is_called_on_the_page(acted_on, visit):

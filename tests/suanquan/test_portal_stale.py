@@ -7,19 +7,22 @@ import threading
 import httpx2
 import pytest
 
+from suanquan.db import people
 from suanquan.http.app import PAGES
 from suanquan.http.auth import COOKIE
 from suanquan.portal.forms import MARK, STAMP
 from suanquan.portal.stamp_text import NAMES, TEXTS
 from suanquan.portal.stamps import STAMPED
 from suanquan.settings import load_settings
+from suanquan.use_cases import accounts
 from tests.back_ends import rows
 from tests.suanquan.site import VISITS, made_site
 from tests.suanquan.test_portal import CJK, FROM_HERE, HOLDER, words
 
 ZH, EN = TEXTS["zh"], TEXTS["en"]
 UNSTAMPED = {
-    "/login": "no object", "/keep": "changes nothing", "/find": "changes nothing", "/present": "makes a new hold", "/holds/{hold}/release": "gives back whatever is left",
+    "/login": "no object", "/keep": "changes nothing", "/find": "changes nothing", "/present": "makes a new hold", "/channels": "makes a new channel",
+    "/channels/{channel}/{act}": "twice is once", "/holds/{hold}/release": "gives back whatever is left",
     "/logout": "no object", "/verify": "changes nothing", "/views": "one's own names",
     "/views/remove": "one's own names", "/inbox/read": "one's own", "/inbox/choice": "one's own", "/settlements": "makes a new batch", "/members": "makes a new account",
     "/vouchers/{jti}/statement": "changes nothing",
@@ -217,6 +220,29 @@ def test_of_two_at_once_one_is_too_late(visit, opened):
     for thread in threads:
         thread.join(60)
     assert sorted(one.status_code for one in answers) == [303, *[409] * 5]
+
+
+def test_a_member_is_looked_at_within_the_transaction(site, visit, monkeypatch):
+    """Whose role changes between the page's look and the act keeps the account: it is looked at where it is written."""
+    visit("holder", "/members", {"name": "later", "role": "beneficiary_member"})
+    fields = fields_of(visit("holder", "/members").text, "/members/end", "/later")
+    end = accounts.end_account
+
+    async def changed_first(access, by, name, request=""):
+        async with access.database.write() as conn:
+            await people.grant(conn, name, people.Grant("auditor", ""), "林", access.now_us)
+        return await end(access, by, name, request)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(accounts, "end_account", changed_first)
+        late = visit("holder", "/members/end", fields)
+    assert (late.status_code, "page-stale" in late.text) == (409, True), late.text
+
+    async def state():
+        async with site.service.database.read() as conn:
+            return (await people.find_person(conn, fields["name"])).state
+
+    assert site.call(state()) == people.ACTIVE
 
 
 def test_a_form_tells_nothing_of_what_is_anothers(site, visit):

@@ -2,6 +2,7 @@
 
 import re
 
+import httpx2
 import pytest
 
 from ledger.ed25519 import PublicKey
@@ -12,6 +13,7 @@ from suanquan.use_cases import setup
 from tests.suanquan.bureau import Bureau, MovedService
 from tests.suanquan.command import suanquan
 from tests.suanquan.harness import CHINESE, KEYS, PASSPHRASE, Agent, give, usage
+from tests.suanquan.test_portal import FROM_HERE
 from tests.subsidy.procedure_samples import (
     APPLICANT,
     APPROVE,
@@ -169,7 +171,9 @@ def notice_with_objection(bureau, found):
     bureau.clock.set("2025-10-10T23:59:50+08:00")
     objected = bureau.step_by_command(found, REVIEW[2][0], "record_objection", {"objection": "并非首次通过测试"})
     assert objected.status == 0, objected.err
+    assert bureau.told("application.notice_ended") == set()
     bureau.clock.set("2025-10-11T00:00:00+08:00")
+    assert bureau.told("application.notice_ended") == {("office", found), (f"holder:{APPLICANT}", found)}
     assert bureau.http("GET", "/v1/subsidies/notices").content == []
     assert_problem(
         bureau.step_by_http(found, REVIEW[2][0], "record_objection", {"objection": "迟"}), 409, "objection-late"
@@ -196,9 +200,32 @@ def approve_and_pay(bureau, found):
     approved = bureau.step_by_command(found, *APPROVE)
     assert approved.status == 0, approved.err
     assert paid_by(bureau)[f"16/2025/{CLAUSE}/budget"] == "850000.000000"
-    paid = bureau.step_by_http(found, *PAY)
-    assert paid.content["money_yuan"]["paid"] == "150000.00", paid.content
+    pay_on_the_page(bureau, found)
+    assert (
+        bureau.http("GET", f"/v1/subsidies/applications/{found}", PAY[0].person).content["money_yuan"]["paid"]
+        == "150000.00"
+    )
     assert bureau.ok("ledger", "balance", f"subsidy/{found}/paid")["balance"] == "150000.000000"
+
+
+def pay_on_the_page(bureau, found):
+    """The fact that the payment needs is a field, as declared; what is wrong is said at its field, and what was typed stays."""
+    path = f"/applications/{found}"
+    cookie = {"Cookie": f"{COOKIE}={bureau.tokens[PAY[0].person]}"}
+    with httpx2.Client(base_url=bureau.service.url, headers=FROM_HERE | cookie, timeout=60) as client:
+        page = client.get(path).text
+        assert re.search(r'<select id="pay-facts.project_completed" name="facts.project_completed" required', page)
+        typed = {"reference": "ZF-2025-0001", "facts.project_completed": "false"}
+        other = {"other_fact": re.findall(r'<option value="([a-z_]+_yuan)">', page)[0], "other_fact_said": "很多"}
+        wrong = client.post(f"{path}/steps/pay", data=typed | other)
+        assert wrong.status_code == 422
+        assert re.search(r'<p class="error" id="pay-other_fact-problem">[^<]*应写整数', wrong.text)
+        assert 'name="other_fact_said" value="很多"' in wrong.text
+        assert '<option value="false" selected>' in wrong.text
+        early = client.post(f"{path}/steps/pay", data=typed)
+        assert (early.status_code, "ZF-2025-0001" in early.text) == (422, True)
+        done = client.post(f"{path}/steps/pay", data=typed | {"facts.project_completed": "true"})
+        assert done.status_code == 303, done.text
 
 
 def recover(bureau, found):

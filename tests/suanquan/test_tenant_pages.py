@@ -20,6 +20,7 @@ ELSEWHERE = {
     "/applications/{application}/steps/{step}": "test_officers_take_steps_on_the_page",
     "/applications/{application}/supplement": "test_a_returned_application_is_supplemented",
     **dict.fromkeys(("/present", "/holds/{hold}", "/holds/{hold}/release"), "test_the_counter_is_a_centres_own"),
+    **dict.fromkeys(("/channels", "/channels/{channel}/{act}"), "test_a_channel_is_registered_tried_and_ended"),
     "/members/end": "test_members_are_invited_and_ended",
     "/settlements/{batch}": "test_the_work_of_another_is_as_missing",
     "/vouchers/{jti}/statement": "test_a_vouchers_whole_statement_is_checked_offline",
