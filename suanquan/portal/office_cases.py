@@ -25,6 +25,7 @@ from suanquan.portal.table import (
     Plain,
     Row,
     exported,
+    matching,
     paged,
     shown_columns,
     table,
@@ -84,7 +85,8 @@ async def _queue(request: Request) -> Response:
     columns = QUEUE if query["stage"] in {"", "open"} else _with_money(QUEUE)
     if (file := exported(request, "queue", columns, rows, TEXTS)) is not None:
         return file
-    money = [one for one in waiting if one.unit is YUAN]
+    listed = {id(row) for row in matching(request, columns, rows)}
+    money = [one for one, row in zip(waiting, rows, strict=True) if id(row) in listed and one.unit is YUAN]
     sums = {
         "approved": figures.amount(sum(one.case.committed for one in money) * FEN_UNITS),
         "paid": figures.amount(sum(one.case.net_paid for one in money) * FEN_UNITS),
@@ -176,7 +178,7 @@ def _case_said(
 
 def _yuan(one: Application, fen: int) -> str:
     """An amount of money in the unit of the page; of an application for something else none."""
-    return figures.money(YUAN.text(fen)) if one.unit is YUAN else ""
+    return figures.yuan(YUAN.text(fen)) if one.unit is YUAN else ""
 
 
 def _case_row(request: Request, one: Application, say: Callable[[], Plain]) -> Row:
