@@ -6,7 +6,7 @@ import contextlib
 import secrets
 from collections.abc import Awaitable, Coroutine, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import urlencode
 
 import structlog
@@ -16,12 +16,13 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from ledger.amount import ASSETS_BY_NUMBER
 from ledger.errors import DomainError, Kind
-from suanquan.access.policy import BENEFICIARY, CENTRE, DEPARTMENTS, Reach, Role
+from suanquan.access.policy import Reach
 from suanquan.access.principal import PUBLIC, Principal
 from suanquan.conduct import Conduct, conducted
 from suanquan.db import notices, views
 from suanquan.http.problem import status_of
 from suanquan.portal import exports, figures, forms, kept_forms, stamps
+from suanquan.portal.places import IN_WAN, PLACES, Place
 from suanquan.portal.stamp_text import TEXTS as STAMP_TEXTS
 from suanquan.portal.text import TEXTS
 from suanquan.service import Service
@@ -30,71 +31,6 @@ from suanquan.use_cases.channels import audience_of
 log = structlog.get_logger("suanquan.portal")
 
 
-class Place(NamedTuple):
-    """An entry of the navigation: path, key of its text, the action that it needs, and for whom it is."""
-
-    path: str
-    text: str
-    action: str
-    roles: frozenset[Role] | None = None
-
-
-PLACES = (
-    Place("/", "home", "figures.read"),
-    Place("/notices", "notices", "notice.read"),
-    Place("/subsidies", "subsidies", "rules.ask"),
-    Place("/inbox", "inbox", "account.self"),
-    Place("/vouchers", "my_vouchers", "voucher.list", BENEFICIARY),
-    Place("/applications", "my_applications", "application.read", BENEFICIARY),
-    Place("/usage", "my_usage", "statement.read", BENEFICIARY),
-    Place("/disputes", "disputes", "statement.read"),
-    Place("/centre", "my_centre", "centre.list", CENTRE),
-    Place("/centre/quarantine", "quarantine_list", "quarantine.list", CENTRE),
-    Place("/statements", "statements", "statement.read", BENEFICIARY | CENTRE),
-    Place("/quote", "quote", "quote.ask", BENEFICIARY | CENTRE),
-    Place("/members", "members", "account.list", BENEFICIARY | CENTRE),
-    Place("/present", "counter", "hold.act", CENTRE),
-    Place("/holds", "holds", "hold.list", BENEFICIARY | CENTRE),
-    Place("/settlements", "settlements", "settlement.list", CENTRE),
-    Place("/prices", "prices", "scheme.read", BENEFICIARY | CENTRE),
-    Place("/energy", "energy", "centre.read", CENTRE),
-    Place("/sheets", "sheets", "account.self", DEPARTMENTS | {Role.CENTRE_OPERATOR}),
-    Place("/office", "office", "programme.read"),
-    Place("/audit", "audit", "audit.read"),
-    Place("/verify", "verify", "log.read"),
-    Place("/log", "log", "log.read"),
-    Place("/policies", "policies", "scheme.read"),
-    Place("/docs", "api", "service.look"),
-)
-"""In the order shown. The table of rights says who sees which; a role's own places are for that role alone."""
-IN_WAN = frozenset(
-    {
-        *("/", "/notices", "/subsidies", "/vouchers", "/vouchers/{jti}", "/usage", "/usage/disputes", "/usage/line"),
-        *("/applications", "/applications/new", "/applications/{application}"),
-        *("/applications/{application}/steps/{step}", "/applications/{application}/supplement"),
-        *("/settlements", "/settlements/{batch}", "/settlements/{batch}/{act}", "/bulk/settlements"),
-        *(
-            "/statements",
-            "/statements/{centre}/{account}/{month}",
-            "/holds",
-            "/holds/{hold}",
-            "/present",
-            "/quote",
-            "/prices",
-            "/members",
-        ),
-        *("/office", "/office/uptake", "/office/centres", "/office/budgets", "/office/clauses", "/office/vouchers"),
-        *(
-            "/office/entries",
-            "/office/usage",
-            "/office/usage.csv",
-            "/office/accounts",
-            "/office/queue",
-            "/office/rounds",
-        ),
-    }
-)
-"""Pages with amounts: all of them go by `figures`, so that their reader may choose between 元 and 万元 for all pages at once."""
 MONEY_COOKIE = "suanquan_money"
 MONEY = frozenset({"yuan", "wan"})
 MONEY_KEPT_S = 365 * 86_400

@@ -12,7 +12,8 @@ from suanquan.db.views import View
 from suanquan.errors import ServiceError
 from suanquan.http.auth import may, principal
 from suanquan.http.routers import page_router
-from suanquan.portal.frame import MOMENTARY, PLACES, link, or_failure, owner_of, reading, render, service_of
+from suanquan.portal.frame import MOMENTARY, link, or_failure, owner_of, reading, render, service_of
+from suanquan.portal.places import PLACES
 
 NAME_MAX = 40
 QUERY_MAX = 2000

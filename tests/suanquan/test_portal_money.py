@@ -7,7 +7,8 @@ from decimal import Decimal
 import pytest
 
 from suanquan.portal.files import seen
-from suanquan.portal.frame import IN_WAN, MONEY_COOKIE
+from suanquan.portal.frame import MONEY_COOKIE
+from suanquan.portal.places import IN_WAN
 from tests.suanquan.site import VISITS
 from tests.suanquan.test_portal import FROM_HERE
 
@@ -17,7 +18,16 @@ AMOUNTS = {
     if one[1].partition("?")[0] in {*IN_WAN, "/bulk/settlements", "/statements/sj01/covered/2026-11"}
 }
 
-NOTHING = {"subsidies", "applications", "apply", "apply-company", "apply-amount", "apply-material", "present"}
+NOTHING = {
+    "subsidies",
+    "applications",
+    "apply",
+    "apply-company",
+    "apply-amount",
+    "apply-material",
+    "present",
+    "office-queue",
+}
 """Pages that have no amount other than what is typed, as the site stands."""
 
 
