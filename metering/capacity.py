@@ -1,7 +1,6 @@
 """Capacity: what a centre has, from its card inventory, and whether its reported usage fits in.
 
-Capacity is recomputed from cards with serial numbers, each with its model and the days it was there; in PFLOPS it counts the
-dense figure of the register only. The sweep goes over usage in the order of its starts: a segment that begins while its pool
+Cards have serial numbers, each with its model and the days it was there. The sweep goes over usage in the order of its starts: a segment that begins while its pool
 is full is found with the evidence, and does not itself count as filling it. Findings, never silent refusals.
 """
 
@@ -13,7 +12,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ledger.errors import Finding
-from metering.accelerators import AcceleratorRegister
 from metering.model import UsageRecord
 
 WHOLE_MILLI = 1000
@@ -27,15 +25,6 @@ class Card:
     model: str
     from_us: int
     to_us: int
-
-
-@dataclass(frozen=True, slots=True)
-class Capacity:
-    """Cards in thousandths by canonical model, and their dense FP16 sum in GFLOPS; `unknown` are words not registered."""
-
-    count_milli: Mapping[str, int]
-    gflops: int
-    unknown: tuple[str, ...]
 
 
 def inventory_findings(cards: Iterable[Card]) -> list[Finding]:
@@ -53,21 +42,6 @@ def inventory_findings(cards: Iterable[Card]) -> list[Finding]:
                 Finding("serial-repeated", "序列号在同一时间出现两次", "one serial number twice at a time", serial)
             )
     return found
-
-
-def capacity_at(cards: Iterable[Card], register: AcceleratorRegister, at_us: int) -> Capacity:
-    """Count the cards that were there at an instant; cards whose model is not registered count in no sum."""
-    counts: dict[str, int] = {}
-    gflops, unknown = 0, set()
-    for card in cards:
-        if card.from_us <= at_us < card.to_us:
-            model = register.resolve(card.model, at_us)
-            if model is None:
-                unknown.add(card.model)
-                continue
-            counts[model.model] = counts.get(model.model, 0) + WHOLE_MILLI
-            gflops += model.gflops
-    return Capacity(dict(sorted(counts.items())), gflops, tuple(sorted(unknown)))
 
 
 class Pools:

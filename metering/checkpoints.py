@@ -9,9 +9,6 @@ from __future__ import annotations
 
 from metering.model import UsageRecord
 
-SKEW_US = 300_000_000
-"""How far beyond our clock a checkpoint may reach: five minutes, as a closed record."""
-
 
 def rank(checkpoint: UsageRecord) -> tuple[int, int, str]:
     """Give the order of one attempt's checkpoints: by cumulative usage, then by the instant they speak for.
@@ -24,17 +21,3 @@ def rank(checkpoint: UsageRecord) -> tuple[int, int, str]:
 def highest(one: UsageRecord | None, other: UsageRecord) -> UsageRecord:
     """Keep the checkpoint that says more."""
     return other if one is None or rank(other) > rank(one) else one
-
-
-def owed_ms(seen: UsageRecord | None, new: UsageRecord) -> int:
-    """GPU-milliseconds to debit for a record of an attempt of which `seen` was the highest checkpoint.
-
-    Never negative for a checkpoint; negative for a final record where less was used than was said: a refund.
-    """
-    difference = new.gpu_ms - (0 if seen is None else seen.gpu_ms)
-    return difference if new.final else max(0, difference)
-
-
-def checkpoint_fault(checkpoint: UsageRecord, now_us: int) -> str | None:
-    """Say why a checkpoint cannot be believed: it speaks for a time that has not come."""
-    return "in-the-future" if checkpoint.end_us > now_us + SKEW_US else None

@@ -9,7 +9,6 @@ not declared.
 from __future__ import annotations
 
 import enum
-from bisect import bisect_left
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -125,34 +124,3 @@ def completeness_finding(result: Completeness, month: int, account: str) -> Find
         f"{segments} segments and {gpu_ms} GPU-milliseconds more than declared",
         where,
     )
-
-
-class Sequences:
-    """Which numbers of a source have arrived, as runs: numbers come in any order, and mostly the next one."""
-
-    def __init__(self, runs: Iterable[tuple[int, int]] = ()) -> None:
-        self._firsts: list[int] = []
-        self._lasts: list[int] = []
-        for first, last in runs:
-            self.add(first, last)
-
-    def add(self, first: int, last: int) -> None:
-        """Take note of the numbers `first..last`; those that were there already change nothing."""
-        assert 0 < first <= last, "numbers ascend from 1"
-        low = bisect_left(self._lasts, first - 1)
-        high = low
-        while high < len(self._firsts) and self._firsts[high] <= last + 1:
-            first, last = min(first, self._firsts[high]), max(last, self._lasts[high])
-            high += 1
-        self._firsts[low:high], self._lasts[low:high] = [first], [last]
-
-    @property
-    def runs(self) -> list[tuple[int, int]]:
-        """Runs of numbers that have arrived, in order."""
-        return list(zip(self._firsts, self._lasts, strict=True))
-
-    @property
-    def gaps(self) -> list[tuple[int, int]]:
-        """Runs of numbers below the highest that have not arrived: the source is incomplete while there are any."""
-        after = [1, *(last + 1 for last in self._lasts)]
-        return [(begin, first - 1) for begin, first in zip(after, self._firsts, strict=False) if begin < first]

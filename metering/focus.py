@@ -12,14 +12,11 @@ our own, itemises what the row costs: a JSON object of yuan by cost class.
 
 from __future__ import annotations
 
-import csv
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TextIO
 
 from ledger.amount import CNY, format_units
-from ledger.cells import plain_cell
 from metering.zones import rfc3339
 
 HOUR_MS = 3_600_000
@@ -160,14 +157,3 @@ def gpu_hours(gpu_ms: int) -> str:
     scaled = (2 * abs(gpu_ms) * 10**HOURS_SCALE + HOUR_MS) // (2 * HOUR_MS)
     whole, rest = divmod(scaled, 10**HOURS_SCALE)
     return f"{'-' if gpu_ms < 0 else ''}{whole}.{rest:0{HOURS_SCALE}d}"
-
-
-def write_csv(charges: Iterable[Charge], out: TextIO) -> int:
-    """Write a header and a row for each charge; return how many there were."""
-    writer = csv.DictWriter(out, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    count = 0
-    for charge in charges:
-        writer.writerow({name: plain_cell(text) for name, text in row(charge).items()})
-        count += 1
-    return count

@@ -56,11 +56,3 @@ def fingerprint(record: UsageRecord) -> str:
     cards = sorted((card.model, card.count_milli) for card in record.accelerators)
     seen = repr((record.account, record.start_us, record.end_us, record.active_ms, cards))
     return hashlib.sha256(seen.encode()).hexdigest()
-
-
-def lookalikes(records: Iterable[UsageRecord]) -> list[tuple[str, ...]]:
-    """Ids of records with one fingerprint, group by group, in order."""
-    by_print: dict[str, list[str]] = {}
-    for record in records:
-        by_print.setdefault(fingerprint(record), []).append(record.id)
-    return sorted(tuple(sorted(ids)) for ids in by_print.values() if len(ids) > 1)

@@ -163,15 +163,22 @@ def extensions_of(data: bytes) -> str:
 
 def times_of(segment: bytes) -> list[tuple[int, int]]:
     """Start and end of each record of a segment, in order, without decoding the records."""
-    lengths = _lengths(segment)
-    if not lengths:
+    begins = places_of(segment)
+    if not len(begins):
         return []
-    begins = np.cumsum(np.array([_LENGTH_BYTES * (1 + len(lengths)), *lengths[:-1]], np.int64))
     data = np.frombuffer(segment, np.uint8)
     starts, ends = (
         data[begins[:, None] + np.arange(at, at + 8)].copy().view(">i8")[:, 0].tolist() for at in (_START, _START + 8)
     )
     return list(zip(starts, ends, strict=True))
+
+
+def places_of(segment: bytes) -> NDArray[np.int64]:
+    """Where each record of a segment begins."""
+    lengths = _lengths(segment)
+    if not lengths:
+        return np.array([], np.int64)
+    return np.cumsum(np.array([_LENGTH_BYTES * (1 + len(lengths)), *lengths[:-1]], np.int64))
 
 
 def pack(leaves: Sequence[bytes]) -> bytes:

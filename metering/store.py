@@ -247,12 +247,6 @@ async def write_quarantine(conn: Connection, rows: Sequence[tuple[int, int, str,
     await insert_rows(conn, tables.quarantine, rows)
 
 
-async def load_quarantine(conn: Connection, limit: int) -> list[dict[str, Any]]:
-    """Records that wait for a person, newest first."""
-    query = select(tables.quarantine).order_by(tables.quarantine.c.batch.desc(), tables.quarantine.c.position)
-    return [dict(row) for row in (await conn.execute(query.limit(limit))).mappings()]
-
-
 async def add_usage(conn: Connection, centre: str, lines: Mapping[LineKey, Line]) -> None:
     """Add a batch's sums to the monthly totals."""
     rows = [

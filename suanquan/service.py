@@ -35,6 +35,7 @@ from suanquan.settings import Settings, load_settings
 from suanquan.use_cases.access import Access
 from suanquan.use_cases.case_book import CaseBook
 from suanquan.use_cases.catalogue import find_scheme, version_at
+from suanquan.use_cases.chart_book import ChartBook
 from suanquan.use_cases.decision_office import DecisionDesk, open_desk
 from suanquan.use_cases.editions import check_edition
 from suanquan.use_cases.ingest import Issuer, Rules
@@ -129,6 +130,7 @@ class Service:
     watch: Watch = field(default_factory=Watch)
     statuses: StatusCache = field(default_factory=StatusCache)
     memo: Memo = field(default_factory=Memo)
+    charts: ChartBook = field(default_factory=ChartBook)
     _proceedings: Proceedings | None = None
     _cases: CaseBook | None = None
     _intake: Intake | None = None

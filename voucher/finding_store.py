@@ -158,6 +158,20 @@ async def count_open(conn: Connection) -> dict[str, int]:
     return {pattern: int(count) for pattern, count in rows}
 
 
+async def count_open_by_subject(conn: Connection) -> dict[str, int]:
+    """How many open findings there are about each subject."""
+    text = f"SELECT f.subject, count(*) FROM finding f WHERE {_STATE} = 'open' GROUP BY f.subject"  # noqa: S608 -- own text
+    [rows] = await execute_all(conn, [(text, ())])
+    return {str(subject): int(count) for subject, count in rows}
+
+
+async def count_states(conn: Connection) -> dict[tuple[str, str], int]:
+    """How many findings of each check are in each state."""
+    text = f"SELECT pattern, state, count(*) FROM (SELECT f.pattern, {_STATE} AS state FROM finding f) s GROUP BY 1, 2"  # noqa: S608 -- own text
+    [rows] = await execute_all(conn, [(text, ())])
+    return {(str(pattern), str(state)): int(count) for pattern, state, count in rows}
+
+
 async def write_findings(conn: Connection, findings: Sequence[Kept]) -> None:
     """Append findings."""
     await insert_rows(conn, tables.finding, [tuple(getattr(one, name) for name in Kept.__slots__) for one in findings])

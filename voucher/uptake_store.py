@@ -142,6 +142,13 @@ async def sums_of(conn: Connection, part: Part) -> Sums:
     return Sums(*map(int, row))
 
 
+async def sums_by_year(conn: Connection, asset: int = 1) -> dict[tuple[str, int], Sums]:
+    """Sums by scheme and year of the budget that vouchers are of."""
+    text = f"SELECT v.scheme, v.year, {_TOTALS} {_FROM} WHERE v.asset = ? GROUP BY v.scheme, v.year ORDER BY 1, 2"
+    [rows] = await execute_all(conn, [(text, (asset,))])
+    return {(str(scheme), int(year)): Sums(*map(int, sums)) for scheme, year, *sums in rows}
+
+
 async def sums_by(conn: Connection, part: Part, key: str) -> list[tuple[Any, Sums]]:
     """Sums by `scheme`, by `letter` (first character of the holder's code), by `day` of issue or of `end` (Shanghai days since 1970)."""
     column = {
@@ -180,12 +187,18 @@ async def redeemed_by_holder(conn: Connection, part: Part) -> list[tuple[str, in
     return [(str(holder), int(units)) for holder, units in rows]
 
 
-async def first_entries(conn: Connection, part: Part) -> list[tuple[int, int, bytes]]:
-    """Of the vouchers of a part that have paid something: instant of issue, and the packed places of the account's first entries."""
+class Payer(NamedTuple):
+    """A voucher: its account, when it was issued, and units that it has paid."""
+
+    jti: str
+    account: int
+    issued_us: int
+    redeemed: int
+
+
+async def payers(conn: Connection, part: Part) -> list[Payer]:
+    """The vouchers of a part."""
     where, values = part.where()
-    text = (
-        f"SELECT v.issued_us, {_REDEEMED}, COALESCE((SELECT t.places FROM touched t WHERE t.account = v.account "  # noqa: S608
-        f"ORDER BY t.first_ns LIMIT 1), b.recent) {_FROM} WHERE {where}"
-    )
+    text = f"SELECT v.jti, v.account, v.issued_us, {_REDEEMED} {_FROM} WHERE {where}"
     [rows] = await execute_all(conn, [(text, values)])
-    return [(int(issued_us), int(redeemed), bytes(places)) for issued_us, redeemed, places in rows]
+    return [Payer(str(row[0]), *map(int, row[1:])) for row in rows]

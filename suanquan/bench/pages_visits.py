@@ -27,14 +27,18 @@ PEOPLE = {
     "holder": ("beneficiary_admin", sandbox_uscc(0)),
     "centre": ("centre_operator", centre(0)),
 }
-_OFFICE = ("", "/uptake", "/centres", "/budgets", "/clauses", "/queue", "/findings", "/vouchers", "/usage", "/gaps")
+_OFFICE = (
+    *("", "/uptake", "/centres", "/budgets", "/clauses", "/queue", "/findings", "/vouchers", "/usage", "/gaps"),
+    *("/charts", "/flow", "/supply", "/checks"),
+)
 _BULK = ("/bulk/applications", "/bulk/findings", "/bulk/settlements")
 VISITS: Mapping[str, tuple[str, ...]] = {
-    "": ("/", "/notices", "/subsidies", "/login", "/docs", "/log", "/verify", "/policies"),
+    "": ("/", "/notices", "/subsidies", "/login", "/docs", "/log", "/verify", "/find", "/policies"),
     "officer": (
         "/",
         "/bulk/quarantine",
         *(f"/office{rest}" for rest in _OFFICE),
+        *("/office/hours?centre={centre}", "/office/centres?centre={centre}", "/office/budgets?scheme={scheme}"),
         *("/office/usage?centre={centre}", "/office/queue?stage=every", "/office/accounts?under=self-pay/{centre}/"),
         *("/office/vouchers?class=other", "/office/entries?account=centre/{centre}/receivable"),
         *("/office/entries?account=voucher/{jti}", "/office/receipts/{event}", "/settlements", "/holds", "/disputes", "/disputes/1"),

@@ -57,10 +57,12 @@ from suanquan.portal import (
     case,
     centre,
     channels_page,
+    charts,
     checking,
     counter,
     disputing,
     finding,
+    finding_box,
     holding,
     importing,
     inbox_page,
@@ -112,10 +114,26 @@ ROUTERS = (
 
 PAGES = (
     *(page.router, sign_in.router, asking.router, applying.router, beneficiary.router, centre.router),
-    *(office.router, office_lists.router, office_usage.router, office_cases.router, checking.router, views.router),
+    *(
+        office.router,
+        charts.router,
+        office_lists.router,
+        office_usage.router,
+        office_cases.router,
+        checking.router,
+        views.router,
+    ),
     *(case.router, settling.router, statements.router, holding.router, members.router, sandbox.router),
     *(bulk.router, importing.router, supplementing.router, rounds.router, finding.router, auditing.router),
-    *(inbox_page.router, disputing.router, keeping.router, counter.router, channels_page.router, quoting.router),
+    *(
+        inbox_page.router,
+        disputing.router,
+        keeping.router,
+        counter.router,
+        channels_page.router,
+        quoting.router,
+        finding_box.router,
+    ),
 )
 """Every page of the portal."""
 PAGE_PATHS = frozenset(route.path for pages in PAGES for route in pages.routes if isinstance(route, Route))

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from datetime import date, timedelta
 from typing import Any
 
 from starlette.requests import Request
@@ -31,7 +30,8 @@ from suanquan.service import Service
 from suanquan.use_cases.applications import Application, load_application
 from suanquan.use_cases.officers import actor_of
 from suanquan.use_cases.procedure_views import application_object, procedure_object
-from subsidy.calendar import Calendar
+from suanquan.use_cases.standing_of_case import forward, limit, owners, working_days
+from suanquan.use_cases.weighing import weigh
 from subsidy.facts import Dictionary
 from subsidy.procedure import Role
 from subsidy.unit import YUAN
@@ -66,7 +66,10 @@ async def _application(
     with reading():
         async with service.database.read() as conn:
             found = await load_application(conn, proceedings.office, application, scope_of(who))
-            said = application_object(proceedings.office, found, await proceedings.setting(conn, found))
+            setting = await proceedings.setting(conn, found)
+            said = application_object(proceedings.office, found, setting)
+            decides = who.reach("application.read") is Reach.EVERYTHING
+            weighed = await weigh(conn, found, setting, await service.cases.applications(conn)) if decides else None
             texts = TEXTS[language_of(request)]
             acts = await acts_of(conn, who, said, texts)
     dictionary = dictionary_of(service, found)
@@ -78,9 +81,10 @@ async def _application(
         request, "application.html", status=status, t=texts, stamp=str(len(found.rows)), said=said, asset=CNY, problem=problem, typed=defaultdict(str, typed or {}),
         asked=asked, every_fact=sorted(dictionary), problems=problems or {}, language=language_of(request),
         mine=[act for act in acts if not act["barred"] and not _gives_up(found, who, act)],
-        until=(until := found.case.until or found.case.last_notice_day),
+        until=(until := limit(found.round.procedure, found.case)),
+        owners=[role.value for role in owners(forward(found.round.procedure, found.case.state))],
         left=None if until is None else working_days(proceedings.office.calendar, proceedings.today, until),
-        failed=failed, acts=acts, numbers=NUMBERS, official=who.reach("ledger.read") is Reach.EVERYTHING,
+        weighed=weighed, failed=failed, acts=acts, numbers=NUMBERS, official=who.reach("ledger.read") is Reach.EVERYTHING,
         procedure=procedure_object(proceedings.office, found.round.procedure),
     )  # fmt: skip
 
@@ -89,18 +93,6 @@ def dictionary_of(service: Service, found: Application) -> Dictionary:
     """The facts that an application's policy or scheme declares."""
     office = service.proceedings.office
     return office.series[found.clause].latest.facts if found.round.procedure.for_schemes else office.policies.facts
-
-
-def working_days(calendar: Calendar, today: date, last: date) -> int:
-    """Working days from tomorrow on, the last day among them; below zero where a year's calendar is not known."""
-    count, day = 0, today
-    while day < last:
-        day += timedelta(days=1)
-        works = calendar.is_working_day(day)
-        if works is None:
-            return -1
-        count += works
-    return count
 
 
 def _gives_up(found: Application, who: Principal, act: Mapping[str, Any]) -> bool:

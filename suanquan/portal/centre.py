@@ -104,7 +104,12 @@ async def _waiting(request: Request) -> Response:
     rows = [_waiting_row(TEXTS[language_of(request)], one) for one in found]
     if (file := exported(request, "quarantine", WAITING, rows)) is not None:
         return file
-    return render(request, "quarantine.html", table=table(request, "quarantine", WAITING, rows))
+    return render(
+        request,
+        "quarantine.html",
+        most=WAITING_MAX if len(found) == WAITING_MAX else 0,
+        table=table(request, "quarantine", WAITING, rows),
+    )
 
 
 def _waiting_row(texts: dict[str, str], one: dict[str, Any]) -> Row:

@@ -51,14 +51,14 @@ async def _log(request: Request) -> Response:
 @router.get("/verify", dependencies=[may("log.read")])
 async def get_verify(request: Request) -> Response:
     """The box to paste into."""
-    return await or_failure(request, _verify(request, ""))
+    return await or_failure(request, verified(request, ""))
 
 
 @router.post("/verify", dependencies=[may("log.read")])
 async def post_verify(request: Request) -> Response:
     """A verdict in one of three words, and what was and was not proven; nothing is kept."""
     form = await request.form(max_files=0, max_fields=4, max_part_size=PASTED_MAX)
-    return await or_failure(request, _verify(request, str(form.get("pasted", ""))[:PASTED_MAX]))
+    return await or_failure(request, verified(request, str(form.get("pasted", ""))[:PASTED_MAX]))
 
 
 @router.get("/verify/offline.html", dependencies=[may("log.read")])
@@ -76,7 +76,8 @@ async def _offline(request: Request) -> Response:
     )
 
 
-async def _verify(request: Request, pasted: str) -> Response:
+async def verified(request: Request, pasted: str) -> Response:
+    """The page with the verdict on what was sent; the box alone where nothing was."""
     with reading():
         await identify(request)
     asked = request.method == "POST"

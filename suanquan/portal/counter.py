@@ -65,10 +65,19 @@ async def post_release(hold: str, request: Request) -> Response:
     return await or_failure(request, _release(request, hold))
 
 
+async def shown(request: Request, code: str) -> Response:
+    """Whether a voucher whose code was put in elsewhere can be used here."""
+    return await _taken(request, {"pasted": code[:CODE_MAX], "amount": "", "proof": "", "act": ""})
+
+
 async def _take(request: Request) -> Response:
     typed = await typed_of(request, "pasted", "amount", "proof", "act")
     form = await request.form()
     typed |= {name: str(form.get(name, "")).strip()[:CODE_MAX] for name in ("pasted", "proof")}
+    return await _taken(request, typed)
+
+
+async def _taken(request: Request, typed: dict[str, str]) -> Response:
     try:
         code = _code(typed["pasted"], TEXTS["zh"], TEXTS["en"])
         if typed["act"] == "hold":

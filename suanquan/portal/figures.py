@@ -62,7 +62,7 @@ def quotient(numerator: int, denominator: int, places: int) -> str:
     """Divide non-negative integers, rounding half up to `places` decimals; thousands are separated."""
     scaled = (2 * numerator * 10**places + denominator) // (2 * denominator)
     whole, fraction = divmod(scaled, 10**places)
-    return f"{whole:,}.{fraction:0{places}d}"
+    return f"{whole:,}.{fraction:0{places}d}" if places else f"{whole:,}"
 
 
 def hours(gpu_ms: int) -> str:

@@ -16,13 +16,12 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from ledger.amount import ASSETS_BY_NUMBER
 from ledger.errors import DomainError, Kind
-from suanquan.access.policy import Reach
 from suanquan.access.principal import PUBLIC, Principal
 from suanquan.conduct import Conduct, conducted
 from suanquan.db import notices, views
 from suanquan.http.problem import status_of
 from suanquan.portal import exports, figures, forms, kept_forms, stamps
-from suanquan.portal.places import IN_WAN, PLACES, Place
+from suanquan.portal.places import here, places_of
 from suanquan.portal.stamp_text import TEXTS as STAMP_TEXTS
 from suanquan.portal.text import TEXTS
 from suanquan.service import Service
@@ -31,6 +30,34 @@ from suanquan.use_cases.channels import audience_of
 log = structlog.get_logger("suanquan.portal")
 
 
+IN_WAN = frozenset(
+    {
+        *("/", "/notices", "/subsidies", "/vouchers", "/vouchers/{jti}", "/usage", "/usage/disputes", "/usage/line"),
+        *("/applications", "/applications/new", "/applications/{application}"),
+        *("/applications/{application}/steps/{step}", "/applications/{application}/supplement"),
+        *("/settlements", "/settlements/{batch}", "/settlements/{batch}/{act}", "/bulk/settlements"),
+        *(
+            "/statements",
+            "/statements/{centre}/{account}/{month}",
+            "/holds",
+            "/holds/{hold}",
+            "/present",
+            "/quote",
+            "/prices",
+            "/members",
+        ),
+        *("/office", "/office/uptake", "/office/centres", "/office/budgets", "/office/clauses", "/office/vouchers"),
+        *(
+            "/office/entries",
+            "/office/usage",
+            "/office/usage.csv",
+            "/office/accounts",
+            "/office/queue",
+            "/office/rounds",
+        ),
+    }
+)
+"""Pages with amounts: all of them go by `figures`, so that their reader may choose between 元 and 万元 for all pages at once."""
 MONEY_COOKIE = "suanquan_money"
 MONEY = frozenset({"yuan", "wan"})
 MONEY_KEPT_S = 365 * 86_400
@@ -201,11 +228,12 @@ def render(
         "label_of": forms.label_of,
         "switch": _switch(request),
         "files": exports.links(lambda path, **more: link(request, path, **more), request.url.path, _others(request)),
-        "here": _here(request),
+        "here": here(request.url.path),
         "other_language": link(request, _page_path(request), **_others(request), lang=_OTHER[language]),
         "posted": request.method == "POST",
         "who": who,
         "places": places_of(who),
+        "stays": kept(request),
         "unread": getattr(request.state, "unread", 0),
         "sandbox": service.settings.sandbox,
         "now": service.now_us,
@@ -218,11 +246,6 @@ def render(
     if "<form" in text:
         text = kept_forms.offered(text, _kept_page(request))
     return HTMLResponse(forms.marked(text, secrets.token_urlsafe(12), stamp), status, headers)
-
-
-def rendered(page: str, **values: Any) -> str:
-    """A template with nothing of a page around it, for files that are kept."""
-    return _pages.get_template(page).render(values)
 
 
 def _kept_page(request: Request) -> kept_forms.Shown:
@@ -251,22 +274,6 @@ def _is_shown(request: Request, path: str) -> bool:
 
 
 _OTHER = {"en": "zh", "zh": "en"}
-
-
-def places_of(who: Principal) -> list[Place]:
-    """The navigation of somebody."""
-    return [
-        place
-        for place in PLACES
-        if who.reach(place.action) is not Reach.NOTHING and (place.roles is None or who.role in place.roles)
-    ]
-
-
-def _here(request: Request) -> str:
-    """The navigation's entry that a page belongs to: the longest path that it begins with."""
-    path = request.url.path
-    found = [place.path for place in PLACES if path == place.path or path.startswith(f"{place.path}/")]
-    return max(found, key=len, default="/")
 
 
 def link(request: Request, path: str, **more: Any) -> str:

@@ -29,6 +29,7 @@ _PLACES: Mapping[str, str] = {
     "settlement": "/settlements/{subject}",
     "payee": "/payees",
     "statement": "/statements",
+    "usage": "/usage",
     "dispute": "/disputes/{subject}",
 }
 """Where the object of a notice stands, by the first word of its kind; the office finds some of it elsewhere."""
@@ -37,7 +38,7 @@ _OFFICE_PLACES: Mapping[str, str] = {
     "budget": "/office/budgets", "document": "/office/clauses",
 }  # fmt: skip
 _CENTRE_PLACES: Mapping[str, str] = {
-    "quarantine": "/centre/quarantine", "gap": "/centre", "agent": "/centre",
+    "quarantine": "/centre/quarantine", "gap": "/centre", "agent": "/centre", "usage": "/statements",
 }  # fmt: skip
 router = page_router()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any
@@ -16,12 +17,14 @@ from ledger.sql import Connection
 from metering import fate_store, notice_store
 from suanquan.http.auth import may
 from suanquan.http.routers import page_router
-from suanquan.portal import figures, frame
+from suanquan.portal import chart_views, figures, frame
+from suanquan.portal.chart_parts import QUESTIONS, burn_in, burn_shown, centres_in, flow_in, stages_shown
+from suanquan.portal.chart_text import TEXTS
 from suanquan.portal.frame import language_of, or_failure, reading, service_of
-from suanquan.portal.office_text import TEXTS
 from suanquan.service import Service
 from suanquan.use_cases import uptake
-from suanquan.use_cases.applications import Application, load_committed
+from suanquan.use_cases.applications import Application, load_budgets
+from suanquan.use_cases.firsts import lines_of, tenths_of
 from suanquan.use_cases.overview import overview
 from suanquan.use_cases.postings import receivable
 from suanquan.use_cases.procedure_money import budget_account
@@ -33,6 +36,7 @@ from voucher.uptake_store import DAY_US, Part
 LATE_US = DAY_US
 """A centre silent for longer than this is named, and its figures are a lower bound."""
 EXPIRING_DAYS = 90
+STAGES_MAX = 6
 MONTHS_SHOWN = 12
 router = page_router()
 
@@ -70,6 +74,8 @@ async def _office(request: Request) -> Response:
             disputed = await notice_store.count_states(conn)
             cases = sum(not _state(one).final for one in await service.cases.applications(conn))
             soon = await uptake.expiring(conn, Part(), service.now_us, EXPIRING_DAYS)
+            burn, flow = await burn_in(conn, service), await flow_in(conn, service)
+            centres = await centres_in(conn, service)
     late = [one.name for one in read.centres if one.received_us and service.now_us - one.received_us > LATE_US]
     return render(
         request,
@@ -94,7 +100,18 @@ async def _office(request: Request) -> Response:
         },
         documents=_documents(service),
         receivable=receivable,
+        burn=burn_shown(request, burn),
+        stages=_worst(stages_shown(request, flow)),
+        centres=centres.rows,
+        questions=[(key, *where.partition("#")[::2]) for key, where in QUESTIONS],
+        **chart_views.DAYS_SHOWN,
     )
+
+
+def _worst(rows: Sequence[chart_views.StageRow]) -> list[chart_views.StageRow]:
+    """Stages that the first page has room for, in their order: those at which most wait."""
+    kept = sorted(rows, key=lambda row: (-row.stage.waiting, -(row.stage.p90 or 0)))[:STAGES_MAX]
+    return [row for row in rows if row in kept]
 
 
 def _paid(redeemed: Sequence[tuple[str, str, int]]) -> dict[str, int]:
@@ -140,13 +157,23 @@ async def _uptake(request: Request) -> Response:
                 "by_issue_month": ("month", "issued", await uptake.by_month(conn, part)),
                 "by_end_month": ("month", "ends", await uptake.by_month(conn, part, "end")),
             }
-            first = await uptake.first_use(conn, part)
+            uses = await service.charts.firsts.load(conn, part)
             spread = await uptake.concentration(conn, part)
+            tenths = tenths_of([units for _, units in await uptake_store.redeemed_by_holder(conn, part)])
+    firsts, texts = lines_of(uses, service.now_us), TEXTS[language_of(request)]
     return render(
-        request, "uptake.html", tables=tables, first=first, marks=uptake.MARKS, spread=spread, size=read.head.size,
+        request, "uptake.html", heads=chart_views.first_heads(texts, firsts), firsts=chart_views.first_rows(firsts),
+        first_marks=chart_views.FIRST_MARKS, soon_months=_months_to(service.now_us), tenths=tenths, spread_share=chart_views.spread_share(tenths), tables=tables, first=uptake.first_use(uses), marks=uptake.MARKS, spread=spread, size=read.head.size,
         centres=[(one.centre, one.name, _paid(read.redeemed).get(one.centre, 0)) for one in read.centres],
         states=("issued", "available", "held", "redeemed", "expired", "returned"), receivable=receivable,
     )  # fmt: skip
+
+
+def _months_to(now_us: int) -> list[str]:
+    """Months that end within the next days that are watched for what expires, this one among them."""
+    today = day_of(now_us)
+    days = (today + timedelta(days=ahead) for ahead in range(EXPIRING_DAYS + 1))
+    return list(dict.fromkeys(f"{day:%Y-%m}" for day in days))
 
 
 @router.get("/office/centres", dependencies=[may("centre.read")])
@@ -163,6 +190,7 @@ async def _centres(request: Request) -> Response:
             read = await overview(conn, service.catalog, service.now_us, service.memo)
             rows = await uptake.utilisation(conn, service.catalog, service.now_us, chosen)
             complete = await uptake.completeness(conn)
+            days = await centres_in(conn, service, chosen)
     models = uptake.fold(rows, "centre", "model")
     return render(
         request,
@@ -182,6 +210,8 @@ async def _centres(request: Request) -> Response:
         late_us=LATE_US,
         paid=[(scheme, units) for scheme, centre, units in read.redeemed if centre == chosen] if chosen else None,
         receivable=receivable,
+        days=days.rows,
+        **chart_views.DAYS_SHOWN,
     )
 
 
@@ -201,10 +231,13 @@ async def _budgets(request: Request) -> Response:
             found = [await programme_object(conn, series) for series in service.catalog.series.values()]
             size = await size_of(conn)
             soon = await uptake.expiring(conn, Part(), service.now_us, EXPIRING_DAYS)
-            pace = await _pace(conn, service)
+            scheme = request.query_params.get("scheme", "")[:64]
+            burn = await burn_in(conn, service, scheme)
     shown = [one | {"years": [_year(one["scheme"], year) for year in one["years"]]} for one in found if one["years"]]
     return render(
-        request, "budgets.html", programmes=shown, size=size, soon=soon, soon_days=EXPIRING_DAYS, pace=pace, months=months,
+        request, "budgets.html", programmes=shown, size=size, soon=soon, soon_days=EXPIRING_DAYS, months=months,
+        burn=burn_shown(request, burn), scheme=scheme if scheme in service.catalog.series else "",
+        series=[one.latest.id for one in service.catalog.series.values()],
         classes=uptake.CLASSES, chosen=chosen if chosen in uptake.CLASSES else "",
         states=("issued", "available", "held", "redeemed", "expired", "returned"),
     )  # fmt: skip
@@ -233,21 +266,6 @@ def _year(scheme: str, year: dict[str, Any]) -> dict[str, Any]:
     } | units
 
 
-async def _pace(conn: Connection, service: Service) -> dict[str, Any] | None:
-    """How long what is available lasts at the mean pace since the first voucher was issued; None where nothing was redeemed."""
-    days_of_issue = await uptake_store.sums_by(conn, Part(), "day")
-    sums = await uptake_store.sums_of(conn, Part())
-    if not days_of_issue or sums.redeemed <= 0:
-        return None
-    today = day_of(service.now_us)
-    passed = max(1, (today - date(1970, 1, 1)).days - int(days_of_issue[0][0]))
-    days = sums.available * passed // sums.redeemed
-    day = today + timedelta(days=min(days, 36_500))
-    return {
-        "spent": sums.redeemed, "available": sums.available, "passed": passed, "days": days, "day": day.isoformat()
-    }  # fmt: skip
-
-
 @router.get("/office/clauses", dependencies=[may("programme.read")])
 async def get_clauses(request: Request) -> Response:
     """Clause by clause: applications, approved, committed, paid; how long the document lasts."""
@@ -262,18 +280,22 @@ async def _clauses(request: Request) -> Response:
         async with service.database.read() as conn:
             size = await size_of(conn)
             cases = await service.cases.applications(conn)
-            committed = await load_committed(conn, service.proceedings.office)
+            budgets = await load_budgets(conn, service.proceedings.office)
+    committed = {key: given - left for key, (given, left) in budgets.items()}
     by_clause: dict[str, list[Application]] = {}
     for one in cases:
         by_clause.setdefault(one.clause, []).append(one)
-    sums: dict[str, int] = {}
-    for (name, _), units in committed.items():
-        sums[name] = sums.get(name, 0) + units
+    sums, rest = Counter[str](), Counter[str]()
+    for (name, _), (given, left) in budgets.items():
+        sums[name] += given - left
+        rest[name] += left
     accounts = _accounts(committed, service)
     lines = [_clause(service, one, by_clause.get(one["clause"], []), sums, today) for one in listed]
     for line in lines:
         line["accounts"] = accounts.get(line["clause"], {})
-    return render(request, "clauses.html", lines=lines, size=size)
+        line["left"] = rest.get(line["clause"])
+    most = max(max(line["committed"], line["paid"], line["left"] or 0) for line in lines) or 1
+    return render(request, "clauses.html", lines=lines, most=most, size=size)
 
 
 def _accounts(committed: Mapping[tuple[str, int], int], service: Service) -> dict[str, dict[int, str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -32,6 +32,7 @@ from suanquan.portal.table import (
 )
 from suanquan.use_cases.applications import Application
 from suanquan.use_cases.findings import list_findings
+from suanquan.use_cases.standing_of_case import forward, limit, owners, working_days
 from subsidy.procedure import Procedure
 from subsidy.unit import YUAN
 from voucher import finding_store
@@ -39,7 +40,7 @@ from voucher.findings import CHECKS, State
 
 QUEUE = (
     Column("id", "case"), Column("applicant", "applicant"), Column("project", "project"), Column("stage", "stage"),
-    Column("who", "held_by"), Column("since", "since"), Column("until", "until_when"), Column("next", "next_act"),
+    Column("who", "held_by"), Column("since", "since"), Column("days", "stays", number=True), Column("marks", "risk_marks", number=True), Column("until", "until_when"), Column("next", "next_act"),
     Column("clause", "clause", extra=True), Column("round", "round_no", extra=True),
     Column("approved", "approved_yuan", number=True, extra=True), Column("paid", "paid", number=True, extra=True),
 )  # fmt: skip
@@ -64,15 +65,19 @@ async def _queue(request: Request) -> Response:
     with reading():
         async with service.database.read() as conn:
             found = await service.cases.applications(conn)
+            marks = await finding_store.count_open_by_subject(conn)
             size = await size_of(conn)
     query = {name: request.query_params.get(name, "").strip()[:200] for name in ("clause", "round", "stage")}
     waiting = sorted(_chosen(found, query), key=lambda one: one.since)
     texts, english = texts_of(request), language_of(request) == "en"
     pairs = {(one.round.procedure.id, one.case.state): one.round.procedure for one in waiting}
     stages = {pair: _stage(texts, procedure, pair[1], english=english) for pair, procedure in pairs.items()}
+    calendar, today = service.proceedings.office.calendar, service.proceedings.today
+    stays = {since: working_days(calendar, since, today) for since in {one.since for one in waiting}}
     rows: list[Row] = []
     for one in waiting:
-        say = functools.partial(_case_said, one, texts, stages)
+        seen = Seen(stays[one.since], marks.get(one.case.applicant, 0))
+        say = functools.partial(_case_said, one, texts, stages, seen)
         rows.append(Later(say, functools.partial(_case_row, request, one, say)))
     columns = QUEUE if query["stage"] in {"", "open"} else _with_money(QUEUE)
     if (file := exported(request, "queue", columns, rows, TEXTS)) is not None:
@@ -128,17 +133,26 @@ def _names(found: Sequence[Application], *, english: bool) -> dict[str, list[tup
 
 def _stage(texts: Mapping[str, str], procedure: Procedure, name: str, *, english: bool) -> dict[str, str]:
     """Stage, who has a case of it, and what is next."""
-    following, state = procedure.next_steps(name), procedure.states[name]
-    roles = sorted({role.value for step in following for role in step.roles})
+    state = procedure.states[name]
+    following = [] if state.final else forward(procedure, name)
     return {
         "stage": state.en if english else state.zh,
-        "who": texts["or_"].join(texts.get(f"role_{role}", role) for role in roles),
-        "next": " / ".join(step.en if english else step.zh for step in following),
+        "who": texts["or_"].join(texts[f"acts_{role.value}"] for role in owners(following)) or texts["nobody_anymore"],
+        "next": " / ".join(step.en if english else step.zh for step in following) or texts["nothing_next"],
     }
 
 
-def _case_said(one: Application, texts: Mapping[str, str], stages: Mapping[tuple[str, str], dict[str, str]]) -> Plain:
-    limit = one.case.until or one.case.last_notice_day
+class Seen(NamedTuple):
+    """Working days since the newest step of a case (below zero: the calendar is not known), and open findings about its applicant."""
+
+    stays: int
+    marks: int
+
+
+def _case_said(
+    one: Application, texts: Mapping[str, str], stages: Mapping[tuple[str, str], dict[str, str]], seen: Seen
+) -> Plain:
+    last = limit(one.round.procedure, one.case)
     said = {
         "id": one.id,
         "applicant": one.applicant_name,
@@ -148,9 +162,11 @@ def _case_said(one: Application, texts: Mapping[str, str], stages: Mapping[tuple
         "approved": _yuan(one, one.case.committed),
         "paid": _yuan(one, one.case.net_paid),
         "since": one.since.isoformat(),
-        "until": limit.isoformat() if limit else texts["no_limit"],
+        "until": last.isoformat() if last else texts["no_limit"],
+        "days": texts["days_unknown"] if seen.stays < 0 else str(seen.stays),
+        "marks": f"{seen.marks:,}" if seen.marks else "—",
     }
-    orders = {"approved": one.case.committed, "paid": one.case.net_paid}
+    orders = {"approved": one.case.committed, "paid": one.case.net_paid, "days": seen.stays, "marks": seen.marks}
     return Plain(said | stages[one.round.procedure.id, one.case.state], orders)
 
 
@@ -161,7 +177,11 @@ def _yuan(one: Application, fen: int) -> str:
 
 def _case_row(request: Request, one: Application, say: Callable[[], Plain]) -> Row:
     cells = {name: Cell(text) for name, text in say().texts.items()}
-    return cells | {"id": Cell(one.id, href=link(request, f"/applications/{one.id}"), code=True)}
+    marks = cells["marks"]._replace(href=link(request, "/office/findings", state="open", subject=one.case.applicant))
+    return cells | {
+        "id": Cell(one.id, href=link(request, f"/applications/{one.id}"), code=True),
+        "marks": marks if marks.shown != "—" else cells["marks"],
+    }
 
 
 @router.get("/office/findings", dependencies=[may("finding.list")])
@@ -182,7 +202,7 @@ async def _findings(request: Request) -> Response:
             last = await finding_store.last_run(conn)
             size = await size_of(conn)
     path, view = "/office/findings", {name: value or "" for name, value in query.items()} | view_of(request, FINDINGS)
-    counted = query["state"] == State.OPEN.value
+    counted = query["state"] == State.OPEN.value and not query["subject"]
     chosen = Chosen(
         [_finding_row(request, one) for one in found["findings"]],
         (waiting.get(query["check"], 0) if query["check"] else sum(waiting.values())) if counted else -1,
@@ -192,13 +212,13 @@ async def _findings(request: Request) -> Response:
     asked = {name: value for name, value in query.items() if value}
     return render(
         request, "findings.html", table=paged(request, "findings", FINDINGS, chosen, asked), size=size, last=last,
-        asked={"state": "", "check": ""} | asked, states=[one.value for one in State], checks=CHECKS,
+        asked={"state": "", "check": "", "subject": ""} | asked, states=[one.value for one in State], checks=CHECKS,
     )  # fmt: skip
 
 
 def _sought(request: Request) -> dict[str, str | None]:
     """State and check that findings are narrowed to."""
-    return {name: request.query_params.get(name, "").strip()[:40] or None for name in ("state", "check")}
+    return {name: request.query_params.get(name, "").strip()[:40] or None for name in ("state", "check", "subject")}
 
 
 def _finding_row(request: Request, one: dict[str, Any]) -> Row:

@@ -8,6 +8,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from ledger import base64url
@@ -16,11 +17,13 @@ from ledger.ed25519 import PublicKey
 from ledger.entry import EntryKind
 from metering.zones import rfc3339
 from suanquan.note_keys import load_verifier_keys
-from suanquan.portal.frame import rendered
 from suanquan.portal.offline_text import TEXTS
 from suanquan.service import Service
 
 FILE_NAME = "suanquan-verify.html"
+_PAGE = Environment(
+    loader=FileSystemLoader(Path(__file__).parent / "templates"), autoescape=True, undefined=StrictUndefined
+).get_template("office/offline.html")
 _SCRIPT = (Path(__file__).parent / "static/offline.js").read_text("utf-8")
 _STYLE = """
 :root { color-scheme: light dark; }
@@ -61,8 +64,7 @@ def offline_page(service: Service, language: str) -> str:
     """The file. It may run its own script alone, by hash, and may ask nobody anything."""
     known = known_keys(service)
     policy = f"default-src 'none'; script-src {_hashed(_SCRIPT)}; style-src {_hashed(_STYLE)}; base-uri 'none'; form-action 'none'"
-    return rendered(
-        "office/offline.html",
+    return _PAGE.render(
         language=language,
         t=TEXTS[language],
         policy=policy,

@@ -9,20 +9,29 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ledger.scope import EVERYTHING
+from ledger.sql import Connection
 from suanquan.access.policy import Reach
 from suanquan.catalog import Catalog
 from suanquan.http.auth import COOKIE, identify, may, permit
 from suanquan.http.routers import page_router
-from suanquan.portal import figures
-from suanquan.portal.frame import or_failure, reading, render, service_of
+from suanquan.portal import chart_views, figures
+from suanquan.portal.chart_text import TEXTS as CHART_TEXTS
+from suanquan.portal.frame import language_of, or_failure, reading, render, service_of
+from suanquan.use_cases import uptake
+from suanquan.use_cases.admission_chart import load_admissions
 from suanquan.use_cases.applications import load_rounds
 from suanquan.use_cases.overview import Overview, overview
 from suanquan.use_cases.procedure_views import procedure_object, public_notices, round_object
+from suanquan.use_cases.subsidies import day_of
 from voucher import store as voucher_store
+from voucher.uptake_store import Part
 
 VOUCHERS_MAX = 50
 LATE_US = figures.DAY_US
 """A centre silent for longer than this is marked late."""
+MONTHS_SHOWN = 12
+OPEN_FACTS = frozenset({"green_power_share", "pue", "compute_pflops_fp16_dense"})
+"""Facts of a centre that anybody may see, as the metrics have them; of the others the verdict alone."""
 STATUSES = {
     "accepted": "accepted",
     "duplicate": "duplicate",
@@ -68,6 +77,7 @@ async def _home(request: Request) -> Response:
         async with service.database.read() as connection:
             read = await overview(connection, service.catalog, service.now_us, service.memo)
             vouchers = await voucher_store.newest_vouchers(connection, EVERYTHING, VOUCHERS_MAX) if found else []
+            charts = await _charts(request, connection)
     revoked = who.is_public and COOKIE in request.cookies
     response = render(
         request,
@@ -77,6 +87,8 @@ async def _home(request: Request) -> Response:
         vouchers=vouchers,
         statuses=STATUSES,
         vouchers_max=VOUCHERS_MAX,
+        t=CHART_TEXTS[language_of(request)],
+        **charts,
         **_shown(read, service.catalog, service.now_us),
     )
     if revoked:
@@ -99,6 +111,26 @@ async def _notices(request: Request) -> Response:
         rounds=[round_object(office, found) for found in rounds],
         procedures=[procedure_object(office, procedure) for procedure in office.procedures.values()],
     )
+
+
+async def _charts(request: Request, conn: Connection) -> dict[str, Any]:
+    """Charts that anybody may see: who benefits (no group of few), what was delivered, whether centres meet admission."""
+    service, texts = service_of(request), CHART_TEXTS[language_of(request)]
+    usage = await uptake.utilisation(conn, service.catalog, service.now_us)
+    every = await uptake.by_class(conn, Part())
+    models, months = chart_views.delivered_rows(usage, texts["other_models"], MONTHS_SHOWN)
+    return {
+        "beneficiaries": uptake.merged(every),
+        "too_few": bool(every),
+        "models_by_month": models,
+        "months": months,
+        "this_month": day_of(service.now_us).isoformat()[:7],
+        "edition": service.catalog.digest.hex()[:8],
+        "admissions": await load_admissions(conn, service.catalog, service.subsidies, service.now_us),
+        "said": lambda one: chart_views.criterion_said(one, texts),
+        "open_facts": OPEN_FACTS,
+        "by_unused": lambda rows: sorted(rows, key=lambda row: (-row.available, row.scheme)),
+    }
 
 
 def _shown(read: Overview, catalog: Catalog, now_us: int) -> dict[str, Any]:

@@ -1,10 +1,11 @@
-"""Where the portal leads: the navigation with the right that each entry needs, and which pages have amounts."""
+"""The navigation: which page is for whom."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-from suanquan.access.policy import BENEFICIARY, CENTRE, DEPARTMENTS, Role
+from suanquan.access.policy import BENEFICIARY, CENTRE, DEPARTMENTS, Reach, Role
+from suanquan.access.principal import Principal
 
 
 class Place(NamedTuple):
@@ -44,31 +45,18 @@ PLACES = (
     Place("/docs", "api", "service.look"),
 )
 """In the order shown. The table of rights says who sees which; a role's own places are for that role alone."""
-IN_WAN = frozenset(
-    {
-        *("/", "/notices", "/subsidies", "/vouchers", "/vouchers/{jti}", "/usage", "/usage/disputes", "/usage/line"),
-        *("/applications", "/applications/new", "/applications/{application}"),
-        *("/applications/{application}/steps/{step}", "/applications/{application}/supplement"),
-        *("/settlements", "/settlements/{batch}", "/settlements/{batch}/{act}", "/bulk/settlements"),
-        *(
-            "/statements",
-            "/statements/{centre}/{account}/{month}",
-            "/holds",
-            "/holds/{hold}",
-            "/present",
-            "/quote",
-            "/prices",
-            "/members",
-        ),
-        *("/office", "/office/uptake", "/office/centres", "/office/budgets", "/office/clauses", "/office/vouchers"),
-        *(
-            "/office/entries",
-            "/office/usage",
-            "/office/usage.csv",
-            "/office/accounts",
-            "/office/queue",
-            "/office/rounds",
-        ),
-    }
-)
-"""Pages with amounts: all of them go by `figures`, so that their reader may choose between 元 and 万元 for all pages at once."""
+
+
+def places_of(who: Principal) -> list[Place]:
+    """The navigation of somebody."""
+    return [
+        place
+        for place in PLACES
+        if who.reach(place.action) is not Reach.NOTHING and (place.roles is None or who.role in place.roles)
+    ]
+
+
+def here(path: str) -> str:
+    """The navigation's entry that a page belongs to: the longest path that it begins with."""
+    found = [place.path for place in PLACES if path == place.path or path.startswith(f"{place.path}/")]
+    return max(found, key=len, default="/")

@@ -11,7 +11,8 @@ from suanquan.errors import ServiceError
 from suanquan.http.auth import COOKIE, TOKEN_MAX, end_cookie, identify, is_from_here, may, session_cookie
 from suanquan.http.routers import page_router
 from suanquan.portal.forms import BACK, Typed, read_kept
-from suanquan.portal.frame import link, or_failure, places_of, query_of, reading, render, service_of
+from suanquan.portal.frame import link, or_failure, query_of, reading, render, service_of
+from suanquan.portal.places import places_of
 from suanquan.use_cases.sign_in import LockedError, Login, log_in, log_out
 
 router = page_router()

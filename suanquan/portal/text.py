@@ -179,6 +179,8 @@ _TABLE = {
     "unused_at_end": ("到期时预计剩余", "Unused at its end"),
     "show_code": ("出示券码", "Voucher code"),
     "show_code_note": ("算力中心扫码即可离线核验签名；扣款另需本单位密钥签名。", "A centre can verify the signature offline; spending needs the signature of your key besides."),
+    "seek": ("查找", "Find"),
+    "seek_label": ("查找编号、单位或项目", "Find a number, company or project"),
     "unreleased": ("尚未签出，请稍后再来。", "Not signed yet; come back later."),
     # usage of a holder
     "accounts": ("账户", "Accounts"),
@@ -295,6 +297,7 @@ _TABLE = {
     "gaps_unknown": ("本中心尚未声明任何月份的用量，不能判断有没有缺口。请声明每月的记录数与卡时。", "This centre has declared no month yet, so nobody can say whether there are gaps. Declare records and GPU-hours of each month."),
     "gaps_do": ("让上报器把该月的用量文件再报一次（suanquan agent send）：已到的不会重复，缺的补上；若是声明有误，重新声明该月。", "Have the agent send that month's file again (suanquan agent send): what arrived is not counted twice, what is missing is added. Where the declaration is wrong, declare the month again."),
     "waiting": ("待处理记录", "Records that wait"),
+    "newest_of_waiting": ("只列最新的 {most} 条，处理之后列出其余；总数见总览。", "These are the newest {most}; the others come once they are done. The first page has the whole number."),
     "nothing_waits": ("没有隔离的记录。", "No record is in quarantine."),
     "reason": ("原因", "Reason"),
     "what_to_do": ("怎么办", "What to do"),

@@ -13,7 +13,6 @@ from suanquan.use_cases.advice import Desk, Question, format_units_milli, questi
 
 API_VERSION = "admission.k8s.io/v1"
 HOURS_ANNOTATION = "suanquan.cn/hours"
-MINUTE_S = 60
 WARNING_CHARACTERS_MAX = 250
 """The API server cuts longer warnings."""
 

@@ -11,7 +11,7 @@ from metering import store as metering_store
 from suanquan.errors import ServiceError
 from suanquan.service import Service
 from suanquan.use_cases.public_keys import parse_jwk
-from suanquan.use_cases.setup import log_note, register_agent_key
+from suanquan.use_cases.setup import log_note, register_agent_key, tell_of_key
 
 
 async def register_shown(service: Service, centre: str, data: bytes, origin: str) -> tuple[PublicKey, bool]:
@@ -48,5 +48,6 @@ async def end_key(service: Service, centre: str, kid: str, reason: str) -> None:
         if found.revoked_us is None:
             await metering_store.end_agent_key(tx.connection, kid, tx.now_ns // 1000)
             await log_note(tx, {"type": "agent-key-ended", "centre": centre, "kid": kid, "reason": reason})
+            await tell_of_key(tx, centre, kid, ended=True)
 
     await service.journal.transact(write)

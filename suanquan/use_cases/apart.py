@@ -18,16 +18,13 @@ from metering.checkpoints import highest
 from metering.compact import Compact
 from metering.fate_store import State
 from metering.model import UsageRecord
-from metering.quarantine import DAY_US, SKEW_HELD_US, Cause
+from metering.quarantine import DURATION_US_MAX, SKEW_HELD_US, Cause
 from metering.rating import Tariffs
 from metering.store import Source
 from suanquan.use_cases.hold_unnamed import Use, some_hold, waits_for_hold
 from suanquan.use_cases.hold_usage import names_hold
 from suanquan.use_cases.settle import Change, Counted, unpriced
 from suanquan.use_cases.shares import Terms
-
-DURATION_US_MAX = 90 * DAY_US
-"""Longest interval that is rated unseen: real jobs of 53 days exist, so that 30 would hold true usage."""
 
 
 @dataclass(slots=True)

@@ -72,6 +72,11 @@ async def load_rounds(conn: Connection, office: Office) -> list[Round]:
 
 async def load_committed(conn: Connection, office: Office) -> dict[tuple[str, int], int]:
     """Units that each clause has committed in a year: what its budget was given, less what it still has."""
+    return {key: given - left for key, (given, left) in (await load_budgets(conn, office)).items()}
+
+
+async def load_budgets(conn: Connection, office: Office) -> dict[tuple[str, int], tuple[int, int]]:
+    """Units that the budget of each clause and year was given, and those that it still has."""
     given: Counter[str] = Counter()
     clauses: dict[str, tuple[str, int]] = {}
     rounds = [found for found in await load_rounds(conn, office) if not found.procedure.for_schemes]
@@ -80,11 +85,12 @@ async def load_committed(conn: Connection, office: Office) -> dict[tuple[str, in
             name = budget_account(found.procedure.id, found.called.year, clause)
             given[name] += fen * UNITS_PER_FEN
             clauses[name] = clause, found.called.year
-    left = {one.name: one.balance for one in await ledger_store.load_accounts_by_name(conn, list(given))}
-    committed: Counter[tuple[str, int]] = Counter()
+    has = {one.name: one.balance for one in await ledger_store.load_accounts_by_name(conn, list(given))}
+    budgets: dict[tuple[str, int], tuple[int, int]] = {}
     for name, units in given.items():
-        committed[clauses[name]] += units - left.get(name, 0)
-    return dict(committed)
+        before = budgets.get(clauses[name], (0, 0))
+        budgets[clauses[name]] = before[0] + units, before[1] + has.get(name, 0)
+    return budgets
 
 
 async def load_round(conn: Connection, office: Office, round_: str) -> Round:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from ledger.sql import Connection
 from ledger.transaction import Transaction
 from metering import store as metering_store
-from metering.completeness import Completeness, Declaration, State, compare
+from metering.completeness import Completeness, Declaration, compare
 from metering.signature import SignatureError
 
 Months = dict[tuple[int, str], tuple[Declaration, Completeness]]
@@ -40,8 +40,3 @@ async def months_of(conn: Connection, centre: str) -> Months:
         for row in await metering_store.usage_by(conn, "month", "account", centre=centre)
     }
     return {key: (one, compare(one, *arrived.get(key, (0, 0)))) for key, (_, one) in declared.items()}
-
-
-async def gaps_of(conn: Connection, centre: str) -> int:
-    """How many declared months of accounts lack something."""
-    return sum(found.state is State.MISSING for _, found in (await months_of(conn, centre)).values())

@@ -17,7 +17,10 @@ from ledger.scope import EVERYTHING, Scope
 from ledger.sql import Connection
 from ledger.transaction import Transaction
 from metering.zones import SHANGHAI, rfc3339
+from suanquan.db.notices import put
 from suanquan.errors import ServiceError
+from suanquan.notices.model import Kind as NoticeKind
+from suanquan.notices.model import Notice, of_holder
 from suanquan.use_cases.decision_office import DecisionDesk, read_letter_words
 from suanquan.use_cases.subsidies import rules_folder
 from subsidy import store
@@ -218,6 +221,10 @@ async def _record(tx: Transaction, desk: DecisionDesk, order: Order) -> StoredDe
     )
     await tx.append([_note(tx, order, record)])
     await store.write_decision(tx.connection, stored)
+    about = order.application.project
+    zh, en = f"决定 {stored.id} 已作出（{about}）", f"decision {stored.id} was made ({about})"
+    told = Notice(NoticeKind.DECISION_MADE, of_holder(stored.applicant), stored.id, zh, en, {"decision": stored.id})
+    await put(tx.connection, told, now_us)
     bodies = (text.encode() for text in desk.book.texts.values())
     await store.write_documents(tx.connection, {sha256(body).digest(): body for body in bodies})
     return stored

@@ -16,12 +16,16 @@ from metering.instants import parse_instant
 from metering.model import Accelerator, UsageRecord
 from metering.wire import EARLIEST_US, SKEW_US, TEXT_MAX
 from suanquan.access.policy import same_person
+from suanquan.db.notices import put
 from suanquan.errors import ServiceError
+from suanquan.notices.model import Kind as NoticeKind
+from suanquan.notices.model import Notice, of_centre, of_holder
 from suanquan.use_cases.corrections import Result, correct, newest_revision, refusal
 from suanquan.use_cases.ingest import Rules
 from suanquan.use_cases.quarantine import Decision, decide
 from suanquan.use_cases.settle import Said, last_said
 from suanquan.use_cases.shares import Terms
+from voucher.store import holder_of_account
 
 COUNT_MAX = 100_000_000
 
@@ -121,9 +125,8 @@ async def amend(journal: Journal, rules: Rules, wanted: Amendment) -> Result:
                 kind=Kind.NOT_FOUND,
             )
         revision = wanted.revision or await newest_revision(tx, source, wanted.record_id) + 1
-        record = None
+        record, known = None, await last_said(tx, source, wanted.record_id)
         if wanted.changes is not None:
-            known = await last_said(tx, source, wanted.record_id)
             if known is None:
                 raise refusal("record-unknown")
             record = _checked(replace(known, **wanted.changes), tx.now_ns // 1000)
@@ -134,9 +137,25 @@ async def amend(journal: Journal, rules: Rules, wanted: Amendment) -> Result:
         [result] = await correct(tx, said, source, _terms(rules, source.centre), [correction])
         if result.status in {"rejected", "conflict"}:
             raise refusal(result.code)
+        if result.status == "accepted":
+            await _tell(
+                tx, source.centre, wanted.record_id, [one.account for one in (known, record) if one is not None]
+            )
         return result
 
     return await journal.transact(work)
+
+
+async def _tell(tx: Transaction, centre: str, record: str, accounts: Sequence[str]) -> None:
+    """Tell the centre, and those whose accounts it is or was counted for, that the office corrected a record; not whose else it was."""
+    holders = {await holder_of_account(tx.connection, centre, account) for account in accounts} - {""}
+    words = (
+        f"中心 {centre} 的用量记录 {record} 已由主管部门更正",
+        f"the office corrected the usage record {record} of {centre}",
+    )
+    for audience in (of_centre(centre), *map(of_holder, sorted(holders))):
+        told = Notice(NoticeKind.USAGE_AMENDED, audience, record, *words, {"centre": centre, "record": record})
+        await put(tx.connection, told, tx.now_ns // 1000)
 
 
 def _approval(wanted: Amendment) -> str:

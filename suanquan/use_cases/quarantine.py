@@ -16,7 +16,10 @@ from metering.model import UsageRecord
 from metering.quarantine import SKEW_HELD_US, Cause, Verdict, releasable
 from metering.store import Source
 from metering.zones import rfc3339
+from suanquan.db.notices import put
 from suanquan.errors import ServiceError
+from suanquan.notices.model import Kind as NoticeKind
+from suanquan.notices.model import Notice, of_centre
 from suanquan.use_cases.settle import Change, Counted, Said, counted_of, settle, unpriced
 from suanquan.use_cases.shares import Terms
 
@@ -132,7 +135,17 @@ async def decide(tx: Transaction, said: Said, decision: Decision, terms_of: Any)
     await settle(tx, said, source, terms, [change])
     await fates.write_verdict(tx.connection, place.batch, place.position, wanted, change.fact)
     await metering_store.add_statuses(tx.connection, row["centre"], {_COUNTED[wanted]: 1})
+    await _tell(tx, row, wanted)
     return _shown(row | {"verdict": wanted})
+
+
+async def _tell(tx: Transaction, row: dict[str, Any], wanted: str) -> None:
+    """Tell the centre what became of a record of its own."""
+    zh, en = ("已放行，照常计入", "was released and counts") if wanted == "release" else ("不予计入", "was dropped")
+    words = f"隔离的记录 {row['id']} {zh}", f"the record {row['id']} in quarantine {en}"
+    data = {"centre": row["centre"], "record": row["id"], "verdict": wanted}
+    told = Notice(NoticeKind.QUARANTINE_DECIDED, of_centre(row["centre"]), row["id"], *words, data)
+    await put(tx.connection, told, tx.now_ns // 1000)
 
 
 async def _release(tx: Transaction, source: Source, row: dict[str, Any], terms: Terms, change: Change) -> None:

@@ -21,6 +21,9 @@ from ledger.journal import Journal
 from ledger.scope import EVERYTHING
 from ledger.sql import Connection
 from ledger.transaction import Transaction
+from suanquan.db.notices import put
+from suanquan.notices.model import Kind, of_holder
+from suanquan.notices.model import Notice as Told
 from suanquan.use_cases.caps import give_back
 from suanquan.use_cases.issue import budget_name, load
 from voucher import hold_store, programme_store
@@ -141,6 +144,7 @@ async def _look(tx: Transaction, task: Task, today: date, notice: Notice | None)
     told = {"type": "reclaim-notice", "jti": task.jti, "units": notice.units, "effective_on": effective}
     event = _event(tx, task, EntryKind.NOTE, cbor2.dumps({**told, "zh": notice.zh, "en": notice.en}, canonical=True))
     await tx.append([event])
+    await _tell(tx, task, NOTICE, notice.units, effective)
     await programme_store.add_reclaim(
         tx.connection, ReclaimRow(task.jti, task.cycle, NOTICE, notice.units, day, effective, event.event_id)
     )
@@ -159,11 +163,28 @@ async def _take(tx: Transaction, task: Task, stored: StoredVoucher, today: date,
         event_id = event.event_id
         await tx.append([event._replace(legs=(debit(stored.account, units), credit(budget.number, units), *caps))])
         await hold_store.write_outflow(tx.connection, event_id, task.jti, "returned", units, tx.now_ns // 1000)
+        await _tell(tx, task, TAKEN, units, day)
     stage = TAKEN if units > 0 else SPARED
     await programme_store.add_reclaim(
         tx.connection, ReclaimRow(task.jti, task.cycle, stage, max(units, 0), day, day, event_id)
     )
     return stage
+
+
+async def _tell(tx: Transaction, task: Task, stage: str, units: int, day: str) -> None:
+    """Tell the holder what will be taken back and when, or what was."""
+    stored = await load(tx.connection, task.jti, EVERYTHING)
+    asset = ASSETS_BY_NUMBER[stored.asset]
+    amount = f"{format_units(units, asset)} {asset.code}"
+    words = f"券 {task.jti} 因闲置已收回 {amount}", f"{amount} of the idle voucher {task.jti} were taken back"
+    if stage == NOTICE:
+        words = (
+            f"券 {task.jti} 闲置：{day} 起收回 {amount}，在此之前使用的不收回",
+            f"the voucher {task.jti} lies idle: {amount} are taken back from {day} on, but for what is used before",
+        )
+    data = {"jti": task.jti, "stage": stage, "amount": format_units(units, asset), "unit": asset.code, "day": day}
+    told = Told(Kind.VOUCHER_RECLAIM, of_holder(stored.holder), task.jti, *words, data)
+    await put(tx.connection, told, tx.now_ns // 1000)
 
 
 def _event(tx: Transaction, task: Task, kind: EntryKind, payload: bytes) -> Event:

@@ -34,6 +34,8 @@ ISSUED_US = 7 * DAY_US
 SILENT_US = DAY_US
 STATEMENT_DAYS = 10
 """Days of a month in which statements of the month before are told of."""
+NOTICE_DAYS = 7
+"""How long after its end a public notice is told of that nobody was told of."""
 BUDGET_PERCENT = (80, 95)
 DOCUMENT_DAYS = (90, 30, 7, 1)
 
@@ -44,6 +46,7 @@ async def remind(service: Service) -> int:
     async with service.database.read() as conn:
         due = [*await _of_centres(conn, service), *await _of_office(conn, service)]
         due += await _of_statements(conn, service)
+        due += await _of_public_notices(conn, service)
     count += await _put(service, due)
     return count + await _of_vouchers(service)
 
@@ -203,3 +206,22 @@ async def _of_statements(conn: Connection, service: Service) -> list[Notice]:
     return await _new(
         conn, [Notice(Kind.STATEMENT_READY, audience, said, *words, {"month": said}) for audience in sorted(audiences)]
     )
+
+
+async def _of_public_notices(conn: Connection, service: Service) -> list[Notice]:
+    """Public notices that ended in these days: told to the applicant and to the office, who go on with the case."""
+    today, found = day_of(service.now_us), list[Notice]()
+    for one in await service.cases.applications(conn):
+        last = one.case.last_notice_day
+        if (
+            last is not None
+            and 0 < (today - last).days <= NOTICE_DAYS
+            and not one.round.procedure.states[one.case.state].final
+        ):
+            words = f"申报 {one.id} 的公示于 {last} 期满", f"the public notice of application {one.id} ended on {last}"
+            data = {"application": one.id, "last_day": last.isoformat()}
+            kind = Kind.APPLICATION_NOTICE_ENDED
+            found += [
+                Notice(kind, audience, one.id, *words, data) for audience in (of_holder(one.case.applicant), OFFICE)
+            ]
+    return await _new(conn, found)

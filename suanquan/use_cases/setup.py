@@ -21,10 +21,13 @@ from suanquan.catalog import Catalog
 from suanquan.clock import ClockNs, clock_of
 from suanquan.db import people, trail
 from suanquan.db.database import Database
+from suanquan.db.notices import put
 from suanquan.db.tokens import create_token
 from suanquan.decision_keys import create_decision_keys
 from suanquan.errors import ServiceError
 from suanquan.home import Home, create_home
+from suanquan.notices.model import OFFICE, Notice, of_centre
+from suanquan.notices.model import Kind as NoticeKind
 from suanquan.service import create_ledger
 from suanquan.settings import Settings
 from suanquan.use_cases.log import create_log_keys
@@ -146,6 +149,7 @@ async def register_agent_key(journal: Journal, centre: str, public: PublicKey) -
         if registered is None:
             await metering_store.add_agent_key(tx.connection, public.kid, public.raw, centre)
             await log_note(tx, {"type": "agent-key", "centre": centre, "kid": public.kid})
+            await tell_of_key(tx, centre, public.kid, ended=False)
 
     await journal.transact(write)
 
@@ -201,6 +205,15 @@ def _unknown_centre(centre: str) -> ServiceError:
     return ServiceError(
         "centre-unknown", f"没有登记中心“{centre}”", f"no centre {centre!r} is registered", kind=Kind.NOT_FOUND
     )
+
+
+async def tell_of_key(tx: Transaction, centre: str, kid: str, *, ended: bool) -> None:
+    """Tell a centre and the office that a key may report for it, or may no more: whoever did not expect it asks."""
+    zh, en = ("已停用，不能再上报", "was ended and reports no more") if ended else ("可以上报", "may report")
+    words = f"中心 {centre} 的代理密钥 {kid[:8]}… {zh}", f"the agents' key {kid[:8]}… of centre {centre} {en}"
+    for audience in (of_centre(centre), OFFICE):
+        notice = Notice(NoticeKind.AGENT_KEY, audience, kid, *words, {"centre": centre, "kid": kid, "ended": ended})
+        await put(tx.connection, notice, tx.now_ns // 1000)
 
 
 async def log_note(tx: Transaction, fact: Mapping[str, object]) -> None:

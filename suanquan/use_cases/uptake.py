@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from datetime import date, timedelta
 from typing import Any, NamedTuple
 
-from ledger.places import unpack_places
 from ledger.sql import Connection
 from metering import month_store
 from metering import store as metering_store
 from suanquan.catalog import Catalog
+from suanquan.use_cases.firsts import First
 from suanquan.use_cases.overview import capacity_of
 from voucher import uptake_store
 from voucher.holder import holder_class
@@ -41,6 +41,31 @@ async def by_class(conn: Connection, part: Part) -> list[tuple[str, Sums]]:
         kind = holder_class(str(letter))
         found[kind] = plus(found[kind], sums)
     return [(kind, sums) for kind, sums in found.items() if sums.vouchers]
+
+
+LEAST_SHOWN = 3
+"""Holders that a group has at least where anybody may see it."""
+
+
+def merged(rows: Sequence[tuple[str, Sums]], least: int = LEAST_SHOWN) -> list[tuple[str, Sums]]:
+    """Classes with so many holders, the smaller ones together as `other`; the smallest joins them while they are still too few.
+
+    Nothing is left where all together are too few: then nobody is told of.
+    """
+    kept = sorted(
+        (row for row in rows if row[0] != "other" and row[1].holders >= least), key=lambda row: -row[1].holders
+    )
+    others = NONE
+    for row in rows:
+        if row not in kept:
+            others = plus(others, row[1])
+    while kept and 0 < others.holders < least:
+        others = plus(others, kept.pop()[1])
+    if 0 < others.holders < least:
+        return []
+    order = {kind: at for at, kind in enumerate(CLASSES)}
+    shown = sorted(kept, key=lambda row: order[row[0]])
+    return [*shown, ("other", others)] if others.holders else shown
 
 
 async def by_month(conn: Connection, part: Part, key: str = "day") -> list[tuple[str, Sums]]:
@@ -74,17 +99,11 @@ class FirstUse(NamedTuple):
     by: tuple[int, ...]
 
 
-async def first_use(conn: Connection, part: Part) -> FirstUse:
-    """How soon vouchers are first used: the first entry of the voucher's account after its issue, where it has paid anything."""
-    days, issued = [], 0
-    for issued_us, redeemed, packed in await uptake_store.first_entries(conn, part):
-        issued += 1
-        later = [place.recorded_ns for place in unpack_places(packed) if place.recorded_ns // 1000 > issued_us]
-        if redeemed > 0 and len(later) > 1:  # the first is the issue itself, recorded after its document was made
-            days.append((later[1] // 1000 - issued_us) // DAY_US)
-    days.sort()
+def first_use(vouchers: Sequence[First]) -> FirstUse:
+    """How soon vouchers are first used."""
+    days = sorted(one.days for one in vouchers if one.days is not None)
     median = days[(len(days) - 1) // 2] if days else None
-    return FirstUse(issued, len(days), median, tuple(sum(one <= mark for one in days) for mark in MARKS))
+    return FirstUse(len(vouchers), len(days), median, tuple(sum(one <= mark for one in days) for mark in MARKS))
 
 
 class Concentration(NamedTuple):

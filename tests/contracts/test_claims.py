@@ -67,6 +67,8 @@ async def test_a_voucher_is_redeemed_for_what_was_paid(bench):
     bench.desk.now_ns = JULY_NS
     paid = await bench.settle(payee)
     assert (paid.units, paid.lines, await bench.stages(payee)) == (60 * YUAN, 2, {"paid": 60})
+    told = bench.desk.rows("SELECT audience, zh FROM notice WHERE kind = 'settlement.step' ORDER BY number")
+    assert [said.partition("：")[2] for who, said in told if who == f"holder:{HOLDER}"] == ["已批准，待支付", "已支付"]
     assert await code_of(bench.claims.end(COMPANY, claim.id, "withdraw", "r")) == "claim-in-batch"
 
 
@@ -109,6 +111,10 @@ async def test_a_claim_that_ends_gives_back_what_it_took(bench):
     claim = await bench.claims.submit(COMPANY._replace(key="last"), given)
     assert await code_of(bench.claims.end(stranger, claim.id, "withdraw", "r")) == "claim-unknown"
     assert await code_of(bench.claims.end(COMPANY, claim.id, "refuse", "r")) == "role-not-allowed"
+    told = bench.desk.rows("SELECT audience, zh FROM notice WHERE kind = 'claim.step' ORDER BY number")
+    assert [who for who, _ in told] == [f"holder:{HOLDER}", "office"] * 7
+    ends = ("已提交", "已撤回", "已提交", "已退回补正", "已提交", "不予通过", "已提交")
+    assert all(end in said for end, (_, said) in zip(ends, told[::2], strict=True))
 
 
 async def test_two_claims_at_once_never_redeem_more_than_a_voucher_has(bench):

@@ -57,6 +57,9 @@ async def test_a_decision_is_recorded_logged_and_signed(desk):
     assert public["sha256"].encode() not in entry.leaf
     assert (await audit(desk.path))["ok"]
     assert await read(desk, lambda conn: store.load_decision(conn, made.id, EVERYTHING)) == made
+    assert rows(desk.path, "SELECT kind, audience, subject FROM notice") == [
+        ("decision.made", f"holder:{USCC}", made.id)
+    ]
 
 
 async def test_the_same_request_gets_the_same_decision(desk):

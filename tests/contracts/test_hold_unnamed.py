@@ -216,4 +216,8 @@ async def test_a_centre_names_the_hold_afterwards(centre):
     assert await centre.report(other) == WAITS
     two = Amendment(SOURCE, other["id"], "甲", "另一作业", "乙", None, {"active_ms": 60_000})
     assert (await amend(centre.desk.journal, RULES, two)).status == "accepted"
+    told = centre.desk.rows("SELECT audience, subject FROM notice WHERE kind = 'usage.amended' ORDER BY number")
+    assert told == [("centre:sj01", other["id"]), (f"holder:{sandbox_uscc(1)}", other["id"])], (
+        "whose record it was, and nobody else"
+    )
     assert (await centre.money())["redeemed"] > paid["redeemed"]

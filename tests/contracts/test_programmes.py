@@ -1,5 +1,6 @@
 """Programmes on both databases: what comes back to them, what centres hand out, what lies idle, and that accounts say it all."""
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -145,6 +146,11 @@ async def test_idle_units_are_announced_and_taken_back(vouchers):
         stored = await voucher_store.load_voucher(conn, voucher.jti, EVERYTHING)
         taken, _ = await list_reclaims(conn, SCHEME)
         shown = await programme_object(conn, series[SCHEME])
+    told = vouchers.desk.rows(
+        "SELECT audience, subject, data FROM notice WHERE kind = 'voucher.reclaim' ORDER BY number"
+    )
+    assert {(who, about) for who, about, _ in told} == {(f"holder:{voucher.holder}", voucher.jti)}
+    assert [json.loads(data)["stage"] for _, _, data in told] == ["notice", "taken"]
     assert taken["units"] == notice["units"]
     assert stored.returned * 10**-6 == pytest.approx(float(taken["units"]))
     assert shown["agrees"]

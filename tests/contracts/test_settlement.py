@@ -315,6 +315,10 @@ async def test_a_disputed_job_stays_out_until_it_is_resolved(bench):
     assert await code_of(bench.receipts.resolve(FANG, dispute.id, "corrected", "r")) == "dispute-not-corrected"
     assert await code_of(bench.dispute(of_capture(event))) == "disputed-already"
     await bench.receipts.resolve(FANG, dispute.id, "confirmed", "日志相符")
+    told = bench.desk.rows("SELECT audience, subject FROM notice WHERE kind = 'receipt.dispute' ORDER BY number")
+    assert told == [(who, dispute.id) for who in (f"holder:{sandbox_uscc(1)}", "centre:sj01", "office")] * 2, (
+        "raised, resolved"
+    )
     bench.desk.now_ns += 90 * DAY_NS
     assert (await bench.settle(period="2026Q3")).units == 12 * YUAN
     bench.desk.now_ns += 92 * DAY_NS

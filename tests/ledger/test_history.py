@@ -8,6 +8,7 @@ from ledger.amount import CNY
 from ledger.entry import EntryKind, credit, debit
 from ledger.history import NOTHING, balance_effective_at, first_from, line_of, lines_before, totals_at
 from ledger.leaf import decode
+from ledger.moments import places_of_all, totals_at_all
 from ledger.store import load_accounts_by_name, load_page
 from tests.ledger.desk import Desk, new_ledger
 from tests.ledger.notation import event
@@ -79,6 +80,19 @@ async def test_totals_at_any_recorded_moment_are_those_of_the_last_entry_until_t
                 ]
                 expected = line_of(own[-1], account.public_id).totals if own else NOTHING
                 assert await totals_at(connection, account, moment) == expected
+        await same_for_many(connection, entries, sorted(set(moments)))
+
+
+async def same_for_many(connection, entries, moments):
+    """Many accounts at many moments, read together, are what each is at each; places are those of the log."""
+    accounts = await load_accounts_by_name(connection, ["hub", "a", "b", "c"])
+    numbers = [one.number for one in accounts]
+    found, places = await totals_at_all(connection, numbers, moments), await places_of_all(connection, numbers)
+    for account in accounts:
+        assert found[account.number] == [await totals_at(connection, account, at) for at in moments]
+        own = [entry.seq for entry in entries if any(leg.public_id == account.public_id for leg in entry.legs)]
+        assert [one.seq for one in places[account.number][1]] == own
+    assert await totals_at_all(connection, [10**6], moments) == {}
 
 
 async def test_a_balance_by_effective_time_counts_what_is_dated_until_then(desk, random):

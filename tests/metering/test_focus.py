@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from metering.focus import COLUMNS, RENAMED, Charge, gpu_hours, row, write_csv
+from metering.focus import COLUMNS, RENAMED, Charge, gpu_hours, row
 
 DAY_US = 86_400_000_000
 NOVEMBER, DECEMBER, JANUARY = (seconds * 1_000_000 for seconds in (1_793_491_200, 1_796_083_200, 1_798_761_600))
@@ -66,7 +66,9 @@ MONTH = [
 
 def exported():
     out = io.StringIO()
-    assert write_csv(MONTH, out) == len(MONTH)
+    writer = csv.DictWriter(out, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(map(row, MONTH))
     return out.getvalue()
 
 

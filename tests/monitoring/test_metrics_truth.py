@@ -1,6 +1,7 @@
 """Every figure of the metrics and of the commission's pages equals what the leaves of the log say, after whatever was done, on both databases."""
 
 import asyncio
+import contextlib
 import csv
 import io
 import re
@@ -14,6 +15,7 @@ import pytest
 from ledger.errors import DomainError
 from ledger.leaf import decode
 from ledger.sql import execute_all
+from ledger.store import load_head
 from metering.corrections import Correction
 from metering.zones import SHANGHAI
 from suanquan.db import audit
@@ -24,15 +26,21 @@ from suanquan.portal.office_text import TEXTS
 from suanquan.service import open_service
 from suanquan.settings import Settings
 from suanquan.use_cases.books import Order
+from suanquan.use_cases.burn import now_of
+from suanquan.use_cases.daily import Batches
 from suanquan.use_cases.expiry import close_expired
+from suanquan.use_cases.firsts import FirstUses
+from suanquan.use_cases.public_price import covered_now, load_costs
 from suanquan.use_cases.split import SplitOrder
 from suanquan.use_cases.standing import change_standing
-from suanquan.use_cases.uptake import CLASSES
+from suanquan.use_cases.uptake import CLASSES, utilisation
 from tests.conftest import ALL
+from tests.monitoring import recount
 from tests.suanquan.harness import HOUR_MS, PASSPHRASE, SCHEME, give, install, usage
 from tests.suanquan.test_truth import Desk
 from voucher.holder import holder_class, sandbox_uscc
 from voucher.issuance import IssueRequest
+from voucher.uptake_store import Part
 
 STEPS = 10_000 if ALL else 40
 COMPANIES = 10_000 if ALL else 60
@@ -109,22 +117,46 @@ async def documents_of(connection):
 OFFICE = {
     "schemes": "/office", "centres": "/office", "by_scheme": "/office/uptake", "by_class": "/office/uptake",
     "by_issue_month": "/office/uptake", "by_end_month": "/office/uptake", "centre": "/office/uptake",
-    "by_class_month": "/office/budgets", "by_centre_model": "/office/centres", "by_centre_month": "/office/centres",
+    "by_class_month": "/office/budgets", "burn": "/office/budgets", "first": "/office/uptake", "by_centre_model": "/office/centres", "by_centre_month": "/office/centres",
 }  # fmt: skip
 """Tables of figures on the commission's pages, by the anchor of their section."""
 STATES = ("发放", "可用", "预占", "已核销", "已过期", "已收回")
 
 
+@contextlib.asynccontextmanager
+async def asking(service):
+    """What asks the service for pages as somebody of the office."""
+    async with service.database.write() as conn:
+        token = await create_token(conn, "finance", f"truth {service.now_us}", service.now_us)
+    transport = httpx2.ASGITransport(app=create_app(service))
+    headers = {"Authorization": f"Bearer {token}"}
+    async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1:8080", headers=headers) as client:
+        yield client
+
+
+async def recounted(service, note):
+    """Count anew what waits, cases, clauses and the figures of the first page."""
+    async with asking(service) as client:
+
+        async def ask(path):
+            answer = await client.get(path)
+            assert answer.status_code == 200, (path, answer.text)
+            return answer
+
+        pages = await recount.read(ask)
+    async with service.database.read() as conn:
+        balances = await leaves_say(conn)
+        await recount.compare(conn, service.proceedings.office, pages, balances, note)
+        await recount.compare_first_page(conn, pages, balances, service.catalog, note)
+
+
 async def tables_of(service):
     """Every table of figures on the commission's pages, as rows by heading: what its CSV says is what the page shows."""
-    async with service.database.write() as conn:
-        token = await create_token(conn, "finance", "truth", service.now_us)
-    transport = httpx2.ASGITransport(app=create_app(service))
     found = {}
-    async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1:8080") as client:
+    async with asking(service) as client:
         for name, path in OFFICE.items():
             query = {} if name == "schemes" else {"format": "csv", "table": name}
-            answer = await client.get(path, params=query, headers={"Authorization": f"Bearer {token}"})
+            answer = await client.get(path, params=query)
             assert answer.status_code == 200, (name, answer.text)
             if name == "schemes":  # a list of terms, no table
                 [sums] = re.findall(r'<dl class="sums">(.*?)</dl>', answer.text, re.DOTALL)
@@ -185,6 +217,52 @@ async def compare_pages(connection, tables, balances, note):
         assert abs(hours - gpu_ms * 1_000_000 // 3_600_000) <= 5_000 * max(1, len(tables[name])), (note, name)
 
 
+async def compare_charts(service, connection, note):
+    """What charts are made of, against the leaves of the log and the sums of metering, while everything is in force."""
+    balances = await leaves_say(connection)
+    owed = sum(balance for account, (balance, _) in balances.items() if account.endswith("/receivable"))
+    self_paid = -sum(balance for account, (balance, _) in balances.items() if account.startswith("self-pay/"))
+    head = await load_head(connection)
+    now_us = max(service.now_us, head.last_ns // 1000 + 1)  # a log's times ascend, whatever the clock says
+    usage = await utilisation(connection, service.catalog, now_us)
+    costs = await load_costs(connection, service.charts.covered, usage, now_us)
+    assert (await service.charts.covered.at(connection, [now_us]))[now_us] == await covered_now(connection), note
+    assert sum(one.subsidised for one in costs) == owed - self_paid, note
+    [then] = (await service.charts.closes.at(connection, [now_us])).values()
+    live = await now_of(connection)
+    assert then == live, note
+    assert sum(one.redeemed for one in then.vouchers.values()) == owed - self_paid, note
+    before = (await service.charts.closes.at(connection, [1, now_us]))[1]
+    assert before.vouchers == {}, note
+    [[(gpu_ms,)]] = await execute_all(connection, [("SELECT COALESCE(SUM(gpu_ms), 0) FROM usage_month", ())])
+    for batches in (service.charts.batches, Batches()):  # what was kept since earlier acts, and all anew
+        heard = await batches.heard(connection, now_us)
+        assert sum(sum(hours.values()) for hours in heard.used.values()) == gpu_ms, note
+    [[(used,)]] = await execute_all(connection, [(FIRST_USED, ())])
+    for uses in (service.charts.firsts, FirstUses()):
+        assert sum(one.days is not None for one in await uses.load(connection, Part())) == used, note
+
+
+FIRST_USED = """
+SELECT COUNT(*) FROM voucher v JOIN balance b ON b.account = v.account WHERE v.asset = 1 AND b.debits_posted - (b.credits_posted - v.units)
+  - COALESCE((SELECT r.returned FROM revoked r WHERE r.jti = v.jti), 0)
+  - COALESCE((SELECT SUM(o.units) FROM outflow o WHERE o.jti = v.jti), 0) > 0
+"""
+
+
+def compare_burn(tables, note):
+    """The last month of the year in which all was done: what was redeemed still is, and what was available then has expired since."""
+    row = tables["burn"][-1]
+    assert row["月份"].endswith("-12"), note
+    sums = {state: sum(plain(one, state) for one in tables["by_scheme"]) for state in STATES}
+    assert plain(row, "已核销未拨付") == sums["已核销"], note
+    assert plain(row, "已拨付") == 0, note
+    assert plain(row, "可用") + plain(row, "预占") == sums["可用"] + sums["预占"] + sums["已过期"], note
+    vouchers = sum(int(one["张数"].replace(",", "")) for one in tables["by_scheme"])
+    heads = [head for head in tables["first"][0] if "Q" in head]
+    assert sum(int(head.rpartition("(")[2].rstrip(")").replace(",", "")) for head in heads) == vouchers, note
+
+
 def month_of(at_us):
     """The Shanghai month of an instant."""
     return datetime.fromtimestamp(at_us / 1_000_000, SHANGHAI).strftime("%Y-%m")
@@ -213,6 +291,13 @@ async def enrol(service):
         assert sum(value for name, value in page.items() if name.startswith("voucher_beneficiaries{")) == count
 
 
+async def look_between(service, when):
+    """Metrics and charts in the middle of things: what is remembered of earlier sums must not show later."""
+    await get_metrics(service, {})
+    async with service.database.read() as connection:
+        await compare_charts(service, connection, when)
+
+
 @pytest.mark.parametrize("back_end", ["sqlite", "postgresql"], indirect=True)
 def test_the_metrics_say_what_the_log_says(back_end, request, tmp_path, seed):
     """Issued, available, held, redeemed, expired, returned; usage, prices and outcomes; and companies make no series.
@@ -239,15 +324,20 @@ def test_the_metrics_say_what_the_log_says(back_end, request, tmp_path, seed):
             await enrol(service)
             for number in range(STEPS):
                 await act(service, desk, random, number, made)
+                await recount.act(service, desk, random, number)
                 if number % 13 == 7:
-                    await get_metrics(service, {})  # what is remembered of earlier sums must not show later
+                    await look_between(service, f"seed {seed}, act {number}")
+            await recount.cases(service, clock, random)
+            await recounted(service, f"seed {seed}, before the end")
             clock.now_ns += 12 * YEAR_NS
             if random.random() < 0.5:
                 await service.journal.transact(close_expired)
             page = (await get_metrics(service, {})).body.decode()
             tables = await tables_of(service)
+            await recounted(service, f"seed {seed}")
             async with service.database.read() as connection:
                 await compare_pages(connection, tables, await leaves_say(connection), f"seed {seed}")
+                compare_burn(tables, f"seed {seed}")
                 return page, await leaves_say(connection), await documents_of(connection)
 
     page, balances, documents = asyncio.run(run())

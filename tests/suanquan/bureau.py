@@ -2,8 +2,10 @@
 
 import json
 
+from suanquan.db import notices
 from suanquan.server import listen, serving
 from suanquan.service import open_service
+from suanquan.use_cases.reminders import remind
 from tests.suanquan.command import suanquan
 from tests.suanquan.harness import PASSPHRASE, ThreadedService, request
 
@@ -64,3 +66,13 @@ class Bureau:
     def submit_by_command(self, person, content, name="application.json"):
         (self._folder / name).write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
         return self.run("application", "submit", name, "--as", person)
+
+    def told(self, kind):
+        """Audience and subject of each notice of a kind, after the reminders that are due."""
+
+        async def look(service):
+            await remind(service)
+            async with service.database.read() as conn:
+                return set(await notices.newest_about(conn, kind))
+
+        return self.service.call(look(self.service.service))

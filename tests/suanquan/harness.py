@@ -38,7 +38,7 @@ from suanquan.settings import Settings, load_settings
 from suanquan.use_cases import setup
 from suanquan.use_cases.overview import overview
 from suanquan.use_cases.verify_ledger import verify_ledger
-from tests.suanquan.officers import make_officers
+from tests.suanquan.officers import make_officers, waiting
 from voucher import store as voucher_store
 from voucher.issuance import IssueRequest
 
@@ -109,7 +109,7 @@ async def figures(database, catalog):
             {name: balance for name, balance in balances.items() if balance},
             sum(units for _, _, units in await voucher_store.load_redeemed(connection)),
             {centre.centre: centre.statuses for centre in seen.centres if centre.statuses},
-            await metering_store.load_quarantine(connection, 1000),
+            await waiting(connection),
         )
 
 

@@ -1,5 +1,8 @@
-"""Accounts of programme officers, in whose names tests run commands."""
+"""Programme officers: their accounts, in whose names tests run commands, and what came into quarantine for them to decide."""
 
+from sqlalchemy import select
+
+from metering.tables import quarantine
 from suanquan.db import people
 
 OFFICERS = ("李四", "张三", "wang")
@@ -11,3 +14,9 @@ async def make_officers(service):
         for name in OFFICERS:
             await people.add_person(conn, name, 0)
             await people.grant(conn, name, people.Grant("programme_officer", ""), "", 0)
+
+
+async def waiting(connection):
+    """Records that came into quarantine, newest batch first."""
+    query = select(quarantine).order_by(quarantine.c.batch.desc(), quarantine.c.position)
+    return [dict(row) for row in (await connection.execute(query)).mappings()]

@@ -27,3 +27,5 @@ def pay_on_the_page(bureau, found):
         assert (early.status_code, "ZF-2025-0001" in early.text) == (422, True)
         done = client.post(f"{path}/steps/pay", data=typed | {"facts.project_completed": "true"})
         assert done.status_code == 303, done.text
+    told = bureau.http("GET", f"/v1/subsidies/applications/{found}", PAY[0].person).content
+    assert told["money_yuan"]["paid"] == "150000.00"

@@ -55,7 +55,11 @@ PEOPLE = {
 }
 
 
-OFFICE = ("", "rounds", "uptake", "centres", "budgets", "clauses", "vouchers", "queue", "findings", "usage", "gaps")
+CHARTED = ("charts", "flow", "supply", "checks", "hours")
+OFFICE = (
+    *("", "rounds", "uptake", "centres", "budgets", "clauses", "vouchers", "queue", "findings", "usage", "gaps"),
+    *CHARTED,
+)
 APPLY = "/applications/new?round={round}&clause=cn-sh-songjiang-sandbox"
 VISITS = {
     "home": (None, "/"),
@@ -106,6 +110,7 @@ VISITS = {
     "bulk-run": ("officer", "/bulk/runs/{run}"),
     "log": (None, "/log"),
     "verify": (None, "/verify"),
+    "find": (None, "/find"),
     "policies": (None, "/policies"),
     "office-accounts": ("officer", "/office/accounts?under=centre/sj01/"),
     "office-entries": ("officer", "/office/entries?account=voucher/{jti}"),

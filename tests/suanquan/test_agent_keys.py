@@ -10,6 +10,8 @@ from ledger import jws
 from ledger.ed25519 import PublicKey
 from ledger.errors import DomainError
 from metering.possession import TYPE, check, prove, shown
+from suanquan.db import notices
+from suanquan.notices.model import OFFICE, of_centre
 from suanquan.service import open_service
 from suanquan.use_cases import agent_keys, setup
 from tests.suanquan.command import suanquan
@@ -97,6 +99,14 @@ def test_an_ended_key_is_refused_within_a_second(home_on):
         assert Agent(running.url, "sj02").report_records([usage(3)]).statuses == ["accepted"]
         size = running.figures().entries
         running.call(agent_keys.end_key(service, "sj01", kid, "again"))
+
+        async def told():
+            async with service.database.read() as conn:
+                return await notices.newest_about(conn, "agent.key")
+
+        about = {key: one.data["ended"] for key, one in running.call(told()).items()}
+        assert about[of_centre("sj01"), kid] is about[OFFICE, kid] is True
+        assert (of_centre("sj02"), kid) not in about
         again = setup.register_agent_key(service.journal, "sj01", PublicKey.of(KEYS["sj01"]))
         assert running.call(code_of(again)) == "key-ended"
         figures = running.figures()

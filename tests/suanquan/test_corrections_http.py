@@ -7,6 +7,8 @@ import time
 from dataclasses import replace
 
 from metering.agent.events import encode_event, number_event
+from suanquan.db import notices
+from suanquan.notices.model import of_centre
 from tests.suanquan.harness import (
     A100_HOUR,
     HOUR_MS,
@@ -73,6 +75,14 @@ def test_officers_decide_over_http(service, agent, installation):
     assert_problem(request(service.url, "POST", "/v1/quarantine/9-9/drop", why, held), 404, "quarantine-unknown")
     assert service.figures().rated == 2000 * A100_HOUR
     assert request(service.url, "GET", "/v1/quarantine", None, held).content == []
+    told = service.call(inbox(service.service, of_centre("sj01")))
+    verdicts = [one.data["verdict"] for one in told if one.kind == "quarantine.decided"]
+    assert verdicts == ["drop", "release"], "newest first, each once"
+
+
+async def inbox(service, audience):
+    async with service.database.read() as conn:
+        return await notices.list_notices(conn, audience, (), 2**62, 100)
 
 
 def test_a_statement_shows_what_is_missing_and_what_counts(service, agent, installation):

@@ -8,12 +8,12 @@ import pytest
 from ledger.amount import CNY
 from ledger.scope import EVERYTHING
 from metering.instants import parse_instant
+from metering.month_store import count_gaps
 from suanquan.demo import play_scene
 from suanquan.demo_scene import CENTRE, PARTIES, PastClock, begun, first_day
 from suanquan.home import Home
 from suanquan.settings import Settings
 from suanquan.use_cases import setup
-from suanquan.use_cases.completeness import gaps_of
 from suanquan.use_cases.line_disputes import list_disputes
 from suanquan.use_cases.settlement_reading import load_batches
 from tests.conftest import ALL
@@ -62,7 +62,7 @@ def left(folder, day):
             return (
                 {name: sorted(found) for name, found in states.items()},
                 sum(one.units for one in await list_vouchers(conn, EVERYTHING)) // 10**CNY.scale,
-                await gaps_of(conn, CENTRE),
+                (await count_gaps(conn)).get(CENTRE, 0),
                 len(disputes["disputes"]),
                 [one.state.value for one in await load_batches(conn)],
             )

@@ -2,12 +2,17 @@
 
 import html
 import re
+from dataclasses import replace
+from datetime import date
 
 import pytest
 
 from suanquan.portal import auditing
 from suanquan.portal.check_text import NAMES, TEXTS
 from suanquan.portal.work_text import TEXTS as WORK
+from suanquan.use_cases.standing_of_case import forward, limit, owners
+from subsidy.procedure import Case, Role
+from tests.contracts.bureau import OFFICE
 from tests.suanquan.test_portal import CJK, words
 
 ZH, EN = TEXTS["zh"], TEXTS["en"]
@@ -104,3 +109,20 @@ def test_every_text_of_these_pages_stands_in_both_languages(acted_on, visit):
     page = visit("department", f"/office/findings/{acted_on.finding}?lang=en").text
     left = re.sub(r'<(\w+)[^>]*lang="zh-CN".*?</\1>', " ", page, flags=re.DOTALL).replace("中文", "")
     assert not CJK.findall(words(left))
+
+
+def test_an_open_case_is_with_one_of_them():
+    """In each state of each procedure that is not its end one role has the case, the applicant in its turn; limits are those of the state."""
+    for procedure in OFFICE.procedures.values():
+        for name, state in procedure.states.items():
+            if not state.final:
+                assert len(owners(forward(procedure, name))) == 1, (procedure.id, name)
+        assert owners(forward(procedure, "returned")) == [Role.APPLICANT]
+        case = Case(
+            state="issued" if procedure.for_schemes else "paid",
+            until=date(2026, 1, 5),
+            last_notice_day=date(2026, 2, 5),
+        )
+        assert limit(procedure, case) is None, "what was to be done before is over"
+        assert limit(procedure, replace(case, state="returned")) == date(2026, 1, 5)
+        assert limit(procedure, replace(case, state="in_notice")) == date(2026, 2, 5)

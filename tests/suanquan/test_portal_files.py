@@ -14,8 +14,8 @@ from suanquan.errors import ServiceError
 from suanquan.portal import figures
 from suanquan.portal.files import comma, excel, paper, seen
 from suanquan.portal.files.sheet import Book, Head, Sheet
+from suanquan.portal.frame import IN_WAN
 from suanquan.portal.office_text import TEXTS
-from suanquan.portal.places import IN_WAN
 from tests.suanquan import workbooks
 from tests.suanquan.test_portal_office import bearer, client, filled  # noqa: F401 - fixtures
 from voucher.holder import sandbox_uscc

@@ -7,8 +7,7 @@ from decimal import Decimal
 import pytest
 
 from suanquan.portal.files import seen
-from suanquan.portal.frame import MONEY_COOKIE
-from suanquan.portal.places import IN_WAN
+from suanquan.portal.frame import IN_WAN, MONEY_COOKIE
 from tests.suanquan.site import VISITS
 from tests.suanquan.test_portal import FROM_HERE
 

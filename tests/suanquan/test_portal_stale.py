@@ -21,8 +21,8 @@ from tests.suanquan.test_portal import CJK, FROM_HERE, HOLDER, words
 
 ZH, EN = TEXTS["zh"], TEXTS["en"]
 UNSTAMPED = {
-    "/login": "no object", "/keep": "changes nothing", "/present": "makes a new hold", "/channels": "makes a new channel", "/channels/{channel}/{act}": "twice is once",
-    "/holds/{hold}/release": "gives back whatever is left",
+    "/login": "no object", "/keep": "changes nothing", "/find": "changes nothing", "/present": "makes a new hold", "/channels": "makes a new channel",
+    "/channels/{channel}/{act}": "twice is once", "/holds/{hold}/release": "gives back whatever is left",
     "/logout": "no object", "/verify": "changes nothing", "/views": "one's own names",
     "/views/remove": "one's own names", "/inbox/read": "one's own", "/inbox/choice": "one's own", "/settlements": "makes a new batch", "/members": "makes a new account",
     "/vouchers/{jti}/statement": "changes nothing",

@@ -379,7 +379,9 @@ def test_every_text_stands_in_both_languages():
     """No key lacks a language, placeholders agree, and each is used: by name, or built of a prefix and a value of the code."""
     used = "".join(path.read_text("utf-8") for path in [*PORTAL.glob("templates/**/*.html"), *PORTAL.glob("[!t]*.py")])
     used = used.replace((PORTAL / "work_text.py").read_text("utf-8"), "")
-    built = re.compile("(batch|whose|next|act|do|fact_kind|line|payee|paper|hold|settled|account|input|word|effect)_")
+    built = re.compile(
+        "(batch|whose|next|act|do|fact_kind|line|payee|paper|hold|settled|account|input|word|effect|claim)_"
+    )
     for key in NAMES:
         chinese, english = TEXTS["zh"][key], TEXTS["en"][key]
         assert not CJK.search(english), key

@@ -170,7 +170,9 @@ def notice_with_objection(bureau, found):
     bureau.clock.set("2025-10-10T23:59:50+08:00")
     objected = bureau.step_by_command(found, REVIEW[2][0], "record_objection", {"objection": "并非首次通过测试"})
     assert objected.status == 0, objected.err
+    assert bureau.told("application.notice_ended") == set()
     bureau.clock.set("2025-10-11T00:00:00+08:00")
+    assert bureau.told("application.notice_ended") == {("office", found), (f"holder:{APPLICANT}", found)}
     assert bureau.http("GET", "/v1/subsidies/notices").content == []
     assert_problem(
         bureau.step_by_http(found, REVIEW[2][0], "record_objection", {"objection": "迟"}), 409, "objection-late"
@@ -198,8 +200,6 @@ def approve_and_pay(bureau, found):
     assert approved.status == 0, approved.err
     assert paid_by(bureau)[f"16/2025/{CLAUSE}/budget"] == "850000.000000"
     pay_on_the_page(bureau, found)
-    told = bureau.http("GET", f"/v1/subsidies/applications/{found}", PAY[0].person).content
-    assert told["money_yuan"]["paid"] == "150000.00"
     assert bureau.ok("ledger", "balance", f"subsidy/{found}/paid")["balance"] == "150000.000000"
 
 

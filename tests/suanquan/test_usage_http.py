@@ -353,10 +353,7 @@ def test_the_first_word_about_an_id_stands(service, agent):
     assert answer.statuses == ["accepted", "conflict", "duplicate"]
     for new in (10, 11):
         with adding(service, conflict=1, accepted=1):
-            assert agent.report(other, agent.event(new)).statuses == [
-                "conflict",
-                "accepted",
-            ]
+            assert agent.report(other, agent.event(new)).statuses == ["conflict", "accepted"]
     with adding(service, duplicate=1):
         assert agent.report(agent.event(1, sequence="9", time="2025-03-02T00:00:00Z")).statuses == ["duplicate"]
 

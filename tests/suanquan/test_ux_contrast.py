@@ -110,8 +110,10 @@ def test_charts_are_told_apart_in_grey():
     for drawn in kinds:
         found = re.findall(r"\[[\d, ]*\]", drawn)
         assert len(set(found)) == len(found) == len(SERIES), found
-    assert "dash: stacked ? undefined : DASHES[at]" in script
-    assert "fill: stacked ? (self) => hatch(self.ctx, strokes[at], at)" in script
+    assert "return { stroke, width: 2.5, dash: DASHES[at]," in script
+    assert 'if (look === "stack") return { stroke, width: 0,' in script
+    assert "fill: (self) => hatch(self.ctx, stroke, at) };" in script
+    assert "setLineDash(" in re.search(r"function swatch.*?\n}", script, re.DOTALL)[0], "the legend has the same"
 
 
 @pytest.mark.parametrize("theme", THEMES)
