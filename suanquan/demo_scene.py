@@ -156,8 +156,8 @@ async def play(scene: Scene) -> None:
     await _past_round(scene)
     since = since_quarter(scene.clock.today)
     plot = [
-        (since + 2, _report), (since * 3 // 4, _settle), (since // 2, _report), (16, _second_round), (6, _plan_second),
-        (5, _open_round), (2, _publish_second), (1, _report), (0, _declare), (1, _dispute), (1, _energy),
+        (since + 2, _report), (since * 3 // 4, _settle), (16, _second_round), (6, _plan_second), (5, _open_round),
+        (2, _publish_second), *((days, _report) for days in range(30, 0, -3)), (1, _energy), (0, _report), (0, _declare), (0, _dispute),
     ]  # fmt: skip
     for days_ago, act in sorted(plot, key=lambda one: -one[0]):
         scene.clock.go_to(days_ago)
