@@ -48,6 +48,13 @@ async def newest_head(conn: Connection, *, witnessed: bool = False, until: int =
     return None if row is None else SignedHead(*row)
 
 
+async def newest_heads(conn: Connection, most: int) -> list[SignedHead]:
+    """The newest kept heads, witnessed or not, newest first."""
+    checkpoint = tables.checkpoint
+    query = select(checkpoint).order_by(checkpoint.c.size.desc()).limit(most)
+    return [SignedHead(*row) for row in await conn.execute(query)]
+
+
 async def add_head(conn: Connection, head: SignedHead) -> None:
     """Keep a new signed head, and let go of old ones."""
     checkpoint = tables.checkpoint

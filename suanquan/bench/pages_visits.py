@@ -33,7 +33,7 @@ _OFFICE = (
 )
 _BULK = ("/bulk/applications", "/bulk/findings", "/bulk/settlements")
 VISITS: Mapping[str, tuple[str, ...]] = {
-    "": ("/", "/notices", "/subsidies", "/login", "/docs", "/log", "/verify", "/find", "/policies"),
+    "": ("/", "/notices", "/subsidies", "/login", "/docs", "/log", "/verify", "/verify/offline.html", "/find", "/policies"),
     "officer": (
         "/",
         "/bulk/quarantine",

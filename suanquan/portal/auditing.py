@@ -19,9 +19,11 @@ from suanquan.portal.frame import language_of, link, or_failure, reading, servic
 from suanquan.portal.office_lists import long_file
 from suanquan.portal.table import Cell, Chosen, Column, Row, paged, shown_columns, view_of, worded
 from suanquan.use_cases.audit_file import row_object
+from suanquan.use_cases.audit_sample import Draw, sample
 
 ROWS = 50
-FILTERS = ("person", "action", "since", "until")
+FILTERS = ("person", "action", "since", "until", "sample", "seed", "upto")
+SAMPLE_MAX = 200
 COLUMNS = (
     Column("seq", "audit_seq", number=True, key=True), Column("at", "audit_at"), Column("action", "audit_action"),
     Column("person", "audit_person"), Column("role", "role_of"), Column("about", "audit_about"),
@@ -40,20 +42,41 @@ async def _audit(request: Request) -> Response:
     service, texts = service_of(request), TEXTS[language_of(request)]
     filters = {name: request.query_params.get(name, "").strip()[:64] for name in FILTERS}
     after = request.query_params.get("after", "")
-    wanted = _wanted(filters, int(after) if after.isdecimal() and len(after) < 19 else -1)
+    wanted, draw = _wanted(filters, int(after) if after.isdecimal() and len(after) < 19 else -1), _draw_of(filters)
     if exports.form_of(request):
-        return await long_file(request, "audit", COLUMNS, _rows(request, wanted))
+        return await long_file(request, "audit", COLUMNS, _rows(request, wanted, draw))
     with reading():
         async with service.database.read() as conn:
-            found = await trail.search(conn, wanted)
             size, root = await trail.head(conn)
+            if draw is not None:
+                draw = draw._replace(upto=min(draw.upto, size))
+                filters["upto"] = str(draw.upto)
+            found = await trail.search(conn, wanted) if draw is None else await sample(conn, wanted, draw)
     view = {name: value for name, value in filters.items() if value} | view_of(request, COLUMNS)
-    more = link(request, "/audit", **view, after=str(found[-1].seq)) if len(found) == ROWS else ""
+    more = link(request, "/audit", **view, after=str(found[-1].seq)) if len(found) == ROWS and draw is None else ""
     chosen = Chosen([_row(one, texts) for one in found], -1, more, link(request, "/audit", **view) if after else "")
     return frame.render(
         request, "office/audit.html", t=texts, table=paged(request, "audit", COLUMNS, chosen, filters), filters=filters,
-        sought=any(filters.values()) or bool(after), size=size, root=root.hex(),
+        sought=any(filters.values()) or bool(after), size=size, root=root.hex(), draw=draw, most=SAMPLE_MAX,
     )  # fmt: skip
+
+
+def _draw_of(filters: dict[str, str]) -> Draw | None:
+    """How many rows are drawn, and by which seed; None where all are wanted.
+
+    Raises:
+        ServiceError: `sample-malformed`.
+
+    """
+    count = filters["sample"]
+    if not count:
+        return None
+    if not (count.isascii() and count.isdecimal()) or not 0 < int(count) <= SAMPLE_MAX or not filters["seed"]:
+        zh = f"抽样须写明条数（1 至 {SAMPLE_MAX}）和种子：同样的种子、条件和日志抽出同样的行"
+        en = f"a sample has 1 to {SAMPLE_MAX} rows and a seed: the same seed, filters and log draw the same rows"
+        raise ServiceError("sample-malformed", zh, en)
+    upto = filters["upto"]
+    return Draw(int(count), filters["seed"], int(upto) if upto.isdecimal() and len(upto) < 19 else 2**62)
 
 
 def _wanted(filters: dict[str, str], after: int) -> trail.Wanted:
@@ -81,11 +104,15 @@ def _row(one: Trace, texts: dict[str, str]) -> Row:
     }
 
 
-async def _rows(request: Request, wanted: trail.Wanted) -> exports.Parts:
+async def _rows(request: Request, wanted: trail.Wanted, draw: Draw | None) -> exports.Parts:
     texts, columns = TEXTS[language_of(request)], shown_columns(request, COLUMNS)
     form = exports.form_of(request)
     yield [[texts[column.text] for column in columns]]
     async with service_of(request).database.read() as conn:
+        if draw is not None:
+            drawn = [_row(row, texts) for row in await sample(conn, wanted, draw)]
+            yield [[worded(row[column.name], column, form) for column in columns] for row in drawn]
+            return
         while found := await trail.search(conn, wanted._replace(limit=1000)):
             yield [[worded(row[column.name], column, form) for column in columns] for row in (_row(one, texts) for one in found)]  # fmt: skip
             wanted = wanted._replace(after=found[-1].seq)

@@ -15,7 +15,7 @@ from metering.notice_store import urns_of
 from suanquan.errors import ServiceError
 from suanquan.http.auth import may, principal, scope_of
 from suanquan.http.routers import page_router
-from suanquan.portal import figures
+from suanquan.portal import due, exports, figures
 from suanquan.portal.forms import BACK
 from suanquan.portal.frame import language_of, link, or_failure, reading, render, service_of, texts_of
 from suanquan.portal.stamps import version_of
@@ -67,10 +67,15 @@ async def _vouchers(request: Request) -> Response:
     with reading():
         async with service.database.read() as conn:
             found = await voucher_store.newest_vouchers(conn, scope_of(who), LISTED_MAX)
+            waits, rounds = ([], 0) if exports.form_of(request) else await due.of_holder(service, conn, scope_of(who))
     rows = [_voucher_row(request, service, voucher_object(one)) for one in found]
     if (file := exported(request, "vouchers", VOUCHERS, rows)) is not None:
         return file
-    return render(request, "vouchers.html", table=table(request, "vouchers", VOUCHERS, rows), sums=_sums(found))
+    left = [bool(voucher_object(one)["available"].strip("0.")) for one in found]
+    return render(
+        request, "vouchers.html", table=table(request, "vouchers", VOUCHERS, rows), sums=_sums(found), due=waits, rounds=rounds,
+        soonest=due.soonest(found, left, service.now_us),
+    )  # fmt: skip
 
 
 def _sums(found: list[Any]) -> list[dict[str, Any]]:

@@ -23,7 +23,7 @@ from suanquan.portal import frame
 from suanquan.portal.colleagues import Barred, barred_by
 from suanquan.portal.forms import FIELDS_MAX
 from suanquan.portal.frame import language_of, or_failure, reading, service_of
-from suanquan.portal.step_fields import OTHER, OTHER_SAID, PREFIX, fact_fields, facts_of, problems_of
+from suanquan.portal.step_fields import OTHER, OTHER_SAID, PREFIX, fact_fields, facts_of, field_of, problems_of
 from suanquan.portal.work import said_of, status_for, to, typed_of, with_form
 from suanquan.portal.work_text import TEXTS
 from suanquan.service import Service
@@ -79,7 +79,7 @@ async def _application(
     }
     return frame.render(
         request, "application.html", status=status, t=texts, stamp=str(len(found.rows)), said=said, asset=CNY, problem=problem, typed=defaultdict(str, typed or {}),
-        asked=asked, every_fact=sorted(dictionary), problems=problems or {}, language=language_of(request),
+        asked=asked, every_fact=[field_of(dictionary[name]) for name in sorted(dictionary)], problems=problems or {}, language=language_of(request),
         mine=[act for act in acts if not act["barred"] and not _gives_up(found, who, act)],
         until=(until := limit(found.round.procedure, found.case)),
         owners=[role.value for role in owners(forward(found.round.procedure, found.case.state))],

@@ -9,11 +9,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ledger.errors import Kind
-from metering.completeness import completeness_finding
+from metering.completeness import Completeness, completeness_finding
 from suanquan.errors import ServiceError
 from suanquan.http.auth import may, principal, scope_of
 from suanquan.http.routers import page_router
-from suanquan.portal import figures
+from suanquan.portal import due, figures
 from suanquan.portal.figures import DAY_US
 from suanquan.portal.frame import language_of, or_failure, reading, render, service_of
 from suanquan.portal.page import STATUSES
@@ -47,11 +47,12 @@ async def _centre(request: Request) -> Response:
             read = await overview(conn, service.catalog, memo=service.memo)
             months = await months_of(conn, scope.centre)
             cards = await capacity_of(conn, scope.centre, service.now_us)
+            told = _gaps(request, months)
+            waits = await due.of_centre(service, conn, scope, read.quarantined.get(scope.centre, 0), len(told))
     found = next((one for one in read.centres if one.centre == scope.centre), None)
     if found is None:
         zh, en = "这个账号不属于任何算力中心", "this account belongs to no computing centre"
         raise ServiceError("centre-unknown", zh, en, kind=Kind.NOT_FOUND)
-    told = (completeness_finding(result, month, account) for (month, account), (_, result) in sorted(months.items()))
     rows = _models(cards, found.gpu_ms)
     if (file := exported(request, "capacity", CAPACITY, rows)) is not None:
         return file
@@ -63,9 +64,16 @@ async def _centre(request: Request) -> Response:
         quarantined=read.quarantined.get(found.centre, 0),
         statuses=STATUSES,
         declared=len(months),
-        gaps=[(one.where, one.en if language_of(request) == "en" else one.zh) for one in told if one is not None],
+        gaps=told,
+        due=waits,
         table=table(request, "capacity", CAPACITY, rows),
     )
+
+
+def _gaps(request: Request, months: Mapping[tuple[int, str], tuple[Any, Completeness]]) -> list[tuple[str, str]]:
+    """Where usage is lacking, and in words how much."""
+    told = (completeness_finding(result, month, account) for (month, account), (_, result) in sorted(months.items()))
+    return [(one.where, one.en if language_of(request) == "en" else one.zh) for one in told if one is not None]
 
 
 def _models(cards: Mapping[str, int], gpu_ms: Mapping[str, int]) -> list[Row]:

@@ -17,14 +17,17 @@ from suanquan.http.auth import identify, may
 from suanquan.http.routers import page_router
 from suanquan.note_keys import load_verifier_keys
 from suanquan.portal.frame import language_of, or_failure, reading, service_of
-from suanquan.portal.office import render
+from suanquan.portal.office import LATE_US, render
 from suanquan.portal.offline import FILE_NAME, offline_page
 from suanquan.service import Service
+from suanquan.use_cases.cosigners import cosigners
 from suanquan.use_cases.receipts import receipt_object
 from suanquan.use_cases.verify_voucher import voucher_verdict
 from voucher.verify import Trust
 
 PASTED_MAX = 64_000
+HEADS_MAX = 20
+"""Kept heads in which witnesses are looked for."""
 RECEIPT = "c2sp.org/tlog-proof"
 CODE = "SQ1:"
 router = page_router()
@@ -44,8 +47,12 @@ async def _log(request: Request) -> Response:
             head = await ledger_store.load_head(conn)
             signed = await log_store.newest_head(conn)
             witnessed = await log_store.newest_head(conn, witnessed=True)
+            heads = await log_store.newest_heads(conn, HEADS_MAX)
     keys = [str(key) for key in load_verifier_keys(service.home.log_keys)]
-    return render(request, "log.html", head=head, signed=signed, witnessed=witnessed, keys=keys)
+    return render(
+        request, "log.html", head=head, signed=signed, witnessed=witnessed, keys=keys, late_us=LATE_US,
+        witnesses=cosigners(service.log.policy, [*heads, *([witnessed] if witnessed else [])]),
+    )  # fmt: skip
 
 
 @router.get("/verify", dependencies=[may("log.read")])

@@ -25,6 +25,7 @@ from suanquan.portal.table import (
     Plain,
     Row,
     exported,
+    matching,
     paged,
     shown_columns,
     table,
@@ -32,7 +33,7 @@ from suanquan.portal.table import (
 )
 from suanquan.use_cases.applications import Application
 from suanquan.use_cases.findings import list_findings
-from suanquan.use_cases.standing_of_case import forward, limit, owners, working_days
+from suanquan.use_cases.standing_of_case import Limit, forward, last_day, limit_of, owners, working_days
 from subsidy.procedure import Procedure
 from subsidy.unit import YUAN
 from voucher import finding_store
@@ -71,18 +72,21 @@ async def _queue(request: Request) -> Response:
     waiting = sorted(_chosen(found, query), key=lambda one: one.since)
     texts, english = texts_of(request), language_of(request) == "en"
     pairs = {(one.round.procedure.id, one.case.state): one.round.procedure for one in waiting}
+    limits = {pair: limit_of(procedure, pair[1]) for pair, procedure in pairs.items()}
     stages = {pair: _stage(texts, procedure, pair[1], english=english) for pair, procedure in pairs.items()}
     calendar, today = service.proceedings.office.calendar, service.proceedings.today
     stays = {since: working_days(calendar, since, today) for since in {one.since for one in waiting}}
     rows: list[Row] = []
     for one in waiting:
-        seen = Seen(stays[one.since], marks.get(one.case.applicant, 0))
+        kind = limits[one.round.procedure.id, one.case.state]
+        seen = Seen(stays[one.since], marks.get(one.case.applicant, 0), kind)
         say = functools.partial(_case_said, one, texts, stages, seen)
         rows.append(Later(say, functools.partial(_case_row, request, one, say)))
     columns = QUEUE if query["stage"] in {"", "open"} else _with_money(QUEUE)
     if (file := exported(request, "queue", columns, rows, TEXTS)) is not None:
         return file
-    money = [one for one in waiting if one.unit is YUAN]
+    listed = {id(row) for row in matching(request, columns, rows)}
+    money = [one for one, row in zip(waiting, rows, strict=True) if id(row) in listed and one.unit is YUAN]
     sums = {
         "approved": figures.amount(sum(one.case.committed for one in money) * FEN_UNITS),
         "paid": figures.amount(sum(one.case.net_paid for one in money) * FEN_UNITS),
@@ -90,7 +94,8 @@ async def _queue(request: Request) -> Response:
     shown = table(request, "queue", columns, rows)
     return render(
         request, "queue.html", table=shown if columns is QUEUE else shown._replace(sums=sums), size=size, asked=query,
-        names=_names(found, english=english), stages=STAGES, narrowed=any(query.values()), every=len(found),
+        names=_names(found, english=english), stages=STAGES, narrowed=any(query.values()),
+        last_day=max((one.since for one in found), default=None),
     )  # fmt: skip
 
 
@@ -143,16 +148,17 @@ def _stage(texts: Mapping[str, str], procedure: Procedure, name: str, *, english
 
 
 class Seen(NamedTuple):
-    """Working days since the newest step of a case (below zero: the calendar is not known), and open findings about its applicant."""
+    """Working days since the newest step (below zero: unknown), open findings about the applicant, what sets the last day."""
 
     stays: int
     marks: int
+    limit: Limit | None
 
 
 def _case_said(
     one: Application, texts: Mapping[str, str], stages: Mapping[tuple[str, str], dict[str, str]], seen: Seen
 ) -> Plain:
-    last = limit(one.round.procedure, one.case)
+    last = last_day(seen.limit, one.case)
     said = {
         "id": one.id,
         "applicant": one.applicant_name,
@@ -172,7 +178,7 @@ def _case_said(
 
 def _yuan(one: Application, fen: int) -> str:
     """An amount of money in the unit of the page; of an application for something else none."""
-    return figures.money(YUAN.text(fen)) if one.unit is YUAN else ""
+    return figures.yuan(YUAN.text(fen)) if one.unit is YUAN else ""
 
 
 def _case_row(request: Request, one: Application, say: Callable[[], Plain]) -> Row:

@@ -150,6 +150,11 @@ def table(
     )  # fmt: skip
 
 
+def matching(request: Request, columns: Sequence[Column], rows: Sequence[Row]) -> Sequence[Row]:
+    """The rows of a list that its address asks for, of all its parts: what a sum below it is over."""
+    return _Asked.of(request, columns).select(columns, rows)
+
+
 class Chosen(NamedTuple):
     """Rows that a query of the database found, how many match (-1: nobody counted), and the way on as addresses or empty."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Iterable
 from datetime import date, timedelta
 
@@ -24,12 +25,31 @@ def owners(steps: Iterable[Step]) -> list[Role]:
     return [Role.APPLICANT] if Role.APPLICANT in roles else sorted(roles, key=lambda role: role.value)
 
 
-def limit(procedure: Procedure, case: Case) -> date | None:
-    """The last day of what comes next, where the procedure or an officer set one: of a return, or of a public notice."""
-    guards = {guard for step in procedure.next_steps(case.state) for guard in step.guards}
+class Limit(enum.Enum):
+    """What sets the last day of a state: an officer who returned the case, or the public notice."""
+
+    RETURN = "until"
+    NOTICE = "last_notice_day"
+
+
+def limit_of(procedure: Procedure, state: str) -> Limit | None:
+    """Which limit a state has; that of a state before does not count any more."""
+    guards = {guard for step in procedure.next_steps(state) for guard in step.guards}
     if Guard.BEFORE_UNTIL in guards:
-        return case.until
-    return case.last_notice_day if guards & _OF_NOTICE else None
+        return Limit.RETURN
+    return Limit.NOTICE if guards & _OF_NOTICE else None
+
+
+def limit(procedure: Procedure, case: Case) -> date | None:
+    """The last day of what comes next, where the procedure or an officer set one."""
+    return last_day(limit_of(procedure, case.state), case)
+
+
+def last_day(kind: Limit | None, case: Case) -> date | None:
+    """The last day of a case by its kind of limit."""
+    if kind is None:
+        return None
+    return case.until if kind is Limit.RETURN else case.last_notice_day
 
 
 def working_days(calendar: Calendar, today: date, last: date) -> int:

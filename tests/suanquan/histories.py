@@ -140,7 +140,7 @@ async def cases(world, count):
             round_, holder, contract=contract(f"HT-{number}"), project=f"项目 {number}", applicant_name=f"第{number}家",
             materials=materials(holder, without=random.choice([(), (), ("credit_report",)]) if number else ()),
         )  # fmt: skip
-        actor = Actor(holder, Role.APPLICANT) if random.random() < 0.7 else random.choice(DEPARTMENT)
+        actor = Actor(holder, Role.APPLICANT) if not number or random.random() < 0.7 else random.choice(DEPARTMENT)
         found.append(await service.proceedings.submit(actor, content))
     for at, tries in PHASES:
         world.clock.set(at)

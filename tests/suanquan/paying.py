@@ -1,4 +1,4 @@
-"""The payment of a subsidy as an officer of finance makes it on the page of the case."""
+"""Paying an application on its page, as the finance bureau does."""
 
 import re
 
@@ -27,5 +27,5 @@ def pay_on_the_page(bureau, found):
         assert (early.status_code, "ZF-2025-0001" in early.text) == (422, True)
         done = client.post(f"{path}/steps/pay", data=typed | {"facts.project_completed": "true"})
         assert done.status_code == 303, done.text
-    shown = bureau.http("GET", f"/v1/subsidies/applications/{found}", PAY[0].person).content
-    assert shown["money_yuan"]["paid"] == "150000.00", shown
+    told = bureau.http("GET", f"/v1/subsidies/applications/{found}", PAY[0].person).content
+    assert told["money_yuan"]["paid"] == "150000.00"

@@ -168,6 +168,7 @@ def test_keys_reach_everything_of_a_page(site, opened, name):
     many = page.evaluate("window.__all().length")
     assert many > 5
     days = page.evaluate("document.querySelectorAll('input[type=date]').length")
+    days += 2 * page.evaluate("document.querySelectorAll('input[type=datetime-local]').length")
     for _ in range(many + 3 * days + 3):  # a day is three fields and a calendar to whoever goes by keys
         page.keyboard.press("Tab")
     found = page.evaluate(MISSED)

@@ -1,9 +1,12 @@
 """What people are told of open cases and of what was done: five facts of each, findings with their evidence, the audit log."""
 
+import csv
 import html
+import io
 import re
 from dataclasses import replace
 from datetime import date
+from hashlib import sha256
 
 import pytest
 
@@ -99,6 +102,32 @@ def test_the_audit_log_is_searched(visit, monkeypatch):
     assert f'scope="row">{int(after[2]) + 1}<' in re.sub(r"\s*(<|>)\s*", r"\1", following.text)
     looked = visit("auditor", "/audit?person=auditor&format=csv").text
     assert "/audit?person=department" in looked
+
+
+def test_a_sample_of_the_audit_log_is_drawn_again(visit):
+    """The same seed, filters and size draw the same rows however much was looked at since, by the rule that the page states."""
+    for _ in range(12):
+        visit("department", "/office/queue")
+    asked = "/audit?sample=5&seed=2026-11&person=department"
+    page = visit("auditor", asked)
+    upto = re.search(r"upto=(\d+)", page.text)[1]
+    again = visit("auditor", f"{asked}&upto={upto}").text
+    numbers = [
+        re.findall(r'<th scope="row">(\d+)</th>', re.sub(r"\s*(<|>)\s*", r"\1", one).replace('"row">', '"row">'))
+        for one in (page.text, again)
+    ]
+    assert numbers[0] == numbers[1]
+    assert len(numbers[0]) == 5
+    rows = csv.DictReader(
+        io.StringIO(visit("auditor", "/audit?person=department&format=csv").content.decode("utf-8-sig"))
+    )
+    every = [int(row[ZH["audit_seq"]]) for row in rows if int(row[ZH["audit_seq"]]) < int(upto)]
+    by_rule = sorted(every, key=lambda seq: sha256(f"2026-11\0{seq}".encode()).digest())[:5]
+    assert list(map(int, numbers[0])) == sorted(by_rule)
+    kept = csv.DictReader(io.StringIO(visit("auditor", f"{asked}&upto={upto}&format=csv").content.decode("utf-8-sig")))
+    assert [row[ZH["audit_seq"]] for row in kept] == numbers[0]
+    for wrong in ("sample=5", "sample=0&seed=a", "sample=201&seed=a", "sample=x&seed=a"):
+        assert visit("auditor", f"/audit?{wrong}").status_code == 422, wrong
 
 
 def test_every_text_of_these_pages_stands_in_both_languages(acted_on, visit):

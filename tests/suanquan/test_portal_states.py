@@ -18,7 +18,7 @@ READS_MAX = 12
 """More than any page has: principal, views, and what it shows."""
 SHARED = 2
 """Of somebody's page the first reads are who asks and which views he saved, the same for all pages: every fifth has them fail."""
-UNREAD = {"login", "docs", "policies", "verify", "subsidies"}
+UNREAD = {"login", "docs", "policies", "verify", "find", "subsidies"}
 """Pages of what stands in files or on the page itself; without a session they read nothing."""
 
 

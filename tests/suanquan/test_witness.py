@@ -10,18 +10,21 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import httpx2
 import pytest
 
 from ledger import proof
 from ledger.checkpoint import Checkpoint
-from ledger.log_store import newest_head
+from ledger.log_store import newest_head, newest_heads
 from ledger.note import Note
 from ledger.tree import hash_leaf, root_of
 from ledger.vkey import VerifierKey
 from ledger.witness import SIZE_TYPE, AddCheckpoint
 from suanquan.errors import ServiceError
+from suanquan.http.app import create_app as portal_app
 from suanquan.jobs import running_jobs
 from suanquan.note_keys import load_note_keys, load_verifier_keys
+from suanquan.portal.office_text import TEXTS
 from suanquan.server import bind, http_server
 from suanquan.service import open_service
 from suanquan.settings import load_settings, settings_text
@@ -258,12 +261,35 @@ def test_heads_are_witnessed_while_serving(installation, trio):
                     await asyncio.sleep(0.3)
                     assert time.monotonic() < deadline
             trio[2].__enter__()
+            await page_names_each(service)
             return first, second, service.log.policy, await service.log.covering(0)
 
     first, second, policy, covering = asyncio.run(run())
     for head in (first, second, covering):
         assert policy.accept(Note.parse(head.note.encode())).size == head.size
     assert second.size > first.size
+
+
+async def page_names_each(service):
+    """The public page of the log has each witness of the policy, with the largest kept head that it cosigned."""
+    deadline = time.monotonic() + 30
+    transport = httpx2.ASGITransport(app=portal_app(service))
+    async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1:8080") as client:
+        before, heads = None, await kept_heads(service)
+        while before != heads:  # witnesses go on while we look: a page of one moment is compared with that moment
+            assert time.monotonic() < deadline
+            before, page, heads = heads, (await client.get("/log")).text, await kept_heads(service)
+    part = page[page.index('id="witnesses"') :].partition("</table>")[0]
+    for name, trusted in service.log.policy.witnesses.items():
+        mine = f"\n— {trusted.key.name} "
+        cosigned = [head.size for head in heads if mine in head.note]
+        row = part[part.index(f"<code>{name}</code>") :].partition("</tr>")[0]
+        assert (f"<span>{max(cosigned):,}</span>" if cosigned else TEXTS["zh"]["witness_never"]) in row, (name, row)
+
+
+async def kept_heads(service):
+    async with service.database.read() as conn:
+        return [*await newest_heads(conn, 20), await newest_head(conn, witnessed=True)]
 
 
 def signers(service, head):
