@@ -70,14 +70,14 @@ class Installation:
         return self.home.path / "passphrase"
 
 
-def install(path, settings=None):
+def install(path, settings=None, clock=None):
     """Initialise a home as an operator does and register its centres."""
     home = Home(path)
-    token = setup.initialise(home, settings or Settings(sandbox=True), PASSPHRASE)
+    token = setup.initialise(home, settings or Settings(sandbox=True), PASSPHRASE, clock)
     write_secret(path / "passphrase", PASSPHRASE)
 
     async def register():
-        async with open_service(home) as service:
+        async with open_service(home, None, clock) as service:
             await make_officers(service)
             for centre in CENTRES:
                 await setup.register_centre(service.journal, service.catalog, centre, centre.upper(), {"A100": 1000})

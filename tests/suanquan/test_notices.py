@@ -69,8 +69,8 @@ class Clock:
 def days(back_end, new_database, tmp_path):
     """A desk on either database whose days pass as they are told to."""
     place = None if back_end.name == "sqlite" else new_database()
-    home = install(tmp_path / "dated", Settings(sandbox=True, database_url=place.url if place else "")).home
     clock = Clock(1_800_000_000_000_000)
+    home = install(tmp_path / "dated", Settings(sandbox=True, database_url=place.url if place else ""), clock).home
     with asyncio.Runner() as runner:
         stack = contextlib.AsyncExitStack()
         service = runner.run(stack.enter_async_context(open_service(home, PASSPHRASE, clock)))
