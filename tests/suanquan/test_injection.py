@@ -176,7 +176,7 @@ def test_every_table_is_written_through_the_one_rule():
     writers = [
         path for name in packages for path in (ROOT / name).rglob("*.py") if re.search(r"csv\.(w|DictW)riter\(", path.read_text("utf-8"))
     ]  # fmt: skip
-    assert len(writers) > 4
+    assert len(writers) >= 4
     for path in writers:
         assert "plain_cell(" in path.read_text("utf-8"), path
 
