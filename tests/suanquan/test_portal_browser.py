@@ -17,7 +17,7 @@ from suanquan.portal.apply_text import TEXTS as APPLY
 from suanquan.portal.bulk_text import TEXTS as BULK
 from suanquan.portal.text import TEXTS
 from tests.conftest import ALL
-from tests.suanquan.browsing import NEEDS_CHROMIUM, PICTURES, Visits, launched
+from tests.suanquan.browsing import NEEDS_CHROMIUM, PICTURES, WIDE, Visits, launched
 from tests.suanquan.site import VISITS, made_site
 from tests.suanquan.test_portal_pages import form
 from tests.voucher.application_samples import contract
@@ -47,6 +47,21 @@ def opened(chromium, site):
     """`opened(who, **options)` is a page of somebody's browser, which goes to the site alone and breaks no policy."""
     visits = Visits(chromium, site.url)
     yield lambda who=None, **options: visits.open(site.tokens[who] if who else None, **options)
+    visits.close()
+
+
+@pytest.fixture(scope="module")
+def known(chromium, site):
+    """`known(who, scheme)` is the page of somebody's browser that was opened before: what all pages have is fetched once."""
+    visits, pages = Visits(chromium, site.url), {}
+
+    def page(who, scheme):
+        if (who, scheme) not in pages:
+            pages[who, scheme] = visits.open(site.tokens[who] if who else None, color_scheme=scheme)
+        pages[who, scheme].set_viewport_size(WIDE)
+        return pages[who, scheme]
+
+    yield page
     visits.close()
 
 
@@ -84,13 +99,13 @@ def test_every_page_is_visited():
 
 
 @pytest.mark.parametrize("name", VISITS)
-def test_a_page_in_a_browser(site, opened, name):
+def test_a_page_in_a_browser(site, known, name):
     """Axe finds nothing, in Chinese on light or in English on dark ground, with `--all` in both on both; 320 px need no sideways scroll."""
     who, path = VISITS[name]
     views = (("zh", "light"), ("en", "dark"), ("zh", "dark"), ("en", "light"))
     turn = list(VISITS).index(name) % 2
     for language, scheme in views if ALL else views[:2] if PICTURES else views[turn : turn + 1]:
-        page = opened(who, color_scheme=scheme)
+        page = known(who, scheme)
         answer = page.goto(address(site, path, language))
         assert answer.status == 200, page.content()
         assert TEXTS[language]["sandbox"] in page.content()

@@ -7,6 +7,7 @@ import io
 import re
 import shutil
 import sqlite3
+from random import Random
 
 import httpx2
 import pytest
@@ -96,13 +97,13 @@ def test_a_figure_leads_to_its_entries_in_three_clicks(client):
     assert verdict.status_code == 200
 
 
-def test_every_figure_has_a_way_on(client):
-    """Every link of the pages answers, for whoever may see the page."""
+def test_every_figure_has_a_way_on(client, seed):
+    """Every link of the pages answers, for whoever may see the page; ordinarily forty that the seed draws are followed."""
     found = set()
     for path in OFFICE:
         found |= {link.partition("#")[0] for link in links((client.get(path)).text) if "/office" in link}
     assert len(found) > 20
-    for link in sorted(found):
+    for link in sorted(found) if ALL else Random(seed).sample(sorted(found), min(40, len(found))):
         answer = client.get(link)
         assert answer.status_code == 200, link
 
@@ -171,7 +172,7 @@ def test_a_failing_database_is_no_good_news(filled, tmp_path):
         with contextlib.closing(sqlite3.connect(home.database)) as connection:
             connection.execute("ALTER TABLE log_state RENAME TO log_state_gone")
             connection.commit()
-        for path in [*(OFFICE if ALL else OFFICE[:2]), "/log"]:  # each waits for the journal
+        for path in [*(OFFICE if ALL else OFFICE[:1]), "/log"]:  # each waits for the journal
             answer = httpx2.get(running.url + path, headers=bearer(filled[1]["finance"]), timeout=60)
             assert answer.status_code == 503, path
             assert TEXTS["zh"]["failed_effect"] in answer.text
