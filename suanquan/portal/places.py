@@ -42,7 +42,6 @@ PLACES = (
     Place("/verify", "verify", "log.read"),
     Place("/log", "log", "log.read"),
     Place("/policies", "policies", "scheme.read"),
-    Place("/docs", "api", "service.look"),
 )
 """In the order shown. The table of rights says who sees which; a role's own places are for that role alone."""
 

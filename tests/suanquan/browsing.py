@@ -17,6 +17,7 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 NEEDS_CHROMIUM = pytest.mark.skipif(CHROMIUM is None, reason="no browser: install chromium")
 PICTURES = os.environ.get("SUANQUAN_TEST_PICTURES", "")
 PNG_BYTES_MAX = 60_000
+PICTURE_BYTES_MAX = 150_000
 COLOURS = 64
 WIDE = {"width": 1366, "height": 768}
 
@@ -35,7 +36,7 @@ class Visits:
 
     def __init__(self, browser, url):
         self._browser, self._url = browser, url
-        self._contexts, self._faults = [], []
+        self._contexts, self._faults, self._known = [], [], {}
 
     def open(self, token=None, **options):
         """A page of somebody's browser."""
@@ -48,6 +49,13 @@ class Visits:
         page.on("console", lambda said: self._faults.append(said.text) if said.type == "error" else None)
         page.on("pageerror", lambda error: self._faults.append(str(error)))
         return page
+
+    def known(self, token, scheme):
+        """The page of somebody's browser that was opened before, as wide as at first."""
+        if (token, scheme) not in self._known:
+            self._known[token, scheme] = self.open(token, color_scheme=scheme)
+        self._known[token, scheme].set_viewport_size(WIDE)
+        return self._known[token, scheme]
 
     def close(self):
         """Close every page; nothing left the site, and no policy was broken."""
@@ -66,3 +74,15 @@ def keep_png(page, name):
     path.parent.mkdir(parents=True, exist_ok=True)
     shot.quantize(COLOURS, dither=Image.Dither.NONE).save(path, optimize=True)
     assert path.stat().st_size < PNG_BYTES_MAX, (path, path.stat().st_size)
+
+
+def keep_picture(page, name):
+    """Keep what a page looks like, small enough for the documents."""
+    if not PICTURES:
+        return
+    shot = Image.open(io.BytesIO(page.screenshot(full_page=True))).convert("RGB")
+    shot = shot.crop((0, 0, shot.width, min(shot.height, 1600)))
+    path = Path(PICTURES) / f"{name}.webp"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    shot.save(path, quality=50, method=6)
+    assert path.stat().st_size < PICTURE_BYTES_MAX, path

@@ -19,7 +19,7 @@ def test_the_language_keeps_what_was_typed(acted_on, chromium, scripts):
     visits = Visits(chromium, acted_on.url)
     page = visits.open(acted_on.tokens["holder"], java_script_enabled=scripts)
     page.goto(f"{acted_on.url}/members")
-    link = page.locator("nav a[hreflang=en]")
+    link = page.locator(".switches a[hreflang=en]")
     assert link.is_visible()
     page.fill("#name", "填到一半")
     page.press("#name", "Tab")

@@ -4,12 +4,9 @@ Nothing leaves the site, no policy is broken, no page scrolls sideways, axe-core
 names a folder to keep a picture of each page in.
 """
 
-import io
 import re
-from pathlib import Path
 
 import pytest
-from PIL import Image
 
 from suanquan.http.app import PAGES
 from suanquan.http.auth import COOKIE
@@ -17,14 +14,13 @@ from suanquan.portal.apply_text import TEXTS as APPLY
 from suanquan.portal.bulk_text import TEXTS as BULK
 from suanquan.portal.text import TEXTS
 from tests.conftest import ALL
-from tests.suanquan.browsing import NEEDS_CHROMIUM, PICTURES, WIDE, Visits, launched
+from tests.suanquan.browsing import NEEDS_CHROMIUM, PICTURES, Visits, keep_picture, launched
 from tests.suanquan.site import VISITS, made_site
 from tests.suanquan.test_portal_pages import form
 from tests.voucher.application_samples import contract
 
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
 
-PICTURE_BYTES_MAX = 150_000
 NARROW = {"width": 320, "height": 640}
 
 pytestmark = NEEDS_CHROMIUM
@@ -53,15 +49,8 @@ def opened(chromium, site):
 @pytest.fixture(scope="module")
 def known(chromium, site):
     """`known(who, scheme)` is the page of somebody's browser that was opened before: what all pages have is fetched once."""
-    visits, pages = Visits(chromium, site.url), {}
-
-    def page(who, scheme):
-        if (who, scheme) not in pages:
-            pages[who, scheme] = visits.open(site.tokens[who] if who else None, color_scheme=scheme)
-        pages[who, scheme].set_viewport_size(WIDE)
-        return pages[who, scheme]
-
-    yield page
+    visits = Visits(chromium, site.url)
+    yield lambda who, scheme: visits.known(site.tokens[who] if who else None, scheme)
     visits.close()
 
 
@@ -69,17 +58,6 @@ def address(site, path, language):
     """Where a page is, in a language."""
     found = site.url + path.format(**site._asdict())
     return f"{found}{'&' if '?' in found else '?'}lang=en" if language == "en" else found
-
-
-def keep_picture(page, name):
-    """Keep what a page looks like, small enough for the documents."""
-    if not PICTURES:
-        return
-    shot = Image.open(io.BytesIO(page.screenshot(full_page=True))).convert("RGB")
-    shot = shot.crop((0, 0, shot.width, min(shot.height, 1600)))
-    path = Path(PICTURES) / f"{name}.webp"
-    shot.save(path, quality=50, method=6)
-    assert path.stat().st_size < PICTURE_BYTES_MAX, path
 
 
 def _told(violations):
