@@ -113,16 +113,16 @@ def test_both_languages_have_the_same_keys():
 
 
 @pytest.fixture(scope="module")
-def pages(acted_on, visit):
+def pages(untouched, look):
     """Every page, in each language."""
-    where = acted_on._asdict()
+    where = untouched._asdict()
     found = {}
     for name, (who, path) in VISITS.items():
         if name == "docs":  # the interface's own document, in both languages side by side
             continue
         address = path.format(**where)
         for language in ("zh", "en"):
-            found[name, language] = visit(who, f"{address}{'&' if '?' in address else '?'}lang={language}")
+            found[name, language] = look(who, f"{address}{'&' if '?' in address else '?'}lang={language}")
     return found
 
 
