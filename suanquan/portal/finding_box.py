@@ -114,7 +114,7 @@ async def _unless_missing(loaded: Awaitable[T]) -> T | None:
     try:
         return await loaded
     except DomainError as error:
-        if error.kind is errors.Kind.UNAVAILABLE:
+        if error.kind is not errors.Kind.NOT_FOUND:
             raise
         return None
 

@@ -112,7 +112,7 @@ async def _told(service: Service, run: Run) -> dict[str, Any]:
         paid_ms = await _paid_for(service, run) if told["paid_by"] else 0
     return {
         **told, "hours_of_cards": figures.hours(told["gpu_ms"]), "covered": _covered(told), "paid_ms": paid_ms,
-        "paid_hours": f"{paid_ms / HOUR_MS:,.2f}", "paid_until": rfc3339(run.start_us + paid_ms * 1000),
+        "paid_hours": figures.quotient(paid_ms, HOUR_MS, 2), "paid_until": rfc3339(run.start_us + paid_ms * 1000),
     }  # fmt: skip
 
 
